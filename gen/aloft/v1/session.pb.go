@@ -959,7 +959,7 @@ func (x *LogLine) GetText() string {
 	return ""
 }
 
-type RouterSessionRequest struct {
+type RouterServiceSessionRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Router  string                 `protobuf:"bytes,1,opt,name=router,proto3" json:"router,omitempty"`
 	Applied *TableVersion          `protobuf:"bytes,2,opt,name=applied,proto3" json:"applied,omitempty"`
@@ -969,20 +969,20 @@ type RouterSessionRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RouterSessionRequest) Reset() {
-	*x = RouterSessionRequest{}
+func (x *RouterServiceSessionRequest) Reset() {
+	*x = RouterServiceSessionRequest{}
 	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RouterSessionRequest) String() string {
+func (x *RouterServiceSessionRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RouterSessionRequest) ProtoMessage() {}
+func (*RouterServiceSessionRequest) ProtoMessage() {}
 
-func (x *RouterSessionRequest) ProtoReflect() protoreflect.Message {
+func (x *RouterServiceSessionRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -994,26 +994,26 @@ func (x *RouterSessionRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RouterSessionRequest.ProtoReflect.Descriptor instead.
-func (*RouterSessionRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RouterServiceSessionRequest.ProtoReflect.Descriptor instead.
+func (*RouterServiceSessionRequest) Descriptor() ([]byte, []int) {
 	return file_aloft_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *RouterSessionRequest) GetRouter() string {
+func (x *RouterServiceSessionRequest) GetRouter() string {
 	if x != nil {
 		return x.Router
 	}
 	return ""
 }
 
-func (x *RouterSessionRequest) GetApplied() *TableVersion {
+func (x *RouterServiceSessionRequest) GetApplied() *TableVersion {
 	if x != nil {
 		return x.Applied
 	}
 	return nil
 }
 
-func (x *RouterSessionRequest) GetBusy() []*BusyTask {
+func (x *RouterServiceSessionRequest) GetBusy() []*BusyTask {
 	if x != nil {
 		return x.Busy
 	}
@@ -1072,7 +1072,7 @@ func (x *BusyTask) GetRequests() int32 {
 	return 0
 }
 
-type RouterSessionResponse struct {
+type RouterServiceSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Epoch uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Absent in a message that only says that the master is there.
@@ -1081,20 +1081,20 @@ type RouterSessionResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RouterSessionResponse) Reset() {
-	*x = RouterSessionResponse{}
+func (x *RouterServiceSessionResponse) Reset() {
+	*x = RouterServiceSessionResponse{}
 	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RouterSessionResponse) String() string {
+func (x *RouterServiceSessionResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RouterSessionResponse) ProtoMessage() {}
+func (*RouterServiceSessionResponse) ProtoMessage() {}
 
-func (x *RouterSessionResponse) ProtoReflect() protoreflect.Message {
+func (x *RouterServiceSessionResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1106,19 +1106,19 @@ func (x *RouterSessionResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RouterSessionResponse.ProtoReflect.Descriptor instead.
-func (*RouterSessionResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use RouterServiceSessionResponse.ProtoReflect.Descriptor instead.
+func (*RouterServiceSessionResponse) Descriptor() ([]byte, []int) {
 	return file_aloft_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *RouterSessionResponse) GetEpoch() uint64 {
+func (x *RouterServiceSessionResponse) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *RouterSessionResponse) GetTable() *RouteTable {
+func (x *RouterServiceSessionResponse) GetTable() *RouteTable {
 	if x != nil {
 		return x.Table
 	}
@@ -1484,15 +1484,15 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\aLogLine\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\x88\x01\n" +
-	"\x14RouterSessionRequest\x12\x16\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x8f\x01\n" +
+	"\x1bRouterServiceSessionRequest\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x120\n" +
 	"\aapplied\x18\x02 \x01(\v2\x16.aloft.v1.TableVersionR\aapplied\x12&\n" +
 	"\x04busy\x18\x03 \x03(\v2\x12.aloft.v1.BusyTaskR\x04busy\":\n" +
 	"\bBusyTask\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
-	"\brequests\x18\x02 \x01(\x05R\brequests\"Y\n" +
-	"\x15RouterSessionResponse\x12\x14\n" +
+	"\brequests\x18\x02 \x01(\x05R\brequests\"`\n" +
+	"\x1cRouterServiceSessionResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12*\n" +
 	"\x05table\x18\x02 \x01(\v2\x14.aloft.v1.RouteTableR\x05table\"6\n" +
 	"\fTableVersion\x12\x14\n" +
@@ -1517,9 +1517,9 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress2\x97\x01\n" +
 	"\fAgentService\x12B\n" +
 	"\aSession\x12\x18.aloft.v1.SessionRequest\x1a\x19.aloft.v1.SessionResponse(\x010\x01\x12C\n" +
-	"\bSendLogs\x12\x19.aloft.v1.SendLogsRequest\x1a\x1a.aloft.v1.SendLogsResponse(\x012_\n" +
-	"\rRouterService\x12N\n" +
-	"\aSession\x12\x1e.aloft.v1.RouterSessionRequest\x1a\x1f.aloft.v1.RouterSessionResponse(\x010\x01B1Z/github.com/aloft-run/aloft/gen/aloft/v1;aloftv1b\x06proto3"
+	"\bSendLogs\x12\x19.aloft.v1.SendLogsRequest\x1a\x1a.aloft.v1.SendLogsResponse(\x012m\n" +
+	"\rRouterService\x12\\\n" +
+	"\aSession\x12%.aloft.v1.RouterServiceSessionRequest\x1a&.aloft.v1.RouterServiceSessionResponse(\x010\x01B1Z/github.com/aloft-run/aloft/gen/aloft/v1;aloftv1b\x06proto3"
 
 var (
 	file_aloft_v1_session_proto_rawDescOnce sync.Once
@@ -1535,34 +1535,34 @@ func file_aloft_v1_session_proto_rawDescGZIP() []byte {
 
 var file_aloft_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_aloft_v1_session_proto_goTypes = []any{
-	(*SessionRequest)(nil),        // 0: aloft.v1.SessionRequest
-	(*Heartbeat)(nil),             // 1: aloft.v1.Heartbeat
-	(*AgentJoin)(nil),             // 2: aloft.v1.AgentJoin
-	(*AgentReport)(nil),           // 3: aloft.v1.AgentReport
-	(*TaskReport)(nil),            // 4: aloft.v1.TaskReport
-	(*SessionResponse)(nil),       // 5: aloft.v1.SessionResponse
-	(*Orders)(nil),                // 6: aloft.v1.Orders
-	(*RevisionSpec)(nil),          // 7: aloft.v1.RevisionSpec
-	(*RunOrder)(nil),              // 8: aloft.v1.RunOrder
-	(*StopOrder)(nil),             // 9: aloft.v1.StopOrder
-	(*LogOrder)(nil),              // 10: aloft.v1.LogOrder
-	(*SendLogsRequest)(nil),       // 11: aloft.v1.SendLogsRequest
-	(*SendLogsResponse)(nil),      // 12: aloft.v1.SendLogsResponse
-	(*LogLine)(nil),               // 13: aloft.v1.LogLine
-	(*RouterSessionRequest)(nil),  // 14: aloft.v1.RouterSessionRequest
-	(*BusyTask)(nil),              // 15: aloft.v1.BusyTask
-	(*RouterSessionResponse)(nil), // 16: aloft.v1.RouterSessionResponse
-	(*TableVersion)(nil),          // 17: aloft.v1.TableVersion
-	(*RouteTable)(nil),            // 18: aloft.v1.RouteTable
-	(*RouteService)(nil),          // 19: aloft.v1.RouteService
-	(*RouteRule)(nil),             // 20: aloft.v1.RouteRule
-	(*Endpoint)(nil),              // 21: aloft.v1.Endpoint
-	nil,                           // 22: aloft.v1.RunOrder.PortsEntry
-	(*Agent)(nil),                 // 23: aloft.v1.Agent
-	(*TaskStatus)(nil),            // 24: aloft.v1.TaskStatus
-	(*Spec)(nil),                  // 25: aloft.v1.Spec
-	(*Quantity)(nil),              // 26: aloft.v1.Quantity
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*SessionRequest)(nil),               // 0: aloft.v1.SessionRequest
+	(*Heartbeat)(nil),                    // 1: aloft.v1.Heartbeat
+	(*AgentJoin)(nil),                    // 2: aloft.v1.AgentJoin
+	(*AgentReport)(nil),                  // 3: aloft.v1.AgentReport
+	(*TaskReport)(nil),                   // 4: aloft.v1.TaskReport
+	(*SessionResponse)(nil),              // 5: aloft.v1.SessionResponse
+	(*Orders)(nil),                       // 6: aloft.v1.Orders
+	(*RevisionSpec)(nil),                 // 7: aloft.v1.RevisionSpec
+	(*RunOrder)(nil),                     // 8: aloft.v1.RunOrder
+	(*StopOrder)(nil),                    // 9: aloft.v1.StopOrder
+	(*LogOrder)(nil),                     // 10: aloft.v1.LogOrder
+	(*SendLogsRequest)(nil),              // 11: aloft.v1.SendLogsRequest
+	(*SendLogsResponse)(nil),             // 12: aloft.v1.SendLogsResponse
+	(*LogLine)(nil),                      // 13: aloft.v1.LogLine
+	(*RouterServiceSessionRequest)(nil),  // 14: aloft.v1.RouterServiceSessionRequest
+	(*BusyTask)(nil),                     // 15: aloft.v1.BusyTask
+	(*RouterServiceSessionResponse)(nil), // 16: aloft.v1.RouterServiceSessionResponse
+	(*TableVersion)(nil),                 // 17: aloft.v1.TableVersion
+	(*RouteTable)(nil),                   // 18: aloft.v1.RouteTable
+	(*RouteService)(nil),                 // 19: aloft.v1.RouteService
+	(*RouteRule)(nil),                    // 20: aloft.v1.RouteRule
+	(*Endpoint)(nil),                     // 21: aloft.v1.Endpoint
+	nil,                                  // 22: aloft.v1.RunOrder.PortsEntry
+	(*Agent)(nil),                        // 23: aloft.v1.Agent
+	(*TaskStatus)(nil),                   // 24: aloft.v1.TaskStatus
+	(*Spec)(nil),                         // 25: aloft.v1.Spec
+	(*Quantity)(nil),                     // 26: aloft.v1.Quantity
+	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
 }
 var file_aloft_v1_session_proto_depIdxs = []int32{
 	2,  // 0: aloft.v1.SessionRequest.join:type_name -> aloft.v1.AgentJoin
@@ -1583,9 +1583,9 @@ var file_aloft_v1_session_proto_depIdxs = []int32{
 	26, // 15: aloft.v1.RunOrder.resources:type_name -> aloft.v1.Quantity
 	27, // 16: aloft.v1.StopOrder.grace:type_name -> google.protobuf.Duration
 	13, // 17: aloft.v1.SendLogsRequest.lines:type_name -> aloft.v1.LogLine
-	17, // 18: aloft.v1.RouterSessionRequest.applied:type_name -> aloft.v1.TableVersion
-	15, // 19: aloft.v1.RouterSessionRequest.busy:type_name -> aloft.v1.BusyTask
-	18, // 20: aloft.v1.RouterSessionResponse.table:type_name -> aloft.v1.RouteTable
+	17, // 18: aloft.v1.RouterServiceSessionRequest.applied:type_name -> aloft.v1.TableVersion
+	15, // 19: aloft.v1.RouterServiceSessionRequest.busy:type_name -> aloft.v1.BusyTask
+	18, // 20: aloft.v1.RouterServiceSessionResponse.table:type_name -> aloft.v1.RouteTable
 	17, // 21: aloft.v1.RouteTable.version:type_name -> aloft.v1.TableVersion
 	19, // 22: aloft.v1.RouteTable.services:type_name -> aloft.v1.RouteService
 	20, // 23: aloft.v1.RouteService.rules:type_name -> aloft.v1.RouteRule
@@ -1593,10 +1593,10 @@ var file_aloft_v1_session_proto_depIdxs = []int32{
 	21, // 25: aloft.v1.RouteService.endpoints:type_name -> aloft.v1.Endpoint
 	0,  // 26: aloft.v1.AgentService.Session:input_type -> aloft.v1.SessionRequest
 	11, // 27: aloft.v1.AgentService.SendLogs:input_type -> aloft.v1.SendLogsRequest
-	14, // 28: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterSessionRequest
+	14, // 28: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterServiceSessionRequest
 	5,  // 29: aloft.v1.AgentService.Session:output_type -> aloft.v1.SessionResponse
 	12, // 30: aloft.v1.AgentService.SendLogs:output_type -> aloft.v1.SendLogsResponse
-	16, // 31: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterSessionResponse
+	16, // 31: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterServiceSessionResponse
 	29, // [29:32] is the sub-list for method output_type
 	26, // [26:29] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name

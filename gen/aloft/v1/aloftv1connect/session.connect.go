@@ -151,7 +151,7 @@ func (UnimplementedAgentServiceHandler) SendLogs(context.Context, *connect.Clien
 // RouterServiceClient is a client for the aloft.v1.RouterService service.
 type RouterServiceClient interface {
 	// Session gives a router every new table, and the master every confirmation.
-	Session(context.Context) *connect.BidiStreamForClient[v1.RouterSessionRequest, v1.RouterSessionResponse]
+	Session(context.Context) *connect.BidiStreamForClient[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse]
 }
 
 // NewRouterServiceClient constructs a client for the aloft.v1.RouterService service. By default, it
@@ -165,7 +165,7 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 	baseURL = strings.TrimRight(baseURL, "/")
 	routerServiceMethods := v1.File_aloft_v1_session_proto.Services().ByName("RouterService").Methods()
 	return &routerServiceClient{
-		session: connect.NewClient[v1.RouterSessionRequest, v1.RouterSessionResponse](
+		session: connect.NewClient[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse](
 			httpClient,
 			baseURL+RouterServiceSessionProcedure,
 			connect.WithSchema(routerServiceMethods.ByName("Session")),
@@ -176,18 +176,18 @@ func NewRouterServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // routerServiceClient implements RouterServiceClient.
 type routerServiceClient struct {
-	session *connect.Client[v1.RouterSessionRequest, v1.RouterSessionResponse]
+	session *connect.Client[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse]
 }
 
 // Session calls aloft.v1.RouterService.Session.
-func (c *routerServiceClient) Session(ctx context.Context) *connect.BidiStreamForClient[v1.RouterSessionRequest, v1.RouterSessionResponse] {
+func (c *routerServiceClient) Session(ctx context.Context) *connect.BidiStreamForClient[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse] {
 	return c.session.CallBidiStream(ctx)
 }
 
 // RouterServiceHandler is an implementation of the aloft.v1.RouterService service.
 type RouterServiceHandler interface {
 	// Session gives a router every new table, and the master every confirmation.
-	Session(context.Context, *connect.BidiStream[v1.RouterSessionRequest, v1.RouterSessionResponse]) error
+	Session(context.Context, *connect.BidiStream[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse]) error
 }
 
 // NewRouterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -216,6 +216,6 @@ func NewRouterServiceHandler(svc RouterServiceHandler, opts ...connect.HandlerOp
 // UnimplementedRouterServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedRouterServiceHandler struct{}
 
-func (UnimplementedRouterServiceHandler) Session(context.Context, *connect.BidiStream[v1.RouterSessionRequest, v1.RouterSessionResponse]) error {
+func (UnimplementedRouterServiceHandler) Session(context.Context, *connect.BidiStream[v1.RouterServiceSessionRequest, v1.RouterServiceSessionResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.RouterService.Session is not implemented"))
 }

@@ -161,3 +161,12 @@ func formatRanges(t Type, ranges []Range) string {
 	}
 	return strings.Join(texts, ",")
 }
+
+// String returns q in its smallest unit, which is for debugging: Format knows
+// the type and prints for people.
+func (q Quantity) String() string {
+	if q.kind == KindScalar {
+		return strconv.FormatInt(q.amount, 10)
+	}
+	return Format("", q)
+}

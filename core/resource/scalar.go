@@ -76,9 +76,9 @@ func scale(whole, decimals string, factor int64, example string) (int64, error) 
 	if err != nil || n > math.MaxInt64/factor {
 		return 0, fmt.Errorf("%w, want %s", ErrOverflow, example)
 	}
-	thousandths, err := strconv.ParseInt((decimals + "000")[:decimalsMax], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("not a number, want %s", example)
+	var thousandths int64
+	for _, digit := range (decimals + "000")[:decimalsMax] {
+		thousandths = thousandths*10 + int64(digit-'0')
 	}
 	part := thousandths * factor
 	switch {

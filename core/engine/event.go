@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// Event is something that happened, or that somebody asks for.
+type Event interface{ event() }
+
+// Events from agents.
+type (
+	// AgentJoined opens a session: the agent tells what it has and all that it
+	// runs. Tasks that it does not name are not there.
+	AgentJoined struct {
+		Agent    ledger.Agent
+		BootID   string
+		Hostname string
+		Version  string
+		Tasks    []Report
+	}
+	// AgentReported tells of tasks that changed.
+	AgentReported struct {
+		Agent id.Agent
+		Tasks []Report
+	}
+	// AgentSilent says that the session of an agent broke.
+	AgentSilent struct{ Agent id.Agent }
+	// Report is an agent's word on one task.
+	Report struct {
+		Task   id.Task
+		Status task.Status
+	}
+)
+
+// Events from routers.
+type (
+	// RouterConfirmed says what a router has applied and what it still serves.
+	RouterConfirmed struct{ Confirmation route.Confirmation }
+	// RouterGone says that the session of a router broke.
+	RouterGone struct{ Router id.Router }
+)
+
+// Events from operators. Version, where not 0, is the Version of the record on
+// which the request was based: if it has changed since, the request is refused
+// with ErrStale.
+type (
+	// Deploy asks for specs, all or none. A spec equal to the wanted revision
+	// changes nothing.
+	Deploy struct {
+		Specs    []Submission
+		Reason   string
+		Versions map[id.Service]int64
+	}
+	// Submission is one spec with the text that it was read from.
+	Submission struct {
+		Spec   *spec.Spec
+		Source string
+	}
+	// Scale sets the wanted number of instances.
+	Scale struct {
+		Service   id.Service
+		Instances int
+		Version   int64
+	}
+	// Restart replaces every instance, start before stop.
+	Restart struct {
+		Service id.Service
+		Version int64
+	}
+	// StopService ends every task of a service and keeps its history. Remove
+	// also forgets the service once its last task has ended.
+	StopService struct {
+		Service id.Service
+		Version int64
+	}
+	// RollBack deploys an earlier revision again; To 0 is the last good one
+	// before the wanted one.
+	RollBack struct {
+		Service id.Service
+		To      id.Revision
+		Version int64
+	}
+	// PauseDeployment holds a deployment where it is.
+	PauseDeployment struct{ Deployment id.Deployment }
+	// ResumeDeployment lets a paused deployment go on.
+	ResumeDeployment struct{ Deployment id.Deployment }
+	// AbortDeployment ends a deployment and goes back to the revision before.
+	AbortDeployment struct{ Deployment id.Deployment }
+	// DrainAgent empties an agent, start before stop; Deadline, where not 0, is
+	// how long its jobs may go on.
+	DrainAgent struct {
+		Agent    id.Agent
+		Deadline time.Duration
+	}
+	// UndrainAgent lets an agent take tasks again.
+	UndrainAgent struct{ Agent id.Agent }
+	// RemoveAgent forgets a silent agent that has no tasks.
+	RemoveAgent struct{ Agent id.Agent }
+	// SetPool makes or changes a pool. Create refuses one that exists.
+	SetPool struct {
+		Pool    ledger.Pool
+		Create  bool
+		Version int64
+	}
+	// DeletePool forgets a pool that nobody draws from.
+	DeletePool struct {
+		Pool    id.Pool
+		Version int64
+	}
+)
+
+// Tick says only that time has passed.
+type Tick struct{}
+
+func (AgentJoined) event()      {}
+func (AgentReported) event()    {}
+func (AgentSilent) event()      {}
+func (RouterConfirmed) event()  {}
+func (RouterGone) event()       {}
+func (Deploy) event()           {}
+func (Scale) event()            {}
+func (Restart) event()          {}
+func (StopService) event()      {}
+func (RollBack) event()         {}
+func (PauseDeployment) event()  {}
+func (ResumeDeployment) event() {}
+func (AbortDeployment) event()  {}
+func (DrainAgent) event()       {}
+func (UndrainAgent) event()     {}
+func (RemoveAgent) event()      {}
+func (SetPool) event()          {}
+func (DeletePool) event()       {}
+func (Tick) event()             {}

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/rollout"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// Kind tells what a record is about.
+type Kind uint8
+
+// The kinds of record, in the order in which a new leader loads them.
+const (
+	AgentKind Kind = iota + 1
+	PoolKind
+	ServiceKind
+	RevisionKind
+	DeploymentKind
+	TaskKind
+)
+
+// Key names a record. IDs are unique within a kind; that of a revision is the
+// service's name, a slash and the number.
+type Key struct {
+	Kind Kind
+	ID   string
+}
+
+// Record is one durable piece of the cluster: an *Agent, *Pool, *Service,
+// *Revision, *Deployment or *Task. A record that has left the engine is never
+// changed again: the engine replaces it by a new one.
+type Record interface {
+	Key() Key
+}
+
+// Agent is one machine as the cluster knows it.
+type Agent struct {
+	ledger.Agent // Closed is what the books say; the reasons stand below
+	BootID       string
+	Hostname     string
+	Version      string // of its aloft binary
+	JoinedAt     time.Time
+	SilentSince  time.Time // its session broke then; zero while it is connected
+	DrainedBy    time.Time // deadline for its jobs to end; zero without one
+	Draining     bool      // an operator wants it empty
+}
+
+// Pool is a share of the cluster.
+type Pool struct {
+	ledger.Pool
+	Version int64 // grows with every change; guards writes
+}
+
+// Service is what is wanted under one name: a service, job, daemon or cron.
+type Service struct {
+	Name        id.Service
+	Kind        spec.Kind
+	Revision    id.Revision   // the one that is wanted, 0 after its first deployment failed
+	LastGood    id.Revision   // the newest whose deployment was done; where a rollback goes
+	Newest      id.Revision   // the highest number given out
+	Instances   int           // wanted now; scale sets it without a new revision
+	Stopped     bool          // an operator wants none of it
+	Deployment  id.Deployment // the running one, or ""
+	Deployments int           // numbers given out
+	Tasks       int64         // numbers given out
+	RestartedAt time.Time     // instances created before are to be replaced
+	Run         int64         // number of the newest run of a job or cron
+	NextRun     time.Time     // of a cron
+	Result      Result        // of a job, or of a cron's newest run
+	Version     int64         // grows with every change an operator makes; guards writes
+	CreatedAt   time.Time
+	ChangedAt   time.Time
+}
+
+// Result tells how a job stands.
+type Result uint8
+
+// How a job stands. A service or daemon has NoResult.
+const (
+	NoResult Result = iota
+	Underway
+	Succeeded
+	Unsuccessful
+)
+
+// Revision is one immutable version of a service's spec.
+type Revision struct {
+	Service   id.Service
+	Number    id.Revision
+	Spec      *spec.Spec
+	Source    string // the document as it was sent
+	Reason    string // why, in the operator's words
+	CreatedAt time.Time
+}
+
+// Deployment is the way from one revision to the next.
+type Deployment struct {
+	ID        id.Deployment
+	Service   id.Service
+	From      id.Revision // 0: the first
+	To        id.Revision
+	State     DeploymentState
+	Reason    string // why it ended or waits, for people
+	Automatic bool   // a rollback that no operator asked for
+	Progress  rollout.Progress
+	Peak      int // the most claims above the wished number so far
+	StartedAt time.Time
+	PausedAt  time.Time // zero unless paused
+	EndedAt   time.Time
+	Failure   *Failure // the newest failed start of the new revision
+}
+
+// Failure shows one failed attempt.
+type Failure struct {
+	Task id.Task
+	Exit task.Exit
+}
+
+// DeploymentState is where a deployment is.
+type DeploymentState uint8
+
+// The states of a deployment; those from Done on are ends.
+const (
+	Going DeploymentState = iota + 1
+	Paused
+	Done
+	RolledBack   // failed, and a deployment back was started
+	DeployFailed // failed, and left as it was
+	Superseded   // a newer deployment took its place
+	Aborted      // an operator ended it, and a deployment back was started
+)
+
+// Task is one run of a program on one agent.
+type Task struct {
+	ID        id.Task
+	Service   id.Service
+	Revision  id.Revision
+	Run       int64        // of a job or cron
+	Copy      int          // of a job or cron, from 0; a retry has the copy of the task it follows
+	Retry     int          // 0 for the first task of a copy
+	Claim     ledger.Claim // empty while Pending; kept for reading after the end
+	Ports     map[string]int
+	Status    task.Status
+	Restart   bool // asked to be replaced
+	CreatedAt time.Time
+	NotBefore time.Time // a retry waits until then to be placed
+}
+
+// Key returns the agent's key.
+func (a *Agent) Key() Key { return Key{AgentKind, string(a.ID)} }
+
+// Key returns the pool's key.
+func (p *Pool) Key() Key { return Key{PoolKind, string(p.ID)} }
+
+// Key returns the service's key.
+func (s *Service) Key() Key { return Key{ServiceKind, string(s.Name)} }
+
+// Key returns the revision's key.
+func (r *Revision) Key() Key { return RevisionKey(r.Service, r.Number) }
+
+// Key returns the deployment's key.
+func (d *Deployment) Key() Key { return Key{DeploymentKind, string(d.ID)} }
+
+// Key returns the task's key.
+func (t *Task) Key() Key { return Key{TaskKind, string(t.ID)} }

@@ -1,0 +1,98 @@
+# Everything that people and CI run. `make` alone lists the targets.
+#
+# Linters and generators come from tools/go.mod and are built once into bin/tools;
+# the load generators live in bench/, a module of its own, apart from the product.
+
+GO       ?= go
+FUZZTIME ?= 20s
+COVERAGE ?= 90
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+TOOLS    := bin/tools/.built
+LINTER   := $(CURDIR)/bin/tools/golangci-lint run --concurrency 2 --timeout 15m --config $(CURDIR)/.golangci.yml
+BUF      := bin/tools/buf
+TESTED   := -timeout 12m
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: build
+build: ## build the binary into bin/aloft
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/aloft ./cmd/aloft
+
+.PHONY: demo
+demo: build ## change a service's version under load and count what was lost
+	cd bench && $(GO) build -trimpath -o ../bin/demo ./demo
+	bin/demo --aloft bin/aloft --source .
+
+.PHONY: test
+test: ## run all tests, those with the real binary included
+	@.ci/need python3
+	@status=0; \
+	$(GO) test $(TESTED) ./... || status=1; \
+	(cd bench && $(GO) test $(TESTED) ./...) || status=1; \
+	exit $$status
+
+.PHONY: race
+race: ## run all tests under the race detector
+	@.ci/need python3 gcc
+	CGO_ENABLED=1 $(GO) test -race $(TESTED) ./...
+	cd bench && CGO_ENABLED=1 $(GO) test -race $(TESTED) ./...
+
+.PHONY: lint
+lint: $(TOOLS) ## check style, architecture, contracts and that the generated code is current
+	$(LINTER) ./...
+	cd bench && $(LINTER) ./...
+	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
+	$(GO) test -run '^TestArchitecture' .
+	$(BUF) lint
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BUF) generate --output "$$fresh"; \
+	diff -r "$$fresh/gen" gen || { echo 'gen/ is not what proto/ says; run make generate' >&2; exit 1; }
+
+.PHONY: generate
+generate: $(TOOLS) ## write gen/ from proto/
+	$(BUF) generate
+
+.PHONY: format
+format: $(TOOLS) ## put every Go and proto file into its one form
+	bin/tools/golangci-lint fmt
+	$(BUF) format --write
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		package=$$(dirname "$$file"); \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build ## measure everything and write bench/RESULTS.md
+	@.ci/need haproxy nginx wrk
+	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
+	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md
+
+.PHONY: cover
+cover: ## hold the coverage of core to COVERAGE percent
+	$(GO) test -coverpkg=./core/... -coverprofile=cover.out ./core/...
+	@$(GO) tool cover -func=cover.out | awk -v want=$(COVERAGE) \
+		'/^total:/ { have = $$3 + 0; printf "core is covered to %.1f %%, want %d %%\n", have, want; exit have < want }'
+
+.PHONY: clean
+clean: ## remove what these targets made
+	rm -rf bin cover.out
+
+$(TOOLS): tools/go.mod tools/go.sum
+	@mkdir -p bin/tools
+	cd tools && $(GO) build -o ../bin/tools/ tool
+	@touch $@

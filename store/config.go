@@ -1,0 +1,202 @@
+package store
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// prefixLengthMax keeps a key's prefix within what a transaction's limits allow
+// for each operation.
+const prefixLengthMax = 32
+
+// aloneName is the name of a member that is the only one.
+const aloneName = "alone"
+
+// Config says where the state is kept: in an etcd member embedded in this
+// process, for which it names DataDir, or in an outside cluster, for which it
+// names Endpoints. Zero fields get their defaults.
+type Config struct {
+	// DataDir is the folder of the embedded member, made when it is not there.
+	// One process at a time may use it.
+	DataDir string
+	// Name is this member's name in Cluster. Default: "alone".
+	Name string
+	// Cluster names every embedded member of a cluster of several, this one
+	// among them, with the URL on which the others reach it, as in
+	// {"m1": "http://10.0.0.1:7118", ...}. Default: this member alone, which
+	// listens on nothing. It counts when DataDir is new, and must be the same
+	// for all.
+	Cluster map[string]string
+	// ListenPeer is the URL on which this member awaits the others, with an IP
+	// address as its host. Default: its own URL in Cluster.
+	ListenPeer string
+	// ListenClient is a URL, http://IP:PORT or unix:///PATH, on which the
+	// embedded member serves etcd's API to others, without asking who they are:
+	// for backups and tools. Default: none, it serves this process alone.
+	ListenClient string
+
+	// Endpoints are the URLs of an outside cluster.
+	Endpoints []string
+	// TLS is how to speak with https endpoints. Default: Go's.
+	TLS *tls.Config
+	// DialTimeout bounds the first answer of an outside cluster. Default: 5s.
+	DialTimeout time.Duration
+
+	// Prefix begins every key in etcd, ends in a slash and has at most 32 bytes.
+	// Default: "/aloft/".
+	Prefix string
+	// LeaseTTL is how long a term outlives its process, in whole seconds.
+	// Default: 2s, or 10s for a member that is alone: nobody waits to take over,
+	// and the next start of it ends the old term at once.
+	LeaseTTL time.Duration
+	// Limits bound a transaction. Default: 8,000 operations and 12 MiB, or 128
+	// and 1.5 MiB for an outside cluster.
+	Limits Limits
+	// Log takes etcd's warnings and errors. Default: discard.
+	Log *slog.Logger
+}
+
+func (c Config) outside() bool { return len(c.Endpoints) > 0 }
+
+// alone says that no other process can reach the state while this one runs.
+func (c Config) alone() bool {
+	return !c.outside() && len(c.Cluster) <= 1 && c.ListenClient == ""
+}
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = aloneName
+	}
+	if c.ListenPeer == "" {
+		c.ListenPeer = c.Cluster[c.Name]
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = 5 * time.Second
+	}
+	if c.Prefix == "" {
+		c.Prefix = "/aloft/"
+	}
+	if c.LeaseTTL == 0 && c.alone() {
+		c.LeaseTTL = 10 * time.Second
+	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 2 * time.Second
+	}
+	if c.outside() {
+		c.Limits = c.Limits.withDefaults(Limits{outsideOps, outsideBytes})
+	} else {
+		c.Limits = c.Limits.withDefaults(Limits{embeddedOps, embeddedBytes})
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var problems []error
+	problem := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf(format, args...))
+	}
+	switch {
+	case c.DataDir == "" && !c.outside():
+		problem("DataDir or Endpoints must say where the state is kept")
+	case c.DataDir != "" && c.outside():
+		problem("DataDir and Endpoints exclude each other")
+	case c.outside():
+		problems = append(problems, c.validateOutside())
+	default:
+		problems = append(problems, c.validateEmbedded())
+	}
+	if c.DialTimeout < 0 {
+		problem("DialTimeout is %v; it must be positive", c.DialTimeout)
+	}
+	if !strings.HasSuffix(c.Prefix, "/") || len(c.Prefix) > prefixLengthMax {
+		problem("Prefix is %q; it must end in a slash and have at most %d bytes", c.Prefix, prefixLengthMax)
+	}
+	if c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0 {
+		problem("LeaseTTL is %v; it must be whole seconds", c.LeaseTTL)
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) validateOutside() error {
+	var problems []error
+	if len(c.Cluster) > 0 || c.ListenPeer != "" || c.ListenClient != "" {
+		problems = append(problems, errors.New("Cluster, ListenPeer and ListenClient are for an embedded member"))
+	}
+	for _, endpoint := range c.Endpoints {
+		if err := checkURL(endpoint, "http", "https", "unix"); err != nil {
+			problems = append(problems, fmt.Errorf("Endpoints: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) validateEmbedded() error {
+	var problems []error
+	if _, ok := c.Cluster[c.Name]; !ok && len(c.Cluster) > 0 {
+		problems = append(problems, fmt.Errorf("Cluster does not name this member, %q", c.Name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Cluster)) {
+		if name == "" || strings.ContainsAny(name, ",=") {
+			problems = append(problems, fmt.Errorf("Cluster: %q cannot be a member's name", name))
+		}
+		if err := checkURL(c.Cluster[name], "http"); err != nil {
+			problems = append(problems, fmt.Errorf("Cluster: member %q: %w", name, err))
+		}
+	}
+	if c.ListenPeer != "" {
+		if err := checkListen(c.ListenPeer, "http"); err != nil {
+			problems = append(problems, fmt.Errorf("ListenPeer: %w", err))
+		}
+	}
+	if c.ListenClient != "" {
+		if err := checkListen(c.ListenClient, "http", "unix"); err != nil {
+			problems = append(problems, fmt.Errorf("ListenClient: %w", err))
+		}
+	}
+	if c.Limits.Ops > memberOpsMax || c.Limits.Bytes > memberBytesMax-requestSpareBytes {
+		problems = append(problems, fmt.Errorf("Limits are %d operations and %d bytes; an embedded member takes %d and %d",
+			c.Limits.Ops, c.Limits.Bytes, memberOpsMax, memberBytesMax-requestSpareBytes))
+	}
+	return errors.Join(problems...)
+}
+
+// checkURL wants one of schemes and a host with a port, or a path for "unix".
+func checkURL(text string, schemes ...string) error {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return err //nolint:wrapcheck // it quotes the URL and says what is wrong
+	}
+	if !slices.Contains(schemes, parsed.Scheme) {
+		return fmt.Errorf("%q must begin with %s://", text, strings.Join(schemes, ":// or "))
+	}
+	if parsed.Scheme == "unix" && parsed.Path == "" || parsed.Scheme != "unix" && parsed.Port() == "" {
+		return fmt.Errorf("%q lacks its port or path", text)
+	}
+	return nil
+}
+
+// checkListen wants an address of this machine besides: a name may be another's.
+func checkListen(text string, schemes ...string) error {
+	if err := checkURL(text, schemes...); err != nil {
+		return err
+	}
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return err //nolint:wrapcheck // checkURL has parsed it already
+	}
+	if host := parsed.Hostname(); parsed.Scheme != "unix" && host != "localhost" && net.ParseIP(host) == nil {
+		return fmt.Errorf("%q must have an IP address as its host", text)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// slogCore hands etcd's warnings and errors to our logger.
+type slogCore struct {
+	handler slog.Handler
+}
+
+func newZap(log *slog.Logger) *zap.Logger {
+	return zap.New(slogCore{handler: log.Handler().WithAttrs([]slog.Attr{slog.String("part", "etcd")})})
+}
+
+// Enabled says whether a line of this level is wanted.
+func (c slogCore) Enabled(level zapcore.Level) bool {
+	return level >= zapcore.WarnLevel && c.handler.Enabled(context.Background(), slogLevel(level))
+}
+
+// With returns a core that adds fields to each line.
+func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
+	return slogCore{handler: c.handler.WithAttrs(attrs(fields))}
+}
+
+// Check takes every line that is wanted.
+func (c slogCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write hands one line over.
+func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	ctx, level := context.Background(), slogLevel(entry.Level)
+	if expected(entry.Message) {
+		level = slog.LevelDebug
+	}
+	if !c.handler.Enabled(ctx, level) {
+		return nil
+	}
+	record := slog.NewRecord(entry.Time, level, entry.Message, 0)
+	record.AddAttrs(attrs(fields)...)
+	return c.handler.Handle(ctx, record)
+}
+
+// expected says that a line is about a setting that we made on purpose, or that
+// every first start of a member writes it while it is not yet of a raft term.
+func expected(message string) bool {
+	switch message {
+	case "Running http and grpc server on single port. This is not recommended for production.",
+		"exceeded recommended request limit",
+		"Failed to detect schema version",
+		"failed to update storage version":
+		return true
+	default:
+		return false
+	}
+}
+
+// Sync does nothing: lines are not kept back.
+func (c slogCore) Sync() error { return nil }
+
+func slogLevel(level zapcore.Level) slog.Level {
+	if level >= zapcore.ErrorLevel {
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}
+
+// attrs are fields in their order. A field may stand for several values.
+func attrs(fields []zapcore.Field) []slog.Attr {
+	list := make([]slog.Attr, 0, len(fields))
+	for _, field := range fields {
+		encoder := zapcore.NewMapObjectEncoder()
+		field.AddTo(encoder)
+		for key, value := range encoder.Fields {
+			list = append(list, slog.Any(strings.ReplaceAll(key, "-", "_"), value))
+		}
+	}
+	return list
+}

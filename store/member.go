@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// What an embedded member takes. The request bounds a transaction with all that
+// frames it.
+const (
+	memberOpsMax      = 10_000
+	memberBytesMax    = 16 << 20
+	requestSpareBytes = 1 << 20
+	quotaBytes        = 8 << 30
+)
+
+// historyKept is how long old revisions are kept: long enough for a load and for
+// a watch that was cut off. BootstrapDefrag gives back what they held on disk.
+const (
+	historyKept  = "5m"
+	defragAtFree = 256 // MB
+)
+
+// A member that is alone elects itself after at most twice its election timeout,
+// so a short one makes it ready at once. Among several, the timeout is what a
+// network and a slow disk may take.
+const (
+	aloneTickMillis, aloneElectionMillis = 10, 50
+	manyTickMillis, manyElectionMillis   = 100, 1000
+	aloneSnapshotEvery, aloneCatchUp     = 2_000, 1
+	manySnapshotEvery, manyCatchUp       = 5_000, 1_000
+	nowhere                              = "http://localhost:0"
+)
+
+// member is an etcd member in this process, and the folder that it works in.
+type member struct {
+	server *embed.Etcd
+	folder *folder
+}
+
+// startMember starts the member and waits until it serves: until a majority of
+// its cluster is there.
+func startMember(ctx context.Context, cfg Config) (*member, error) {
+	home, err := openFolder(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := memberSettings(cfg, home.member())
+	if err != nil {
+		return nil, errors.Join(err, home.close())
+	}
+	server, err := embed.StartEtcd(settings)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), home.close())
+	}
+	m := &member{server: server, folder: home}
+	select {
+	case <-server.Server.ReadyNotify():
+		return m, nil
+	case err = <-server.Err():
+	case <-server.Server.StopNotify():
+		err = errors.New("it stopped")
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), m.close())
+}
+
+func (m *member) close() error {
+	m.server.Close()
+	return m.folder.close()
+}
+
+func memberSettings(cfg Config, dir string) (*embed.Config, error) {
+	s := embed.NewConfig()
+	s.Name, s.Dir = cfg.Name, dir
+	s.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(cfg.Log))
+	s.MaxTxnOps, s.MaxRequestBytes = memberOpsMax, memberBytesMax
+	s.QuotaBackendBytes = quotaBytes
+	s.AutoCompactionMode, s.AutoCompactionRetention = embed.CompactorModePeriodic, historyKept
+	s.BootstrapDefragThresholdMegabytes = defragAtFree
+	s.EnableGRPCGateway = false
+	s.AuthToken = "" // nobody logs in
+	s.TickMs, s.ElectionMs = aloneTickMillis, aloneElectionMillis
+	s.SnapshotCount, s.SnapshotCatchUpEntries = aloneSnapshotEvery, aloneCatchUp
+	if len(cfg.Cluster) > 1 {
+		s.TickMs, s.ElectionMs = manyTickMillis, manyElectionMillis
+		s.SnapshotCount, s.SnapshotCatchUpEntries = manySnapshotEvery, manyCatchUp
+	}
+	return s, setURLs(s, cfg)
+}
+
+// setURLs says where the member listens: nowhere when it is alone, since this
+// process speaks to it without a socket.
+func setURLs(s *embed.Config, cfg Config) error {
+	own := cfg.Cluster[cfg.Name]
+	s.InitialCluster = cfg.Name + "=" + nowhere
+	if own == "" {
+		own = nowhere
+	} else {
+		s.InitialCluster = initialCluster(cfg.Cluster)
+	}
+	var problems [3]error
+	s.AdvertisePeerUrls, problems[0] = parseURLs(own)
+	s.ListenPeerUrls, problems[1] = parseURLs(cfg.ListenPeer)
+	s.ListenClientUrls, problems[2] = parseURLs(cfg.ListenClient)
+	s.AdvertiseClientUrls = s.ListenClientUrls
+	return errors.Join(problems[:]...)
+}
+
+// initialCluster writes the members as etcd wants them: m1=url,m2=url.
+func initialCluster(members map[string]string) string {
+	list := make([]string, 0, len(members))
+	for name, peer := range members {
+		list = append(list, name+"="+peer)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+// parseURLs returns no URL for an empty text.
+func parseURLs(text string) ([]url.URL, error) {
+	if text == "" {
+		return nil, nil
+	}
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse a URL of the store: %w", err)
+	}
+	return []url.URL{*parsed}, nil
+}

@@ -134,3 +134,12 @@ func decimal(whole, thousandths uint64) string {
 	}
 	return text + "." + strings.TrimRight(fmt.Sprintf("%03d", thousandths), "0")
 }
+
+// FormatAmount prints n, the Amount of a quantity of t: a scalar as Format
+// does, and how many numbers or members there are for the other kinds.
+func FormatAmount(t Type, kind Kind, n int64) string {
+	if kind == KindScalar {
+		return formatFor(t, n)
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"math/bits"
+
+	"github.com/aloft-run/aloft/core/resource"
+)
+
+// Balance is the account of one resource type, in its smallest unit or, for
+// ranges and sets, in how many numbers or members there are. Free and Claimed
+// add up to Quantity and Outside.
+type Balance struct {
+	Quantity  int64 // what there is
+	Claimed   int64 // what tasks hold
+	Outside   int64 // of Claimed: numbers and members that the quantity has lost since
+	Free      int64 // what is not claimed; below zero when scalars are overcommitted
+	Available int64 // of Free: what new claims may take; none where that is below zero or closed
+}
+
+// Overcommitted reports whether more is claimed than there is.
+func (b Balance) Overcommitted() bool { return b.Free < 0 || b.Outside > 0 }
+
+func (b Balance) plus(other Balance) Balance {
+	return Balance{
+		Quantity:  b.Quantity + other.Quantity,
+		Claimed:   b.Claimed + other.Claimed,
+		Outside:   b.Outside + other.Outside,
+		Free:      b.Free + other.Free,
+		Available: b.Available + other.Available,
+	}
+}
+
+func (b Balance) minus(other Balance) Balance {
+	return b.plus(Balance{-other.Quantity, -other.Claimed, -other.Outside, -other.Free, -other.Available})
+}
+
+// total is the account of one type over all agents.
+type total struct {
+	Balance
+	shares  int             // how many partitions have the type
+	weights map[int64]int64 // what is available, by the partitions' weight
+}
+
+func (l *Ledger) total(t resource.Type) *total {
+	if sum, ok := l.totals[t]; ok {
+		return sum
+	}
+	if l.totals == nil {
+		l.totals = make(map[resource.Type]*total)
+	}
+	sum := &total{weights: make(map[int64]int64)}
+	l.totals[t] = sum
+	return sum
+}
+
+// change books a partition's change of balance.
+func (t *total) change(weight int64, by Balance) {
+	t.Balance = t.plus(by)
+	if t.weights[weight] += by.Available; t.weights[weight] == 0 {
+		delete(t.weights, weight)
+	}
+}
+
+// R returns the weighted capacity of a type: the sum over partitions of weight
+// times what is available, in the type's smallest unit. It is exact but for the
+// rounding to a float64, and does not depend on the number of partitions.
+func (l *Ledger) R(t resource.Type) float64 {
+	sum, ok := l.totals[t]
+	if !ok {
+		return 0
+	}
+	var high, low uint64
+	for weight, available := range sum.weights {
+		upper, lower := bits.Mul64(uint64(weight), uint64(available))
+		var carry uint64
+		low, carry = bits.Add64(low, lower, 0)
+		high, _ = bits.Add64(high, upper, carry)
+	}
+	const whole = 1000 // weights are in thousandths
+	rest := high % whole
+	quotient, remainder := bits.Div64(rest, low, whole)
+	return float64(high/whole)*(1<<32)*(1<<32) + float64(quotient) + float64(remainder)/whole
+}
+
+// Total returns how much of a type all agents have together.
+func (l *Ledger) Total(t resource.Type) int64 { return l.Balance(t).Quantity }
+
+// Free returns how much of a type is not claimed, on all agents together. New
+// claims may take less: see Balance.Available.
+func (l *Ledger) Free(t resource.Type) int64 { return l.Balance(t).Free }
+
+// Balance returns the account of a type over all agents.
+func (l *Ledger) Balance(t resource.Type) Balance {
+	if sum, ok := l.totals[t]; ok {
+		return sum.Balance
+	}
+	return Balance{}
+}

@@ -1,0 +1,215 @@
+package ledger
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
+)
+
+// Slice is a part of one partition. It is of the partition's type.
+type Slice struct {
+	Partition id.Partition
+	Quantity  resource.Quantity
+}
+
+// Claim is what one task holds: slices of one agent, and as much of a pool.
+type Claim struct {
+	Task   id.Task
+	Agent  id.Agent
+	Pool   id.Pool // "" if it draws from none
+	Slices []Slice // each of another partition, none empty
+}
+
+// Claim books a claim whole, or refuses and changes nothing. The error is a
+// *ShortageError, or wraps ErrAlreadyHeld, ErrUnknownAgent, ErrUnknownPool,
+// ErrUnknownPartition, ErrClosed, ErrPortTaken or ErrInvalid.
+func (l *Ledger) Claim(claim Claim) error {
+	e, err := l.entry(claim)
+	if err != nil {
+		return fmt.Errorf("claim for task %s: %w", claim.Task, err)
+	}
+	if e.agent.closed {
+		return fmt.Errorf("claim for task %s: %w: %s", claim.Task, ErrClosed, claim.Agent)
+	}
+	for i, s := range e.shares {
+		if short := s.shortage(claim.Slices[i].Quantity); short != nil {
+			short.Agent = claim.Agent
+			return fmt.Errorf("claim for task %s: %w", claim.Task, short)
+		}
+	}
+	if e.pool != nil {
+		if short := e.pool.shortage(e.needs); short != nil {
+			return fmt.Errorf("claim for task %s: %w", claim.Task, short)
+		}
+	}
+	l.book(e)
+	return nil
+}
+
+// Restore books a claim that was granted before, when a new leader loads the
+// cluster: agents that are closed, and agents and pools that have become too
+// small since, take it all the same and are overcommitted. It still refuses
+// what no books could have held; the errors are those of Claim.
+func (l *Ledger) Restore(claim Claim) error {
+	e, err := l.entry(claim)
+	if err != nil {
+		return fmt.Errorf("restore the claim of task %s: %w", claim.Task, err)
+	}
+	for i, s := range e.shares {
+		if q := claim.Slices[i].Quantity; heldTwice(e.agent.sharesOf(s.Type), s, q) {
+			return fmt.Errorf("restore the claim of task %s: %w", claim.Task, &ShortageError{
+				Agent: claim.Agent, Partition: s.ID, Type: s.Type, Kind: q.Kind(), Wanted: q.Amount(),
+				Free: q.Without(s.claimed).Amount(),
+			})
+		}
+	}
+	l.book(e)
+	return nil
+}
+
+// heldTwice reports whether another task holds some of q, or another partition
+// than own has it.
+func heldTwice(shares []share, own *share, q resource.Quantity) bool {
+	return slices.ContainsFunc(shares, func(s share) bool {
+		return meet(q, s.claimed) || s.ID != own.ID && meet(q, s.Quantity)
+	})
+}
+
+// entry is a claim with the accounts that it touches.
+type entry struct {
+	claim  Claim
+	agent  *account
+	pool   *poolAccount // nil for none
+	shares []*share     // one for each slice
+	needs  []need       // the slices added up by type
+}
+
+// entry finds the accounts for a claim. It refuses what is wrong however much
+// is free.
+func (l *Ledger) entry(claim Claim) (entry, error) {
+	e := entry{claim: claim}
+	if err := id.Check(claim.Task); err != nil {
+		return e, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if _, held := l.claims[claim.Task]; held {
+		return e, ErrAlreadyHeld
+	}
+	var ok bool
+	if e.agent, _, ok = l.agent(claim.Agent); !ok {
+		return e, fmt.Errorf("%w: %s", ErrUnknownAgent, claim.Agent)
+	}
+	if e.pool, _, ok = l.pool(claim.Pool); !ok && claim.Pool != "" {
+		return e, fmt.Errorf("%w: %s", ErrUnknownPool, claim.Pool)
+	}
+	for _, slice := range claim.Slices {
+		s, ok := e.agent.share(slice.Partition)
+		if !ok {
+			return e, fmt.Errorf("%w: %s of agent %s", ErrUnknownPartition, slice.Partition, claim.Agent)
+		}
+		if err := s.suits(slice.Quantity); err != nil {
+			return e, err
+		}
+		if slices.Contains(e.shares, s) {
+			return e, fmt.Errorf("%w: two slices of partition %s", ErrInvalid, slice.Partition)
+		}
+		e.shares = append(e.shares, s)
+		e.needs = addNeed(e.needs, need{s.Type, slice.Quantity.Kind(), slice.Quantity.Amount()})
+	}
+	return e, l.countable(e.needs)
+}
+
+// countable returns an error if the cluster's claims would exceed 64 bits. Only
+// claims that are restored can.
+func (l *Ledger) countable(needs []need) error {
+	for _, n := range needs {
+		if n.amount < 0 || n.amount > math.MaxInt64-l.Balance(n.of).Claimed {
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, n.of, resource.ErrOverflow)
+		}
+	}
+	return nil
+}
+
+// book moves what a claim takes from free to claimed.
+func (l *Ledger) book(e entry) {
+	claim := e.claim
+	claim.Slices = slices.Clone(claim.Slices)
+	for i, s := range e.shares {
+		q := claim.Slices[i].Quantity
+		if s.Type == resource.Ports {
+			s.advance(q)
+		}
+		l.rebook(e.agent, s, mustSum(s.claimed.Add(q)))
+	}
+	if e.pool != nil {
+		e.pool.claims++
+		for _, n := range e.needs {
+			e.pool.used = addNeed(e.pool.used, n)
+		}
+	}
+	if l.claims == nil {
+		l.claims = make(map[id.Task]*Claim)
+	}
+	l.claims[claim.Task] = &claim
+	e.agent.tasks[claim.Task] = &claim
+}
+
+// rebook sets what is claimed of a partition, in its own account, its agent's
+// and the cluster's.
+func (l *Ledger) rebook(a *account, s *share, claimed resource.Quantity) {
+	before := s.balance(a.closed)
+	s.book(claimed)
+	by := s.balance(a.closed).minus(before)
+	if r, ok := a.row(s.Type); ok {
+		r.Balance = r.plus(by)
+	}
+	l.total(s.Type).change(s.Weight, by)
+}
+
+// mustSum returns a sum that the laws of the books make possible.
+func mustSum(sum resource.Quantity, err error) resource.Quantity {
+	if err != nil {
+		panic(fmt.Sprintf("ledger: the books are broken: %v", err))
+	}
+	return sum
+}
+
+// Release gives back what a task holds and returns it. It is false, and nothing
+// changes, if the task holds nothing.
+func (l *Ledger) Release(task id.Task) (Claim, bool) {
+	claim, held := l.claims[task]
+	if !held {
+		return Claim{}, false
+	}
+	delete(l.claims, task)
+	a, _, _ := l.agent(claim.Agent)
+	delete(a.tasks, task)
+	pool, _, pooled := l.pool(claim.Pool)
+	if pooled {
+		pool.claims--
+	}
+	gone := false
+	for _, slice := range claim.Slices {
+		s, _ := a.share(slice.Partition)
+		l.rebook(a, s, mustSum(s.claimed.Sub(slice.Quantity)))
+		if pooled {
+			pool.used = addNeed(pool.used, need{s.Type, slice.Quantity.Kind(), -slice.Quantity.Amount()})
+		}
+		gone = gone || s.retired && s.claimed.IsZero()
+	}
+	if gone {
+		l.dropRetired(a)
+	}
+	return *claim, true
+}
+
+// dropRetired forgets the partitions that an agent no longer has and that
+// nobody claims.
+func (l *Ledger) dropRetired(a *account) {
+	l.detach(a)
+	a.shares = slices.DeleteFunc(a.shares, func(s share) bool { return s.retired && s.claimed.IsZero() })
+	a.rule()
+	l.attach(a)
+}

@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"math/bits"
+
+	"github.com/aloft-run/aloft/core/resource"
+)
+
+// Weigh reports whether Fit would find room for a task on the agent, and the
+// mean weight, in thousandths, of what it would take: over the amounts of each
+// type first, then over the types. It allocates nothing for scalars and ports.
+func (v AgentView) Weigh(wanted resource.Vector, ports []PortWish) (weight int64, fits bool) {
+	a := v.account
+	if a.closed {
+		return 0, false
+	}
+	var sum, types int64
+	var listed int64 // ports that the vector names
+	for t, q := range wanted.All() {
+		if q.Amount() <= 0 {
+			continue
+		}
+		r, ok := a.row(t)
+		if !ok || r.kind != q.Kind() || r.Available < q.Amount() {
+			return 0, false
+		}
+		var m mean
+		if m.takeAll(a.shares[r.first:r.end], q); m.amount < uint64(q.Amount()) {
+			return 0, false
+		}
+		sum, types = sum+m.weight(), types+1
+		if t == resource.Ports {
+			listed = q.Amount()
+		}
+	}
+	if len(ports) > 0 {
+		r, ok := a.row(resource.Ports)
+		if !ok || r.Available-listed < int64(len(ports)) {
+			return 0, false
+		}
+		exact, _ := wanted.Get(resource.Ports)
+		var m mean
+		if !m.takePorts(a.shares[r.first:r.end], ports, exact) {
+			return 0, false
+		}
+		sum, types = sum+m.weight(), types+1
+	}
+	return sum / max(1, types), true
+}
+
+// mean adds up weight times amount, exactly.
+type mean struct {
+	high, low uint64
+	amount    uint64
+}
+
+func (m *mean) add(weight, amount int64) {
+	high, low := bits.Mul64(uint64(weight), uint64(amount))
+	var carry uint64
+	m.low, carry = bits.Add64(m.low, low, 0)
+	m.high, _ = bits.Add64(m.high, high, carry)
+	m.amount += uint64(amount)
+}
+
+// weight returns the mean weight, rounded down. Something has been added.
+func (m *mean) weight() int64 {
+	quotient, _ := bits.Div64(m.high, m.low, m.amount)
+	return int64(quotient)
+}
+
+// takeAll adds what Fit would take of q from the shares of its type.
+func (m *mean) takeAll(shares []share, q resource.Quantity) {
+	for i := range shares {
+		if q.IsZero() {
+			return
+		}
+		part := common(q, shares[i].free)
+		m.add(shares[i].Weight, part.Amount())
+		q = mustSum(q.Sub(part))
+	}
+}
+
+// takePorts adds the ports that Fit would give. It is false if one that is
+// wanted by number is not free; exact are those that are taken already.
+func (m *mean) takePorts(shares []share, wishes []PortWish, exact resource.Quantity) bool {
+	left := int64(0)
+	for i, wish := range wishes {
+		if wish.Number == 0 {
+			left++
+			continue
+		}
+		if exact.Has(wish.Number) || wishedBefore(wishes[:i], wish.Number) {
+			return false
+		}
+	}
+	named := int64(len(wishes)) - left
+	for i := range shares {
+		s := &shares[i]
+		here := int64(0)
+		for _, wish := range wishes {
+			if wish.Number != 0 && s.free.Has(wish.Number) {
+				here++
+			}
+		}
+		give := min(left, s.free.Amount()-here-common(exact, s.free).Amount())
+		m.add(s.Weight, here+give)
+		left, named = left-give, named-here
+	}
+	return left == 0 && named == 0
+}
+
+func wishedBefore(wishes []PortWish, number int64) bool {
+	for _, wish := range wishes {
+		if wish.Number == number {
+			return true
+		}
+	}
+	return false
+}

@@ -423,7 +423,7 @@ func (*SessionResponse_Heartbeat) isSessionResponse_Message() {}
 type Orders struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Complete bool                   `protobuf:"varint,1,opt,name=complete,proto3" json:"complete,omitempty"`
-	// Specs that this session has not yet carried; tasks name them.
+	// The specs that the run orders of this message name.
 	Revisions []*RevisionSpec `protobuf:"bytes,2,rep,name=revisions,proto3" json:"revisions,omitempty"`
 	Run       []*RunOrder     `protobuf:"bytes,3,rep,name=run,proto3" json:"run,omitempty"`
 	Stop      []*StopOrder    `protobuf:"bytes,4,rep,name=stop,proto3" json:"stop,omitempty"`
@@ -660,6 +660,75 @@ func (x *RunOrder) GetCopy() int32 {
 	return 0
 }
 
+// What an agent keeps on its disk of a task.
+type KeptTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *RunOrder              `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Spec          *Spec                  `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	Status        *TaskStatus            `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	Stray         bool                   `protobuf:"varint,4,opt,name=stray,proto3" json:"stray,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptTask) Reset() {
+	*x = KeptTask{}
+	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptTask) ProtoMessage() {}
+
+func (x *KeptTask) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptTask.ProtoReflect.Descriptor instead.
+func (*KeptTask) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *KeptTask) GetOrder() *RunOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *KeptTask) GetSpec() *Spec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *KeptTask) GetStatus() *TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *KeptTask) GetStray() bool {
+	if x != nil {
+		return x.Stray
+	}
+	return false
+}
+
 type StopOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -671,7 +740,7 @@ type StopOrder struct {
 
 func (x *StopOrder) Reset() {
 	*x = StopOrder{}
-	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	mi := &file_aloft_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +752,7 @@ func (x *StopOrder) String() string {
 func (*StopOrder) ProtoMessage() {}
 
 func (x *StopOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	mi := &file_aloft_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +765,7 @@ func (x *StopOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOrder.ProtoReflect.Descriptor instead.
 func (*StopOrder) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StopOrder) GetTask() string {
@@ -731,7 +800,7 @@ type LogOrder struct {
 
 func (x *LogOrder) Reset() {
 	*x = LogOrder{}
-	mi := &file_aloft_v1_session_proto_msgTypes[10]
+	mi := &file_aloft_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +812,7 @@ func (x *LogOrder) String() string {
 func (*LogOrder) ProtoMessage() {}
 
 func (x *LogOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[10]
+	mi := &file_aloft_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +825,7 @@ func (x *LogOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogOrder.ProtoReflect.Descriptor instead.
 func (*LogOrder) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogOrder) GetRequest() string {
@@ -813,7 +882,7 @@ type SendLogsRequest struct {
 
 func (x *SendLogsRequest) Reset() {
 	*x = SendLogsRequest{}
-	mi := &file_aloft_v1_session_proto_msgTypes[11]
+	mi := &file_aloft_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +894,7 @@ func (x *SendLogsRequest) String() string {
 func (*SendLogsRequest) ProtoMessage() {}
 
 func (x *SendLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[11]
+	mi := &file_aloft_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +907,7 @@ func (x *SendLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendLogsRequest.ProtoReflect.Descriptor instead.
 func (*SendLogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SendLogsRequest) GetRequest() string {
@@ -870,7 +939,7 @@ type SendLogsResponse struct {
 
 func (x *SendLogsResponse) Reset() {
 	*x = SendLogsResponse{}
-	mi := &file_aloft_v1_session_proto_msgTypes[12]
+	mi := &file_aloft_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +951,7 @@ func (x *SendLogsResponse) String() string {
 func (*SendLogsResponse) ProtoMessage() {}
 
 func (x *SendLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[12]
+	mi := &file_aloft_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +964,7 @@ func (x *SendLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendLogsResponse.ProtoReflect.Descriptor instead.
 func (*SendLogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 type LogLine struct {
@@ -910,7 +979,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_aloft_v1_session_proto_msgTypes[13]
+	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +991,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[13]
+	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1004,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogLine) GetTask() string {
@@ -971,7 +1040,7 @@ type RouterServiceSessionRequest struct {
 
 func (x *RouterServiceSessionRequest) Reset() {
 	*x = RouterServiceSessionRequest{}
-	mi := &file_aloft_v1_session_proto_msgTypes[14]
+	mi := &file_aloft_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1052,7 @@ func (x *RouterServiceSessionRequest) String() string {
 func (*RouterServiceSessionRequest) ProtoMessage() {}
 
 func (x *RouterServiceSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[14]
+	mi := &file_aloft_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1065,7 @@ func (x *RouterServiceSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterServiceSessionRequest.ProtoReflect.Descriptor instead.
 func (*RouterServiceSessionRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RouterServiceSessionRequest) GetRouter() string {
@@ -1030,7 +1099,7 @@ type BusyTask struct {
 
 func (x *BusyTask) Reset() {
 	*x = BusyTask{}
-	mi := &file_aloft_v1_session_proto_msgTypes[15]
+	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1111,7 @@ func (x *BusyTask) String() string {
 func (*BusyTask) ProtoMessage() {}
 
 func (x *BusyTask) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[15]
+	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1124,7 @@ func (x *BusyTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BusyTask.ProtoReflect.Descriptor instead.
 func (*BusyTask) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BusyTask) GetTask() string {
@@ -1083,7 +1152,7 @@ type RouterServiceSessionResponse struct {
 
 func (x *RouterServiceSessionResponse) Reset() {
 	*x = RouterServiceSessionResponse{}
-	mi := &file_aloft_v1_session_proto_msgTypes[16]
+	mi := &file_aloft_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1164,7 @@ func (x *RouterServiceSessionResponse) String() string {
 func (*RouterServiceSessionResponse) ProtoMessage() {}
 
 func (x *RouterServiceSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[16]
+	mi := &file_aloft_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1177,7 @@ func (x *RouterServiceSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterServiceSessionResponse.ProtoReflect.Descriptor instead.
 func (*RouterServiceSessionResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RouterServiceSessionResponse) GetEpoch() uint64 {
@@ -1135,7 +1204,7 @@ type TableVersion struct {
 
 func (x *TableVersion) Reset() {
 	*x = TableVersion{}
-	mi := &file_aloft_v1_session_proto_msgTypes[17]
+	mi := &file_aloft_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1216,7 @@ func (x *TableVersion) String() string {
 func (*TableVersion) ProtoMessage() {}
 
 func (x *TableVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[17]
+	mi := &file_aloft_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1229,7 @@ func (x *TableVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableVersion.ProtoReflect.Descriptor instead.
 func (*TableVersion) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TableVersion) GetEpoch() uint64 {
@@ -1187,7 +1256,7 @@ type RouteTable struct {
 
 func (x *RouteTable) Reset() {
 	*x = RouteTable{}
-	mi := &file_aloft_v1_session_proto_msgTypes[18]
+	mi := &file_aloft_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1268,7 @@ func (x *RouteTable) String() string {
 func (*RouteTable) ProtoMessage() {}
 
 func (x *RouteTable) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[18]
+	mi := &file_aloft_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1281,7 @@ func (x *RouteTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTable.ProtoReflect.Descriptor instead.
 func (*RouteTable) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RouteTable) GetVersion() *TableVersion {
@@ -1242,7 +1311,7 @@ type RouteService struct {
 
 func (x *RouteService) Reset() {
 	*x = RouteService{}
-	mi := &file_aloft_v1_session_proto_msgTypes[19]
+	mi := &file_aloft_v1_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1323,7 @@ func (x *RouteService) String() string {
 func (*RouteService) ProtoMessage() {}
 
 func (x *RouteService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[19]
+	mi := &file_aloft_v1_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1336,7 @@ func (x *RouteService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteService.ProtoReflect.Descriptor instead.
 func (*RouteService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RouteService) GetName() string {
@@ -1315,7 +1384,7 @@ type RouteRule struct {
 
 func (x *RouteRule) Reset() {
 	*x = RouteRule{}
-	mi := &file_aloft_v1_session_proto_msgTypes[20]
+	mi := &file_aloft_v1_session_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1396,7 @@ func (x *RouteRule) String() string {
 func (*RouteRule) ProtoMessage() {}
 
 func (x *RouteRule) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[20]
+	mi := &file_aloft_v1_session_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1409,7 @@ func (x *RouteRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteRule.ProtoReflect.Descriptor instead.
 func (*RouteRule) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RouteRule) GetHost() string {
@@ -1368,7 +1437,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_aloft_v1_session_proto_msgTypes[21]
+	mi := &file_aloft_v1_session_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1449,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[21]
+	mi := &file_aloft_v1_session_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1462,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Endpoint) GetTask() string {
@@ -1465,7 +1534,12 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"P\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x9c\x01\n" +
+	"\bKeptTask\x12(\n" +
+	"\x05order\x18\x01 \x01(\v2\x12.aloft.v1.RunOrderR\x05order\x12\"\n" +
+	"\x04spec\x18\x02 \x01(\v2\x0e.aloft.v1.SpecR\x04spec\x12,\n" +
+	"\x06status\x18\x03 \x01(\v2\x14.aloft.v1.TaskStatusR\x06status\x12\x14\n" +
+	"\x05stray\x18\x04 \x01(\bR\x05stray\"P\n" +
 	"\tStopOrder\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12/\n" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"\x9a\x01\n" +
@@ -1533,7 +1607,7 @@ func file_aloft_v1_session_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_session_proto_rawDescData
 }
 
-var file_aloft_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_aloft_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_aloft_v1_session_proto_goTypes = []any{
 	(*SessionRequest)(nil),               // 0: aloft.v1.SessionRequest
 	(*Heartbeat)(nil),                    // 1: aloft.v1.Heartbeat
@@ -1544,64 +1618,68 @@ var file_aloft_v1_session_proto_goTypes = []any{
 	(*Orders)(nil),                       // 6: aloft.v1.Orders
 	(*RevisionSpec)(nil),                 // 7: aloft.v1.RevisionSpec
 	(*RunOrder)(nil),                     // 8: aloft.v1.RunOrder
-	(*StopOrder)(nil),                    // 9: aloft.v1.StopOrder
-	(*LogOrder)(nil),                     // 10: aloft.v1.LogOrder
-	(*SendLogsRequest)(nil),              // 11: aloft.v1.SendLogsRequest
-	(*SendLogsResponse)(nil),             // 12: aloft.v1.SendLogsResponse
-	(*LogLine)(nil),                      // 13: aloft.v1.LogLine
-	(*RouterServiceSessionRequest)(nil),  // 14: aloft.v1.RouterServiceSessionRequest
-	(*BusyTask)(nil),                     // 15: aloft.v1.BusyTask
-	(*RouterServiceSessionResponse)(nil), // 16: aloft.v1.RouterServiceSessionResponse
-	(*TableVersion)(nil),                 // 17: aloft.v1.TableVersion
-	(*RouteTable)(nil),                   // 18: aloft.v1.RouteTable
-	(*RouteService)(nil),                 // 19: aloft.v1.RouteService
-	(*RouteRule)(nil),                    // 20: aloft.v1.RouteRule
-	(*Endpoint)(nil),                     // 21: aloft.v1.Endpoint
-	nil,                                  // 22: aloft.v1.RunOrder.PortsEntry
-	(*Agent)(nil),                        // 23: aloft.v1.Agent
-	(*TaskStatus)(nil),                   // 24: aloft.v1.TaskStatus
-	(*Spec)(nil),                         // 25: aloft.v1.Spec
-	(*Quantity)(nil),                     // 26: aloft.v1.Quantity
-	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
+	(*KeptTask)(nil),                     // 9: aloft.v1.KeptTask
+	(*StopOrder)(nil),                    // 10: aloft.v1.StopOrder
+	(*LogOrder)(nil),                     // 11: aloft.v1.LogOrder
+	(*SendLogsRequest)(nil),              // 12: aloft.v1.SendLogsRequest
+	(*SendLogsResponse)(nil),             // 13: aloft.v1.SendLogsResponse
+	(*LogLine)(nil),                      // 14: aloft.v1.LogLine
+	(*RouterServiceSessionRequest)(nil),  // 15: aloft.v1.RouterServiceSessionRequest
+	(*BusyTask)(nil),                     // 16: aloft.v1.BusyTask
+	(*RouterServiceSessionResponse)(nil), // 17: aloft.v1.RouterServiceSessionResponse
+	(*TableVersion)(nil),                 // 18: aloft.v1.TableVersion
+	(*RouteTable)(nil),                   // 19: aloft.v1.RouteTable
+	(*RouteService)(nil),                 // 20: aloft.v1.RouteService
+	(*RouteRule)(nil),                    // 21: aloft.v1.RouteRule
+	(*Endpoint)(nil),                     // 22: aloft.v1.Endpoint
+	nil,                                  // 23: aloft.v1.RunOrder.PortsEntry
+	(*Agent)(nil),                        // 24: aloft.v1.Agent
+	(*TaskStatus)(nil),                   // 25: aloft.v1.TaskStatus
+	(*Spec)(nil),                         // 26: aloft.v1.Spec
+	(*Quantity)(nil),                     // 27: aloft.v1.Quantity
+	(*durationpb.Duration)(nil),          // 28: google.protobuf.Duration
 }
 var file_aloft_v1_session_proto_depIdxs = []int32{
 	2,  // 0: aloft.v1.SessionRequest.join:type_name -> aloft.v1.AgentJoin
 	3,  // 1: aloft.v1.SessionRequest.report:type_name -> aloft.v1.AgentReport
 	1,  // 2: aloft.v1.SessionRequest.heartbeat:type_name -> aloft.v1.Heartbeat
-	23, // 3: aloft.v1.AgentJoin.agent:type_name -> aloft.v1.Agent
+	24, // 3: aloft.v1.AgentJoin.agent:type_name -> aloft.v1.Agent
 	4,  // 4: aloft.v1.AgentJoin.tasks:type_name -> aloft.v1.TaskReport
 	4,  // 5: aloft.v1.AgentReport.tasks:type_name -> aloft.v1.TaskReport
-	24, // 6: aloft.v1.TaskReport.status:type_name -> aloft.v1.TaskStatus
+	25, // 6: aloft.v1.TaskReport.status:type_name -> aloft.v1.TaskStatus
 	6,  // 7: aloft.v1.SessionResponse.orders:type_name -> aloft.v1.Orders
-	10, // 8: aloft.v1.SessionResponse.logs:type_name -> aloft.v1.LogOrder
+	11, // 8: aloft.v1.SessionResponse.logs:type_name -> aloft.v1.LogOrder
 	1,  // 9: aloft.v1.SessionResponse.heartbeat:type_name -> aloft.v1.Heartbeat
 	7,  // 10: aloft.v1.Orders.revisions:type_name -> aloft.v1.RevisionSpec
 	8,  // 11: aloft.v1.Orders.run:type_name -> aloft.v1.RunOrder
-	9,  // 12: aloft.v1.Orders.stop:type_name -> aloft.v1.StopOrder
-	25, // 13: aloft.v1.RevisionSpec.spec:type_name -> aloft.v1.Spec
-	22, // 14: aloft.v1.RunOrder.ports:type_name -> aloft.v1.RunOrder.PortsEntry
-	26, // 15: aloft.v1.RunOrder.resources:type_name -> aloft.v1.Quantity
-	27, // 16: aloft.v1.StopOrder.grace:type_name -> google.protobuf.Duration
-	13, // 17: aloft.v1.SendLogsRequest.lines:type_name -> aloft.v1.LogLine
-	17, // 18: aloft.v1.RouterServiceSessionRequest.applied:type_name -> aloft.v1.TableVersion
-	15, // 19: aloft.v1.RouterServiceSessionRequest.busy:type_name -> aloft.v1.BusyTask
-	18, // 20: aloft.v1.RouterServiceSessionResponse.table:type_name -> aloft.v1.RouteTable
-	17, // 21: aloft.v1.RouteTable.version:type_name -> aloft.v1.TableVersion
-	19, // 22: aloft.v1.RouteTable.services:type_name -> aloft.v1.RouteService
-	20, // 23: aloft.v1.RouteService.rules:type_name -> aloft.v1.RouteRule
-	27, // 24: aloft.v1.RouteService.hold:type_name -> google.protobuf.Duration
-	21, // 25: aloft.v1.RouteService.endpoints:type_name -> aloft.v1.Endpoint
-	0,  // 26: aloft.v1.AgentService.Session:input_type -> aloft.v1.SessionRequest
-	11, // 27: aloft.v1.AgentService.SendLogs:input_type -> aloft.v1.SendLogsRequest
-	14, // 28: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterServiceSessionRequest
-	5,  // 29: aloft.v1.AgentService.Session:output_type -> aloft.v1.SessionResponse
-	12, // 30: aloft.v1.AgentService.SendLogs:output_type -> aloft.v1.SendLogsResponse
-	16, // 31: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterServiceSessionResponse
-	29, // [29:32] is the sub-list for method output_type
-	26, // [26:29] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	10, // 12: aloft.v1.Orders.stop:type_name -> aloft.v1.StopOrder
+	26, // 13: aloft.v1.RevisionSpec.spec:type_name -> aloft.v1.Spec
+	23, // 14: aloft.v1.RunOrder.ports:type_name -> aloft.v1.RunOrder.PortsEntry
+	27, // 15: aloft.v1.RunOrder.resources:type_name -> aloft.v1.Quantity
+	8,  // 16: aloft.v1.KeptTask.order:type_name -> aloft.v1.RunOrder
+	26, // 17: aloft.v1.KeptTask.spec:type_name -> aloft.v1.Spec
+	25, // 18: aloft.v1.KeptTask.status:type_name -> aloft.v1.TaskStatus
+	28, // 19: aloft.v1.StopOrder.grace:type_name -> google.protobuf.Duration
+	14, // 20: aloft.v1.SendLogsRequest.lines:type_name -> aloft.v1.LogLine
+	18, // 21: aloft.v1.RouterServiceSessionRequest.applied:type_name -> aloft.v1.TableVersion
+	16, // 22: aloft.v1.RouterServiceSessionRequest.busy:type_name -> aloft.v1.BusyTask
+	19, // 23: aloft.v1.RouterServiceSessionResponse.table:type_name -> aloft.v1.RouteTable
+	18, // 24: aloft.v1.RouteTable.version:type_name -> aloft.v1.TableVersion
+	20, // 25: aloft.v1.RouteTable.services:type_name -> aloft.v1.RouteService
+	21, // 26: aloft.v1.RouteService.rules:type_name -> aloft.v1.RouteRule
+	28, // 27: aloft.v1.RouteService.hold:type_name -> google.protobuf.Duration
+	22, // 28: aloft.v1.RouteService.endpoints:type_name -> aloft.v1.Endpoint
+	0,  // 29: aloft.v1.AgentService.Session:input_type -> aloft.v1.SessionRequest
+	12, // 30: aloft.v1.AgentService.SendLogs:input_type -> aloft.v1.SendLogsRequest
+	15, // 31: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterServiceSessionRequest
+	5,  // 32: aloft.v1.AgentService.Session:output_type -> aloft.v1.SessionResponse
+	13, // 33: aloft.v1.AgentService.SendLogs:output_type -> aloft.v1.SendLogsResponse
+	17, // 34: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterServiceSessionResponse
+	32, // [32:35] is the sub-list for method output_type
+	29, // [29:32] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_session_proto_init() }
@@ -1627,7 +1705,7 @@ func file_aloft_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_session_proto_rawDesc), len(file_aloft_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

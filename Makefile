@@ -6,6 +6,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 COVERAGE ?= 90
+EXAMPLES := /tmp/aloft-examples
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 TOOLS    := bin/tools/.built
@@ -25,6 +26,15 @@ help: ## list the targets
 .PHONY: build
 build: ## build the binary into bin/aloft
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/aloft ./cmd/aloft
+
+.PHONY: examples
+examples: ## put builds of the example services where examples/*.yaml fetch them
+	@mkdir -p $(EXAMPLES)
+	for v in v1 v2 v3; do \
+		$(GO) build -trimpath -ldflags "-X main.version=$$v" -o $(EXAMPLES)/hello ./examples/hello && \
+		tar -czf $(EXAMPLES)/hello-$$v.tar.gz -C $(EXAMPLES) hello || exit 1; \
+	done
+	cp examples/nostop.py $(EXAMPLES)/
 
 .PHONY: demo
 demo: build ## change a service's version under load and count what was lost
@@ -90,7 +100,7 @@ cover: ## hold the coverage of core to COVERAGE percent
 
 .PHONY: clean
 clean: ## remove what these targets made
-	rm -rf bin cover.out
+	rm -rf bin cover.out $(EXAMPLES)
 
 $(TOOLS): tools/go.mod tools/go.sum
 	@mkdir -p bin/tools

@@ -1,0 +1,172 @@
+// Package master is one replica of the control plane. It waits to lead; then one
+// loop owns the cluster: it takes all events that wait, steps the engine through
+// them, commits the changes in one group, and only then answers and publishes.
+//
+// What leaves the master is durable. A commit that may have failed ends the
+// term: the memory is dropped and the master stands by again.
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/store"
+)
+
+// ErrNoLeader is the error for a call that reached a master which does not
+// lead, or no longer. The call may be made again.
+var ErrNoLeader = errors.New("this master does not lead; try again")
+
+// Store is where leadership and the state come from.
+type Store interface {
+	// Campaign waits until this master leads.
+	Campaign(ctx context.Context, identity string) (*store.Term, error)
+}
+
+// Config is what a master is started with. Zero fields get their defaults.
+type Config struct {
+	ID          string
+	Version     string        // of this binary, for people
+	SilentAfter time.Duration // an agent or router not heard of for so long is out of reach; default 3s
+	ReturnAfter time.Duration // how long a new leader waits for agents and routers to come back; default 5s
+	History     int           // batches of changes that watches can resume from; default 10,000
+	NotesMax    int           // lines of the cluster's story that are kept; default 10,000
+	Registerer  prometheus.Registerer
+	Log         *slog.Logger // default: discard
+}
+
+func (c Config) withDefaults() Config {
+	if c.SilentAfter == 0 {
+		c.SilentAfter = 3 * time.Second
+	}
+	if c.ReturnAfter == 0 {
+		c.ReturnAfter = 5 * time.Second
+	}
+	if c.History == 0 {
+		c.History = 10_000
+	}
+	if c.NotesMax == 0 {
+		c.NotesMax = 10_000
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var problems []error
+	if c.ID == "" {
+		problems = append(problems, errors.New("a master needs an ID"))
+	}
+	if c.SilentAfter < 0 || c.ReturnAfter < 0 || c.History < 0 || c.NotesMax < 0 {
+		problems = append(problems, errors.New("times and limits must not be negative"))
+	}
+	return errors.Join(problems...)
+}
+
+// Master is one replica of the control plane. Make it with New and start it
+// with Run; its handlers serve from the beginning.
+type Master struct {
+	cfg     Config
+	store   Store
+	metrics *metrics
+	reign   atomic.Pointer[reign] // nil while another master leads
+}
+
+// New returns a master that has not started.
+func New(cfg Config, state Store) (*Master, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("master config: %w", err)
+	}
+	return &Master{cfg: cfg, store: state, metrics: newMetrics(cfg.Registerer)}, nil
+}
+
+// Run stands by, leads, and stands by again until ctx is done.
+func (m *Master) Run(ctx context.Context) error {
+	for {
+		term, err := m.store.Campaign(ctx, m.cfg.ID)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			m.cfg.Log.WarnContext(ctx, "campaign broke; it begins again", slog.Any("error", err))
+			if !wait(ctx, m.cfg.SilentAfter/3) {
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		err = m.lead(ctx, term)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		m.cfg.Log.WarnContext(ctx, "no longer leading", slog.Uint64("epoch", term.Epoch()), slog.Any("error", err))
+	}
+}
+
+// Ready returns nil when this master can answer, and else why not.
+func (m *Master) Ready() error {
+	if m.reign.Load() == nil {
+		return ErrNoLeader
+	}
+	return nil
+}
+
+// lead owns the cluster for one term.
+func (m *Master) lead(ctx context.Context, term *store.Term) error {
+	r, err := load(ctx, m.cfg, m.metrics, term)
+	if err != nil {
+		return errors.Join(err, term.Resign(ctx))
+	}
+	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
+	m.reign.Store(r)
+	m.metrics.leading.Set(1)
+	err = r.run(ctx)
+	m.metrics.leading.Set(0)
+	m.reign.Store(nil)
+
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return errors.Join(err, term.Resign(ending))
+}
+
+// current returns the term that this master leads in.
+func (m *Master) current() (*reign, error) {
+	if r := m.reign.Load(); r != nil {
+		return r, nil
+	}
+	return nil, ErrNoLeader
+}
+
+// submit has the leading loop fold in an event, and returns its answer when
+// what it changed is durable.
+func (m *Master) submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
+	r, err := m.current()
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	return r.submit(ctx, event)
+}
+
+// wait returns false when ctx is done before d has passed.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

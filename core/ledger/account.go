@@ -36,15 +36,6 @@ func (a *account) row(t resource.Type) (*row, bool) {
 	return nil, false
 }
 
-// sharesOf returns the partitions of one type, heavier first.
-func (a *account) sharesOf(t resource.Type) []share {
-	r, ok := a.row(t)
-	if !ok {
-		return nil
-	}
-	return a.shares[r.first:r.end]
-}
-
 func (a *account) share(name id.Partition) (*share, bool) {
 	for i := range a.shares {
 		if a.shares[i].ID == name {

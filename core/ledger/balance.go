@@ -62,8 +62,9 @@ func (t *total) change(weight int64, by Balance) {
 }
 
 // R returns the weighted capacity of a type: the sum over partitions of weight
-// times what is available, in the type's smallest unit. It is exact but for the
-// rounding to a float64, and does not depend on the number of partitions.
+// times what is available, in the type's smallest unit. The sum is exact until it
+// is rounded to a float64, and takes time by the number of different weights
+// only.
 func (l *Ledger) R(t resource.Type) float64 {
 	sum, ok := l.totals[t]
 	if !ok {
@@ -76,10 +77,7 @@ func (l *Ledger) R(t resource.Type) float64 {
 		low, carry = bits.Add64(low, lower, 0)
 		high, _ = bits.Add64(high, upper, carry)
 	}
-	const whole = 1000 // weights are in thousandths
-	rest := high % whole
-	quotient, remainder := bits.Div64(rest, low, whole)
-	return float64(high/whole)*(1<<32)*(1<<32) + float64(quotient) + float64(remainder)/whole
+	return (float64(high)*(1<<64) + float64(low)) / WeightOne
 }
 
 // Total returns how much of a type all agents have together.

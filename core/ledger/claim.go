@@ -59,7 +59,7 @@ func (l *Ledger) Restore(claim Claim) error {
 		return fmt.Errorf("restore the claim of task %s: %w", claim.Task, err)
 	}
 	for i, s := range e.shares {
-		if q := claim.Slices[i].Quantity; heldTwice(e.agent.sharesOf(s.Type), s, q) {
+		if q := claim.Slices[i].Quantity; heldTwice(e.agent.shares, s, q) {
 			return fmt.Errorf("restore the claim of task %s: %w", claim.Task, &ShortageError{
 				Agent: claim.Agent, Partition: s.ID, Type: s.Type, Kind: q.Kind(), Wanted: q.Amount(),
 				Free: q.Without(s.claimed).Amount(),
@@ -74,7 +74,7 @@ func (l *Ledger) Restore(claim Claim) error {
 // than own has it.
 func heldTwice(shares []share, own *share, q resource.Quantity) bool {
 	return slices.ContainsFunc(shares, func(s share) bool {
-		return meet(q, s.claimed) || s.ID != own.ID && meet(q, s.Quantity)
+		return s.Type == own.Type && (meet(q, s.claimed) || s.ID != own.ID && meet(q, s.Quantity))
 	})
 }
 

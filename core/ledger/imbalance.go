@@ -15,15 +15,15 @@ import (
 // error for the first sum that differs from the running one, in the order of
 // names. It is for tests and for the master's self-check.
 func (l *Ledger) Imbalance() error {
+	byID := func(a, b *account) int { return cmp.Compare(a.id, b.id) }
+	if !slices.IsSortedFunc(l.agents, byID) {
+		return errors.New("agents are out of order")
+	}
 	claimed, drawn, err := l.recount()
 	if err != nil {
 		return err
 	}
 	totals := make(map[resource.Type]*total)
-	byID := func(a, b *account) int { return cmp.Compare(a.id, b.id) }
-	if !slices.IsSortedFunc(l.agents, byID) {
-		return errors.New("agents are out of order")
-	}
 	for _, a := range l.agents {
 		if err := a.imbalance(claimed, totals); err != nil {
 			return fmt.Errorf("agent %s: %w", a.id, err)
@@ -43,6 +43,10 @@ func (l *Ledger) Imbalance() error {
 		if err := p.imbalance(drawn[p.ID]); err != nil {
 			return fmt.Errorf("pool %s: %w", p.ID, err)
 		}
+		delete(drawn, p.ID)
+	}
+	if delete(drawn, ""); len(drawn) > 0 {
+		return fmt.Errorf("claims on pools that are not there: %d", len(drawn))
 	}
 	return compareTotals(l.totals, totals)
 }

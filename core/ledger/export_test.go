@@ -1,0 +1,44 @@
+package ledger
+
+import (
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
+)
+
+// Breakages are ways to falsify books that have agent a1 with a claim of task t1
+// on its first partition, and a pool: each by what Imbalance should say of it.
+func Breakages() map[string]func(l *Ledger) {
+	first := func(l *Ledger) *share { return &l.agents[0].shares[0] }
+	return map[string]func(l *Ledger){
+		"agents are out of order":       func(l *Ledger) { l.agents = append(l.agents, &account{id: "a0"}) },
+		"does not know its claim":       func(l *Ledger) { delete(l.agents[0].tasks, "t1") },
+		"agents know of 2 claims":       func(l *Ledger) { l.agents[0].tasks["t9"] = &Claim{} },
+		"claims add up to":              func(l *Ledger) { first(l).claimed = resource.Scalar(7) },
+		"is free of":                    func(l *Ledger) { first(l).free = resource.Scalar(7) },
+		"partitions add up to":          func(l *Ledger) { l.agents[0].rows[0].Claimed++ },
+		"types are booked, 4 are there": func(l *Ledger) { l.agents[0].rows = l.agents[0].rows[:3] },
+		"claims draw":                   func(l *Ledger) { l.pools[0].claims++ },
+		"agents add up to":              func(l *Ledger) { l.totals["mem"].Free++ },
+		"types are booked, 4":           func(l *Ledger) { l.totals["more"] = &total{} },
+		"on partitions that are not there": func(l *Ledger) {
+			l.claims["t1"].Slices[0].Partition = "none"
+			first(l).claimed = resource.Quantity{}
+			first(l).free = first(l).Quantity
+			l.agents[0].rule()
+		},
+		"on pools that are not there": func(l *Ledger) { l.pools = nil },
+		"overlap": func(l *Ledger) {
+			double := *l.claims["t1"]
+			double.Task = "t9"
+			l.claims["t9"], l.agents[0].tasks["t9"] = &double, &double
+		},
+		"claims draw [": func(l *Ledger) { l.pools[0].used = addNeed(l.pools[0].used, need{of: "disk", amount: 1}) },
+		"have ports in common": func(l *Ledger) {
+			a := l.agents[0]
+			twin := a.shares[len(a.shares)-1]
+			twin.ID, twin.claimed, twin.free = id.Partition("twin"), resource.Quantity{}, twin.Quantity
+			a.shares = append(a.shares, twin)
+			a.rule()
+		},
+	}
+}

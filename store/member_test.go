@@ -1,0 +1,219 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/store"
+)
+
+func TestRestartKeepsData(t *testing.T) {
+	t.Parallel()
+	cfg := store.Config{DataDir: t.TempDir(), LeaseTTL: time.Hour}
+	before := open(t, cfg)
+	old := campaign(t, before, "old")
+	put(t, old, "a", "1")
+	if err := before.Close(); err != nil { // without resigning, as a process that dies
+		t.Fatal(err)
+	}
+
+	term := campaign(t, open(t, cfg), "new") // at once, not in an hour
+
+	if term.Epoch() <= old.Epoch() {
+		t.Errorf("epoch %d follows %d", term.Epoch(), old.Epoch())
+	}
+	if got := load(t, term); got != "a=1 " {
+		t.Errorf("loaded %q", got)
+	}
+}
+
+func TestNewerDataIsRefused(t *testing.T) {
+	t.Parallel()
+	socket := newSocket(t)
+	leading := open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
+	term := campaign(t, leading, "one")
+	standby := open(t, store.Config{Endpoints: []string{socket}})
+	if _, err := etcdClient(t, socket).Put(t.Context(), "/aloft/version", "2"); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err := store.Open(t.Context(), store.Config{Endpoints: []string{socket}})
+	wantWords(t, err, store.ErrNewerData, socket)
+	if err := term.Resign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = standby.Campaign(t.Context(), "two")
+	wantWords(t, err, store.ErrNewerData)
+
+	other := open(t, store.Config{Endpoints: []string{socket}, Prefix: "/other/"})
+	campaign(t, other, "one")
+}
+
+func TestOutsideThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	socket := newSocket(t)
+
+	_, err := store.Open(t.Context(), store.Config{Endpoints: []string{socket}, DialTimeout: 100 * time.Millisecond})
+
+	wantWords(t, err, nil, socket, "no answer within 100ms")
+}
+
+func TestWarningsReachTheLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "etcd"), 0o755); err != nil { // etcd wants it for its owner alone
+		t.Fatal(err)
+	}
+	var text lockedBuffer
+
+	open(t, store.Config{DataDir: dir, Log: slog.New(slog.NewTextHandler(&text, nil))})
+
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != 1 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[0], "part=etcd") ||
+		!strings.Contains(lines[0], "drwxr-xr-x") {
+		t.Errorf("log:\n%s", text.String())
+	}
+}
+
+// lockedBuffer takes lines from several goroutines.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func TestThreeMembers(t *testing.T) {
+	t.Parallel()
+	cluster := map[string]string{"m1": freeURL(t), "m2": freeURL(t), "m3": freeURL(t)}
+	dirs := map[string]string{"m1": t.TempDir(), "m2": t.TempDir(), "m3": t.TempDir()}
+	start := func(name string) (*store.Store, error) {
+		return store.Open(t.Context(), store.Config{DataDir: dirs[name], Name: name, Cluster: cluster})
+	}
+	members := startAll(t, start, "m1", "m2", "m3")
+	first := campaign(t, members["m1"], "m1")
+	put(t, first, "a", "1")
+
+	if err := members["m1"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := campaign(t, members["m2"], "m2") // when the lease has run out
+	put(t, second, "b", "2")
+	if got := load(t, second); got != "a=1 b=2 " {
+		t.Errorf("the second leader loaded %q", got)
+	}
+
+	back, err := start("m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	identity, epoch, err := back.Leader(t.Context())
+	if err != nil || identity != "m2" || epoch != second.Epoch() {
+		t.Errorf("m1 sees %q, %d, %v lead, want m2, %d", identity, epoch, err, second.Epoch())
+	}
+	if err := second.Resign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := load(t, campaign(t, back, "m1")); got != "a=1 b=2 " {
+		t.Errorf("the member that came back loaded %q", got)
+	}
+}
+
+func TestMemberWaitsForTheOthers(t *testing.T) {
+	t.Parallel()
+	cluster := map[string]string{"m1": freeURL(t), "m2": freeURL(t)}
+	enough := errors.New("waited enough")
+	ctx, stop := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, enough)
+	defer stop()
+
+	_, err := store.Open(ctx, store.Config{DataDir: t.TempDir(), Name: "m1", Cluster: cluster})
+
+	wantWords(t, err, enough)
+}
+
+// startAll starts members together, since none is ready without the others, and
+// closes them at the end.
+func startAll(
+	t *testing.T, start func(name string) (*store.Store, error), names ...string,
+) map[string]*store.Store {
+	t.Helper()
+	var starting sync.WaitGroup
+	stores, problems := make([]*store.Store, len(names)), make([]error, len(names))
+	for i, name := range names {
+		starting.Go(func() { stores[i], problems[i] = start(name) })
+	}
+	starting.Wait()
+	if err := errors.Join(problems...); err != nil {
+		t.Fatal(err)
+	}
+	members := make(map[string]*store.Store)
+	for i, name := range names {
+		members[name] = stores[i]
+		t.Cleanup(func() { _ = stores[i].Close() })
+	}
+	return members
+}
+
+// freeURL returns a URL on loopback whose port was free a moment ago.
+func freeURL(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return "http://" + listener.Addr().String()
+}
+
+func campaign(t testing.TB, s *store.Store, identity string) *store.Term {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	term, err := s.Campaign(ctx, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+func put(t testing.TB, term *store.Term, key, value string) {
+	t.Helper()
+	if _, err := term.Commit(t.Context(), []store.Op{{Key: key, Value: []byte(value)}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load returns all pairs in one line.
+func load(t testing.TB, term *store.Term) string {
+	t.Helper()
+	var all strings.Builder
+	_, err := term.Load(t.Context(), "", func(key string, value []byte) error {
+		fmt.Fprintf(&all, "%s=%s ", key, value)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}

@@ -1,0 +1,203 @@
+// Package memory keeps the state of a store in memory, for tests and simulation:
+// several stores join one Cluster, and one of them leads.
+//
+// It keeps the laws of package store, fencing among them, and adds the faults
+// that a test asks for. It starts no goroutine, reads no clock and touches no
+// file: its only time is that of a timer, so that it runs in a synctest bubble.
+//
+// A Cluster is safe for concurrent use.
+package memory
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aloft-run/aloft/store"
+)
+
+// Config is what a Cluster is made with. Zero fields get their defaults.
+type Config struct {
+	LeaseTTL time.Duration        // how long a term outlives its member; default 2s
+	Limits   store.Limits         // default: those of an embedded member
+	Fault    func(call Call) Fate // what becomes of each call; default: it succeeds
+}
+
+func (c Config) withDefaults() Config {
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 2 * time.Second
+	}
+	if c.Fault == nil {
+		c.Fault = func(Call) Fate { return Fate{} }
+	}
+	return c
+}
+
+// Cluster is the state that its members share. Make it with New.
+type Cluster struct {
+	cfg Config
+
+	mu       sync.Mutex // guards all below, and the fields of links and terms
+	revision int64
+	values   map[string][]byte
+	leader   *term         // nil: nobody leads
+	changed  chan struct{} // closed and made anew when leader changes
+}
+
+// term is a leadership as the cluster knows it.
+type term struct {
+	identity string
+	epoch    uint64
+	owner    *link
+	over     bool          // its owner knows that it ended
+	lost     chan struct{} // closed when over
+	expiry   *time.Timer   // nil while the lease is kept alive
+}
+
+// New returns a Cluster that holds nothing and that nobody has joined.
+func New(cfg Config) *Cluster {
+	return &Cluster{
+		cfg:      cfg.withDefaults(),
+		revision: 1,
+		values:   make(map[string][]byte),
+		changed:  make(chan struct{}),
+	}
+}
+
+// Join returns a new member, as if a process had opened the store.
+func (c *Cluster) Join() *Member {
+	l := &link{cluster: c}
+	return &Member{Store: store.New(l, c.cfg.Limits), link: l}
+}
+
+// Depose ends the term of now behind its leader's back, as if its lease had run
+// out. The leader learns of it at once.
+func (c *Cluster) Depose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader != nil {
+		c.vacate(c.leader)
+	}
+}
+
+// lead makes identity the leader, or returns the channel that says when to try
+// again.
+func (c *Cluster) lead(identity string, owner *link) (won *term, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader != nil {
+		return nil, c.changed
+	}
+	c.revision++
+	c.leader = &term{
+		identity: identity,
+		epoch:    uint64(c.revision),
+		owner:    owner,
+		lost:     make(chan struct{}),
+	}
+	c.announce()
+	return c.leader, nil
+}
+
+// now returns who leads, and the channel that says when to ask again.
+func (c *Cluster) now() (identity string, epoch uint64, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader == nil {
+		return "", 0, c.changed
+	}
+	return c.leader.identity, c.leader.epoch, c.changed
+}
+
+// commit applies ops if epoch leads. As in etcd, deleting what is not there
+// changes nothing, and a change of nothing has no revision of its own.
+func (c *Cluster) commit(epoch uint64, ops []store.Op) (revision int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader == nil || c.leader.epoch != epoch {
+		return 0, store.ErrDeposed
+	}
+	changed := false
+	for _, op := range ops {
+		_, there := c.values[op.Key]
+		changed = changed || there || !op.Delete
+		if op.Delete {
+			delete(c.values, op.Key)
+		} else {
+			c.values[op.Key] = bytes.Clone(op.Value)
+		}
+	}
+	if changed {
+		c.revision++
+	}
+	return c.revision, nil
+}
+
+type pair struct {
+	key   string
+	value []byte
+}
+
+// pairs returns copies of those whose key begins with prefix, in order.
+func (c *Cluster) pairs(prefix string) (list []pair, revision int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(c.values)) {
+		if strings.HasPrefix(key, prefix) {
+			list = append(list, pair{key, bytes.Clone(c.values[key])})
+		}
+	}
+	return list, c.revision
+}
+
+// end ends a term that its owner resigned.
+func (c *Cluster) end(t *term) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.vacate(t)
+}
+
+// vacate ends a term for all, if it has not ended. The caller holds c.mu.
+func (c *Cluster) vacate(t *term) {
+	t.lose()
+	if t.expiry != nil {
+		t.expiry.Stop()
+	}
+	if c.leader != t {
+		return
+	}
+	c.leader = nil
+	c.revision++
+	c.announce()
+}
+
+// announce wakes all that wait for another leader. The caller holds c.mu.
+func (c *Cluster) announce() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// abandon lets the lease of a term run out, from now on. The caller holds c.mu.
+func (c *Cluster) abandon(t *term) {
+	if t.expiry != nil {
+		return
+	}
+	t.expiry = time.AfterFunc(c.cfg.LeaseTTL, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t.expiry != nil {
+			c.vacate(t)
+		}
+	})
+}
+
+// lose tells the owner that the term is over. The caller holds the cluster's mu.
+func (t *term) lose() {
+	if !t.over {
+		t.over = true
+		close(t.lost)
+	}
+}

@@ -1,0 +1,247 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/aloft-run/aloft/store"
+)
+
+// campaign returns the term of a store that leads when the test says so.
+func campaign(t *testing.T, s *store.Store, identity string) *store.Term {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	term, err := s.Campaign(ctx, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+// waitLost waits until term is over.
+func waitLost(t *testing.T, term *store.Term) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	select {
+	case <-term.Lost():
+	case <-ctx.Done():
+		t.Fatalf("term %d was not lost", term.Epoch())
+	}
+}
+
+func wantError(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s = %v, want %v", what, err, want)
+	}
+}
+
+// waiting is a campaign under way.
+type waiting struct {
+	term *store.Term
+	err  error
+	done chan struct{}
+}
+
+func campaignAside(ctx context.Context, s *store.Store, identity string) *waiting {
+	w := &waiting{done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		w.term, w.err = s.Campaign(ctx, identity)
+	}()
+	return w
+}
+
+func handsOver(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	first := campaign(t, one, "one")
+	second := campaignAside(t.Context(), two, "two")
+	select {
+	case <-first.Lost():
+		t.Fatal("the first term was lost to the second")
+	case <-second.done:
+		t.Fatalf("a second led beside the first: %v", second.err)
+	default:
+	}
+
+	err := first.Resign(t.Context())
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitLost(t, first)
+	<-second.done
+	if second.err != nil {
+		t.Fatal(second.err)
+	}
+	if second.term.Epoch() <= first.Epoch() {
+		t.Errorf("epoch %d follows %d", second.term.Epoch(), first.Epoch())
+	}
+	if err := first.Resign(t.Context()); err != nil {
+		t.Errorf("resigning twice: %v", err)
+	}
+	if _, err := second.term.Commit(t.Context(), nil); err != nil {
+		t.Errorf("the second term after the first resigned twice: %v", err)
+	}
+}
+
+func campaignEnds(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	campaign(t, one, "one")
+	enough := errors.New("waited enough")
+	ctx, stop := context.WithCancelCause(t.Context())
+	second := campaignAside(ctx, two, "two")
+
+	stop(enough)
+	<-second.done
+
+	wantError(t, "Campaign", second.err, enough)
+}
+
+func needsIdentity(t *testing.T, state State) {
+	if _, err := state.Open(t).Campaign(t.Context(), ""); err == nil {
+		t.Error("an empty identity leads")
+	}
+}
+
+// sight is what WatchLeader tells.
+type sight struct {
+	identity string
+	epoch    uint64
+}
+
+func leaderIsSeen(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	sights, watched := make(chan sight), make(chan error)
+	go func() {
+		watched <- two.WatchLeader(ctx, func(identity string, epoch uint64) {
+			select {
+			case sights <- sight{identity, epoch}:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	expect := func(want sight) {
+		t.Helper()
+		select {
+		case got := <-sights:
+			if got != want {
+				t.Errorf("saw %v, want %v", got, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("never saw %v", want)
+		}
+		identity, epoch, err := two.Leader(ctx)
+		if got := (sight{identity, epoch}); got != want || err != nil {
+			t.Errorf("Leader = %v, %v, want %v", got, err, want)
+		}
+	}
+
+	expect(sight{})
+	first := campaign(t, one, "one")
+	expect(sight{"one", first.Epoch()})
+	if err := first.Resign(ctx); err != nil {
+		t.Fatal(err)
+	}
+	expect(sight{})
+	second := campaign(t, one, "uno")
+	expect(sight{"uno", second.Epoch()})
+	stop()
+
+	wantError(t, "WatchLeader", <-watched, context.Canceled)
+}
+
+func deposedWritesNothing(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	first := campaign(t, one, "one")
+	put(t, first, "kept", "by one")
+
+	state.Depose(t)
+	_, err := first.Commit(t.Context(), []store.Op{{Key: "lost", Value: []byte("x")}, {Key: "kept", Delete: true}})
+
+	wantError(t, "Commit of a deposed term", err, store.ErrDeposed)
+	waitLost(t, first)
+	_, err = first.Commit(t.Context(), nil)
+	wantError(t, "Commit of nothing in a deposed term", err, store.ErrDeposed)
+	_, err = first.Load(t.Context(), "", func(string, []byte) error { return nil })
+	wantError(t, "Load in a deposed term", err, store.ErrDeposed)
+	second := campaign(t, two, "two")
+	wantPairs(t, second, "", pair{"kept", "by one"})
+}
+
+func resignedWritesNothing(t *testing.T, state State) {
+	one := state.Open(t)
+	first := campaign(t, one, "one")
+	if err := first.Resign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err := first.Commit(t.Context(), []store.Op{{Key: "a", Value: []byte("x")}})
+
+	wantError(t, "Commit of a resigned term", err, store.ErrDeposed)
+	wantPairs(t, campaign(t, one, "one"), "")
+}
+
+func closingEnds(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	term := campaign(t, one, "one")
+	second := campaignAside(t.Context(), two, "two")
+	watched := make(chan error)
+	begun := make(chan struct{}, 1) // the first of several sights counts
+	go func() {
+		watched <- two.WatchLeader(t.Context(), func(string, uint64) {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	<-begun
+
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	<-second.done
+	wantError(t, "Campaign", second.err, store.ErrClosed)
+	wantError(t, "WatchLeader", <-watched, store.ErrClosed)
+	_, _, err := two.Leader(t.Context())
+	wantError(t, "Leader", err, store.ErrClosed)
+	if err := two.Close(); err != nil {
+		t.Errorf("closing twice: %v", err)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitLost(t, term)
+	_, err = term.Commit(t.Context(), nil)
+	wantError(t, "Commit", err, store.ErrClosed)
+}
+
+func findsAll(t *testing.T, state State) {
+	one, two := state.Open(t), state.Open(t)
+	first := campaign(t, one, "one")
+	revision := put(t, first, "a", "1")
+	second := campaignAside(t.Context(), two, "two")
+
+	state.Depose(t)
+	<-second.done
+
+	if second.err != nil {
+		t.Fatal(second.err)
+	}
+	if second.term.Epoch() <= uint64(revision) {
+		t.Errorf("term %d began before revision %d of the term before", second.term.Epoch(), revision)
+	}
+	loaded := wantPairs(t, second.term, "", pair{"a", "1"})
+	if loaded < revision {
+		t.Errorf("loaded revision %d, older than %d", loaded, revision)
+	}
+	put(t, second.term, "b", "2")
+	wantPairs(t, second.term, "", pair{"a", "1"}, pair{"b", "2"})
+}

@@ -1,0 +1,135 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dialEvery   = 3 * time.Millisecond // while a supervisor starts
+	reapFor     = 100 * time.Millisecond
+	stderrName  = "supervisor.log"
+	wordsOfLast = 500 // bytes of a dead supervisor's last words in an error
+)
+
+// Ensure connects to the supervisor of a folder, and starts one with argv, as
+// in {"/usr/bin/aloft", "supervisor", "--dir", dir}, when none answers. It is
+// detached: it lives on when this process ends, and shares nothing with it. Its
+// stderr goes to supervisor.log in the folder.
+func Ensure(ctx context.Context, dir string, argv []string) (*Client, error) {
+	if client, err := Dial(ctx, dir); err == nil || errors.Is(err, ErrVersion) {
+		return client, err
+	}
+	if len(argv) == 0 {
+		return nil, errors.New("start a supervisor: there is no command for it")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start a supervisor: %w", err)
+	}
+	stderr, err := os.OpenFile(filepath.Join(dir, stderrName), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start a supervisor: %w", err)
+	}
+	defer func() { _ = stderr.Close() }() // the supervisor has its own
+	before, err := stderr.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, fmt.Errorf("start a supervisor: %w", err)
+	}
+	pid, err := detach(argv, stderr)
+	if err != nil {
+		return nil, fmt.Errorf("start a supervisor: %w", err)
+	}
+	client, err := awaitStart(ctx, dir, pid)
+	if err != nil {
+		words, _ := io.ReadAll(io.NewSectionReader(stderr, before, wordsOfLast)) // as far as it got
+		return nil, fmt.Errorf("start a supervisor: %w: %s", err, strings.TrimSpace(string(words)))
+	}
+	return client, nil
+}
+
+// detach starts the supervisor's process in a session of its own.
+func detach(argv []string, stderr *os.File) (pid int, err error) {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return 0, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = null.Close() }() // read only
+	process, err := os.StartProcess(path, argv, &os.ProcAttr{
+		Env:   os.Environ(),
+		Files: []*os.File{null, stderr, stderr},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return 0, err
+	}
+	pid = process.Pid
+	return pid, process.Release() // reaped by the client, if it ends while we live
+}
+
+// awaitStart connects as soon as the new supervisor answers.
+func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
+	due := time.NewTicker(dialEvery)
+	defer due.Stop()
+	for {
+		client, err := Dial(ctx, dir)
+		if err == nil {
+			if client.pid == pid {
+				client.adopt(pid)
+			}
+			return client, nil
+		}
+		if done, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil); done == pid {
+			// It may have lost the race for the lock to another one, which answers.
+			if client, err := Dial(ctx, dir); err == nil {
+				return client, nil
+			}
+			return nil, errors.New("it ended at once")
+		}
+		select {
+		case <-due.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("it does not answer: %w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// adopt makes the client reap the supervisor that this process started.
+func (c *Client) adopt(pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.child = pid
+}
+
+// reapChild takes the exit status of a supervisor that has ended, so that no
+// zombie is left of it. One that lives on is left alone.
+func (c *Client) reapChild() {
+	c.mu.Lock()
+	pid := c.child
+	c.mu.Unlock()
+	select {
+	case <-c.closing:
+		return // we left, not it
+	default:
+	}
+	due := time.NewTicker(time.Millisecond)
+	defer due.Stop()
+	for end := time.Now().Add(reapFor); pid != 0 && time.Now().Before(end); <-due.C {
+		if done, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); done == pid || err != nil {
+			return
+		}
+	}
+}

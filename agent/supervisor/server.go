@@ -1,0 +1,284 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Times of the loop.
+const (
+	sweepAgainMin = 5 * time.Millisecond // what was killed is looked for again after this, then twice this...
+	sweepAgainMax = time.Second
+	outputGrace   = time.Second // for output to end after the last process that could write it
+)
+
+// server is the state of a supervisor. Its loop, run, owns all of it but the
+// channels; the goroutines that it started speak to it through those.
+type server struct {
+	cfg     Config
+	journal *journal
+	buffers *sync.Pool
+
+	tasks    map[Key]*task
+	mains    map[int]*task           // by number, until reaped
+	strays   map[int]Key             // adopted children whose owner is known
+	early    map[int]unix.WaitStatus // ended while a fork was under way
+	waiting  []Start                 // for the thread that forks
+	inFlight bool                    // a fork is under way
+
+	sessions map[*session]bool
+	newest   *session
+	closing  bool // told to shut down
+
+	sweepAt    time.Time // zero: nothing is looked for again
+	sweepPause time.Duration
+
+	working  sync.WaitGroup
+	joined   chan *session
+	left     chan *session
+	calls    chan call
+	starts   chan Start
+	outcomes chan forked
+	quiet    chan Key      // a stream of this attempt has ended
+	over     chan struct{} // closed when the loop has ended
+}
+
+func newServer(cfg Config, book *journal) *server {
+	s := &server{
+		cfg:      cfg,
+		journal:  book,
+		buffers:  newBuffers(),
+		tasks:    make(map[Key]*task),
+		mains:    make(map[int]*task),
+		strays:   make(map[int]Key),
+		early:    make(map[int]unix.WaitStatus),
+		sessions: make(map[*session]bool),
+		joined:   make(chan *session),
+		left:     make(chan *session),
+		calls:    make(chan call),
+		starts:   make(chan Start),
+		outcomes: make(chan forked),
+		quiet:    make(chan Key),
+		over:     make(chan struct{}),
+	}
+	for key, ended := range book.exits {
+		s.tasks[key] = &task{key: key, phase: done, begun: book.live[key].At, exit: ended}
+	}
+	return s
+}
+
+// run serves until it was told to end and no task is alive. All that it started
+// has ended when it returns.
+func (s *server) run(ctx context.Context, listener net.Listener) {
+	children := make(chan os.Signal, 1) // one stands for all that ended
+	signal.Notify(children, unix.SIGCHLD)
+	defer signal.Stop(children)
+	defer s.working.Wait()
+	defer close(s.over)
+	defer func() { _ = listener.Close() }() // nobody is left to tell
+	defer close(s.starts)
+	s.working.Go(func() { s.accept(listener) })
+	s.working.Go(func() { forkAll(s.starts, s.outcomes) })
+	s.loop(ctx, children)
+	s.cfg.Log.InfoContext(ctx, "supervisor ends: it was told to, and nothing runs")
+}
+
+func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
+	due := time.NewTimer(0)
+	defer due.Stop()
+	told := ctx.Done()
+	for !s.closing || s.living() > 0 {
+		forks, next := s.nextStart()
+		select {
+		case <-told:
+			s.closing, told = true, nil
+		case session := <-s.joined:
+			s.serve(session)
+		case session := <-s.left:
+			delete(s.sessions, session)
+		case c := <-s.calls:
+			s.answer(c)
+		case forks <- next:
+			s.inFlight = true
+			s.waiting[0] = Start{} // it may be big
+			s.waiting = s.waiting[1:]
+		case outcome := <-s.outcomes:
+			s.begin(outcome)
+		case key := <-s.quiet:
+			s.tasks[key].pumping--
+			s.finishEnded()
+		case <-children:
+			s.reapAll()
+		case <-s.alarm(due):
+			s.act(time.Now())
+		}
+	}
+}
+
+// nextStart returns the next start for the thread that forks; the channel is
+// nil when there is none.
+func (s *server) nextStart() (chan<- Start, Start) {
+	if len(s.waiting) == 0 {
+		return nil, Start{}
+	}
+	return s.starts, s.waiting[0]
+}
+
+// alarm sets due to when the loop must act by itself, and returns its channel;
+// nil when there is no such time.
+func (s *server) alarm(due *time.Timer) <-chan time.Time {
+	at := s.sweepAt
+	for _, t := range s.tasks {
+		if t.phase == running && !t.killAt.IsZero() && (at.IsZero() || t.killAt.Before(at)) {
+			at = t.killAt
+		}
+	}
+	if at.IsZero() {
+		return nil
+	}
+	due.Reset(max(0, time.Until(at)))
+	return due.C
+}
+
+// serve takes a connection in.
+func (s *server) serve(session *session) {
+	s.sessions[session] = true
+	s.working.Go(func() { session.write(s.over) })
+	s.working.Go(func() {
+		session.read(s.calls, s.over)
+		select {
+		case s.left <- session:
+		case <-s.over:
+		}
+	})
+}
+
+// accept hands new connections to the loop until the listener is closed.
+func (s *server) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			select {
+			case <-s.over:
+				return
+			case <-time.After(100 * time.Millisecond): // out of files: some will be closed
+				continue
+			}
+		}
+		select {
+		case s.joined <- newSession(conn):
+		case <-s.over:
+			_ = conn.Close() // it was never answered
+			return
+		}
+	}
+}
+
+// living returns how many attempts may have processes.
+func (s *server) living() int {
+	n := 0
+	for _, t := range s.tasks {
+		if t.alive() {
+			n++
+		}
+	}
+	return n
+}
+
+// act does what is due.
+func (s *server) act(now time.Time) {
+	for _, t := range s.tasks {
+		if t.phase == running && !t.killAt.IsZero() && !t.killAt.After(now) {
+			t.killAt = time.Time{}
+			t.kill()
+		}
+	}
+	if !s.sweepAt.IsZero() && !s.sweepAt.After(now) {
+		s.sweep()
+	}
+}
+
+// begin takes in the outcome of a fork.
+func (s *server) begin(outcome forked) {
+	t := s.tasks[outcome.key]
+	s.inFlight = false
+	defer clear(s.early)
+	if outcome.err != nil {
+		t.failed = outcome.err.Error()
+		t.phase, t.endedAt = ending, time.Now()
+		t.callback(reply{})
+		s.sweep()
+		return
+	}
+	t.phase, t.pid, t.streams = running, outcome.pid, outcome.streams
+	s.mains[t.pid] = t
+	for _, from := range t.streams {
+		t.pumping++
+		s.working.Go(func() {
+			pump(from, t.last, s.buffers)
+			s.quiet <- t.key
+		})
+	}
+	t.callback(reply{PID: t.pid})
+	if status, ended := s.early[t.pid]; ended {
+		s.endMain(t, status)
+		s.sweep()
+		return
+	}
+	if t.termed {
+		t.term()
+	}
+	if t.killed {
+		t.kill()
+	}
+}
+
+// reapAll takes in every child that has ended.
+func (s *server) reapAll() {
+	for pid := ended(); pid != 0; pid = ended() {
+		t := s.mains[pid]
+		if t != nil {
+			_ = t.signal(unix.SIGKILL, true) // while the group's number is still its own
+		}
+		status := reap(pid)
+		delete(s.strays, pid)
+		switch {
+		case t != nil:
+			s.endMain(t, status)
+		case s.inFlight:
+			s.early[pid] = status
+		}
+	}
+	s.sweep()
+}
+
+// endMain takes in that the program of an attempt has ended.
+func (s *server) endMain(t *task, status unix.WaitStatus) {
+	delete(s.mains, t.pid)
+	t.phase, t.status, t.endedAt = ending, status, time.Now()
+	t.killAt = time.Time{}
+	s.sweepPause = 0
+}
+
+// report tells every client and the log how an attempt ended.
+func (s *server) report(t *task) {
+	t.phase, t.exit = done, t.outcome()
+	if err := s.journal.exit(*t.exit); err != nil {
+		s.cfg.Log.Warn("exit not recorded; it is lost if the supervisor is killed",
+			slog.String("task", string(t.key.Task)), slog.Any("error", err))
+	}
+	if err := removeGroups(t.cgroup); err != nil {
+		s.cfg.Log.Warn("cgroup not removed", slog.String("task", string(t.key.Task)), slog.Any("error", err))
+	}
+	t.last, t.streams = nil, [2]stream{}
+	for session := range s.sessions {
+		session.send(reply{Exit: t.exit})
+	}
+}

@@ -15,7 +15,7 @@ func BenchmarkClaimRelease(b *testing.B) {
 	setPool(b, &books, "web", "cpus 100000")
 	for i := range 1000 {
 		name := id.Agent(fmt.Sprintf("a%d", i))
-		set(b, &books, agent(b, name, "cpus cpus 32", "mem mem 64GiB", "ports ports 20000-29999"))
+		set(b, &books, agent(b, name, "cpus:cpus 32", "mem:mem 64GiB", "ports:ports 20000-29999"))
 		for j := range 20 {
 			book(b, &books, name, id.Task(fmt.Sprintf("t%d-%d", i, j)))
 		}

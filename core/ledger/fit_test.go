@@ -18,14 +18,14 @@ import (
 func mixed(t failer) ledger.Agent {
 	t.Helper()
 	return ledger.Agent{ID: "a1", Partitions: []ledger.Partition{
-		partition(t, "spare cpus 4", 1000),
-		partition(t, "fast cpus 2", 2000),
-		partition(t, "also cpus 1", 1000),
-		partition(t, "mem mem 4GiB", 1000),
-		partition(t, "low ports 1000-1002", 500),
-		partition(t, "high ports 2000-2002", 1000),
-		partition(t, "keys keys {a,b}", 1000),
-		partition(t, "more keys {c}", 1000),
+		partition(t, "spare:cpus 4", 1000),
+		partition(t, "fast:cpus 2", 2000),
+		partition(t, "also:cpus 1", 1000),
+		partition(t, "mem:mem 4GiB", 1000),
+		partition(t, "low:ports 1000-1002", 500),
+		partition(t, "high:ports 2000-2002", 1000),
+		partition(t, "keys:keys {a,b}", 1000),
+		partition(t, "more:keys {c}", 1000),
 	}}
 }
 
@@ -107,7 +107,8 @@ func TestFitSaysAllThatIsMissing(t *testing.T) {
 		"too many ports":                      {"", anyPorts("a", "b", "c", "d", "e", "f", "g"), "agent a1 is short of ports by 1: wanted 7, free 6"},
 		"a port that it does not have":        {"", []ledger.PortWish{{Name: "a", Number: 80}}, "agent a1 does not have port 80 free"},
 		"a port twice": {
-			"", []ledger.PortWish{{Name: "a", Number: 2000}, {Name: "b", Number: 2000}},
+			"",
+			[]ledger.PortWish{{Name: "a", Number: 2000}, {Name: "b", Number: 2000}},
 			"agent a1 does not have port 2000 free",
 		},
 		"a port that the vector has": {"ports 2000", []ledger.PortWish{{Name: "a", Number: 2000}}, "agent a1 does not have port 2000 free"},
@@ -131,7 +132,7 @@ func TestFitSaysAllThatIsMissing(t *testing.T) {
 func TestFitOfNoPorts(t *testing.T) {
 	t.Parallel()
 	var books ledger.Ledger
-	set(t, &books, agent(t, "a1", "all cpus 1"))
+	set(t, &books, agent(t, "a1", "all:cpus 1"))
 
 	_, err := books.Fit("a1", resource.Vector{}, []ledger.PortWish{{Name: "http"}, {Name: "admin", Number: 80}})
 
@@ -154,7 +155,7 @@ func TestFitOfNoPorts(t *testing.T) {
 func TestFreedPortRests(t *testing.T) {
 	t.Parallel()
 	var books ledger.Ledger
-	set(t, &books, agent(t, "a1", "ports ports 10-14"))
+	set(t, &books, agent(t, "a1", "ports:ports 10-14"))
 	var got []int64
 	ask := func(number int64) {
 		t.Helper()

@@ -36,15 +36,16 @@ func vector(t failer, text string) resource.Vector {
 	return v
 }
 
-// partition reads a partition "fast cpus 8" with a weight in thousandths.
+// partition reads a partition "fast:cpus 8" with a weight in thousandths.
 func partition(t failer, text string, weight int64) ledger.Partition {
 	t.Helper()
-	fields := strings.Fields(text)
-	of := resource.Type(fields[1])
-	return ledger.Partition{ID: id.Partition(fields[0]), Type: of, Quantity: quantity(t, of, fields[2]), Weight: weight}
+	name, rest, _ := strings.Cut(text, ":")
+	of, amount, _ := strings.Cut(rest, " ")
+	kind := resource.Type(of)
+	return ledger.Partition{ID: id.Partition(name), Type: kind, Quantity: quantity(t, kind, amount), Weight: weight}
 }
 
-// agent reads partitions "fast cpus 8", all of weight one.
+// agent reads partitions "fast:cpus 8", all of weight one.
 func agent(t failer, name id.Agent, partitions ...string) ledger.Agent {
 	t.Helper()
 	a := ledger.Agent{ID: name}
@@ -70,7 +71,7 @@ func setPool(t failer, books *ledger.Ledger, name id.Pool, text string) {
 	}
 }
 
-// slice reads "fast cpus 0.5": a part of a partition and its type.
+// slice reads "fast:cpus 0.5": a part of a partition and its type.
 func slice(t failer, text string) ledger.Slice {
 	t.Helper()
 	p := partition(t, text, ledger.WeightOne)

@@ -15,9 +15,9 @@ func TestImbalanceFindsWhatIsWrong(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			var books ledger.Ledger
-			set(t, &books, agent(t, "a1", "cpus cpus 4", "keys keys {a,b}", "mem mem 1GiB", "ports ports 10-14"))
+			set(t, &books, agent(t, "a1", "cpus:cpus 4", "keys:keys {a,b}", "mem:mem 1GiB", "ports:ports 10-14"))
 			setPool(t, &books, "web", "cpus 2")
-			held := claim(t, "t1", "cpus cpus 1", "ports ports 10")
+			held := claim(t, "t1", "cpus:cpus 1", "ports:ports 10")
 			held.Pool = "web"
 			mustClaim(t, &books, held)
 			if err := books.Imbalance(); err != nil {

@@ -34,11 +34,11 @@ func drawTask(t *rapid.T) id.Task {
 
 func drawAgent(t *rapid.T) ledger.Agent {
 	texts := rapid.SampledFrom([][]string{
-		{"cpus1 cpus 4", "mem1 mem 4", "ports1 ports 10-14"},
-		{"cpus1 cpus 1", "cpus2 cpus 2", "mem1 mem 2", "ports1 ports 10-11", "ports2 ports 20-21"},
-		{"cpus2 cpus 3", "ports1 ports 12-13", "ports2 ports 20-24", "keys1 keys {a,b,c}"},
-		{"cpus1 cpus 0", "mem1 mem 8", "ports2 ports 10-11", "keys1 keys {b}"},
-		{"cpus1 mem 3"},
+		{"cpus1:cpus 4", "mem1:mem 4", "ports1:ports 10-14"},
+		{"cpus1:cpus 1", "cpus2:cpus 2", "mem1:mem 2", "ports1:ports 10-11", "ports2:ports 20-21"},
+		{"cpus2:cpus 3", "ports1:ports 12-13", "ports2:ports 20-24", "keys1:keys {a,b,c}"},
+		{"cpus1:cpus 0", "mem1:mem 8", "ports2:ports 10-11", "keys1:keys {b}"},
+		{"cpus1:mem 3"},
 	}).Draw(t, "partitions")
 	a := ledger.Agent{ID: drawAgentID(t), Closed: rapid.Bool().Draw(t, "closed")}
 	for _, text := range texts {
@@ -108,7 +108,7 @@ func (m *machine) claimFit(t *rapid.T) {
 
 // claimAny claims slices that may be wrong in every way.
 func (m *machine) claimAny(t *rapid.T) {
-	c := m.drawClaim(t)
+	c := drawClaim(t)
 	if m.books.Claim(c) == nil {
 		m.held[c.Task] = c
 	}
@@ -116,16 +116,16 @@ func (m *machine) claimAny(t *rapid.T) {
 
 // restoreAny restores what may never have been claimed.
 func (m *machine) restoreAny(t *rapid.T) {
-	c := m.drawClaim(t)
+	c := drawClaim(t)
 	if m.books.Restore(c) == nil {
 		m.held[c.Task] = c
 	}
 }
 
-func (m *machine) drawClaim(t *rapid.T) ledger.Claim {
+func drawClaim(t *rapid.T) ledger.Claim {
 	c := ledger.Claim{Task: drawTask(t), Agent: drawAgentID(t), Pool: drawPoolID(t)}
 	texts := rapid.SliceOfN(rapid.SampledFrom([]string{
-		"cpus1 cpus 1", "cpus2 cpus 0.5", "mem1 mem 1", "cpus1 mem 2", "ports1 ports 10-11", "ports2 ports 20", "ports2 ports 10", "keys1 keys {a}", "keys1 keys 1",
+		"cpus1:cpus 1", "cpus2:cpus 0.5", "mem1:mem 1", "cpus1:mem 2", "ports1:ports 10-11", "ports2:ports 20", "ports2:ports 10", "keys1:keys {a}", "keys1:keys 1",
 	}), 0, 3).Draw(t, "slices")
 	for _, text := range texts {
 		c.Slices = append(c.Slices, slice(t, text))

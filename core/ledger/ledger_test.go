@@ -18,11 +18,11 @@ import (
 func town(t failer) *ledger.Ledger {
 	t.Helper()
 	var books ledger.Ledger
-	closed := agent(t, "a2", "cpus cpus 2")
+	closed := agent(t, "a2", "cpus:cpus 2")
 	closed.Closed = true
-	set(t, &books, closed, agent(t, "a1", "cpus cpus 4", "mem mem 1GiB", "ports ports 10-14", "keys keys {a,b}"))
+	set(t, &books, closed, agent(t, "a1", "cpus:cpus 4", "mem:mem 1GiB", "ports:ports 10-14", "keys:keys {a,b}"))
 	setPool(t, &books, "web", "cpus 2, ports 1-2")
-	held := claim(t, "t1", "cpus cpus 1", "ports ports 10")
+	held := claim(t, "t1", "cpus:cpus 1", "ports:ports 10")
 	held.Pool = "web"
 	mustClaim(t, &books, held)
 	return &books
@@ -40,23 +40,23 @@ func TestClaimRefusals(t *testing.T) {
 		want  error // nil: a *ShortageError
 		text  string
 	}{
-		"a task without a name":           {claim(t, "", "cpus cpus 1"), ledger.ErrInvalid, "not a name: it is empty"},
-		"a second claim":                  {claim(t, "t1", "cpus cpus 1"), ledger.ErrAlreadyHeld, "claim for task t1: task already holds a claim"},
+		"a task without a name":           {claim(t, "", "cpus:cpus 1"), ledger.ErrInvalid, "not a name: it is empty"},
+		"a second claim":                  {claim(t, "t1", "cpus:cpus 1"), ledger.ErrAlreadyHeld, "claim for task t1: task already holds a claim"},
 		"an unknown agent":                {on("nowhere", "", claim(t, "t2")), ledger.ErrUnknownAgent, "unknown agent: nowhere"},
-		"a closed agent":                  {on("a2", "", claim(t, "t2", "cpus cpus 1")), ledger.ErrClosed, "agent takes no new claims: a2"},
-		"an unknown pool":                 {on("a1", "none", claim(t, "t2", "cpus cpus 1")), ledger.ErrUnknownPool, "unknown pool: none"},
-		"an unknown partition":            {claim(t, "t2", "gpus gpus 1"), ledger.ErrUnknownPartition, "unknown partition: gpus of agent a1"},
+		"a closed agent":                  {on("a2", "", claim(t, "t2", "cpus:cpus 1")), ledger.ErrClosed, "agent takes no new claims: a2"},
+		"an unknown pool":                 {on("a1", "none", claim(t, "t2", "cpus:cpus 1")), ledger.ErrUnknownPool, "unknown pool: none"},
+		"an unknown partition":            {claim(t, "t2", "gpus:gpus 1"), ledger.ErrUnknownPartition, "unknown partition: gpus of agent a1"},
 		"a slice of nothing":              {empty, ledger.ErrInvalid, "a slice of partition cpus is not above zero"},
-		"a slice of another kind":         {claim(t, "t2", "ports cpus 1"), ledger.ErrInvalid, "a slice of partition ports is scalar, want ranges"},
-		"a custom slice of another kind":  {claim(t, "t2", "keys keys 1"), ledger.ErrInvalid, "a slice of partition keys is scalar, want set"},
-		"two slices of one partition":     {claim(t, "t2", "cpus cpus 1", "cpus cpus 1"), ledger.ErrInvalid, "two slices of partition cpus"},
-		"a port that is taken":            {claim(t, "t2", "ports ports 10-11"), ledger.ErrPortTaken, "partition ports of agent a1 is short of ports by 1: wanted 2, free 1"},
-		"a port that is not there":        {claim(t, "t2", "ports ports 15"), ledger.ErrPortTaken, "wanted 1, free 0"},
-		"a member that is not there":      {claim(t, "t2", "keys keys {b,c}"), nil, "partition keys of agent a1 is short of keys by 1: wanted 2, free 1"},
-		"too much of a partition":         {claim(t, "t2", "cpus cpus 3.5"), nil, "partition cpus of agent a1 is short of cpus by 0.5: wanted 3.5, free 3"},
-		"too much of a pool":              {on("a1", "web", claim(t, "t2", "cpus cpus 1.5")), nil, "pool web is short of cpus by 0.5: wanted 1.5, free 1"},
-		"too many of a pool's ports":      {on("a1", "web", claim(t, "t2", "ports ports 11-12")), nil, "pool web is short of ports by 1: wanted 2, free 1"},
-		"the second slice is not granted": {claim(t, "t2", "cpus cpus 1", "mem mem 2GiB"), nil, "short of mem by 1GiB"},
+		"a slice of another kind":         {claim(t, "t2", "ports:cpus 1"), ledger.ErrInvalid, "a slice of partition ports is scalar, want ranges"},
+		"a custom slice of another kind":  {claim(t, "t2", "keys:keys 1"), ledger.ErrInvalid, "a slice of partition keys is scalar, want set"},
+		"two slices of one partition":     {claim(t, "t2", "cpus:cpus 1", "cpus:cpus 1"), ledger.ErrInvalid, "two slices of partition cpus"},
+		"a port that is taken":            {claim(t, "t2", "ports:ports 10-11"), ledger.ErrPortTaken, "partition ports of agent a1 is short of ports by 1: wanted 2, free 1"},
+		"a port that is not there":        {claim(t, "t2", "ports:ports 15"), ledger.ErrPortTaken, "wanted 1, free 0"},
+		"a member that is not there":      {claim(t, "t2", "keys:keys {b,c}"), nil, "partition keys of agent a1 is short of keys by 1: wanted 2, free 1"},
+		"too much of a partition":         {claim(t, "t2", "cpus:cpus 3.5"), nil, "partition cpus of agent a1 is short of cpus by 0.5: wanted 3.5, free 3"},
+		"too much of a pool":              {on("a1", "web", claim(t, "t2", "cpus:cpus 1.5")), nil, "pool web is short of cpus by 0.5: wanted 1.5, free 1"},
+		"too many of a pool's ports":      {on("a1", "web", claim(t, "t2", "ports:ports 11-12")), nil, "pool web is short of ports by 1: wanted 2, free 1"},
+		"the second slice is not granted": {claim(t, "t2", "cpus:cpus 1", "mem:mem 2GiB"), nil, "short of mem by 1GiB"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestClaimRefusals(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.text) || tc.want != nil && !errors.Is(err, tc.want) || tc.want == nil && !short {
 				t.Errorf("Claim = %v, want %q", err, tc.text)
 			}
-			if tc.want != ledger.ErrPortTaken && errors.Is(err, ledger.ErrPortTaken) {
-				t.Errorf("%v is about a port", err)
+			if about := errors.Is(tc.want, ledger.ErrPortTaken); about != errors.Is(err, ledger.ErrPortTaken) {
+				t.Errorf("%v is about a port: %v, want %v", err, !about, about)
 			}
 			if after := books.Balance(resource.CPUs); after != before || books.Imbalance() != nil {
 				t.Errorf("a refused claim changed the books: %+v, %v", after, books.Imbalance())
@@ -82,17 +82,17 @@ func TestClaimRefusals(t *testing.T) {
 
 func TestRestoreRefusals(t *testing.T) {
 	t.Parallel()
-	elsewhere := claim(t, "t2", "cpus cpus 1")
+	elsewhere := claim(t, "t2", "cpus:cpus 1")
 	elsewhere.Agent = "nowhere"
 	tests := map[string]struct {
 		claim ledger.Claim
 		want  error
 	}{
 		"an unknown agent":                    {elsewhere, ledger.ErrUnknownAgent},
-		"a task that is there":                {claim(t, "t1", "cpus cpus 1"), ledger.ErrAlreadyHeld},
-		"a port that is held":                 {claim(t, "t2", "ports ports 9-10"), ledger.ErrPortTaken},
-		"more than 64 bits":                   {claim(t, "t2", "cpus cpus 9223372036854775"), ledger.ErrInvalid},
-		"an unknown partition of known agent": {claim(t, "t2", "gpus gpus 1"), ledger.ErrUnknownPartition},
+		"a task that is there":                {claim(t, "t1", "cpus:cpus 1"), ledger.ErrAlreadyHeld},
+		"a port that is held":                 {claim(t, "t2", "ports:ports 9-10"), ledger.ErrPortTaken},
+		"more than 64 bits":                   {claim(t, "t2", "cpus:cpus 9223372036854775"), ledger.ErrInvalid},
+		"an unknown partition of known agent": {claim(t, "t2", "gpus:gpus 1"), ledger.ErrUnknownPartition},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestRestoreRefusals(t *testing.T) {
 func TestRestoreBooksWhatNoLongerFits(t *testing.T) {
 	t.Parallel()
 	books := town(t)
-	late := claim(t, "t2", "cpus cpus 8", "ports ports 80")
+	late := claim(t, "t2", "cpus:cpus 8", "ports:ports 80")
 	late.Pool = "web"
 
 	if err := books.Restore(late); err != nil {
@@ -137,7 +137,7 @@ func overcommitted(books *ledger.Ledger) []string {
 func TestSetAgentRefusals(t *testing.T) {
 	t.Parallel()
 	weighing := func(weight int64) ledger.Agent {
-		return ledger.Agent{ID: "a9", Partitions: []ledger.Partition{partition(t, "all cpus 1", weight)}}
+		return ledger.Agent{ID: "a9", Partitions: []ledger.Partition{partition(t, "all:cpus 1", weight)}}
 	}
 	of := func(kind resource.Type, q resource.Quantity) ledger.Agent {
 		return ledger.Agent{ID: "a9", Partitions: []ledger.Partition{{ID: "all", Type: kind, Quantity: q, Weight: 1}}}
@@ -152,21 +152,21 @@ func TestSetAgentRefusals(t *testing.T) {
 		text  string
 	}{
 		"no name":                           {ledger.Agent{}, ledger.ErrInvalid, "it is empty"},
-		"a bad name of a partition":         {agent(t, "a9", "Big cpus 1"), ledger.ErrInvalid, "partition Big: not a name"},
-		"a partition twice":                 {agent(t, "a9", "all cpus 1", "all mem 1"), ledger.ErrInvalid, "partition all is there twice"},
+		"a bad name of a partition":         {agent(t, "a9", "Big:cpus 1"), ledger.ErrInvalid, "partition Big: not a name"},
+		"a partition twice":                 {agent(t, "a9", "all:cpus 1", "all:mem 1"), ledger.ErrInvalid, "partition all is there twice"},
 		"no weight":                         {weighing(0), ledger.ErrInvalid, "partition all: weight 0 thousandths, want 1 to 1000000000"},
 		"a weight below zero":               {weighing(-1), ledger.ErrInvalid, "weight -1"},
 		"a weight that is too high":         {weighing(ledger.WeightMax + 1), ledger.ErrInvalid, "weight 1000000001"},
 		"an amount below zero":              {of("cpus", resource.Scalar(-1)), ledger.ErrInvalid, "cpus is below zero"},
 		"an amount of another kind":         {of("ports", resource.Scalar(1)), ledger.ErrInvalid, "want ranges, found scalar"},
 		"ports that are not":                {of("ports", far), ledger.ErrInvalid, "ports 65000-66000 are not within 1-65535"},
-		"one port in two partitions":        {agent(t, "a9", "low ports 1-5", "high ports 5-9"), ledger.ErrInvalid, "partitions high and low have ports in common"},
-		"one member in two partitions":      {agent(t, "a9", "k1 keys {a}", "k2 keys {a}"), ledger.ErrInvalid, "have keys in common"},
-		"two kinds of a type":               {agent(t, "a9", "k1 keys {a}", "k2 keys 1"), ledger.ErrInvalid, "partition k1 of keys is set, partition k2 is scalar"},
-		"more than 64 bits":                 {agent(t, "a9", "all cpus 9223372036854775"), ledger.ErrInvalid, "cpus of the cluster: number too large"},
-		"another type of what is claimed":   {agent(t, "a1", "cpus mem 1"), ledger.ErrInUse, "partition cpus: in use: what is claimed of it is cpus"},
-		"a claimed port moves":              {agent(t, "a1", "cpus cpus 4", "ports ports 11-14", "web ports 10"), ledger.ErrInUse, "are now in the other"},
-		"a claimed port of what is retired": {agent(t, "a1", "cpus cpus 4", "web ports 9-12"), ledger.ErrInUse, "ports that are claimed of one of partitions"},
+		"one port in two partitions":        {agent(t, "a9", "low:ports 1-5", "high:ports 5-9"), ledger.ErrInvalid, "partitions high and low have ports in common"},
+		"one member in two partitions":      {agent(t, "a9", "k1:keys {a}", "k2:keys {a}"), ledger.ErrInvalid, "have keys in common"},
+		"two kinds of a type":               {agent(t, "a9", "k1:keys {a}", "k2:keys 1"), ledger.ErrInvalid, "partition k1 of keys is set, partition k2 is scalar"},
+		"more than 64 bits":                 {agent(t, "a9", "all:cpus 9223372036854775"), ledger.ErrInvalid, "cpus of the cluster: number too large"},
+		"another type of what is claimed":   {agent(t, "a1", "cpus:mem 1"), ledger.ErrInUse, "partition cpus: in use: what is claimed of it is cpus"},
+		"a claimed port moves":              {agent(t, "a1", "cpus:cpus 4", "ports:ports 11-14", "web:ports 10"), ledger.ErrInUse, "are now in the other"},
+		"a claimed port of what is retired": {agent(t, "a1", "cpus:cpus 4", "web:ports 9-12"), ledger.ErrInUse, "ports that are claimed of one of partitions"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -190,10 +190,10 @@ func TestSetAgentRefusals(t *testing.T) {
 func TestSmallerAgent(t *testing.T) {
 	t.Parallel()
 	var books ledger.Ledger
-	set(t, &books, agent(t, "a1", "cpus cpus 4", "ports ports 10-14", "keys keys {a,b}"))
-	mustClaim(t, &books, claim(t, "t1", "cpus cpus 3", "ports ports 10-11", "keys keys {a}"))
+	set(t, &books, agent(t, "a1", "cpus:cpus 4", "ports:ports 10-14", "keys:keys {a,b}"))
+	mustClaim(t, &books, claim(t, "t1", "cpus:cpus 3", "ports:ports 10-11", "keys:keys {a}"))
 
-	set(t, &books, agent(t, "a1", "cpus cpus 2", "ports ports 11-19"))
+	set(t, &books, agent(t, "a1", "cpus:cpus 2", "ports:ports 11-19"))
 
 	view, _ := books.Agent("a1")
 	if got, want := view.Balance("cpus"), (ledger.Balance{Quantity: 2000, Claimed: 3000, Free: -1000}); got != want {
@@ -213,10 +213,10 @@ func TestSmallerAgent(t *testing.T) {
 	if _, err := books.Fit("a1", vector(t, "cpus 0.5"), nil); err == nil || !strings.Contains(err.Error(), "short of cpus by 0.5: wanted 0.5, free 0") {
 		t.Errorf("Fit on an overcommitted agent: %v", err)
 	}
-	if err := books.Claim(claim(t, "t2", "cpus cpus 0.5")); err == nil || !strings.Contains(err.Error(), "by 1.5: wanted 0.5, free -1 (overcommitted)") {
+	if err := books.Claim(claim(t, "t2", "cpus:cpus 0.5")); err == nil || !strings.Contains(err.Error(), "by 1.5: wanted 0.5, free -1 (overcommitted)") {
 		t.Errorf("Claim on an overcommitted partition: %v", err)
 	}
-	if err := books.Claim(claim(t, "t2", "keys keys {b}")); err == nil {
+	if err := books.Claim(claim(t, "t2", "keys:keys {b}")); err == nil {
 		t.Error("a partition that is gone gives a member")
 	}
 
@@ -234,8 +234,8 @@ func TestSmallerAgent(t *testing.T) {
 func TestSmallerPool(t *testing.T) {
 	t.Parallel()
 	books := town(t)
-	drawing := func(task id.Task, slices ...string) error {
-		c := claim(t, task, slices...)
+	drawing := func(task id.Task, text string) error {
+		c := claim(t, task, text)
 		c.Pool = "web"
 		return books.Claim(c)
 	}
@@ -250,13 +250,13 @@ func TestSmallerPool(t *testing.T) {
 		t.Errorf("ports of the pool: %+v, limited: %v", sum, limited)
 	}
 	const text = "pool web is short of cpus by 0.5: wanted 0, free -0.5 (overcommitted)"
-	if err := drawing("t2", "mem mem 1MiB"); err == nil || !strings.Contains(err.Error(), text) {
+	if err := drawing("t2", "mem:mem 1MiB"); err == nil || !strings.Contains(err.Error(), text) {
 		t.Errorf("a claim on an overcommitted pool: %v, want %q", err, text)
 	}
 
 	setPool(t, books, "web", "cpus 1")
 
-	if err := drawing("t2", "mem mem 1MiB"); err != nil || web.Overcommitted() {
+	if err := drawing("t2", "mem:mem 1MiB"); err != nil || web.Overcommitted() {
 		t.Errorf("a claim on a pool with room: %v", err)
 	}
 	if types := web.Types(); !slices.Equal(types, []resource.Type{"cpus", "mem", "ports"}) || web.ClaimCount() != 2 {
@@ -299,7 +299,7 @@ func TestWeightedCapacity(t *testing.T) {
 	t.Parallel()
 	var books ledger.Ledger
 	set(t, &books, ledger.Agent{ID: "a1", Partitions: []ledger.Partition{
-		partition(t, "fast cpus 8", 2000), partition(t, "spare cpus 4", 500), partition(t, "ports ports 1-10", 1000),
+		partition(t, "fast:cpus 8", 2000), partition(t, "spare:cpus 4", 500), partition(t, "ports:ports 1-10", 1000),
 	}})
 	want := func(of resource.Type, r float64) {
 		t.Helper()
@@ -311,7 +311,7 @@ func TestWeightedCapacity(t *testing.T) {
 	want("cpus", 18000)
 	want("ports", 10)
 	want("gpus", 0)
-	mustClaim(t, &books, claim(t, "t1", "fast cpus 1.5", "ports ports 1-3"))
+	mustClaim(t, &books, claim(t, "t1", "fast:cpus 1.5", "ports:ports 1-3"))
 	want("cpus", 15000)
 	want("ports", 7)
 	if err := books.CloseAgent("a1"); err != nil {
@@ -332,7 +332,7 @@ func TestWeightedCapacity(t *testing.T) {
 func TestViews(t *testing.T) {
 	t.Parallel()
 	books := town(t)
-	more := agent(t, "a3", "cpus cpus 1")
+	more := agent(t, "a3", "cpus:cpus 1")
 	more.Attributes = map[string]string{"zone": "b"}
 	set(t, books, more)
 	setPool(t, books, "spare", "")
@@ -361,7 +361,7 @@ func TestViews(t *testing.T) {
 		t.Error("t9 holds a claim")
 	}
 	view, _ := books.Agent("a1")
-	mustClaim(t, books, claim(t, "t0", "cpus cpus 1"), claim(t, "t2", "cpus cpus 1"))
+	mustClaim(t, books, claim(t, "t0", "cpus:cpus 1"), claim(t, "t2", "cpus:cpus 1"))
 	names = nil
 	for c := range view.Claims() {
 		names = append(names, string(c.Task))

@@ -46,7 +46,7 @@ type Status struct {
 	State      State
 	Since      time.Time // when it entered State
 	Attempt    int       // starts of its program so far
-	ReadySince time.Time // when it became ready; zero unless Ready, or Draining after Ready
+	ReadySince time.Time // when it became ready; zero unless Ready, or Draining or Stopping after Ready
 	Failures   int       // failed attempts in a row: since the last ready instance that stayed good for the reset time
 	RetryAt    time.Time // in Backoff: when it will be started again
 	Last       *Exit     // of the newest attempt that ended; nil if none has

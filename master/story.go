@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 )
 
 // errTrimmed is the error for a watch from a revision that is no longer kept.
@@ -54,4 +55,18 @@ func (s *story) add(revision int64, changes engine.Changes) {
 	if extra := len(s.notes) - s.notesMost; extra > s.notesMost {
 		s.notes = append([]engine.Note(nil), s.notes[extra:]...)
 	}
+}
+
+// notes returns the notes after that number, oldest first.
+func (v *view) notes(after int64, service id.Service) []numberedNote {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var list []numberedNote
+	first := v.story.noted - int64(len(v.story.notes)) + 1
+	for i, note := range v.story.notes {
+		if seq := first + int64(i); seq > after && (service == "" || note.Service == service) {
+			list = append(list, numberedNote{seq, note})
+		}
+	}
+	return list
 }

@@ -1,0 +1,152 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/specfile"
+	"github.com/aloft-run/aloft/wire"
+)
+
+// filesMax bounds the files of one deployment.
+const filesMax = 100
+
+// clusterService serves the API. Reads come from the published view, writes go
+// through the loop.
+type clusterService struct{ master *Master }
+
+var _ aloftv1connect.ClusterServiceHandler = (*clusterService)(nil)
+
+// GetInfo says who leads and which routers are there.
+func (s *clusterService) GetInfo(
+	_ context.Context, _ *connect.Request[pb.GetInfoRequest],
+) (*connect.Response[pb.GetInfoResponse], error) {
+	r, err := s.master.current()
+	if err != nil {
+		return nil, apiError(err)
+	}
+	info := &pb.GetInfoResponse{
+		Version: s.master.cfg.Version, Master: s.master.cfg.ID, Epoch: r.hub.epoch,
+		Revision: r.view.at(), LeadingSince: wire.FromTime(r.since),
+	}
+	routers := r.hub.routerInfos()
+	for _, name := range slices.Sorted(maps.Keys(routers)) {
+		info.Routers = append(info.Routers, &pb.RouterInfo{
+			Id: string(name), Connected: true, Applied: wire.FromVersion(routers[name]),
+		})
+	}
+	return connect.NewResponse(info), nil
+}
+
+// Validate reads specs and tells their problems.
+func (s *clusterService) Validate(
+	_ context.Context, req *connect.Request[pb.ValidateRequest],
+) (*connect.Response[pb.ValidateResponse], error) {
+	submissions, problems, err := readFiles(req.Msg.GetFiles())
+	if err != nil {
+		return nil, err
+	}
+	answer := &pb.ValidateResponse{Problems: problems}
+	for _, submission := range submissions {
+		answer.Specs = append(answer.Specs, wire.FromSpec(submission.Spec))
+	}
+	return connect.NewResponse(answer), nil
+}
+
+// Plan says what Deploy would do.
+func (s *clusterService) Plan(
+	ctx context.Context, req *connect.Request[pb.PlanRequest],
+) (*connect.Response[pb.PlanResponse], error) {
+	submissions, err := mustRead(req.Msg.GetFiles())
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.master.current()
+	if err != nil {
+		return nil, apiError(err)
+	}
+	var plans []engine.ServicePlan
+	var refused error
+	err = r.ask(ctx, func(e *engine.Engine) { plans, refused = e.Plan(submissions) })
+	if err := errors.Join(err, refused); err != nil {
+		return nil, apiError(err)
+	}
+	answer := &pb.PlanResponse{}
+	for _, plan := range plans {
+		answer.Plans = append(answer.Plans, wire.FromPlan(plan))
+	}
+	return connect.NewResponse(answer), nil
+}
+
+// Deploy makes every spec the wanted one, or none.
+func (s *clusterService) Deploy(
+	ctx context.Context, req *connect.Request[pb.DeployRequest],
+) (*connect.Response[pb.DeployResponse], error) {
+	submissions, err := mustRead(req.Msg.GetFiles())
+	if err != nil {
+		return nil, err
+	}
+	versions := make(map[id.Service]int64, len(req.Msg.GetVersions()))
+	for name, version := range req.Msg.GetVersions() {
+		versions[id.Service(name)] = version
+	}
+	answer, err := s.master.submit(ctx, engine.Deploy{
+		Specs: submissions, Reason: req.Msg.GetReason(), Versions: versions,
+	})
+	if err != nil {
+		return nil, apiError(err)
+	}
+	response := &pb.DeployResponse{}
+	for i, deployed := range answer.Deployed {
+		response.Services = append(response.Services, fromDeployed(deployed, submissions[i].Spec.Kind))
+	}
+	return connect.NewResponse(response), nil
+}
+
+func fromDeployed(d engine.Deployed, kind spec.Kind) *pb.DeployedService {
+	return &pb.DeployedService{
+		Service: string(d.Service), Kind: pb.SpecKind(kind), Revision: int64(d.Revision),
+		Deployment: string(d.Deployment), Changed: d.Changed, Run: d.Run,
+	}
+}
+
+// mustRead returns the specs of files, or an error that carries every problem
+// as its detail.
+func mustRead(files []*pb.SpecFile) ([]engine.Submission, error) {
+	submissions, problems, err := readFiles(files)
+	if err != nil || len(problems) == 0 {
+		return submissions, err
+	}
+	refused := connect.NewError(connect.CodeInvalidArgument, errors.New(problemText(problems)))
+	if detail, err := connect.NewErrorDetail(&pb.Problems{Problems: problems}); err == nil {
+		refused.AddDetail(detail)
+	}
+	return nil, refused
+}
+
+// readFiles decodes files. The problems are those of what they say; the error
+// is that of a request that has no files, or too many.
+func readFiles(files []*pb.SpecFile) ([]engine.Submission, []*pb.Problem, error) {
+	if len(files) == 0 || len(files) > filesMax {
+		return nil, nil, connect.NewError(connect.CodeInvalidArgument, errors.New("files: want 1 to 100 spec files"))
+	}
+	var submissions []engine.Submission
+	var problems []*pb.Problem
+	for _, file := range files {
+		read, err := specfile.Load(file.GetName(), file.GetText())
+		problems = append(problems, wire.FromProblems(file.GetName(), err)...)
+		for _, s := range read {
+			submissions = append(submissions, engine.Submission{Spec: s, Source: string(file.GetText())})
+		}
+	}
+	return submissions, problems, nil
+}

@@ -30,11 +30,11 @@ build: ## build the binary into bin/aloft
 .PHONY: examples
 examples: ## put builds of the example services where examples/*.yaml fetch them
 	@mkdir -p $(EXAMPLES)
-	for v in v1 v2 v3; do \
+	@for v in v1 v2 v3; do \
 		$(GO) build -trimpath -ldflags "-X main.version=$$v" -o $(EXAMPLES)/hello ./examples/hello && \
 		tar -czf $(EXAMPLES)/hello-$$v.tar.gz -C $(EXAMPLES) hello || exit 1; \
 	done
-	cp examples/nostop.py $(EXAMPLES)/
+	@cp examples/nostop.py $(EXAMPLES)/
 
 .PHONY: demo
 demo: build ## change a service's version under load and count what was lost

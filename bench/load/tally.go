@@ -1,0 +1,64 @@
+package load
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Window is the time in which a program was killed: some moment between the two.
+type Window struct{ From, To time.Time }
+
+// Tally is what became of the requests of one phase.
+type Tally struct {
+	Phase    string
+	Requests int
+	Failures []Result // in the order in which they were begun
+	Excused  []Result // POSTs that were in flight when an instance was killed
+	P50, P99 time.Duration
+	Versions map[string]int // answers by the version that gave them
+}
+
+func newTally(name string, results []Result) Tally {
+	tally := Tally{Phase: name, Requests: len(results), Versions: make(map[string]int)}
+	latencies := make([]time.Duration, 0, len(results))
+	for _, r := range results {
+		latencies = append(latencies, r.Latency)
+		if r.Problem != "" {
+			tally.Failures = append(tally.Failures, r)
+			continue
+		}
+		tally.Versions[r.Version]++
+	}
+	slices.SortFunc(tally.Failures, func(a, b Result) int { return a.Begun.Compare(b.Begun) })
+	slices.Sort(latencies)
+	tally.P50, tally.P99 = quantile(latencies, 50), quantile(latencies, 99)
+	return tally
+}
+
+// quantile returns the value that percent of the sorted ones do not exceed.
+func quantile(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := (len(sorted)*percent + 99) / 100
+	return sorted[max(rank, 1)-1]
+}
+
+// Excuse moves the failures apart that a kill in the window explains: POSTs that
+// were in flight then. Whether such a request took effect is not known, so no
+// router may send it again.
+func (t Tally) Excuse(kill Window) Tally {
+	var failures []Result
+	excused := slices.Clone(t.Excused)
+	for _, r := range t.Failures {
+		inFlight := !r.Begun.After(kill.To) && !r.Ended().Before(kill.From)
+		if r.Method == http.MethodPost && inFlight {
+			excused = append(excused, r)
+		} else {
+			failures = append(failures, r)
+		}
+	}
+	t.Failures, t.Excused = failures, excused
+	return t
+}

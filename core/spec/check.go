@@ -1,0 +1,97 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aloft-run/aloft/core/id"
+)
+
+// check reports what is wrong between fields that are right by themselves, and
+// fills in the defaults that depend on others.
+func (d *decoder) check(s *Spec, document Node) {
+	for _, pair := range [][2]string{{"pool", "pools"}, {"route", "routes"}} {
+		if d.given(pair[0]) && d.given(pair[1]) {
+			d.problemAt(pair[1], "stands beside %s; want one of the two", pair[0])
+		}
+	}
+	distinct(d, "pools", s.Pools, func(name id.Pool) string { return string(name) })
+	distinct(d, "placement.spread", s.Placement.Spread, func(name string) string { return name })
+	d.checkRun(s)
+	d.checkPorts(s)
+	d.checkRoutes(s)
+	d.checkProbe(s, "ready", &s.Ready)
+	d.checkProbe(s, "alive", &s.Alive)
+	d.complete(s)
+	d.checkDeploy(s)
+	d.checkReferences(s)
+	d.checkSchedule(s, document)
+}
+
+// checkRun reports a run without a program, or with two.
+func (d *decoder) checkRun(s *Spec) {
+	command, shell := d.given("run.command"), d.given("run.shell")
+	switch {
+	case command && shell:
+		d.problemAt("run.shell", "stands beside command; want one of the two")
+	case !command && !shell && d.given("run"):
+		d.problemAt("run", "has no program; want command, as in [./web, --verbose], or shell")
+	case command && len(s.Run.Command) > 0 && s.Run.Command[0] == "":
+		d.problemAt("run.command", "the program has no name")
+	}
+}
+
+// checkReferences reports each ${NAME} that no task could have a value for.
+func (d *decoder) checkReferences(s *Spec) {
+	known := sortedKeys(s.Run.Env)
+	for _, p := range s.Ports {
+		known = append(known, p.Variable())
+	}
+	commands := map[string][]string{
+		"run.command": s.Run.Command, "ready.command": s.Ready.Command, "alive.command": s.Alive.Command,
+	}
+	for _, field := range sortedKeys(commands) {
+		for i, argument := range commands[field] {
+			d.checkReference(fmt.Sprintf("%s[%d]", field, i), argument, known)
+		}
+	}
+	for _, name := range sortedKeys(s.Run.Env) {
+		d.checkReference("run.env."+name, s.Run.Env[name], known)
+		d.checkCycle(s.Run, name)
+	}
+}
+
+func (d *decoder) checkReference(field, text string, known []string) {
+	_, err := Expand(text, func(name string) (string, bool) {
+		if strings.HasPrefix(name, "PORT_") && !slices.Contains(known, name) {
+			d.problemAt(field, "unknown port variable %s; %s", clip(name), suggestion(name, known))
+		}
+		return "", true
+	})
+	if err != nil {
+		d.problemAt(field, "%v", err)
+	}
+}
+
+// checkCycle reports a variable that needs its own value.
+func (d *decoder) checkCycle(run Run, name string) {
+	e := environ{run: run, base: func(string) (string, bool) { return "", true }, done: make(map[string]string)}
+	if _, err := e.value(name, nil); err != nil {
+		d.problemAt("run.env."+name, "%v", err)
+	}
+}
+
+// order puts the lists whose order means nothing into the order of their names,
+// so that specs that ask for the same are the same.
+func (s *Spec) order() {
+	slices.Sort(s.Pools)
+	slices.SortFunc(s.Ports, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Routes, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Path, b.Path))
+	})
+	byText := func(a, b Constraint) int { return cmp.Compare(a.String(), b.String()) }
+	slices.SortFunc(s.Placement.Where, byText)
+	s.Placement.Where = slices.CompactFunc(s.Placement.Where, func(a, b Constraint) bool { return byText(a, b) == 0 })
+}

@@ -1,0 +1,131 @@
+package spec
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Diff is what differs between two specs.
+type Diff struct {
+	Changes  []Change // in the order of their fields
+	Replaces bool     // one of the changes needs new instances
+}
+
+// Change is one field that differs.
+type Change struct {
+	Field    string // such as deploy.surge or ports[http].number
+	From, To string // as a spec file writes them; "" where the field is not there
+	Replaces bool   // it needs new instances
+}
+
+// Compare returns what differs between two specs that Decode returned.
+//
+// New instances are needed for what an agent must do otherwise from the start:
+// the program, its resources, ports and probes, its pools, and the conditions
+// on its place; and for a route to another port, so that it moves instance by
+// instance. All else applies to instances that run: how many there are, how
+// requests reach them, how the next ones are deployed, spread, logged, retried
+// or replaced when lost, and when a cron runs.
+func Compare(old, new *Spec) Diff { //nolint:revive // old and new are the words for it
+	from, to := treeOf(old), treeOf(new)
+	c := comparison{}
+	c.compare(property{shape: documentRule().shape}, "", &from, &to)
+	slices.SortStableFunc(c.changes, func(a, b Change) int { return cmp.Compare(a.Field, b.Field) })
+	return Diff{
+		Changes:  c.changes,
+		Replaces: slices.ContainsFunc(c.changes, func(ch Change) bool { return ch.Replaces }),
+	}
+}
+
+type comparison struct{ changes []Change }
+
+// compare notes the changes of one field; nil stands for a field that is not
+// there.
+func (c *comparison) compare(p property, field string, from, to *Node) {
+	both := from != nil && to != nil
+	switch {
+	case both && p.shape.form == recordForm:
+		c.compareEntries(p, field, *from, *to)
+	case both && len(p.shape.identity) > 0:
+		c.compareItems(p, field, *from, *to)
+	default:
+		change := Change{Field: field, From: flowOf(from), To: flowOf(to), Replaces: p.replaces}
+		if change.From != change.To {
+			c.changes = append(c.changes, change)
+		}
+	}
+}
+
+func (c *comparison) compareEntries(p property, path string, from, to Node) {
+	for _, key := range unionOf(keysOf(from), keysOf(to)) {
+		inner, _ := p.shape.property(key)
+		inner.replaces = inner.replaces || p.replaces
+		c.compare(inner, joined(path, key), pick(from.get(key)), pick(to.get(key)))
+	}
+}
+
+// compareItems compares the items that have the same identity. One that came or
+// went is one change.
+func (c *comparison) compareItems(p property, path string, from, to Node) {
+	before, after := p.shape.identities(from), p.shape.identities(to)
+	for _, name := range unionOf(before, after) {
+		item := property{shape: *p.shape.items, replaces: p.replaces}
+		c.compare(item, path+"["+name+"]", itemAt(from, slices.Index(before, name)), itemAt(to, slices.Index(after, name)))
+	}
+}
+
+// identities returns what tells the items of a list apart.
+func (s shape) identities(list Node) []string {
+	var names []string
+	for _, item := range list.Items {
+		var name strings.Builder
+		name.WriteString(item.Value) // of an item in its short form
+		for _, key := range s.identity {
+			value, _ := item.get(key)
+			name.WriteString(value.Value)
+		}
+		names = append(names, name.String())
+	}
+	return names
+}
+
+func itemAt(list Node, i int) *Node {
+	if i < 0 {
+		return nil
+	}
+	return &list.Items[i]
+}
+
+func pick(n Node, ok bool) *Node {
+	if !ok {
+		return nil
+	}
+	return &n
+}
+
+func flowOf(n *Node) string {
+	if n == nil {
+		return ""
+	}
+	return flow(*n)
+}
+
+func keysOf(n Node) []string {
+	var keys []string
+	for _, e := range n.Entries {
+		keys = append(keys, e.Key.Value)
+	}
+	return keys
+}
+
+// unionOf returns the names in a, then those only in b.
+func unionOf(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, name := range b {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}

@@ -15,7 +15,7 @@ func (s State) String() string {
 }
 
 // Ended reports whether the task is over. An ended task never moves again.
-func (s State) Ended() bool { return s >= Stopped }
+func (s State) Ended() bool { return s >= Stopped && s <= Lost }
 
 // Serving reports whether the task belongs in the routing table.
 func (s State) Serving() bool { return s == Ready }

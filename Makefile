@@ -89,6 +89,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 .PHONY: bench
 bench: build ## measure everything and write bench/RESULTS.md
 	@.ci/need haproxy nginx wrk
+	cd bench && $(GO) test -tags rivals ./rival
 	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
 	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md
 

@@ -1,0 +1,71 @@
+package rival
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+)
+
+// haproxyConfig has no master process, so that the one process is all of it.
+func haproxyConfig(p plan) string {
+	return fmt.Sprintf(`global
+  nbthread %d
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  option forwardfor
+  http-reuse always
+frontend in
+  bind %s
+  default_backend out
+backend out
+  server backend %s
+`, runtime.NumCPU(), p.addr(), p.backend)
+}
+
+// nginx starts nginx with one site. It gets all its files in the plan's folder.
+func nginx(ctx context.Context, p plan, site func(plan) string) (*Server, error) {
+	configure := func(p plan) string {
+		files := p.folder + "/" + p.name
+		return fmt.Sprintf(`daemon off;
+worker_processes %d;
+pid %[2]s.pid;
+error_log stderr crit;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  client_body_temp_path %[2]s-body;
+  proxy_temp_path %[2]s-proxy;
+  fastcgi_temp_path %[2]s-fastcgi;
+  uwsgi_temp_path %[2]s-uwsgi;
+  scgi_temp_path %[2]s-scgi;
+%[3]s}
+`, runtime.NumCPU(), files, site(p))
+	}
+	return p.start(ctx, configure, func(config string) []string {
+		return []string{"nginx", "-e", "stderr", "-p", p.folder, "-c", config}
+	})
+}
+
+func backendSite(p plan) string {
+	return fmt.Sprintf("  server { listen %s backlog=4096; location / { return 200 \"ok\\n\"; } }\n", p.addr())
+}
+
+func proxySite(p plan) string {
+	return fmt.Sprintf(`  upstream backend { server %s; keepalive 512; keepalive_requests 1000000000; }
+  server {
+    listen %s backlog=4096;
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }
+  }
+`, p.backend, p.addr())
+}

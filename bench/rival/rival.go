@@ -1,0 +1,153 @@
+// Package rival runs the proxies that aloft's router is measured against, and
+// the backend behind all of them.
+//
+// Each is a process of its own on loopback, configured as its manual advises for
+// throughput: a worker per core, connections to the backend kept, no access log,
+// and X-Forwarded-For added, as aloft's router does.
+package rival
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// readyWithin is how long a proxy may take to accept connections.
+const readyWithin = 10 * time.Second
+
+// ErrNotReady is the error for a proxy that does not accept connections.
+var ErrNotReady = errors.New("not ready")
+
+// Server is a running proxy or backend. Stop it when it is no longer needed.
+type Server struct {
+	Name string
+	Addr string // host and port
+	PID  int    // of the process that parents its workers
+
+	command *exec.Cmd
+}
+
+// URL returns where it serves.
+func (s *Server) URL() string { return "http://" + s.Addr + "/" }
+
+// Stop ends the server and waits until it is gone.
+func (s *Server) Stop() error {
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping %s: %w", s.Name, err)
+	}
+	_ = s.command.Wait() // what it says about the signal is of no interest
+	return nil
+}
+
+// Backend starts nginx as a server that answers at once.
+func Backend(ctx context.Context, folder string, port int) (*Server, error) {
+	return nginx(ctx, plan{name: "backend", folder: folder, port: port}, backendSite)
+}
+
+// Nginx starts nginx as a proxy in front of the backend.
+func Nginx(ctx context.Context, folder, backend string) (*Server, error) {
+	return nginx(ctx, plan{name: "nginx", folder: folder, backend: backend}, proxySite)
+}
+
+// HAProxy starts HAProxy in front of the backend.
+func HAProxy(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "haproxy", folder: folder, backend: backend}
+	return p.start(ctx, haproxyConfig, func(config string) []string {
+		return []string{"haproxy", "-db", "-q", "-f", config}
+	})
+}
+
+// ReverseProxy starts this program again as a bare proxy of Go's library; it
+// must then call ServeReverseProxy with the arguments that follow word.
+func ReverseProxy(ctx context.Context, word, backend string) (*Server, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := plan{name: "httputil.ReverseProxy", port: port, backend: backend}
+	return p.run(ctx, self, word, p.addr(), backend)
+}
+
+// plan is a server that is about to start.
+type plan struct {
+	name, folder string
+	port         int    // 0: a free one
+	backend      string // host and port
+}
+
+func (p plan) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+
+// start writes the configuration and runs the command made for it.
+func (p plan) start(ctx context.Context, configure func(plan) string, command func(config string) []string) (*Server, error) {
+	if p.port == 0 {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.port = port
+	}
+	config := filepath.Join(p.folder, p.name+".conf")
+	if err := os.WriteFile(config, []byte(configure(p)), 0o600); err != nil {
+		return nil, err
+	}
+	return p.run(ctx, command(config)...)
+}
+
+// run starts the command and waits until it accepts connections.
+func (p plan) run(ctx context.Context, arguments ...string) (*Server, error) {
+	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
+	command.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", p.name, err)
+	}
+	server := &Server{Name: p.name, Addr: p.addr(), PID: command.Process.Pid, command: command}
+	if err := p.accepts(ctx); err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	return server, nil
+}
+
+// accepts waits until the server accepts connections.
+func (p plan) accepts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	retry := time.NewTicker(5 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		connection, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr())
+		if err == nil {
+			return connection.Close()
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s on %s: %w: %v", p.name, p.addr(), ErrNotReady, err)
+		}
+	}
+}
+
+func freePort(ctx context.Context) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = listener.Close() }()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
+}

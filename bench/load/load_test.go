@@ -87,9 +87,10 @@ func TestEachFailureIsTold(t *testing.T) {
 		"the router refuses": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", "1")
+				w.Header().Set("Aloft-Reason", "no-instance")
 				http.Error(w, "no instance of hello is ready\nmore", http.StatusServiceUnavailable)
 			},
-			problem: "503 Service Unavailable", detail: "no instance of hello is ready; Retry-After: 1",
+			problem: "503 Service Unavailable", detail: "no-instance: no instance of hello is ready; Retry-After: 1",
 		},
 		"the answer is not from an instance": {
 			handler: func(http.ResponseWriter, *http.Request) {},

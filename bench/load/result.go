@@ -71,6 +71,9 @@ func detailOf(r *vegeta.Result) string {
 	if len(line) > longest {
 		line = line[:longest]
 	}
+	if reason := r.Headers.Get("Aloft-Reason"); reason != "" {
+		line = reason + ": " + line
+	}
 	if wait := r.Headers.Get("Retry-After"); wait != "" {
 		line += "; Retry-After: " + wait
 	}

@@ -11,7 +11,11 @@ import (
 )
 
 // Event is something that happened, or that somebody asks for.
-type Event interface{ event() }
+type Event interface {
+	// fold checks the event, and if nothing speaks against it, changes the
+	// cluster.
+	fold(e *Engine) (Answer, error)
+}
 
 // Events from agents.
 type (
@@ -22,6 +26,7 @@ type (
 		BootID   string
 		Hostname string
 		Version  string
+		Address  string // where its tasks' ports are reached; "": 127.0.0.1
 		Tasks    []Report
 	}
 	// AgentReported tells of tasks that changed.
@@ -68,15 +73,18 @@ type (
 		Instances int
 		Version   int64
 	}
-	// Restart replaces every instance, start before stop.
+	// Restart replaces every instance, or only the one that Task names, start
+	// before stop.
 	Restart struct {
 		Service id.Service
+		Task    id.Task
 		Version int64
 	}
 	// StopService ends every task of a service and keeps its history. Remove
 	// also forgets the service once its last task has ended.
 	StopService struct {
 		Service id.Service
+		Remove  bool
 		Version int64
 	}
 	// RollBack deploys an earlier revision again; To 0 is the last good one
@@ -118,22 +126,4 @@ type (
 // Tick says only that time has passed.
 type Tick struct{}
 
-func (AgentJoined) event()      {}
-func (AgentReported) event()    {}
-func (AgentSilent) event()      {}
-func (RouterConfirmed) event()  {}
-func (RouterGone) event()       {}
-func (Deploy) event()           {}
-func (Scale) event()            {}
-func (Restart) event()          {}
-func (StopService) event()      {}
-func (RollBack) event()         {}
-func (PauseDeployment) event()  {}
-func (ResumeDeployment) event() {}
-func (AbortDeployment) event()  {}
-func (DrainAgent) event()       {}
-func (UndrainAgent) event()     {}
-func (RemoveAgent) event()      {}
-func (SetPool) event()          {}
-func (DeletePool) event()       {}
-func (Tick) event()             {}
+func (Tick) fold(*Engine) (Answer, error) { return Answer{}, nil }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -43,6 +44,7 @@ type Agent struct {
 	BootID       string
 	Hostname     string
 	Version      string // of its aloft binary
+	Address      string // where its tasks' ports are reached: a host name or IP
 	JoinedAt     time.Time
 	SilentSince  time.Time // its session broke then; zero while it is connected
 	DrainedBy    time.Time // deadline for its jobs to end; zero without one
@@ -62,8 +64,9 @@ type Service struct {
 	Revision    id.Revision   // the one that is wanted, 0 after its first deployment failed
 	LastGood    id.Revision   // the newest whose deployment was done; where a rollback goes
 	Newest      id.Revision   // the highest number given out
-	Instances   int           // wanted now; scale sets it without a new revision
+	Instances   int           // wanted now; scale sets it, a deployment only when the spec says another number than the one before
 	Stopped     bool          // an operator wants none of it
+	Removing    bool          // it is forgotten once its last task has ended
 	Deployment  id.Deployment // the running one, or ""
 	Deployments int           // numbers given out
 	Tasks       int64         // numbers given out
@@ -89,12 +92,13 @@ const (
 
 // Revision is one immutable version of a service's spec.
 type Revision struct {
-	Service   id.Service
-	Number    id.Revision
-	Spec      *spec.Spec
-	Source    string // the document as it was sent
-	Reason    string // why, in the operator's words
-	CreatedAt time.Time
+	Service    id.Service
+	Number     id.Revision
+	Generation id.Revision // the first revision whose instances are the same as this one's
+	Spec       *spec.Spec
+	Source     string // the document as it was sent
+	Reason     string // why, in the operator's words
+	CreatedAt  time.Time
 }
 
 // Deployment is the way from one revision to the next.
@@ -148,6 +152,11 @@ type Task struct {
 	Restart   bool // asked to be replaced
 	CreatedAt time.Time
 	NotBefore time.Time // a retry waits until then to be placed
+}
+
+// RevisionKey returns the key of a service's revision.
+func RevisionKey(service id.Service, number id.Revision) Key {
+	return Key{RevisionKind, string(service) + "/" + strconv.FormatInt(int64(number), 10)}
 }
 
 // Key returns the agent's key.

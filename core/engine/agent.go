@@ -1,0 +1,263 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// machine is what the engine knows of an agent.
+type machine struct {
+	record  *Agent
+	awaited bool                 // loaded as connected, and not back yet
+	tasks   map[id.Task]*entry   // those that hold a claim on it
+	strays  map[id.Task]struct{} // what it runs and should not
+	lost    map[id.Task]*service // given up while it was silent; it may still run them
+}
+
+func newMachine() *machine {
+	return &machine{tasks: make(map[id.Task]*entry), strays: make(map[id.Task]struct{}), lost: make(map[id.Task]*service)}
+}
+
+func (m *machine) silent() bool { return !m.record.SilentSince.IsZero() }
+
+// closed reports whether the agent may take no new claims, and why.
+func (m *machine) closed() bool { return m.record.Draining || m.silent() || len(m.strays) > 0 }
+
+// putAgent replaces an agent's record by a changed copy, and keeps the books'
+// word on whether it takes claims.
+func (e *Engine) putAgent(m *machine, change func(*Agent)) {
+	next := *m.record
+	change(&next)
+	m.record = &next
+	e.closeAsNeeded(m)
+	e.batch.put(m.record.Key(), m.record)
+	for _, t := range m.tasks {
+		e.touch(t.owner)
+	}
+}
+
+// closeAsNeeded opens or closes an agent in the books.
+func (e *Engine) closeAsNeeded(m *machine) {
+	closed := m.closed()
+	if closed == m.record.Closed {
+		return
+	}
+	next := *m.record
+	next.Closed = closed
+	m.record = &next
+	var err error
+	if closed {
+		err = e.books.CloseAgent(next.ID)
+	} else {
+		err = e.books.OpenAgent(next.ID)
+		e.roomGrew()
+	}
+	if err != nil {
+		panic(fmt.Sprintf("engine: agent %s is not in the books: %v", next.ID, err))
+	}
+	e.batch.put(next.Key(), &next)
+	e.touchDaemons()
+}
+
+func (v AgentJoined) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent.ID]
+	record := &Agent{Agent: v.Agent}
+	if m != nil {
+		copied := *m.record
+		record = &copied
+	}
+	record.Attributes, record.Partitions = maps.Clone(v.Agent.Attributes), slices.Clone(v.Agent.Partitions)
+	record.Hostname, record.Version, record.Address = v.Hostname, v.Version, cmp.Or(v.Address, "127.0.0.1")
+	record.Closed = record.Draining
+	if err := e.books.SetAgent(record.Agent); err != nil {
+		if errors.Is(err, ledger.ErrInUse) {
+			return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
+		}
+		return Answer{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	silent, rebooted := false, false
+	if m == nil {
+		m = newMachine()
+		e.agents[record.ID] = m
+		e.note(Note{Kind: AgentAppeared, Agent: record.ID, Text: record.Hostname})
+	} else {
+		silent, rebooted = m.silent(), m.record.BootID != v.BootID
+	}
+	record.BootID, record.JoinedAt, record.SilentSince = v.BootID, e.now, time.Time{}
+	m.record, m.awaited = record, false
+	e.returned(m, v, rebooted)
+	e.putAgent(m, func(*Agent) {})
+	e.timers.set(timerKey{agentTimer, string(record.ID)}, record.DrainedBy)
+	e.batch.order(record.ID)
+	e.roomGrew()
+	e.touchDaemons()
+	if silent {
+		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: fmt.Sprintf("%d tasks", len(v.Tasks))})
+	}
+	return Answer{Changed: true}, nil
+}
+
+// returned folds the complete report of an agent that joins.
+func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
+	named := make(map[id.Task]bool, len(v.Tasks))
+	clear(m.strays)
+	for _, s := range m.lost {
+		s.stray--
+		e.touch(s)
+	}
+	clear(m.lost)
+	for _, report := range v.Tasks {
+		named[report.Task] = true
+		e.observe(m, report)
+	}
+	for _, t := range sortedEntries(m.tasks) {
+		switch {
+		case rebooted && !named[t.record.ID]:
+			e.lose(t, fmt.Sprintf("agent %s was started anew", m.record.ID))
+		case !named[t.record.ID] && t.state() != task.Assigned:
+			e.lose(t, fmt.Sprintf("agent %s came back without it", m.record.ID))
+		}
+	}
+}
+
+func (v AgentReported) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent]
+	if m == nil {
+		return Answer{}, unknown("agent", v.Agent)
+	}
+	for _, report := range v.Tasks {
+		e.observe(m, report)
+	}
+	e.closeAsNeeded(m)
+	return Answer{}, nil
+}
+
+// observe folds an agent's word on one task.
+func (e *Engine) observe(m *machine, report Report) {
+	t := e.tasks[report.Task]
+	if t == nil || t.state().Ended() || t.record.Claim.Agent != m.record.ID {
+		e.disown(m, report)
+		return
+	}
+	before := t.record.Status
+	next, changed := task.Observe(before, report.Status)
+	if changed {
+		next = t.owner.judgeEnd(t, next)
+		e.become(t, next)
+		if failedStart(before, next) {
+			e.noteFailure(t)
+		}
+	}
+	if t.state().Ended() {
+		e.disown(m, report)
+	}
+}
+
+// failedStart reports whether an attempt failed between two reports.
+func failedStart(before, after task.Status) bool {
+	return after.Last != nil && !after.Last.Equal(before.Last) && !after.Last.Good()
+}
+
+// disown tells an agent to stop a task that it should not run, or to forget it
+// once it has ended.
+func (e *Engine) disown(m *machine, report Report) {
+	if report.Status.State.Ended() {
+		delete(m.strays, report.Task)
+		e.batch.forget = append(e.batch.forget, Ended{m.record.ID, report.Task})
+		return
+	}
+	if _, known := m.strays[report.Task]; !known {
+		m.strays[report.Task] = struct{}{}
+		e.batch.order(m.record.ID)
+	}
+}
+
+func (v AgentSilent) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent]
+	if m == nil {
+		return Answer{}, unknown("agent", v.Agent)
+	}
+	if !m.silent() {
+		e.fallSilent(m, e.now)
+	}
+	return Answer{Changed: true}, nil
+}
+
+func (e *Engine) fallSilent(m *machine, since time.Time) {
+	m.awaited = false
+	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
+	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: fmt.Sprintf("with %d tasks", len(m.tasks))})
+}
+
+// lose gives up a task.
+func (e *Engine) lose(t *entry, reason string) {
+	m := e.agents[t.record.Claim.Agent]
+	if !e.move(t, task.Lose{At: e.now, Reason: reason}) {
+		return
+	}
+	if m.silent() {
+		m.lost[t.record.ID] = t.owner
+		t.owner.stray++
+		if len(m.tasks) == 0 {
+			e.note(Note{Kind: AgentLost, Agent: m.record.ID, Text: "its last task was given up"})
+		}
+	}
+}
+
+// awaitReturn begins to wait for the agents and routers that the leader before
+// knew as connected.
+func (e *Engine) awaitReturn() {
+	if !e.loaded {
+		return
+	}
+	for name, m := range e.agents {
+		if !m.silent() {
+			m.awaited = true
+			e.timers.set(timerKey{agentTimer, string(name)}, e.began.Add(e.config.AgentReturn))
+		}
+	}
+}
+
+// wakeAgent does what became due for an agent.
+func (e *Engine) wakeAgent(name id.Agent) {
+	m := e.agents[name]
+	if m == nil {
+		return
+	}
+	if m.awaited {
+		e.fallSilent(m, e.began)
+	}
+	for _, t := range m.tasks {
+		e.touch(t.owner)
+	}
+	e.timers.set(timerKey{agentTimer, string(name)}, future(m.record.DrainedBy, e.now))
+}
+
+// touchDaemons has every daemon planned: agents came, went, or changed.
+func (e *Engine) touchDaemons() {
+	for _, s := range e.daemons {
+		e.touch(s)
+	}
+}
+
+// future returns at, or never when it is past.
+func future(at, now time.Time) time.Time {
+	if at.After(now) {
+		return at
+	}
+	return time.Time{}
+}
+
+func sortedEntries(entries map[id.Task]*entry) []*entry {
+	return slices.SortedFunc(maps.Values(entries), func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.record.Service, b.record.Service), compareEntries(a, b))
+	})
+}

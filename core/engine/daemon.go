@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/placement"
+	"github.com/aloft-run/aloft/core/rollout"
+	"github.com/aloft-run/aloft/core/spec"
+)
+
+// planDaemon takes the next steps of a daemon.
+func (e *Engine) planDaemon(s *service) {
+	goal := e.daemonGoal(s)
+	if s.record.Instances != len(goal.Agents) {
+		e.putService(s, func(r *Service) { r.Instances = len(goal.Agents) })
+	}
+	plan := rollout.NextDaemon(goal, e.members(s), e.now)
+	if e.judge(s, plan.Plan) {
+		return // another plan is due
+	}
+	s.waiting = plan.Waiting
+	s.wakeBy(plan.AskAgain)
+	e.carryOut(s, plan.Plan)
+	for _, agent := range plan.On {
+		e.newTask(s, Task{Revision: s.revisionOf(plan.Revision), Claim: ledger.Claim{Agent: agent}})
+	}
+}
+
+func (e *Engine) daemonGoal(s *service) rollout.DaemonGoal {
+	goal := s.goal()
+	if goal.Revision == 0 {
+		return rollout.DaemonGoal{}
+	}
+	return rollout.DaemonGoal{
+		Revision: goal.Revision, Base: goal.Base, Agents: e.fitting(s), Unavailable: goal.Unavailable,
+		Settle: goal.Settle, Paused: goal.Paused,
+	}
+}
+
+// fitting returns the agents on which a daemon shall run.
+func (e *Engine) fitting(s *service) []id.Agent {
+	there := make(map[id.Agent]bool)
+	for _, t := range s.live {
+		if t.state().Live() {
+			there[t.record.Claim.Agent] = true
+		}
+	}
+	var agents []id.Agent
+	for _, name := range slices.Sorted(maps.Keys(e.agents)) {
+		if e.suits(s, e.agents[name], there[name]) {
+			agents = append(agents, name)
+		}
+	}
+	return agents
+}
+
+// suits reports whether a daemon shall run on an agent. It leaves one that is
+// drained as the last; on one that takes no tasks now it stays, but does not
+// begin.
+func (e *Engine) suits(s *service, m *machine, there bool) bool {
+	switch {
+	case m.record.Draining:
+		return there && m.hasOthers()
+	case m.closed():
+		return there
+	}
+	wanted := s.wanted().Spec
+	conditions := placement.Request{Service: wanted.Name, Where: wanted.Placement.Where, Only: m.record.ID}
+	if _, err := placement.Choose(&e.books, conditions); err != nil {
+		return false
+	}
+	if there {
+		return true
+	}
+	needs := e.request(&entry{owner: s, record: &Task{Revision: s.record.Revision}})
+	needs.Only, needs.Pools = m.record.ID, nil
+	_, err := placement.Choose(&e.books, needs)
+	refused, ok := errors.AsType[*placement.RefusedError](err)
+	return !ok || !refused.Never
+}
+
+// hasOthers reports whether tasks other than daemons are on the agent.
+func (m *machine) hasOthers() bool {
+	for _, t := range m.tasks {
+		if t.owner.record.Kind != spec.Daemon {
+			return true
+		}
+	}
+	return false
+}
+
+// members shows the tasks of a daemon to rollout.
+func (e *Engine) members(s *service) []rollout.Member {
+	seen := make([]rollout.Member, 0, len(s.live)+len(s.ended))
+	for _, list := range [][]*entry{s.live, s.ended} {
+		for _, t := range list {
+			i := e.instance(s, t)
+			i.Leaving = !t.state().Ended() && s.restarts(t) // whether its agent is right is decided by suits
+			seen = append(seen, rollout.Member{Instance: i, Agent: t.record.Claim.Agent})
+		}
+	}
+	return seen
+}

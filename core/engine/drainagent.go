@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+)
+
+func (v DrainAgent) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent]
+	switch {
+	case m == nil:
+		return Answer{}, unknown("agent", v.Agent)
+	case v.Deadline < 0:
+		return Answer{}, invalid("a deadline of %v, want more than 0", v.Deadline)
+	}
+	var by time.Time
+	if v.Deadline > 0 {
+		by = e.now.Add(v.Deadline)
+	}
+	if m.record.Draining && by.Equal(m.record.DrainedBy) {
+		return Answer{}, nil
+	}
+	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = true, by })
+	if !m.awaited {
+		e.timers.set(timerKey{agentTimer, string(v.Agent)}, by)
+	}
+	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: fmt.Sprintf("%d tasks move away", len(m.tasks))})
+	e.settleAgent(m)
+	return Answer{Changed: true}, nil
+}
+
+func (v UndrainAgent) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent]
+	switch {
+	case m == nil:
+		return Answer{}, unknown("agent", v.Agent)
+	case !m.record.Draining:
+		return Answer{}, nil
+	}
+	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = false, time.Time{} })
+	e.note(Note{Kind: AgentUndrained, Agent: v.Agent, Text: "takes tasks again"})
+	e.touchDaemons()
+	return Answer{Changed: true}, nil
+}
+
+func (v RemoveAgent) fold(e *Engine) (Answer, error) {
+	m := e.agents[v.Agent]
+	switch {
+	case m == nil:
+		return Answer{}, unknown("agent", v.Agent)
+	case !m.silent():
+		return Answer{}, conflict("agent %s is connected; stop it first", v.Agent)
+	case len(m.tasks) > 0:
+		return Answer{}, conflict("agent %s has %d tasks; drain it first, or wait until they are given up", v.Agent, len(m.tasks))
+	}
+	if err := e.books.RemoveAgent(v.Agent); err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	for _, s := range m.lost {
+		s.stray--
+		e.touch(s)
+	}
+	delete(e.agents, v.Agent)
+	e.timers.set(timerKey{agentTimer, string(v.Agent)}, time.Time{})
+	e.batch.put(Key{AgentKind, string(v.Agent)}, nil)
+	e.note(Note{Kind: AgentRemoved, Agent: v.Agent, Text: "forgotten"})
+	e.touchDaemons()
+	return Answer{Changed: true}, nil
+}
+
+// settleAgent goes on with the drain of an agent that has lost a task, and tells
+// when it is empty. Daemons leave last.
+func (e *Engine) settleAgent(m *machine) {
+	if !m.record.Draining {
+		return
+	}
+	e.touchDaemons()
+	if len(m.tasks) == 0 {
+		e.note(Note{Kind: AgentDrained, Agent: m.record.ID, Text: "no tasks are left"})
+	}
+}
+
+// leavesAgent reports whether a task must leave its agent.
+func (e *Engine) leavesAgent(t *entry) bool {
+	m := e.agents[t.record.Claim.Agent]
+	return m != nil && m.record.Draining
+}
+
+// suspect reports whether a task's agent is silent, and since when.
+func (e *Engine) suspect(agent id.Agent) (time.Time, bool) {
+	m := e.agents[agent]
+	if m == nil || !m.silent() {
+		return time.Time{}, false
+	}
+	return m.record.SilentSince, true
+}

@@ -1,0 +1,187 @@
+// Package engine folds what happens to a cluster, and what operators ask of it,
+// into the cluster's state, and answers with what changed.
+//
+// Step folds one event or refuses it and changes nothing. Take then plans all
+// that became due, until nothing is left to do, and hands out the changes: the
+// caller makes them durable first and acts on them afterwards. The same events
+// at the same times give the same changes, and an engine that Load rebuilds
+// from the records goes on where the one before stopped.
+//
+// An Engine is not safe for concurrent use: the leading master's loop owns it.
+// Records that it has handed out may be shared; they are never changed again.
+package engine
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/route"
+)
+
+// Config is how an engine works. A zero field means its default.
+type Config struct {
+	Epoch          uint64        // the leader's; every table's version carries it
+	EndedMax       int           // ended tasks that are kept of a service; default 20
+	DeploymentsMax int           // ended deployments that are kept of a service; default 50
+	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50
+	AgentReturn    time.Duration // after Load: how long an agent may take to come back before it is silent; default 10 s
+	RouterReturn   time.Duration // after Load: how long a drain waits for routers that have not come back; default 10 s
+	RouterForget   time.Duration // how long a router that is gone is remembered; default 1 min
+	Zones          Zones         // finds time zones for crons; default: UTC alone
+}
+
+// Zones returns the time zone of an IANA name. Core cannot look: the zones are
+// files.
+type Zones func(name string) (*time.Location, error)
+
+func (c Config) withDefaults() Config {
+	c.EndedMax = positive(c.EndedMax, 20)
+	c.DeploymentsMax = positive(c.DeploymentsMax, 50)
+	c.RevisionsMax = positive(c.RevisionsMax, 50)
+	c.AgentReturn = positive(c.AgentReturn, 10*time.Second)
+	c.RouterReturn = positive(c.RouterReturn, 10*time.Second)
+	c.RouterForget = positive(c.RouterForget, time.Minute)
+	return c
+}
+
+func positive[T int | time.Duration](value, fallback T) T {
+	if value <= 0 {
+		return fallback
+	}
+	return value
+}
+
+// Engine is a cluster in memory. Make one with New.
+type Engine struct {
+	config      Config
+	now         time.Time // of the step that is underway; never goes back
+	began       time.Time // of the first step after Load
+	loaded      bool      // Load found records: agents and routers may be on their way
+	books       ledger.Ledger
+	agents      map[id.Agent]*machine
+	pools       map[id.Pool]*Pool
+	services    map[id.Service]*service
+	tasks       map[id.Task]*entry // those that have ended, too, as far as they are kept
+	deployments map[id.Deployment]*service
+	routers     map[id.Router]*router
+	rules       map[route.Rule]id.Service // which service has it
+	queue       queue
+	table       route.Table
+	parts       map[id.Service][]route.Service // of the table, by service
+	tableStale  map[id.Service]struct{}        // services whose part of the table may have changed
+	draining    map[*entry]struct{}
+	leaving     []*entry // of draining: those that began since the last table
+	daemons     map[id.Service]*service
+	timers      timers
+	dirty       map[id.Service]*service // to be planned
+	batch       batch
+}
+
+// New returns the engine of an empty cluster.
+func New(config Config) *Engine {
+	config = config.withDefaults()
+	return &Engine{
+		config:      config,
+		agents:      make(map[id.Agent]*machine),
+		pools:       make(map[id.Pool]*Pool),
+		services:    make(map[id.Service]*service),
+		tasks:       make(map[id.Task]*entry),
+		deployments: make(map[id.Deployment]*service),
+		routers:     make(map[id.Router]*router),
+		rules:       make(map[route.Rule]id.Service),
+		tableStale:  make(map[id.Service]struct{}),
+		draining:    make(map[*entry]struct{}),
+		daemons:     make(map[id.Service]*service),
+		parts:       make(map[id.Service][]route.Service),
+		dirty:       make(map[id.Service]*service),
+		table:       route.Table{Version: route.Version{Epoch: config.Epoch}},
+	}
+}
+
+// Step folds an event into the cluster, or refuses it and changes nothing. The
+// error wraps ErrUnknown, ErrStale, ErrInvalid or ErrConflict. What follows from
+// the event is planned by Take.
+func (e *Engine) Step(event Event, now time.Time) (Answer, error) {
+	e.advance(now)
+	return event.fold(e)
+}
+
+// roundsMax bounds how often Take plans. Plans settle after a few rounds; if
+// they ever did not, the rest would wait for the next Take instead of holding
+// up the cluster.
+const roundsMax = 100
+
+// Take plans all that is due at now, and returns what changed since the Take
+// before. It is empty when nothing did.
+func (e *Engine) Take(now time.Time) Changes {
+	e.advance(now)
+	e.wake()
+	for range roundsMax {
+		e.plan()
+		e.place()
+		if len(e.dirty) == 0 {
+			break
+		}
+	}
+	table := e.refreshTable()
+	changes := e.batch.take()
+	changes.Table = table
+	return changes
+}
+
+// AskAgain returns when to Take again if nothing happens before; zero if only
+// an event can change anything.
+func (e *Engine) AskAgain() time.Time {
+	if len(e.dirty) > 0 {
+		return e.now
+	}
+	return e.timers.next()
+}
+
+// advance sets the time of what happens now. A clock that goes back stands
+// still for the cluster.
+func (e *Engine) advance(now time.Time) {
+	if now.After(e.now) {
+		e.now = now
+	}
+	if e.began.IsZero() {
+		e.began = e.now
+		e.awaitReturn()
+	}
+}
+
+// wake makes due what a timer waited for.
+func (e *Engine) wake() {
+	for {
+		key, due := e.timers.due(e.now)
+		if !due {
+			return
+		}
+		switch key.kind {
+		case agentTimer:
+			e.wakeAgent(id.Agent(key.name))
+		case routerTimer:
+			e.wakeRouter(id.Router(key.name))
+		case serviceTimer:
+			if s, found := e.services[id.Service(key.name)]; found {
+				e.touch(s)
+			}
+		}
+	}
+}
+
+// touch has a service planned by the next Take.
+func (e *Engine) touch(s *service) { e.dirty[s.record.Name] = s }
+
+// plan plans every service that is dirty, in the order of their names.
+func (e *Engine) plan() {
+	names := slices.Sorted(maps.Keys(e.dirty))
+	for _, name := range names {
+		s := e.dirty[name]
+		delete(e.dirty, name)
+		e.planService(s)
+	}
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// entry is a task with what only this leader needs to know of it.
+type entry struct {
+	record *Task
+	owner  *service
+	number int64         // the last part of its id: tasks of a service are ordered by it
+	routed bool          // it is, or may have been, in a table
+	left   route.Version // while it drains: the first table without it
+	group  *group        // it waits for a place with it; nil if it does not wait
+	why    string        // why it is where it is, for people; "" if an earlier leader chose
+}
+
+func (t *entry) state() task.State { return t.record.Status.State }
+
+func compareEntries(a, b *entry) int { return cmp.Compare(a.number, b.number) }
+
+// taskID returns the name of a service's task. A long service name is cut and
+// marked with a sum of the whole, so that tasks of two services never share a
+// name.
+func taskID(service id.Service, revision id.Revision, number int64) id.Task {
+	tail := "-" + strconv.FormatInt(int64(revision), 10) + "-" + strconv.FormatInt(number, 10)
+	name := string(service)
+	if len(name)+len(tail) > id.LengthMax {
+		mark := "-" + strconv.FormatUint(sum(name), 36)
+		name = strings.TrimRight(name[:id.LengthMax-len(tail)-len(mark)], "-") + mark
+	}
+	return id.Task(name + tail)
+}
+
+// sum is the FNV-1a hash of a text.
+func sum(text string) uint64 {
+	hash := uint64(14695981039346656037)
+	for i := range len(text) {
+		hash = (hash ^ uint64(text[i])) * 1099511628211
+	}
+	return hash
+}
+
+// taskNumber returns the number at the end of a task's name.
+func taskNumber(name id.Task) int64 {
+	text := string(name)
+	number, err := strconv.ParseInt(text[strings.LastIndexByte(text, '-')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+// newTask adds a pending task to a service.
+func (e *Engine) newTask(s *service, fields Task) *entry {
+	e.putService(s, func(r *Service) { r.Tasks++ })
+	fields.ID = taskID(s.record.Name, fields.Revision, s.record.Tasks)
+	fields.Service = s.record.Name
+	fields.CreatedAt = e.now
+	fields.Status = task.Status{State: task.Pending, Since: e.now}
+	t := &entry{record: &fields, owner: s, number: s.record.Tasks}
+	e.tasks[fields.ID] = t
+	s.live = append(s.live, t)
+	e.batch.put(fields.Key(), &fields)
+	e.enqueue(t)
+	e.touch(s)
+	return t
+}
+
+// putTask replaces a task's record by a changed copy.
+func (e *Engine) putTask(t *entry, change func(*Task)) {
+	next := *t.record
+	change(&next)
+	t.record = &next
+	e.batch.put(next.Key(), &next)
+	e.touch(t.owner)
+}
+
+// move takes a task a legal step on. That the step is legal is the caller's to
+// know: an illegal one is a broken law of the engine, and changes nothing.
+func (e *Engine) move(t *entry, event task.Event) bool {
+	next, err := task.Step(t.record.Status, event)
+	if err != nil {
+		return false
+	}
+	e.become(t, next)
+	return true
+}
+
+// become gives a task its next status, with all that follows from it.
+func (e *Engine) become(t *entry, next task.Status) {
+	before := t.record.Status
+	e.putTask(t, func(r *Task) { r.Status = next })
+	if before.State.Serving() || next.State.Serving() {
+		e.tableStale[t.owner.record.Name] = struct{}{}
+	}
+	if next.State == before.State {
+		return
+	}
+	if agent := t.record.Claim.Agent; staying(before.State) != staying(next.State) {
+		t.owner.count(agent, staying(next.State))
+	}
+	switch {
+	case next.State.Ended():
+		e.end(t, before.State)
+	case next.State == task.Assigned || next.State == task.Stopping:
+		e.batch.order(t.record.Claim.Agent)
+	case next.State == task.Draining:
+		e.draining[t] = struct{}{}
+		e.leaving = append(e.leaving, t)
+	}
+	if before.State == task.Draining {
+		delete(e.draining, t)
+	}
+	e.tell(t, before)
+}
+
+// staying reports whether a task in that state is somewhere and not about to
+// leave.
+func staying(s task.State) bool { return s.Live() && s.HoldsClaim() }
+
+// end takes a task that has ended off the books and into the history.
+func (e *Engine) end(t *entry, before task.State) {
+	e.dequeue(t)
+	if before.HoldsClaim() {
+		e.books.Release(t.record.ID)
+		e.roomGrew()
+		if m := e.agents[t.record.Claim.Agent]; m != nil {
+			delete(m.tasks, t.record.ID)
+			e.batch.order(m.record.ID)
+			e.settleAgent(m)
+		}
+	}
+	s := t.owner
+	if i, found := slices.BinarySearchFunc(s.live, t, compareEntries); found {
+		s.live = slices.Delete(s.live, i, i+1)
+	}
+	s.ended = append(s.ended, t)
+	e.tableStale[s.record.Name] = struct{}{}
+	e.trimEnded(s)
+}
+
+// tell adds a note for a change of state that people care about.
+func (e *Engine) tell(t *entry, before task.Status) {
+	r := t.record
+	note := Note{Service: r.Service, Task: r.ID, Agent: r.Claim.Agent, Text: r.Status.Reason}
+	switch r.Status.State {
+	case task.Ready:
+		note.Kind = TaskReady
+	case task.Backoff, task.Failed:
+		note.Kind, note.Text = TaskFailed, failureText(r.Status)
+	case task.Lost:
+		note.Kind = TaskLost
+	case task.Stopped, task.Finished:
+		if before.State == task.Pending {
+			return // it never was anywhere
+		}
+		note.Kind, note.Text = TaskEnded, r.Status.State.String()
+		if r.Status.Reason != "" {
+			note.Text += ": " + r.Status.Reason
+		}
+	default:
+		return
+	}
+	e.note(note)
+}
+
+// failureText says in words how a task's newest attempt failed.
+func failureText(status task.Status) string {
+	if status.Last == nil {
+		return status.Reason
+	}
+	if n := len(status.Last.LastLogs); n > 0 {
+		return status.Last.String() + ": " + status.Last.LastLogs[n-1]
+	}
+	return status.Last.String()
+}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// ErrRecords is the error for records that do not make a cluster: they were
+// damaged, or written by something else.
+var ErrRecords = errors.New("the records do not fit together")
+
+// Load rebuilds a cluster from its records, in any order, into an engine that is
+// new. The error wraps ErrRecords and joins all problems; then the engine is not
+// to be used.
+func (e *Engine) Load(records iter.Seq[Record]) error {
+	all := slices.SortedFunc(records, func(a, b Record) int {
+		return cmp.Or(cmp.Compare(a.Key().Kind, b.Key().Kind), cmp.Compare(a.Key().ID, b.Key().ID))
+	})
+	var problems []error
+	for _, record := range all {
+		if err := e.load(record); err != nil {
+			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, record.Key().ID, err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		if err := e.settleLoaded(e.services[name]); err != nil {
+			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, name, err))
+		}
+	}
+	e.loaded = len(all) > 0
+	e.batch = batch{}
+	return errors.Join(problems...)
+}
+
+func (e *Engine) load(record Record) error {
+	switch r := record.(type) {
+	case *Agent:
+		return e.loadAgent(r)
+	case *Pool:
+		e.pools[r.ID] = r
+		return e.books.SetPool(r.Pool)
+	case *Service:
+		e.addService(r)
+		return nil
+	case *Revision:
+		s := e.services[r.Service]
+		if s == nil || r.Spec == nil {
+			return unknown("service", r.Service)
+		}
+		s.revisions[r.Number] = r
+		return nil
+	case *Deployment:
+		s := e.services[r.Service]
+		if s == nil {
+			return unknown("service", r.Service)
+		}
+		s.deployments = append(s.deployments, r)
+		e.deployments[r.ID] = s
+		return nil
+	case *Task:
+		return e.loadTask(r)
+	default:
+		return fmt.Errorf("a record of type %T", record)
+	}
+}
+
+func (e *Engine) loadAgent(r *Agent) error {
+	m := newMachine()
+	e.agents[r.ID] = m
+	loaded := *r
+	loaded.Closed = r.Draining || !r.SilentSince.IsZero()
+	m.record = &loaded
+	return e.books.SetAgent(loaded.Agent)
+}
+
+func (e *Engine) loadTask(r *Task) error {
+	s := e.services[r.Service]
+	if s == nil {
+		return unknown("service", r.Service)
+	}
+	wanted := s.revisions[r.Revision]
+	if wanted == nil {
+		return fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
+	}
+	t := &entry{record: r, owner: s, number: taskNumber(r.ID), routed: len(wanted.Spec.Routes) > 0}
+	e.tasks[r.ID] = t
+	if r.Status.State.Ended() {
+		s.ended = append(s.ended, t)
+		return nil
+	}
+	s.live = append(s.live, t)
+	if !r.Status.State.HoldsClaim() {
+		return nil
+	}
+	m := e.agents[r.Claim.Agent]
+	if m == nil {
+		return unknown("agent", r.Claim.Agent)
+	}
+	m.tasks[r.ID] = t
+	if staying(r.Status.State) {
+		s.count(m.record.ID, true)
+	}
+	if r.Status.State == task.Draining {
+		e.draining[t] = struct{}{}
+		e.leaving = append(e.leaving, t)
+	}
+	return e.books.Restore(r.Claim)
+}
+
+// settleLoaded brings what was loaded of a service into order, and has all of it
+// planned.
+func (e *Engine) settleLoaded(s *service) error {
+	if s.record.Revision != 0 && s.wanted() == nil {
+		return fmt.Errorf("%w revision %d", ErrUnknown, s.record.Revision)
+	}
+	if s.record.Deployment != "" && s.deployment() == nil {
+		return unknown("deployment", s.record.Deployment)
+	}
+	slices.SortFunc(s.live, compareEntries)
+	slices.SortFunc(s.ended, func(a, b *entry) int {
+		return cmp.Or(a.record.Status.Since.Compare(b.record.Status.Since), compareEntries(a, b))
+	})
+	slices.SortFunc(s.deployments, func(a, b *Deployment) int {
+		return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
+	})
+	for _, t := range s.live {
+		if t.state() == task.Pending {
+			e.enqueue(t)
+		}
+	}
+	for _, t := range s.ended {
+		if m := e.agents[t.record.Claim.Agent]; m != nil && t.state() == task.Lost && m.silent() {
+			m.lost[t.record.ID] = s
+			s.stray++
+		}
+	}
+	s.runs = s.openRuns()
+	s.primeFailures()
+	e.claimRules(s)
+	e.tableStale[s.record.Name] = struct{}{}
+	e.touch(s)
+	return nil
+}
+
+// openRuns returns the runs that are not over: the newest while it is underway,
+// and those before that have a live task.
+func (s *service) openRuns() []int64 {
+	if s.record.Kind != spec.Job && s.record.Kind != spec.Cron {
+		return nil
+	}
+	var runs []int64
+	if s.record.Result == Underway {
+		runs = append(runs, s.record.Run)
+	}
+	for _, t := range s.live {
+		runs = append(runs, t.record.Run)
+	}
+	slices.Sort(runs)
+	return slices.Compact(runs)
+}
+
+// primeFailures tells the running deployment which failures are already counted
+// in its progress.
+func (s *service) primeFailures() {
+	d := s.deployment()
+	if d == nil {
+		return
+	}
+	primed := *d
+	primed.Progress.FailuresSeen, primed.Progress.Paused = 0, d.State == Paused
+	for _, list := range [][]*entry{s.live, s.ended} {
+		for _, t := range list {
+			if s.generation(t.record.Revision) == s.generation(d.To) {
+				primed.Progress.FailuresSeen += t.record.Status.Failures
+			}
+		}
+	}
+	for i := range s.deployments {
+		if s.deployments[i].ID == d.ID {
+			s.deployments[i] = &primed
+		}
+	}
+}
+
+// Records iterates over every record, in the order of their kinds and names: all
+// that Load needs to rebuild the cluster.
+func (e *Engine) Records() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for _, list := range [][]Record{e.agentRecords(), e.poolRecords(), e.serviceRecords()} {
+			for _, record := range list {
+				if !yield(record) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (e *Engine) agentRecords() []Record {
+	var list []Record
+	for _, name := range slices.Sorted(maps.Keys(e.agents)) {
+		list = append(list, e.agents[name].record)
+	}
+	return list
+}
+
+func (e *Engine) poolRecords() []Record {
+	var list []Record
+	for _, name := range slices.Sorted(maps.Keys(e.pools)) {
+		list = append(list, e.pools[name])
+	}
+	return list
+}
+
+// serviceRecords returns services, revisions, deployments and tasks.
+func (e *Engine) serviceRecords() []Record {
+	var services, revisions, deployments, tasks []Record
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		s := e.services[name]
+		services = append(services, s.record)
+		for _, number := range s.numbers() {
+			revisions = append(revisions, s.revisions[number])
+		}
+		for _, d := range s.deployments {
+			deployments = append(deployments, d)
+		}
+		for _, t := range slices.Concat(s.ended, s.live) {
+			tasks = append(tasks, t.record)
+		}
+	}
+	return slices.Concat(services, revisions, deployments, tasks)
+}
+
+// taskRecords returns the records of some tasks.
+func taskRecords(entries []*entry) []*Task {
+	list := make([]*Task, len(entries))
+	for i, t := range entries {
+		list[i] = t.record
+	}
+	return list
+}
+
+// agentNames returns the names of all agents, in order.
+func (e *Engine) agentNames() []id.Agent { return slices.Sorted(maps.Keys(e.agents)) }

@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/rollout"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// planService does what is due for one service: it gives up what is lost, lets
+// go what has drained, and takes the next steps towards what is wanted. What it
+// changes makes the service dirty again, until nothing is left to do.
+func (e *Engine) planService(s *service) {
+	if e.services[s.record.Name] != s {
+		return // it was forgotten
+	}
+	s.wakeAt = time.Time{}
+	e.giveUp(s)
+	e.letGo(s)
+	e.tellRefusals(s)
+	switch s.record.Kind {
+	case spec.Service:
+		e.planInstances(s)
+	case spec.Daemon:
+		e.planDaemon(s)
+	case spec.Job, spec.Cron:
+		e.planRuns(s)
+	}
+	e.timers.set(timerKey{serviceTimer, string(s.record.Name)}, s.wakeAt)
+	e.forgetRemoved(s)
+}
+
+// giveUp loses the tasks whose agents have been silent for too long.
+func (e *Engine) giveUp(s *service) {
+	for _, t := range s.snapshot() {
+		since, silent := e.suspect(t.record.Claim.Agent)
+		if !silent || !t.state().HoldsClaim() {
+			continue
+		}
+		due := since.Add(s.specOf(t).OnLost.After)
+		if e.now.Before(due) {
+			s.wakeBy(due)
+			continue
+		}
+		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since)))
+	}
+}
+
+// planInstances takes the next steps of a service.
+func (e *Engine) planInstances(s *service) {
+	plan := rollout.Next(s.goal(), e.instances(s), e.now)
+	if e.judge(s, plan) {
+		return // another plan is due
+	}
+	s.waiting = plan.Waiting
+	s.wakeBy(plan.AskAgain)
+	e.carryOut(s, plan)
+	for range plan.Start {
+		e.newTask(s, Task{Revision: s.revisionOf(plan.Revision)})
+	}
+}
+
+// carryOut stops what a plan stops.
+func (e *Engine) carryOut(s *service, plan rollout.Plan) {
+	for _, list := range [][]id.Task{plan.Cancel, plan.Stop} {
+		for _, name := range list {
+			t := e.tasks[name]
+			e.stopTask(t, e.stopReason(s, t))
+		}
+	}
+}
+
+// stopReason says in words why a task is stopped.
+func (e *Engine) stopReason(s *service, t *entry) string {
+	switch {
+	case s.record.Stopped:
+		return "the service is stopped"
+	case s.record.Revision == 0:
+		return fmt.Sprintf("revision %d failed", t.record.Revision)
+	case !s.current(t):
+		return fmt.Sprintf("revision %d takes its place", s.record.Revision)
+	case e.leavesAgent(t):
+		return fmt.Sprintf("agent %s is drained", t.record.Claim.Agent)
+	case s.restarts(t):
+		return "restarted by an operator"
+	default:
+		return fmt.Sprintf("%d instances are wanted", s.record.Instances)
+	}
+}
+
+// goal returns what a service shall come to. Revisions that differ only in
+// settings have the same instances: rollout is told of generations.
+func (s *service) goal() rollout.Goal {
+	r := s.wanted()
+	if r == nil || s.record.Stopped {
+		return rollout.Goal{}
+	}
+	surge, unavailable := rollout.Limits(r.Spec.Deploy, s.record.Instances)
+	goal := rollout.Goal{
+		Revision: r.Generation, Base: r.Generation, Instances: s.record.Instances,
+		Surge: surge, Unavailable: unavailable, Settle: r.Spec.Deploy.Settle,
+	}
+	if d := s.deployment(); d != nil {
+		goal.Base, goal.Paused = s.generation(s.record.LastGood), d.State == Paused
+	}
+	return goal
+}
+
+// revisionOf returns the revision whose spec new instances of a generation get.
+func (s *service) revisionOf(generation id.Revision) id.Revision {
+	for _, number := range []id.Revision{s.record.Revision, s.record.LastGood} {
+		if s.generation(number) == generation {
+			return number
+		}
+	}
+	return generation
+}
+
+// restarts reports whether an operator asked for a task to be replaced.
+func (s *service) restarts(t *entry) bool {
+	return t.record.Restart || t.record.CreatedAt.Before(s.record.RestartedAt)
+}
+
+// instances shows the tasks of a service to rollout: those that live, and the
+// ones that ended not long ago.
+func (e *Engine) instances(s *service) []rollout.Instance {
+	seen := make([]rollout.Instance, 0, len(s.live)+len(s.ended))
+	crowd := make(map[id.Agent]int)
+	for _, t := range s.live {
+		i := e.instance(s, t)
+		if agent := t.record.Claim.Agent; agent != "" {
+			i.Crowd = crowd[agent]
+			crowd[agent]++
+		}
+		seen = append(seen, i)
+	}
+	for _, t := range s.ended {
+		seen = append(seen, e.instance(s, t))
+	}
+	return seen
+}
+
+func (e *Engine) instance(s *service, t *entry) rollout.Instance {
+	status := t.record.Status
+	i := rollout.Instance{
+		Task: t.record.ID, Revision: s.generation(t.record.Revision), State: status.State, Since: status.Since,
+		ReadySince: status.ReadySince, Failures: status.Failures, Blocked: t.blocked(),
+	}
+	if !status.State.Ended() {
+		_, i.Suspect = e.suspect(t.record.Claim.Agent)
+		i.Leaving = s.restarts(t) || e.leavesAgent(t)
+	}
+	return i
+}
+
+// judge ends the running deployment if it has come to its end. It reports
+// whether the goal changed by that.
+func (e *Engine) judge(s *service, plan rollout.Plan) bool {
+	d := s.deployment()
+	if d == nil {
+		return false
+	}
+	deploy := s.specTo(d).Deploy
+	progress, verdict := rollout.Judge(d.Progress, deploy, plan, e.now)
+	if peak := max(d.Peak, s.claims()-s.record.Instances); progress != d.Progress || peak != d.Peak {
+		d = e.putDeployment(s, d, func(d *Deployment) { d.Progress, d.Peak = progress, peak })
+	}
+	switch verdict.Outcome {
+	case rollout.Done:
+		e.endDeployment(s, d, Done, fmt.Sprintf("%d instances of revision %d", s.record.Instances, d.To))
+		e.trimRevisions(s)
+		return true
+	case rollout.Failed:
+		e.failDeployment(s, d, verdict.Reason)
+		return true
+	case rollout.Going:
+		if d.State == Going {
+			s.wakeBy(progress.Due(deploy))
+		}
+	}
+	return false
+}
+
+// forgetRemoved forgets a service that is to be removed, once it is empty and no
+// silent agent can still run one of its tasks: names of tasks begin anew when
+// the service does.
+func (e *Engine) forgetRemoved(s *service) {
+	if !s.record.Removing || len(s.live) > 0 || s.stray > 0 {
+		return
+	}
+	for _, t := range s.ended {
+		delete(e.tasks, t.record.ID)
+		e.batch.put(t.record.Key(), nil)
+	}
+	for _, d := range s.deployments {
+		delete(e.deployments, d.ID)
+		e.batch.put(d.Key(), nil)
+	}
+	for _, number := range s.numbers() {
+		delete(s.revisions, number)
+		e.batch.put(RevisionKey(s.record.Name, number), nil)
+	}
+	e.claimRules(s)
+	delete(e.services, s.record.Name)
+	delete(e.daemons, s.record.Name)
+	delete(e.dirty, s.record.Name)
+	e.tableStale[s.record.Name] = struct{}{}
+	e.timers.set(timerKey{serviceTimer, string(s.record.Name)}, s.wakeAt)
+	e.batch.put(s.record.Key(), nil)
+	e.note(Note{Kind: ServiceRemoved, Service: s.record.Name, Text: "forgotten with its history"})
+}
+
+// letGo takes tasks that drain one step on: a task that no router needs any
+// more, or that has drained for as long as it may, is stopped.
+func (e *Engine) letGo(s *service) {
+	for _, t := range s.snapshot() {
+		if t.state() != task.Draining {
+			continue
+		}
+		due := t.record.Status.Since.Add(s.specOf(t).Deploy.Drain)
+		if e.now.Before(due) && !e.drained(t) {
+			s.wakeBy(due)
+			continue
+		}
+		e.move(t, task.Stop{At: e.now})
+	}
+}

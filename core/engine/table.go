@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/spec"
+)
+
+func ruleOf(r spec.Route) route.Rule { return route.Rule{Host: r.Host, Path: r.Path}.Clean() }
+
+func rulesOf(s *spec.Spec) []route.Rule {
+	rules := make([]route.Rule, len(s.Routes))
+	for i, r := range s.Routes {
+		rules[i] = ruleOf(r)
+	}
+	return rules
+}
+
+// specsInUse returns the specs that requests may be answered by: the wanted one
+// first, then the one that a rollback goes to, then those of live tasks, the
+// newest first.
+func (s *service) specsInUse() []*spec.Spec {
+	if s.record.Stopped && len(s.live) == 0 {
+		return nil
+	}
+	numbers := []id.Revision{s.record.Revision, s.record.LastGood}
+	alive := make(map[id.Revision]bool)
+	for _, t := range s.live {
+		alive[t.record.Revision] = true
+	}
+	for _, number := range slices.Backward(slices.Sorted(maps.Keys(alive))) {
+		if s.generation(number) != s.generation(s.record.Revision) {
+			numbers = append(numbers, number)
+		}
+	}
+	var specs []*spec.Spec
+	for _, number := range numbers {
+		if r := s.revisions[number]; r != nil && !slices.Contains(specs, r.Spec) {
+			specs = append(specs, r.Spec)
+		}
+	}
+	return specs
+}
+
+// claimRules notes which routes a service has, so that no other gets them: all
+// that a revision in use has.
+func (e *Engine) claimRules(s *service) {
+	for _, rule := range s.rules {
+		delete(e.rules, rule)
+	}
+	s.rules = nil
+	for _, used := range s.specsInUse() {
+		for _, rule := range rulesOf(used) {
+			if _, taken := e.rules[rule]; !taken {
+				e.rules[rule] = s.record.Name
+				s.rules = append(s.rules, rule)
+			}
+		}
+	}
+}
+
+// refreshTable makes the table anew where it may have changed. It returns nil
+// when it is as before.
+func (e *Engine) refreshTable() *route.Table {
+	changed := e.table.Version.Seq == 0
+	for _, name := range slices.Sorted(maps.Keys(e.tableStale)) {
+		parts := e.partsOf(e.services[name])
+		if slices.EqualFunc(e.parts[name], parts, sameService) {
+			continue
+		}
+		changed = true
+		if e.parts[name] = parts; len(parts) == 0 {
+			delete(e.parts, name)
+		}
+	}
+	clear(e.tableStale)
+	if changed {
+		e.table = route.Table{Version: route.Version{Epoch: e.config.Epoch, Seq: e.table.Version.Seq + 1}}
+		for _, name := range slices.Sorted(maps.Keys(e.parts)) {
+			e.table.Services = append(e.table.Services, e.parts[name]...)
+		}
+	}
+	for _, t := range e.leaving {
+		t.left = e.table.Version
+	}
+	e.leaving = nil
+	if !changed {
+		return nil
+	}
+	table := e.table
+	return &table
+}
+
+func sameService(a, b route.Service) bool {
+	return a.Name == b.Name && a.Hold == b.Hold && a.QueueMax == b.QueueMax &&
+		slices.Equal(a.Rules, b.Rules) && slices.Equal(a.Endpoints, b.Endpoints)
+}
+
+// partsOf returns a service's part of the table. A rule leads to the ready tasks
+// whose spec has it, at the port that their spec says; so during a deployment
+// that changes routes, each answers for its own. Rules that lead to the same
+// endpoints are one entry; an entry after the first is named after the first's
+// name and its number.
+func (e *Engine) partsOf(s *service) []route.Service {
+	if s == nil {
+		return nil
+	}
+	e.claimRules(s)
+	var parts []route.Service
+	for _, used := range s.specsInUse() {
+		for _, r := range used.Routes {
+			if rule := ruleOf(r); !hasRule(parts, rule) && (used == s.wantedSpec() || e.answered(s, rule)) {
+				parts = addRule(parts, rule, r, e.endpoints(s, rule))
+			}
+		}
+	}
+	for i := range parts {
+		parts[i].Name = s.record.Name
+		if i > 0 {
+			parts[i].Name = id.Service(fmt.Sprintf("%s:%d", s.record.Name, i+1))
+		}
+	}
+	return parts
+}
+
+func hasRule(parts []route.Service, rule route.Rule) bool {
+	return slices.ContainsFunc(parts, func(p route.Service) bool { return slices.Contains(p.Rules, rule) })
+}
+
+func addRule(parts []route.Service, rule route.Rule, r spec.Route, endpoints []route.Endpoint) []route.Service {
+	for i := range parts {
+		if parts[i].Hold == r.Hold && slices.Equal(parts[i].Endpoints, endpoints) {
+			parts[i].Rules = append(parts[i].Rules, rule)
+			return parts
+		}
+	}
+	return append(parts, route.Service{Rules: []route.Rule{rule}, Hold: r.Hold, Endpoints: endpoints})
+}
+
+func (s *service) wantedSpec() *spec.Spec {
+	if r := s.wanted(); r != nil && !s.record.Stopped {
+		return r.Spec
+	}
+	return nil
+}
+
+// answered reports whether a live task answers for a rule, now or in a moment:
+// then requests for it are held rather than refused.
+func (e *Engine) answered(s *service, rule route.Rule) bool {
+	return slices.ContainsFunc(s.live, func(t *entry) bool {
+		_, has := portFor(s.specOf(t), rule)
+		return has && t.state().Live()
+	})
+}
+
+// endpoints returns the ready tasks that answer for a rule, oldest first.
+func (e *Engine) endpoints(s *service, rule route.Rule) []route.Endpoint {
+	var list []route.Endpoint
+	for _, t := range s.live {
+		port, has := portFor(s.specOf(t), rule)
+		number := t.record.Ports[port]
+		if !has || !t.state().Serving() || number == 0 {
+			continue
+		}
+		t.routed = true
+		address := joinHostPort(e.agents[t.record.Claim.Agent].record.Address, number)
+		list = append(list, route.Endpoint{Task: t.record.ID, Revision: t.record.Revision, Address: address})
+	}
+	return list
+}
+
+// portFor returns the name of the port that a spec's route for a rule leads to.
+func portFor(s *spec.Spec, rule route.Rule) (string, bool) {
+	for _, r := range s.Routes {
+		if ruleOf(r) == rule {
+			return r.Port, true
+		}
+	}
+	return "", false
+}
+
+// joinHostPort returns host:port, with brackets around an IPv6 address.
+func joinHostPort(host string, port int) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(port)
+}

@@ -26,7 +26,8 @@ var layers = [][]string{
 	{"gen/aloft/v1", "gen/aloft/v1/aloftv1connect"},
 	{"specfile", "wire"},
 	{"telemetry"},
-	{"agent/logs", "agent/supervisor", "router/upstream", "store"},
+	{"agent/logs", "router/upstream", "store"},
+	{"agent/supervisor"},
 	{"agent/fetch", "agent/machine", "agent/probe", "agent/runtime", "client", "store/memory", "store/storetest"},
 	{"agent/runtime/fake"},
 	{"agent", "cli", "master", "router"},
@@ -42,7 +43,7 @@ var neighbours = map[string]string{
 // handed what they need by cmd/aloft, which may use everything; tests may, too.
 var keptFor = map[string][]string{
 	"agent/fetch":        {"agent"},
-	"agent/logs":         {"agent"},
+	"agent/logs":         {"agent", "agent/supervisor"},
 	"agent/machine":      {},
 	"agent/probe":        {"agent"},
 	"agent/runtime":      {"agent", "agent/runtime/fake"},

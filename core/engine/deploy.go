@@ -155,11 +155,9 @@ func (s *service) generationOf(r *Revision) id.Revision {
 func (e *Engine) want(s *service, r *Revision, reason string) Deployed {
 	before := s.wanted()
 	started := s.record.Stopped
+	instances := s.instancesFor(r.Spec)
 	e.edit(s, func(record *Service) {
-		if before == nil || before.Spec.Instances != r.Spec.Instances {
-			record.Instances = r.Spec.Instances
-		}
-		record.Revision, record.Stopped = r.Number, false
+		record.Revision, record.Instances, record.Stopped = r.Number, instances, false
 	})
 	e.note(Note{Kind: ServiceDeployed, Service: s.record.Name, Text: deployedText(r, reason)})
 	deployed := Deployed{Service: s.record.Name, Revision: r.Number, Changed: true}
@@ -179,6 +177,15 @@ func (e *Engine) want(s *service, r *Revision, reason string) Deployed {
 	e.claimRules(s)
 	e.trimRevisions(s)
 	return deployed
+}
+
+// instancesFor returns how many instances are wanted of another spec: what it
+// says, unless it says the same as the one before; then a scale since stays.
+func (s *service) instancesFor(wanted *spec.Spec) int {
+	if before := s.wanted(); before != nil && before.Spec.Instances == wanted.Instances && wanted.Kind == spec.Service {
+		return s.record.Instances
+	}
+	return wanted.Instances
 }
 
 func deployedText(r *Revision, reason string) string {

@@ -142,11 +142,9 @@ func (e *Engine) goBack(s *service, d *Deployment, state DeploymentState, reason
 		e.claimRules(s)
 		return ""
 	}
+	instances := s.instancesFor(good.Spec)
 	e.putService(s, func(r *Service) {
-		if failed.Spec.Instances != good.Spec.Instances {
-			r.Instances = good.Spec.Instances
-		}
-		r.Revision, r.ChangedAt = good.Number, e.now
+		r.Revision, r.Instances, r.ChangedAt = good.Number, instances, e.now
 		r.Version++
 	})
 	e.claimRules(s)

@@ -98,15 +98,20 @@ func (s *service) goal() rollout.Goal {
 	if r == nil || s.record.Stopped {
 		return rollout.Goal{}
 	}
-	surge, unavailable := rollout.Limits(r.Spec.Deploy, s.record.Instances)
-	goal := rollout.Goal{
-		Revision: r.Generation, Base: r.Generation, Instances: s.record.Instances,
-		Surge: surge, Unavailable: unavailable, Settle: r.Spec.Deploy.Settle,
-	}
+	goal := goalOf(r, s.record.Instances)
 	if d := s.deployment(); d != nil {
 		goal.Base, goal.Paused = s.generation(s.record.LastGood), d.State == Paused
 	}
 	return goal
+}
+
+// goalOf returns the goal of so many instances of a revision, by its spec.
+func goalOf(r *Revision, instances int) rollout.Goal {
+	surge, unavailable := rollout.Limits(r.Spec.Deploy, instances)
+	return rollout.Goal{
+		Revision: r.Generation, Base: r.Generation, Instances: instances,
+		Surge: surge, Unavailable: unavailable, Settle: r.Spec.Deploy.Settle,
+	}
 }
 
 // revisionOf returns the revision whose spec new instances of a generation get.

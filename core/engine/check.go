@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// Check returns every law of the cluster that is broken, for tests and for the
+// master's self-check. It looks at everything, and so is slow in a large cluster.
+func (e *Engine) Check() error {
+	var broken []error
+	if err := e.books.Imbalance(); err != nil {
+		broken = append(broken, err)
+	}
+	for claim := range e.books.Claims() {
+		t := e.tasks[claim.Task]
+		if t == nil || !t.state().HoldsClaim() {
+			broken = append(broken, fmt.Errorf("task %s holds a claim and is not live", claim.Task))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.tasks)) {
+		broken = append(broken, e.checkTask(e.tasks[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		broken = append(broken, e.services[name].check())
+	}
+	return errors.Join(append(broken, e.checkTable())...)
+}
+
+func (e *Engine) checkTask(t *entry) error {
+	name, state := t.record.ID, t.state()
+	_, held := e.books.ClaimOf(name)
+	_, listed := slices.BinarySearchFunc(t.owner.live, t, compareEntries)
+	switch {
+	case state.HoldsClaim() != held:
+		return fmt.Errorf("task %s is %s, holding a claim: %t", name, state, held)
+	case listed == state.Ended():
+		return fmt.Errorf("task %s is %s, among the live: %t", name, state, listed)
+	case (t.group != nil) != (state == task.Pending):
+		return fmt.Errorf("task %s is %s, in the queue: %t", name, state, t.group != nil)
+	case t.number > t.owner.record.Tasks:
+		return fmt.Errorf("task %s has a number beyond %d: it will be given out again", name, t.owner.record.Tasks)
+	case t.owner.revisions[t.record.Revision] == nil:
+		return fmt.Errorf("task %s: revision %d is forgotten", name, t.record.Revision)
+	}
+	return nil
+}
+
+// check returns what is wrong with a service's own accounts.
+func (s *service) check() error {
+	running := 0
+	for _, d := range s.deployments {
+		if !d.State.Ended() {
+			running++
+		}
+	}
+	on := make(map[id.Agent]int)
+	for _, t := range s.live {
+		if staying(t.state()) {
+			on[t.record.Claim.Agent]++
+		}
+	}
+	switch d := s.deployment(); {
+	case running > 1:
+		return fmt.Errorf("service %s has %d deployments under way", s.record.Name, running)
+	case running == 1 && (d == nil || d.State.Ended()), running == 0 && s.record.Deployment != "":
+		return fmt.Errorf("service %s: deployment %q does not run", s.record.Name, s.record.Deployment)
+	case s.record.Revision != 0 && s.wanted() == nil:
+		return fmt.Errorf("service %s: revision %d is forgotten", s.record.Name, s.record.Revision)
+	case !maps.Equal(on, s.on):
+		return fmt.Errorf("service %s: tasks on agents are %v, counted %v", s.record.Name, on, s.on)
+	}
+	return nil
+}
+
+// checkTable returns what is in the table and not ready.
+func (e *Engine) checkTable() error {
+	if len(e.tableStale) > 0 {
+		return nil // it is made anew by the next Take
+	}
+	for _, part := range e.table.Services {
+		for _, endpoint := range part.Endpoints {
+			if t := e.tasks[endpoint.Task]; t == nil || t.state() != task.Ready {
+				return fmt.Errorf("task %s is in the table and not ready", endpoint.Task)
+			}
+		}
+	}
+	return nil
+}

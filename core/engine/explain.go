@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// Explain says why a task or a service is as it is, in lines for people: why it
+// waits, why it is where it is, why it was started again. The error wraps
+// ErrUnknown.
+func (e *Engine) Explain(name string) ([]string, error) {
+	if t := e.tasks[id.Task(name)]; t != nil {
+		return e.explainTask(t), nil
+	}
+	if s := e.services[id.Service(name)]; s != nil {
+		return e.explainService(s), nil
+	}
+	return nil, unknown("task or service", name)
+}
+
+func (e *Engine) explainTask(t *entry) []string {
+	r := t.record
+	lines := []string{fmt.Sprintf("task %s of %s, revision %d, is %s", r.ID, r.Service, r.Revision, t.state())}
+	if r.Status.Reason != "" && t.group == nil {
+		lines = append(lines, "reason: "+r.Status.Reason)
+	}
+	if t.group != nil {
+		lines = append(lines, e.explainWait(t)...)
+	}
+	if r.Claim.Agent != "" && t.state() != task.Pending {
+		lines = append(lines, e.explainPlace(t))
+	}
+	if since, silent := e.suspect(r.Claim.Agent); silent && !t.state().Ended() {
+		after := t.owner.specOf(t).OnLost.After
+		lines = append(lines, fmt.Sprintf("agent %s is silent since %s; the task is given up after %v", r.Claim.Agent, since.Format(clock), after))
+	}
+	if t.state() == task.Draining {
+		lines = append(lines, e.explainDrain(t))
+	}
+	return append(lines, explainExits(r.Status)...)
+}
+
+// clock is how explanations write a time.
+const clock = "2006-01-02 15:04:05Z07:00"
+
+// explainWait says why a task has no place yet, and who is served before it.
+func (e *Engine) explainWait(t *entry) []string {
+	ahead, first := 0, (*entry)(nil)
+	for _, g := range e.queue.inOrder() {
+		if g == t.group {
+			break
+		}
+		ahead += len(g.waiting)
+		if first == nil {
+			first = g.waiting[0]
+		}
+	}
+	for _, other := range t.group.waiting {
+		if other == t {
+			break
+		}
+		ahead++
+		if first == nil {
+			first = other
+		}
+	}
+	var lines []string
+	if t.group.refusal != "" {
+		lines = append(lines, "no place: "+t.group.refusal)
+	}
+	if ahead == 0 {
+		return append(lines, "it is first in line")
+	}
+	return append(lines, fmt.Sprintf("%d tasks are in line before it, the first is %s", ahead, first.record.ID))
+}
+
+// explainPlace says where a task is, what it holds there, and why it was chosen.
+func (e *Engine) explainPlace(t *entry) string {
+	claim := t.record.Claim
+	var parts []string
+	for _, slice := range claim.Slices {
+		parts = append(parts, string(slice.Partition))
+	}
+	text := fmt.Sprintf("on agent %s", claim.Agent)
+	if len(parts) > 0 {
+		text += ", partitions " + strings.Join(parts, ", ")
+	}
+	if claim.Pool != "" {
+		text += fmt.Sprintf(", from pool %s", claim.Pool)
+	}
+	if t.why != "" {
+		text += ": " + t.why
+	}
+	return text
+}
+
+// explainDrain says which routers a task that drains still waits for.
+func (e *Engine) explainDrain(t *entry) string {
+	var open []string
+	for _, state := range e.Routers() {
+		r := e.routers[state.Confirmation.Router]
+		switch {
+		case r.busyWith(t.record.ID):
+			open = append(open, fmt.Sprintf("router %s has requests in flight", state.Confirmation.Router))
+		case r.confirmation.Version.Less(t.left):
+			open = append(open, fmt.Sprintf("router %s has not confirmed table %s", state.Confirmation.Router, t.left))
+		}
+	}
+	until := t.record.Status.Since.Add(t.owner.specOf(t).Deploy.Drain)
+	if len(open) == 0 {
+		return "it drains until " + until.Format(clock)
+	}
+	return fmt.Sprintf("it drains until %s: %s", until.Format(clock), strings.Join(open, ", "))
+}
+
+// explainExits says how a task's attempts ended.
+func explainExits(status task.Status) []string {
+	var lines []string
+	if status.Attempt > 1 {
+		lines = append(lines, fmt.Sprintf("started %d times, %d failures in a row", status.Attempt, status.Failures))
+	}
+	if status.Last == nil {
+		return lines
+	}
+	lines = append(lines, fmt.Sprintf("its last attempt ended at %s: %s", status.Last.At.Format(clock), status.Last))
+	for _, line := range status.Last.LastLogs {
+		lines = append(lines, "  | "+line)
+	}
+	if status.State == task.Backoff {
+		lines = append(lines, "it is started again at "+status.RetryAt.Format(clock))
+	}
+	return lines
+}
+
+func (e *Engine) explainService(s *service) []string {
+	r := s.record
+	var lines []string
+	switch {
+	case r.Removing:
+		lines = append(lines, fmt.Sprintf("%s %s is being removed", r.Kind, r.Name))
+	case r.Stopped:
+		lines = append(lines, fmt.Sprintf("%s %s is stopped", r.Kind, r.Name))
+	case r.Revision == 0:
+		lines = append(lines, fmt.Sprintf("%s %s: its first deployment failed and nothing is wanted", r.Kind, r.Name))
+	case r.Kind == spec.Service:
+		lines = append(lines, fmt.Sprintf("%s %s: %d instances of revision %d are wanted", r.Kind, r.Name, r.Instances, r.Revision))
+	default:
+		lines = append(lines, fmt.Sprintf("%s %s: revision %d is wanted", r.Kind, r.Name, r.Revision))
+	}
+	lines = append(lines, s.explainDeployment()...)
+	if s.waiting != "" {
+		lines = append(lines, "it waits for "+s.waiting)
+	}
+	if r.Kind == spec.Cron && !r.NextRun.IsZero() {
+		lines = append(lines, "it runs next at "+r.NextRun.Format(clock))
+	}
+	for _, t := range s.live {
+		first := t.group != nil && t.group.waiting[0] == t
+		if first || t.record.Status.Last != nil || !t.state().Live() {
+			lines = append(lines, e.explainTask(t)...)
+		}
+	}
+	return lines
+}
+
+// explainDeployment says how the newest deployment stands or ended.
+func (s *service) explainDeployment() []string {
+	if len(s.deployments) == 0 {
+		return nil
+	}
+	d := s.deployments[len(s.deployments)-1]
+	text := fmt.Sprintf("deployment %s from revision %d to %d is %s", d.ID, d.From, d.To, d.State)
+	if d.Reason != "" {
+		text += ": " + d.Reason
+	}
+	return []string{text}
+}

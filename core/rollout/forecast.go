@@ -40,13 +40,14 @@ func Forecast(goal Goal, seen []Instance, now time.Time) []Step {
 				Claims: held, Extra: max(0, held-before), Good: good(seen),
 			})
 		}
-		if plan.Done && plan.Going == 0 {
-			break
-		}
-		if !plan.AskAgain.IsZero() && plan.AskAgain.After(now) {
+		moved := plan.Acts() || plan.AskAgain.After(now)
+		if plan.AskAgain.After(now) {
 			now = plan.AskAgain
 		}
-		seen = thrive(seen, now)
+		var thrived bool
+		if seen, thrived = thrive(seen, now); !moved && !thrived {
+			break
+		}
 	}
 	return steps
 }
@@ -76,16 +77,21 @@ func (p Plan) begin(seen []Instance, started int, now time.Time) []Instance {
 	return seen
 }
 
-// thrive returns seen after everything went well for a while.
-func thrive(seen []Instance, now time.Time) []Instance {
-	seen = slices.DeleteFunc(seen, func(i Instance) bool { return !i.State.Live() && !i.State.Ended() })
+// thrive returns seen after everything went well for a while, and whether that
+// changed anything.
+func thrive(seen []Instance, now time.Time) ([]Instance, bool) {
+	before := len(seen)
+	seen = slices.DeleteFunc(seen, func(i Instance) bool { return !i.State.Live() })
+	changed := len(seen) < before
 	for i := range seen {
-		seen[i].Suspect, seen[i].Blocked = false, false
-		if seen[i].State.Live() && !seen[i].State.Serving() {
-			seen[i].State, seen[i].Since, seen[i].ReadySince = task.Ready, now, now
+		at := &seen[i]
+		changed = changed || at.Suspect || !at.State.Serving()
+		at.Suspect, at.Blocked = false, false
+		if !at.State.Serving() {
+			at.State, at.Since, at.ReadySince = task.Ready, now, now
 		}
 	}
-	return seen
+	return seen, changed
 }
 
 func claims(seen []Instance) int {

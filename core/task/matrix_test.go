@@ -55,6 +55,9 @@ func TestMatrix(t *testing.T) {
 		fmt.Fprintf(&table, "%-10s", state)
 	}
 	for _, move := range moves() {
+		if !strings.HasPrefix(move.name, move.event.String()) {
+			t.Errorf("the event of %q calls itself %q", move.name, move.event)
+		}
 		fmt.Fprintf(&table, "\n%-20s", move.name)
 		for state := task.Pending; state <= task.Lost; state++ {
 			fmt.Fprintf(&table, "%-10s", cell(t, state, move.event))

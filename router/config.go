@@ -1,0 +1,101 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+)
+
+// Master is the part of the masters that a router needs.
+type Master interface {
+	// Follow holds one session: it sends on what confirmations brings, of which
+	// only the newest counts, and calls apply, from one goroutine at a time, for
+	// each table that comes. It returns when the session is broken or ctx done.
+	Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error
+}
+
+// Config is what a router is started with. Zero fields get their defaults.
+type Config struct {
+	ID       id.Router
+	Listen   string       // host:port for HTTP/1.1 and HTTP/2; default ":8080"
+	Listener net.Listener // used instead of Listen when set; Run closes it
+
+	StateFile string    // keeps the newest table over a restart; default: none
+	AccessLog io.Writer // gets one line of JSON per request; default: none
+
+	HoldDefault time.Duration // for a service that does not say; default 10s
+	QueueMax    int           // for a service that does not say; default 1024 requests
+	BodyKeepMax int64         // largest body that is kept to be sent again; default 64 KiB
+
+	HeaderTimeout  time.Duration // for a client to send a request's header; default 10s
+	IdleTimeout    time.Duration // for a client's connection without a request; default 2m
+	HeaderBytesMax int           // of a request; default 1 MiB
+	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
+	AnswerTimeout  time.Duration // for an instance to begin its answer; default 5m
+	ShutdownGrace  time.Duration // for requests in flight when Run is told to stop; default 30s
+
+	Registerer prometheus.Registerer // default: none
+	Log        *slog.Logger          // default: discard
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = ":8080"
+	}
+	orDefault(&c.HoldDefault, 10*time.Second)
+	orDefault(&c.QueueMax, 1024)
+	orDefault(&c.BodyKeepMax, 64<<10)
+	orDefault(&c.HeaderTimeout, 10*time.Second)
+	orDefault(&c.IdleTimeout, 2*time.Minute)
+	orDefault(&c.HeaderBytesMax, 1<<20)
+	orDefault(&c.DialTimeout, 2*time.Second)
+	orDefault(&c.AnswerTimeout, 5*time.Minute)
+	orDefault(&c.ShutdownGrace, 30*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) validate() error {
+	var problems []error
+	if err := id.Check(c.ID); err != nil {
+		problems = append(problems, fmt.Errorf("ID: %w", err))
+	}
+	positive := []struct {
+		name  string
+		value int64
+	}{
+		{"HoldDefault", int64(c.HoldDefault)},
+		{"QueueMax", int64(c.QueueMax)},
+		{"BodyKeepMax", c.BodyKeepMax},
+		{"HeaderTimeout", int64(c.HeaderTimeout)},
+		{"IdleTimeout", int64(c.IdleTimeout)},
+		{"HeaderBytesMax", int64(c.HeaderBytesMax)},
+		{"DialTimeout", int64(c.DialTimeout)},
+		{"AnswerTimeout", int64(c.AnswerTimeout)},
+		{"ShutdownGrace", int64(c.ShutdownGrace)},
+	}
+	for _, field := range positive {
+		if field.value < 0 {
+			problems = append(problems, fmt.Errorf("%s is %d; it must be positive", field.name, field.value))
+		}
+	}
+	return errors.Join(problems...)
+}

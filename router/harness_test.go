@@ -1,0 +1,255 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// masters stand in for the masters' end of a session.
+type masters struct {
+	tables  chan route.Table
+	breakUp chan error // ends the session with the error
+
+	mu        sync.Mutex
+	confirmed []route.Confirmation
+	sessions  int
+	news      chan struct{} // closed and replaced when confirmed or sessions grows
+}
+
+func newMasters() *masters {
+	return &masters{tables: make(chan route.Table), breakUp: make(chan error), news: make(chan struct{})}
+}
+
+func (m *masters) Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error {
+	m.record(func() { m.sessions++ })
+	for {
+		select {
+		case table := <-m.tables:
+			apply(table)
+		case c := <-confirmations:
+			m.record(func() { m.confirmed = append(m.confirmed, c) })
+		case err := <-m.breakUp:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (m *masters) record(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+	close(m.news)
+	m.news = make(chan struct{})
+}
+
+// await returns the first confirmation, of those from number from on, that is as
+// wanted, and the number of the one after it.
+func (m *masters) await(t *testing.T, from int, want func(route.Confirmation) bool) (route.Confirmation, int) {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		m.mu.Lock()
+		news := m.news
+		for ; from < len(m.confirmed); from++ {
+			if c := m.confirmed[from]; want(c) {
+				m.mu.Unlock()
+				return c, from + 1
+			}
+		}
+		m.mu.Unlock()
+		select {
+		case <-news:
+		case <-late:
+			t.Fatalf("no such confirmation; the last ones were %v", m.confirmed[max(0, len(m.confirmed)-5):])
+		}
+	}
+}
+
+// awaitSessions returns when n sessions were begun.
+func (m *masters) awaitSessions(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d sessions", n), func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.sessions >= n
+	})
+}
+
+// running is a router under test.
+type running struct {
+	*router.Router
+	masters *masters
+	addr    string
+	seq     uint64
+	stop    func() error // ends Run and returns its error; later calls return the same
+}
+
+// start runs a router until the test ends. It fills in what cfg leaves out.
+func start(t *testing.T, cfg router.Config) *running {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listener = listener
+	if cfg.ID == "" {
+		cfg.ID = "r1"
+	}
+	m := newMasters()
+	r, err := router.New(cfg, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	run := &running{Router: r, masters: m, addr: listener.Addr().String()}
+	run.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if err := run.stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v, want canceled", err)
+		}
+	})
+	return run
+}
+
+// apply sends a table of the services and returns when it is confirmed.
+func (r *running) apply(t *testing.T, services ...route.Service) route.Confirmation {
+	t.Helper()
+	r.seq++
+	table := route.Table{Version: route.Version{Epoch: 1, Seq: r.seq}, Services: services}
+	r.send(t, table)
+	c, _ := r.masters.await(t, 0, func(c route.Confirmation) bool { return c.Version == table.Version })
+	return c
+}
+
+func (r *running) send(t *testing.T, table route.Table) {
+	t.Helper()
+	select {
+	case r.masters.tables <- table:
+	case <-time.After(patience):
+		t.Fatal("no session takes the table")
+	}
+}
+
+// hello is a service for any host with the given instances.
+func hello(endpoints ...route.Endpoint) route.Service {
+	return route.Service{Name: "hello", Rules: []route.Rule{{}}, Hold: time.Minute, Endpoints: endpoints}
+}
+
+// backend starts an instance and returns how to reach it.
+func backend(t *testing.T, task id.Task, handler http.HandlerFunc) route.Endpoint {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return route.Endpoint{Task: task, Revision: 1, Address: server.Listener.Addr().String()}
+}
+
+// named answers every request with its own name.
+func named(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }
+}
+
+// nobody is an address that refuses connections.
+func nobody(t *testing.T, task id.Task) route.Endpoint {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return route.Endpoint{Task: task, Revision: 1, Address: listener.Addr().String()}
+}
+
+// newClient returns a client with connections of its own.
+func newClient(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// answer is a response, read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request and reads the answer.
+func do(client *http.Client, method, url, body string) (answer, error) {
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	req, err := http.NewRequest(method, url, reader)
+	if err != nil {
+		return answer{}, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(text)}, err
+}
+
+// get asks the router for a path and fails the test unless an answer comes.
+func (r *running) get(t *testing.T, client *http.Client, path string) answer {
+	t.Helper()
+	got, err := do(client, http.MethodGet, "http://"+r.addr+path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// eventually returns when the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("it never came to: %s", what)
+		}
+	}
+}
+
+// awaitHeld returns when n requests wait for an instance of the first service.
+func (r *running) awaitHeld(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d requests held", n), func() bool {
+		status := r.Status()
+		return len(status.Services) > 0 && status.Services[0].Held == n
+	})
+}

@@ -1,0 +1,146 @@
+package router
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/aloft-run/aloft/core/id"
+)
+
+// metrics are the figures of a router. Its labels are bounded by the table: the
+// series of services and revisions that have left it are dropped.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	retries   *prometheus.CounterVec
+	gauges    gauges
+
+	unrouted *series // of requests that belong to no service
+	series   map[seriesKey]*series
+}
+
+type seriesKey struct {
+	service  id.Service
+	revision id.Revision
+}
+
+// series are the figures of one revision of a service, found once, so that no
+// request has to look for them. Revision zero is for requests that reached no
+// instance.
+type series struct {
+	codes    [6]prometheus.Counter // by hundreds; the first is for all that is none
+	duration prometheus.Observer
+}
+
+func newMetrics(r *Router) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_requests_total",
+			Help: "Requests by service, revision and class of the status that the client got.",
+		}, []string{"service", "revision", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "aloft_router_request_duration_seconds",
+			Help:    "Time from a request's header to the last byte of its answer, upgraded connections left out.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"service", "revision"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_retries_total",
+			Help: "Requests sent again, by how far they had got.",
+		}, []string{"reason"}),
+		gauges: newGauges(r),
+		series: make(map[seriesKey]*series),
+	}
+	m.unrouted = m.newSeries("", 0)
+	return m
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.gauges}
+}
+
+func (m *metrics) register(to prometheus.Registerer) error {
+	if to == nil {
+		return nil
+	}
+	var problems []error
+	for _, collector := range m.collectors() {
+		problems = append(problems, to.Register(collector))
+	}
+	return errors.Join(problems...)
+}
+
+func (m *metrics) unregister(from prometheus.Registerer) {
+	if from == nil {
+		return
+	}
+	for _, collector := range m.collectors() {
+		from.Unregister(collector)
+	}
+}
+
+// seriesOf returns the series of a revision. Only the owner of the table calls it.
+func (m *metrics) seriesOf(service id.Service, revision id.Revision) *series {
+	key := seriesKey{service, revision}
+	found := m.series[key]
+	if found == nil {
+		found = m.newSeries(service, revision)
+		m.series[key] = found
+	}
+	return found
+}
+
+func (m *metrics) newSeries(service id.Service, revision id.Revision) *series {
+	labels := []string{string(service), strconv.FormatInt(int64(revision), 10)}
+	made := &series{duration: m.durations.WithLabelValues(labels...)}
+	for class := range made.codes {
+		code := "other"
+		if class > 0 {
+			code = strconv.Itoa(class) + "xx"
+		}
+		made.codes[class] = m.requests.WithLabelValues(append(labels, code)...)
+	}
+	return made
+}
+
+// forget drops the series that no service of the table uses any more. Only the
+// owner of the table calls it.
+func (m *metrics) forget(table *snapshot) {
+	used := make(map[seriesKey]bool, len(m.series))
+	for _, service := range table.services {
+		used[seriesKey{service.name, 0}] = true
+		for _, e := range service.endpoints {
+			used[seriesKey{service.name, e.Revision}] = true
+		}
+	}
+	for key := range m.series {
+		if used[key] {
+			continue
+		}
+		labels := prometheus.Labels{"service": string(key.service), "revision": strconv.FormatInt(int64(key.revision), 10)}
+		m.requests.DeletePartialMatch(labels)
+		m.durations.DeletePartialMatch(labels)
+		delete(m.series, key)
+	}
+}
+
+// book counts a request that has ended.
+func (m *metrics) book(c *call) {
+	to := m.unrouted
+	switch {
+	case c.last != nil:
+		to = c.last.series
+	case c.service != nil:
+		to = c.service.series
+	}
+	class := c.loggedStatus() / 100
+	if class < 0 || class >= len(to.codes) {
+		class = 0
+	}
+	to.codes[class].Inc()
+	if class != 1 {
+		to.duration.Observe(time.Since(c.began).Seconds())
+	}
+}

@@ -1,0 +1,116 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/router/upstream"
+)
+
+// Reason says why the router itself answered a request. It stands in the header
+// Aloft-Reason and in the access log.
+type Reason string
+
+// The reasons are a closed set.
+const (
+	// NoRoute: no service has a rule for the host and path. Status 404.
+	NoRoute Reason = "no-route"
+	// NoInstance: the service had no instance for as long as requests are held.
+	// Status 503.
+	NoInstance Reason = "no-instance"
+	// Refused: no instance accepted a connection for as long as requests are
+	// held. Status 503.
+	Refused Reason = "refused"
+	// QueueFull: as many requests as may be held are held already. Status 503.
+	QueueFull Reason = "queue-full"
+	// Stopping: the router is about to stop. Status 503.
+	Stopping Reason = "stopping"
+	// Broken: the instance may have read the request and closed the connection
+	// before its answer. Status 502.
+	Broken Reason = "broken"
+	// Garbled: what the instance sent is not an answer. Status 502.
+	Garbled Reason = "garbled"
+	// Late: the instance did not begin its answer in time. Status 504.
+	Late Reason = "late"
+	// Cut: the answer broke off after its head had been passed on. The status is
+	// the instance's; the client's connection is closed.
+	Cut Reason = "cut"
+	// BadRequest: the request cannot be routed, or its body did not come whole.
+	// Status 400.
+	BadRequest Reason = "bad-request"
+	// ClientGone: the client left before the answer. The log says status 499.
+	ClientGone Reason = "client-gone"
+)
+
+// ReasonHeader is the header that carries the Reason.
+const ReasonHeader = "Aloft-Reason"
+
+// statusClientGone is what logs and metrics say of a client that left.
+const statusClientGone = 499
+
+// Status returns the HTTP status that goes with the reason.
+func (r Reason) Status() int {
+	switch r {
+	case NoRoute:
+		return http.StatusNotFound
+	case NoInstance, Refused, QueueFull, Stopping:
+		return http.StatusServiceUnavailable
+	case Late:
+		return http.StatusGatewayTimeout
+	case BadRequest:
+		return http.StatusBadRequest
+	case ClientGone:
+		return statusClientGone
+	case Broken, Garbled, Cut:
+		return http.StatusBadGateway
+	}
+	return http.StatusInternalServerError
+}
+
+// refusal is the error for a request that the router answers itself.
+type refusal struct {
+	reason Reason
+	text   string // one line for the client
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// refusalOf says in the router's words why there is no answer from the service.
+func refusalOf(err error, service id.Service) *refusal {
+	if own, ok := errors.AsType[*refusal](err); ok {
+		return own
+	}
+	failure, ok := errors.AsType[*upstream.Error](err)
+	if !ok { // the proxy's own doubts about a request or an answer
+		return &refusal{Garbled, fmt.Sprintf("the answer of service %s cannot be passed on: %v", service, err)}
+	}
+	switch failure.Reach {
+	case upstream.Abandoned:
+		return &refusal{ClientGone, "the client is gone"}
+	case upstream.Late:
+		return &refusal{Late, fmt.Sprintf("service %s did not answer in time", service)}
+	case upstream.Garbled:
+		return &refusal{Garbled, fmt.Sprintf("service %s sent something that is not an answer", service)}
+	case upstream.Unreached:
+		return &refusal{Refused, fmt.Sprintf("no instance of service %s accepts connections", service)}
+	case upstream.Unread, upstream.Unanswered:
+	}
+	return &refusal{Broken, fmt.Sprintf("an instance of service %s closed the connection before it answered; the request may have been carried out", service)}
+}
+
+// write answers the request.
+func (r *refusal) write(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set(ReasonHeader, string(r.reason))
+	status := r.reason.Status()
+	if status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, r.text+"\n") // a client that is gone needs no answer
+}

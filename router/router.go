@@ -1,0 +1,257 @@
+// Package router is the data plane: it takes clients' requests, finds the service
+// by host and path, and spreads them over the service's ready instances, in
+// HTTP/1.1 towards the instances and in HTTP/1.1 or HTTP/2 towards the clients.
+//
+// The law: once a router has confirmed a table and does not call a task busy that
+// the table leaves out, that task gets no request through it. So an instance that
+// leaves may be stopped without a loss.
+//
+// Run's loop owns which table is applied, what is confirmed and which endpoints
+// are leaving. Requests only read the applied table, through one atomic pointer.
+// A router stands at the edge: what a client says in Forwarded or X-Forwarded-*
+// headers is replaced by what the router sees.
+package router
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aloft-run/aloft/core/route"
+)
+
+// flushDelayMax is how long bytes of an answer of known length may wait for more.
+// Answers of unknown length and event streams are flushed at once.
+const flushDelayMax = 10 * time.Millisecond
+
+// Router is one router. Make it with New and start it with Run.
+type Router struct {
+	cfg       Config
+	master    Master
+	metrics   *metrics
+	accessLog *accessLog
+	proxy     httputil.ReverseProxy // copied for each call
+	server    *http.Server
+
+	table    atomic.Pointer[snapshot] // stored by Run
+	departed atomic.Pointer[[]*endpoint]
+	calls    atomic.Int64   // requests being served
+	senders  sync.WaitGroup // of the endpoints' pools
+
+	sessions chan *session
+	arrivals chan arrival
+	drained  chan struct{} // holds one: an endpoint that leaves has become idle
+	stopping chan struct{} // closed when requests are held no longer
+
+	// Owned by Run.
+	session *session
+	leaving []*endpoint
+	keep    chan route.Table // holds only the newest table for the state file
+}
+
+// New returns a router that has not started. It reads the state file, so that
+// Run serves at once with the table of the last run; a file that cannot be used
+// is put aside and logged.
+func New(cfg Config, master Master) (*Router, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("router config: %w", err)
+	}
+	r := &Router{
+		cfg:       cfg,
+		master:    master,
+		accessLog: newAccessLog(cfg.AccessLog),
+		sessions:  make(chan *session),
+		arrivals:  make(chan arrival),
+		drained:   make(chan struct{}, 1),
+		stopping:  make(chan struct{}),
+		keep:      make(chan route.Table, 1),
+	}
+	r.metrics = newMetrics(r)
+	empty, err := route.Compile(route.Table{})
+	if err != nil {
+		return nil, err
+	}
+	r.table.Store(&snapshot{matcher: empty})
+	r.departed.Store(new([]*endpoint))
+	r.proxy = httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		FlushInterval: flushDelayMax,
+		BufferPool:    new(bufferPool),
+		ErrorLog:      slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	if err := r.restore(); err != nil {
+		return nil, err
+	}
+	if err := r.metrics.register(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("router metrics: %w", err)
+	}
+	return r, nil
+}
+
+// rewrite makes the request that the instance gets. Host and query are passed on
+// as they came; trailers are those that will have come when the body has ended.
+func rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.RawQuery = p.In.URL.RawQuery
+	p.Out.Trailer = p.In.Trailer
+	p.SetXForwarded()
+}
+
+// Run serves until ctx is done, and then until the requests in flight have ended
+// or the grace has run out. It returns the cause of ctx, or the error that kept
+// it from serving. All that it started has stopped when it returns.
+func (r *Router) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var started sync.WaitGroup
+	defer r.metrics.unregister(r.cfg.Registerer)
+	defer started.Wait()
+	defer stop()
+	served := make(chan error, 1)
+	listener, err := r.listen(ctx)
+	if err != nil {
+		return err
+	}
+	started.Go(func() { served <- r.serveUntil(ctx, work, listener) })
+	started.Go(func() { r.follow(work) })
+	started.Go(func() { r.keepTables(work) })
+	started.Go(func() { r.sweep(work) })
+	err = r.loop(ctx, served)
+	r.closeAll()
+	return err
+}
+
+// loop owns the table. It goes on while requests end, so that masters learn when
+// instances are free.
+func (r *Router) loop(ctx context.Context, served <-chan error) error {
+	for {
+		select {
+		case s := <-r.sessions:
+			r.session = s
+			r.confirm()
+		case a := <-r.arrivals:
+			r.receive(ctx, a)
+		case <-r.drained:
+			r.confirm()
+		case err := <-served:
+			return err
+		}
+	}
+}
+
+// receive applies a table unless it is older than the one applied. The first
+// table of a session is taken even if it is, for a master that has lost its count
+// knows better; but never one of an older leader.
+func (r *Router) receive(ctx context.Context, a arrival) {
+	applied := r.table.Load().version
+	stale := a.table.Version.Less(applied)
+	if !a.session.begun {
+		stale = a.table.Version.Epoch < applied.Epoch
+	}
+	if stale {
+		r.cfg.Log.WarnContext(ctx, "older table refused",
+			slog.String("version", a.table.Version.String()), slog.String("applied", applied.String()))
+		return
+	}
+	if err := r.apply(a.table); err != nil {
+		r.cfg.Log.ErrorContext(ctx, "table refused", slog.String("version", a.table.Version.String()), slog.Any("error", err))
+		return
+	}
+	a.session.begun = true
+	replace(r.keep, a.table)
+	r.confirm()
+}
+
+// apply puts the table in force for every request from now on.
+func (r *Router) apply(table route.Table) error {
+	matcher, err := route.Compile(table)
+	if err != nil {
+		return err
+	}
+	last := r.table.Load()
+	next := r.build(table, matcher, last)
+	r.table.Store(next)
+	staying := next.endpoints()
+	for e := range last.endpoints() {
+		if !staying[e] {
+			e.leave()
+			r.leaving = append(r.leaving, e)
+		}
+	}
+	r.metrics.forget(next)
+	r.letGo(last, next)
+	return nil
+}
+
+// letGo frees the held requests whose service has an instance now, or is gone.
+func (r *Router) letGo(last, next *snapshot) {
+	now := time.Now()
+	stays := make(map[*queue]bool, len(next.services))
+	for _, service := range next.services {
+		stays[service.queue] = true
+		if service.reachable(now) {
+			service.queue.release()
+		} else {
+			service.queue.nudge()
+		}
+	}
+	for _, service := range last.services {
+		if !stays[service.queue] {
+			service.queue.release()
+		}
+	}
+}
+
+// closeAll closes what the endpoints keep open.
+func (r *Router) closeAll() {
+	for e := range r.table.Load().endpoints() {
+		e.pool.Close()
+	}
+	r.senders.Wait()
+}
+
+// sweep looks after idle connections.
+func (r *Router) sweep(ctx context.Context) {
+	due := time.NewTicker(sweepEvery)
+	defer due.Stop()
+	for {
+		select {
+		case now := <-due.C:
+			for e := range r.table.Load().endpoints() {
+				e.pool.Sweep(now)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+const sweepEvery = 250 * time.Millisecond
+
+// replace puts value in a box of one, in place of a value not yet taken. Only
+// the box's single writer may call it.
+func replace[T any](box chan T, value T) {
+	select {
+	case <-box:
+	default:
+	}
+	box <- value
+}
+
+// bufferPool lends the buffers through which answers are copied.
+type bufferPool struct{ pool sync.Pool }
+
+const answerBufferBytes = 32 << 10
+
+func (p *bufferPool) Get() []byte {
+	if buffer, ok := p.pool.Get().(*[answerBufferBytes]byte); ok {
+		return buffer[:]
+	}
+	return new([answerBufferBytes]byte)[:]
+}
+
+func (p *bufferPool) Put(buffer []byte) { p.pool.Put((*[answerBufferBytes]byte)(buffer)) }

@@ -1,0 +1,103 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// lookEvery is how often a router that stops looks whether all calls ended.
+	lookEvery = 5 * time.Millisecond
+	// farewell is how long requests that are held have for their answer when the
+	// grace has run out.
+	farewell = 100 * time.Millisecond
+)
+
+func (r *Router) listen(ctx context.Context) (net.Listener, error) {
+	if r.cfg.Listener != nil {
+		return r.cfg.Listener, nil
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", r.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("router listener: %w", err)
+	}
+	return listener, nil
+}
+
+// serveUntil serves until ctx is done and the requests in flight have ended or
+// the grace has run out. Requests live in the context work, and no longer than
+// the call.
+func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) error {
+	work, cut := context.WithCancel(work)
+	defer cut()
+	server := r.newServer(work)
+	broken := make(chan error, 1)
+	go func() { broken <- server.Serve(listener) }() // ends with server.Close
+	var err error
+	select {
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case err = <-broken:
+		err = fmt.Errorf("router listener: %w", err)
+		broken <- nil
+	}
+	r.drain(work, server)
+	close(r.stopping)
+	r.awaitCalls(work, farewell)
+	cut()
+	if closeErr := server.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
+		r.cfg.Log.DebugContext(ctx, "closing the listener", slog.Any("error", closeErr))
+	}
+	r.awaitCalls(context.WithoutCancel(work), 0)
+	<-broken
+	return err
+}
+
+func (r *Router) newServer(work context.Context) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           http.HandlerFunc(r.serve),
+		Protocols:         protocols,
+		ReadHeaderTimeout: r.cfg.HeaderTimeout,
+		IdleTimeout:       r.cfg.IdleTimeout,
+		MaxHeaderBytes:    r.cfg.HeaderBytesMax,
+		BaseContext:       func(net.Listener) context.Context { return work },
+		ErrorLog:          slog.NewLogLogger(r.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// drain takes no new connections and waits for the requests in flight, and for
+// upgraded connections, which the server does not count.
+func (r *Router) drain(ctx context.Context, server *http.Server) {
+	grace, done := context.WithTimeout(ctx, r.cfg.ShutdownGrace)
+	defer done()
+	if err := server.Shutdown(grace); err == nil {
+		r.awaitCalls(grace, 0)
+	}
+}
+
+// awaitCalls returns when no request is being served, when ctx is done or, unless
+// it is zero, when limit has passed.
+func (r *Router) awaitCalls(ctx context.Context, limit time.Duration) {
+	if limit > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, limit)
+		defer done()
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for r.calls.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package router
+
+import (
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router/upstream"
+)
+
+// snapshot is one applied table, made ready for requests. It never changes, but
+// shares its endpoints and queues with the snapshots before and after it.
+type snapshot struct {
+	version  route.Version
+	matcher  *route.Matcher
+	services []*service
+}
+
+// find returns the service that a request belongs to, or nil.
+func (s *snapshot) find(host, path string) *service {
+	if i, ok := s.matcher.Match(host, path); ok {
+		return s.services[i]
+	}
+	return nil
+}
+
+// endpoints returns every endpoint of the snapshot.
+func (s *snapshot) endpoints() map[*endpoint]bool {
+	all := make(map[*endpoint]bool)
+	for _, service := range s.services {
+		for _, e := range service.endpoints {
+			all[e] = true
+		}
+	}
+	return all
+}
+
+// build makes the snapshot of a table. What the last snapshot knows of the same
+// services and endpoints lives on in it.
+func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot) *snapshot {
+	queues := make(map[id.Service]*queue, len(last.services))
+	known := make(map[endpointKey]*endpoint)
+	for _, service := range last.services {
+		queues[service.name] = service.queue
+		for _, e := range service.endpoints {
+			known[endpointKey{service.name, e.Endpoint}] = e
+		}
+	}
+	next := &snapshot{version: table.Version, matcher: matcher, services: make([]*service, 0, len(table.Services))}
+	for _, from := range table.Services {
+		s := &service{name: from.Name, hold: from.Hold, queueMax: from.QueueMax, queue: queues[from.Name]}
+		orDefault(&s.hold, r.cfg.HoldDefault)
+		orDefault(&s.queueMax, r.cfg.QueueMax)
+		if s.queue == nil {
+			s.queue = new(queue)
+		}
+		s.series = r.metrics.seriesOf(s.name, 0)
+		for _, from := range from.Endpoints {
+			e := known[endpointKey{s.name, from}]
+			if e == nil {
+				e = r.newEndpoint(s.name, from)
+			}
+			s.endpoints = append(s.endpoints, e)
+		}
+		next.services = append(next.services, s)
+	}
+	return next
+}
+
+// endpointKey says when two tables mean the same endpoint: one task of one
+// service at one address.
+type endpointKey struct {
+	service  id.Service
+	endpoint route.Endpoint
+}
+
+func (r *Router) newEndpoint(service id.Service, from route.Endpoint) *endpoint {
+	return &endpoint{
+		Endpoint: from,
+		drained:  r.drained,
+		series:   r.metrics.seriesOf(service, from.Revision),
+		pool: upstream.New(upstream.Config{
+			Address:       from.Address,
+			DialTimeout:   r.cfg.DialTimeout,
+			AnswerTimeout: r.cfg.AnswerTimeout,
+			Senders:       &r.senders,
+		}),
+	}
+}

@@ -1,0 +1,52 @@
+package router
+
+import (
+	"time"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+)
+
+// Status is what a router knows of itself at one moment.
+type Status struct {
+	Router   id.Router
+	Version  route.Version // the table applied
+	Services []ServiceStatus
+	Leaving  []EndpointStatus // no longer in the table, with requests in flight
+}
+
+// ServiceStatus is the state of one service, in the order of the table.
+type ServiceStatus struct {
+	Name      id.Service
+	Held      int // requests that wait for an instance
+	Endpoints []EndpointStatus
+}
+
+// EndpointStatus is the state of one instance.
+type EndpointStatus struct {
+	route.Endpoint
+	InFlight int  // requests now
+	Idle     int  // connections kept for the next request
+	Avoided  bool // it refused a connection a short while ago
+}
+
+// Status may be called at any time, from any goroutine.
+func (r *Router) Status() Status {
+	table, now := r.table.Load(), time.Now()
+	status := Status{Router: r.cfg.ID, Version: table.version}
+	for _, s := range table.services {
+		seen := ServiceStatus{Name: s.name, Held: s.queue.len()}
+		for _, e := range s.endpoints {
+			seen.Endpoints = append(seen.Endpoints, e.status(now))
+		}
+		status.Services = append(status.Services, seen)
+	}
+	for _, e := range *r.departed.Load() {
+		status.Leaving = append(status.Leaving, e.status(now))
+	}
+	return status
+}
+
+func (e *endpoint) status(now time.Time) EndpointStatus {
+	return EndpointStatus{Endpoint: e.Endpoint, InFlight: int(e.inFlight.Load()), Idle: e.pool.Idle(), Avoided: e.avoided(now)}
+}

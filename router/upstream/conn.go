@@ -1,0 +1,143 @@
+package upstream
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// errHeaderTooLong is the cause of a Garbled answer.
+var errHeaderTooLong = errors.New("the head of the answer is too long")
+
+const (
+	bufferBytes     = 4 << 10
+	copyBufferBytes = 32 << 10
+)
+
+// conn is one connection. Whoever took it from the pool owns it; sending and
+// receiving may go on in two goroutines.
+type conn struct {
+	net.Conn
+	in   *bufio.Reader // reads through conn.Read
+	out  *bufio.Writer // writes through conn.Write
+	sock socket
+
+	idleSince time.Time
+	seenAlive time.Duration // the idle time at which it was last seen open
+	reused    bool
+
+	// Of the present exchange.
+	written  int64 // bytes that the kernel took
+	read     int64 // bytes that came
+	headLeft int64 // bytes that the head of the answer may still have; below 0: no limit
+	sendErr  error
+	recvErr  error
+}
+
+func newConn(tcp net.Conn) (*conn, error) {
+	raw, ok := tcp.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a socket", tcp)
+	}
+	c := &conn{Conn: tcp}
+	if err := c.sock.open(raw); err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	c.in = bufio.NewReaderSize(c, bufferBytes)
+	c.out = bufio.NewWriterSize(c, bufferBytes)
+	return c, nil
+}
+
+// begin forgets the last exchange.
+func (c *conn) begin(headMax int64) {
+	c.written, c.read, c.headLeft = 0, 0, headMax
+	c.sendErr, c.recvErr = nil, nil
+}
+
+// alive reports whether the other side has neither closed an idle connection nor
+// sent anything on it.
+func (c *conn) alive() bool { return c.in.Buffered() == 0 && c.sock.quiet() }
+
+// close drops the connection. An error would have no consequence.
+func (c *conn) close() { _ = c.Conn.Close() }
+
+// Read reads from the socket and counts.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.headLeft == 0 {
+		return 0, errHeaderTooLong
+	}
+	if c.headLeft > 0 && int64(len(p)) > c.headLeft {
+		p = p[:c.headLeft]
+	}
+	n, err := c.Conn.Read(p)
+	c.read += int64(n)
+	if c.headLeft > 0 {
+		c.headLeft -= int64(n)
+	}
+	if err != nil {
+		c.recvErr = err
+	}
+	return n, err
+}
+
+// Write writes to the socket and counts.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written += int64(n)
+	if err != nil {
+		c.sendErr = err
+	}
+	return n, err
+}
+
+// ReadFrom sends what comes from source as soon as it comes: bufio.Writer would
+// wait until its buffer is full.
+func (c *conn) ReadFrom(source io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{c}, source, make([]byte, copyBufferBytes))
+}
+
+// CloseWrite says that nothing more will be sent, on an upgraded connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// reach says how far a request got, on a connection that has broken, by what is
+// certain.
+//
+// When an instance closes its side, its kernel sends a FIN that acknowledges
+// every byte it has received by then, read or not. So where the answer ended
+// with a FIN before its first byte, and none of the request's bytes is
+// acknowledged, the instance had closed before any arrived. A reset proves
+// nothing, for it does not acknowledge and is also sent by an instance that read
+// half a request and was killed; a reset that was first met while sending makes
+// the read after it look like a FIN, hence the look at the error of sending.
+//
+// Nothing is certain while another goroutine sends.
+func (c *conn) reach(sent bool) Reach {
+	switch {
+	case c.read > 0:
+		return Garbled
+	case !sent:
+		return Unanswered
+	case c.written == 0:
+		return Unread
+	case !errors.Is(c.recvErr, io.EOF), c.sendErr != nil && !errors.Is(c.sendErr, syscall.EPIPE):
+		return Unanswered
+	case c.sock.unacknowledged() >= c.written:
+		return Unread
+	}
+	return Unanswered
+}
+
+// closedIdle reports whether an exchange may have failed because the instance
+// was about to close an idle connection, and not because of the request.
+func (c *conn) closedIdle(reach Reach) bool {
+	return reach == Unread || reach == Unanswered && !errors.Is(c.recvErr, io.EOF)
+}

@@ -1,0 +1,171 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"sync"
+	"time"
+)
+
+// errClosed is the cause where the instance closed without a word.
+var errClosed = errors.New("the instance closed the connection")
+
+// exchange is one request and its answer on one connection.
+type exchange struct {
+	pool *Pool
+	conn *conn
+	req  *http.Request
+
+	detach func() bool // stops watching the request's context
+	stream *stream     // how the body is sent while the answer may already come, or nil
+
+	finished sync.Once
+
+	mu       sync.Mutex
+	answered bool // the head of the answer has come
+}
+
+func newExchange(p *Pool, c *conn, req *http.Request) *exchange {
+	c.begin(p.cfg.HeaderBytesMax)
+	return &exchange{pool: p, conn: c, req: req}
+}
+
+// run sends the request, side by side with the answer if its body is a stream,
+// and waits for the head of the answer.
+func (x *exchange) run() (*http.Response, *Error) {
+	x.detach = context.AfterFunc(x.req.Context(), x.conn.close)
+	if isRepeatable(x.req) {
+		_ = x.send(x.req) // if it breaks, an answer may have come nevertheless
+	} else {
+		x.stream = newStream(x.req)
+		x.pool.cfg.Senders.Go(func() { x.stream.run(x) })
+	}
+	res, err := x.receive()
+	if err != nil {
+		failure := x.failure(err)
+		x.detach()
+		if x.stream != nil {
+			x.stream.refuse()
+		}
+		return nil, failure
+	}
+	return x.answer(res), nil
+}
+
+// send writes the request and returns its error, which conn has kept as well.
+func (x *exchange) send(req *http.Request) error {
+	err := req.Write(x.conn.out)
+	if err == nil {
+		err = x.conn.out.Flush()
+	}
+	if err == nil {
+		x.awaitAnswer()
+	}
+	return err
+}
+
+// awaitAnswer starts the clock for the head of the answer.
+func (x *exchange) awaitAnswer() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if limit := x.pool.cfg.AnswerTimeout; limit > 0 && !x.answered {
+		_ = x.conn.SetReadDeadline(time.Now().Add(limit)) // fails only on a closed connection, as will the read
+	}
+}
+
+// receive reads the head of the answer and passes on what is told before it.
+func (x *exchange) receive() (*http.Response, error) {
+	for {
+		res, err := http.ReadResponse(x.conn.in, x.req)
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
+			return res, nil
+		}
+		if err := x.inform(res); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// inform passes on an answer that is not the last one.
+func (x *exchange) inform(res *http.Response) error {
+	if x.stream != nil && res.StatusCode == http.StatusContinue {
+		x.stream.proceed()
+	}
+	trace := httptrace.ContextClientTrace(x.req.Context())
+	if trace == nil || trace.Got1xxResponse == nil {
+		return nil
+	}
+	return trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header))
+}
+
+// failure says why there is no answer and how far the request got.
+func (x *exchange) failure(err error) *Error {
+	if cause := context.Cause(x.req.Context()); cause != nil {
+		return &Error{Reach: Abandoned, Err: cause}
+	}
+	if x.stream != nil {
+		if cause := x.stream.clientError(); cause != nil {
+			return &Error{Reach: Abandoned, Err: cause}
+		}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Error{Reach: Late, Err: err}
+	}
+	if errors.Is(x.conn.recvErr, io.EOF) {
+		err = errClosed
+	}
+	reach := x.conn.reach(x.stream == nil)
+	return &Error{Reach: reach, Err: err}
+}
+
+// answer makes the answer ready for the caller: its body ends the exchange.
+func (x *exchange) answer(res *http.Response) *http.Response {
+	x.stopClock()
+	x.conn.headLeft = -1
+	if x.stream != nil {
+		x.stream.refuse()
+	}
+	if timeout, told := keepAliveTimeout(res.Header); told {
+		x.pool.hear(timeout)
+	}
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		res.Body = &upgraded{x}
+	case res.Body == http.NoBody:
+		x.finish(!res.Close)
+	default:
+		res.Body = &body{ReadCloser: res.Body, exchange: x, last: res.Close}
+	}
+	return res
+}
+
+func (x *exchange) stopClock() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.answered = true
+	if x.pool.cfg.AnswerTimeout > 0 {
+		_ = x.conn.SetReadDeadline(time.Time{}) // fails only on a closed connection, as will the next read
+	}
+}
+
+// finish ends the exchange, once. The connection is kept only if both sides said
+// all they had to say.
+func (x *exchange) finish(clean bool) {
+	x.finished.Do(func() {
+		watched := x.detach()
+		sent := x.stream == nil && x.conn.sendErr == nil || x.stream != nil && x.stream.complete()
+		if clean && watched && sent && x.conn.in.Buffered() == 0 {
+			x.pool.put(x.conn)
+			return
+		}
+		x.conn.close()
+	})
+}

@@ -1,0 +1,245 @@
+// Package upstream speaks HTTP/1.1 with one instance over connections that it
+// keeps alive, and knows, when an exchange fails, how far the request got.
+//
+// The law: a request is reported as Unread only when the instance cannot have
+// acted on it, because its kernel had nothing of the request when the instance
+// closed the connection. All doubt is reported as Unanswered. And so that doubt
+// is rare, a request that must not be sent twice goes only over a connection
+// that is new, or idle for less than half the time for which this instance was
+// seen to keep one open.
+//
+// net/http's Transport does not serve here: it tells these cases apart neither
+// before it picks a connection nor after one broke.
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Config is what a pool is made with. Zero fields get their defaults.
+type Config struct {
+	Address        string        // host:port of the instance
+	DialTimeout    time.Duration // default 2s
+	AnswerTimeout  time.Duration // from the end of the request to the head of the answer; default: none
+	IdleTimeout    time.Duration // how long a connection is kept without use; default 30s
+	IdleConnsMax   int           // default 512
+	HeaderBytesMax int64         // of an answer; default 1 MiB
+	// Senders is joined by the goroutines that send streamed bodies, so that the
+	// owner of several pools can wait for all. Each ends when its request's body
+	// does. Default: a group of the pool's own.
+	Senders *sync.WaitGroup
+}
+
+func (c Config) withDefaults() Config {
+	if c.DialTimeout == 0 {
+		c.DialTimeout = 2 * time.Second
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = 30 * time.Second
+	}
+	if c.IdleConnsMax == 0 {
+		c.IdleConnsMax = 512
+	}
+	if c.HeaderBytesMax == 0 {
+		c.HeaderBytesMax = 1 << 20
+	}
+	if c.Senders == nil {
+		c.Senders = new(sync.WaitGroup)
+	}
+	return c
+}
+
+// Pool is the connections to one instance. It is safe for concurrent use.
+type Pool struct {
+	cfg Config
+
+	mu     sync.Mutex
+	idle   []*conn // the one idle for the shortest time is last
+	trust  trust
+	closed bool
+}
+
+// New returns a pool without connections.
+func New(cfg Config) *Pool {
+	return &Pool{cfg: cfg.withDefaults(), trust: newTrust()}
+}
+
+// Exchange sends the request and returns the answer once its head has come. The
+// caller must read the answer's body to its end or close it. An error is always
+// an *Error. The request's body is read once and never closed; a request with a
+// body is held for repeatable when GetBody is set.
+func (p *Pool) Exchange(req *http.Request) (*http.Response, error) {
+	c, err := p.take(req)
+	if err != nil {
+		if cause := context.Cause(req.Context()); cause != nil {
+			return nil, &Error{Reach: Abandoned, Err: cause}
+		}
+		return nil, &Error{Reach: Unreached, Err: err}
+	}
+	res, failure := newExchange(p, c, req).run()
+	if failure != nil {
+		c.close()
+		if c.reused && c.closedIdle(failure.Reach) {
+			p.distrust(c)
+		}
+		return nil, failure
+	}
+	return res, nil
+}
+
+// Connect opens a connection and keeps it for the next request. It tells whether
+// the instance accepts any.
+func (p *Pool) Connect(ctx context.Context) error {
+	c, err := p.dial(ctx)
+	if err != nil {
+		return err
+	}
+	p.put(c)
+	return nil
+}
+
+// take returns an idle connection that suits the request, or a new one.
+func (p *Pool) take(req *http.Request) (*conn, error) {
+	for {
+		c := p.pop(req)
+		if c == nil {
+			return p.dial(req.Context())
+		}
+		if c.alive() {
+			c.reused = true
+			return c, nil
+		}
+		c.close()
+		p.distrust(c)
+	}
+}
+
+// pop takes the connection that was idle for the shortest time, unless even that
+// is too long for the request.
+func (p *Pool) pop(req *http.Request) *conn {
+	repeatable := isRepeatable(req)
+	if !repeatable {
+		return nil
+	}
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	c := p.idle[last]
+	if !IsIdempotent(req.Method) && now.Sub(c.idleSince) > p.trust.limit() {
+		return nil
+	}
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return c
+}
+
+func (p *Pool) dial(ctx context.Context) (*conn, error) {
+	dialer := net.Dialer{Timeout: p.cfg.DialTimeout}
+	tcp, err := dialer.DialContext(ctx, "tcp", p.cfg.Address)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(tcp)
+}
+
+// put keeps a connection for the next request.
+func (p *Pool) put(c *conn) {
+	c.idleSince, c.seenAlive = time.Now(), 0
+	p.mu.Lock()
+	keep := !p.closed && len(p.idle) < p.cfg.IdleConnsMax
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// distrust learns from a connection that the instance closed, and drops all that
+// were idle beside it: they may have met the same end.
+func (p *Pool) distrust(c *conn) {
+	p.mu.Lock()
+	p.trust.sawClose(c.seenAlive)
+	dropped := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, other := range dropped {
+		other.close()
+	}
+}
+
+// hear learns from an instance that announces how long it keeps connections.
+func (p *Pool) hear(timeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trust.sawClose(timeout)
+}
+
+// Sweep closes the connections that were idle for too long or that the instance
+// has closed, and learns for how long it keeps them. It is to be called several
+// times a second.
+func (p *Pool) Sweep(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.idle[:0]
+	for _, c := range p.idle {
+		age := now.Sub(c.idleSince)
+		switch {
+		case age < sweepAgeMin:
+			kept = append(kept, c)
+		case !c.alive():
+			p.trust.sawClose(c.seenAlive)
+			c.close()
+		case age > p.cfg.IdleTimeout:
+			p.trust.sawAlive(age)
+			c.close()
+		default:
+			p.trust.sawAlive(age)
+			c.seenAlive = age
+			kept = append(kept, c)
+		}
+	}
+	clear(p.idle[len(kept):])
+	p.idle = kept
+}
+
+// Close closes the idle connections at once, and every other as it becomes idle.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// Idle returns how many connections wait for a request.
+func (p *Pool) Idle() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
+
+// IsIdempotent reports whether a request of the method may be carried out twice.
+func IsIdempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// isRepeatable reports whether the request could be sent again from its start.
+func isRepeatable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}

@@ -1,0 +1,55 @@
+package upstream
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket asks the kernel about a connection. The functions are made once, since
+// each closure would cost an allocation on the way of a request.
+type socket struct {
+	raw      syscall.RawConn
+	peek     func(fd uintptr) bool
+	ask      func(fd uintptr)
+	isQuiet  bool
+	outQueue int
+}
+
+func (s *socket) open(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	s.raw = raw
+	s.peek = func(fd uintptr) bool {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // a system call's errno, never wrapped
+		return true
+	}
+	s.ask = func(fd uintptr) {
+		n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		if err != nil {
+			n = -1
+		}
+		s.outQueue = n
+	}
+	return nil
+}
+
+// quiet reports whether the connection is open and nothing waits to be read.
+func (s *socket) quiet() bool {
+	s.isQuiet = false
+	return s.raw.Read(s.peek) == nil && s.isQuiet
+}
+
+// unacknowledged returns how many of the bytes sent the other kernel has not
+// acknowledged, or -1 when that is not known.
+func (s *socket) unacknowledged() int64 {
+	s.outQueue = -1
+	if err := s.raw.Control(s.ask); err != nil {
+		return -1
+	}
+	return int64(s.outQueue)
+}

@@ -152,3 +152,20 @@ func (c *census) unproven() int {
 	}
 	return n
 }
+
+// without returns the census of what is left when those have left. Only the
+// groups that a plan may wait for are corrected.
+func (c *census) without(stopped []*Instance) *census {
+	if len(stopped) == 0 {
+		return c
+	}
+	left := *c
+	gone := make(map[*Instance]bool, len(stopped))
+	for _, i := range stopped {
+		gone[i] = true
+	}
+	for _, group := range []*[]*Instance{&left.coming, &left.silent, &left.fresh, &left.doubtful} {
+		*group = slices.DeleteFunc(slices.Clone(*group), func(i *Instance) bool { return gone[i] })
+	}
+	return &left
+}

@@ -135,6 +135,8 @@ func (p *BatchPlan) waiting(copies []tries) string {
 		return "room for " + names(blocked)
 	case len(live) > 0:
 		return names(live) + " to end"
+	case p.Live > 0:
+		return "tasks of copies too many to end"
 	case !p.AskAgain.IsZero():
 		return "a while, because a copy failed"
 	}

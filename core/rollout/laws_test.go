@@ -99,6 +99,9 @@ func step(t *rapid.T, w *world) rollout.Plan {
 	if diff := cmp.Diff(plan, rollout.Next(w.goal, shuffled, w.now)); diff != "" {
 		t.Fatalf("the order of instances changes the plan:\n%s", diff)
 	}
+	if !plan.AskAgain.IsZero() && !plan.AskAgain.After(w.now) {
+		t.Fatalf("asks again at %v; it is %v", plan.AskAgain, w.now)
+	}
 	checkNames(t, seen, plan)
 	checkGood(t, w.goal, seen, plan, w.now)
 	checkClaims(t, w.goal, seen, plan)

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ func (c *census) plan(stop []*Instance, now time.Time) Plan {
 	p.Stop, p.Cancel = split(stop)
 	p.Done = !p.Paused && c.right() == p.Wanted && p.Settled == p.Wanted && p.Old == 0
 	if !p.Done {
-		p.Waiting = c.waiting(now)
+		p.Waiting = c.without(stop).waiting(now)
 	}
 	return p
 }
@@ -104,12 +105,18 @@ func split(list []*Instance) (stop, cancel []id.Task) {
 	return stop, cancel
 }
 
+// join lists tasks, at most so many that a line stays readable.
 func join(list []id.Task) string {
-	names := make([]string, len(list))
-	for i, t := range list {
+	const most = 5
+	shown, rest := list, ""
+	if len(list) > most {
+		shown, rest = list[:most-1], fmt.Sprintf(" and %d more", len(list)-most+1)
+	}
+	names := make([]string, len(shown))
+	for i, t := range shown {
 		names[i] = string(t)
 	}
-	return strings.Join(names, " ")
+	return strings.Join(names, " ") + rest
 }
 
 // clamp returns n held between 0 and limit; a limit below 0 counts as 0.

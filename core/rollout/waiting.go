@@ -13,6 +13,7 @@ import (
 // telling of all reasons, or "" when nothing but the plan itself is needed.
 func (c *census) waiting(now time.Time) string {
 	blocked, failing, coming := c.parts()
+	silent, shaken := c.doubts()
 	switch {
 	case c.goal.Paused:
 		return "an operator: the deployment is paused"
@@ -24,14 +25,14 @@ func (c *census) waiting(now time.Time) string {
 		return names(tasksOf(coming)) + " to become ready"
 	case len(c.fresh) > 0:
 		return names(tasksOf(c.fresh)) + " to settle"
-	case len(c.silent) > 0:
-		return "the silent agent of " + names(tasksOf(c.silent))
+	case len(silent) > 0:
+		return "the silent agent of " + names(tasksOf(silent))
 	case now.Before(c.failed.until()):
 		return "a while, because instances of this revision failed"
 	case len(c.going) > 0:
 		return names(tasksOf(c.going)) + " to stop"
-	case len(c.doubtful) > 0:
-		return names(tasksOf(c.doubtful)) + " to be ready or given up"
+	case len(shaken) > 0:
+		return names(tasksOf(shaken)) + " to be ready again or given up"
 	}
 	return ""
 }
@@ -49,6 +50,20 @@ func (c *census) parts() (blocked, failing, coming []*Instance) {
 		}
 	}
 	return blocked, failing, coming
+}
+
+// doubts divides those of which nothing good is known from those that were good
+// a moment ago.
+func (c *census) doubts() (silent, shaken []*Instance) {
+	silent = slices.Clone(c.silent)
+	for _, i := range c.doubtful {
+		if i.Suspect {
+			silent = append(silent, i)
+		} else {
+			shaken = append(shaken, i)
+		}
+	}
+	return silent, shaken
 }
 
 // names returns the first task by number, and how many there are besides.

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -44,16 +45,22 @@ type comparison struct{ changes []Change }
 // there.
 func (c *comparison) compare(p property, field string, from, to *Node) {
 	both := from != nil && to != nil
+	fields := isMap(from) && isMap(to)
 	switch {
-	case both && p.shape.form == recordForm:
-		c.compareEntries(p, field, *from, *to)
+	case fields && !(p.replaces && !both):
+		c.compareEntries(p, field, orEmpty(from), orEmpty(to))
 	case both && len(p.shape.identity) > 0:
 		c.compareItems(p, field, *from, *to)
 	default:
-		change := Change{Field: field, From: flowOf(from), To: flowOf(to), Replaces: p.replaces}
-		if change.From != change.To {
-			c.changes = append(c.changes, change)
-		}
+		c.note(p, field, from, to)
+	}
+}
+
+// note notes a change of the whole field.
+func (c *comparison) note(p property, field string, from, to *Node) {
+	change := Change{Field: field, From: flowOf(from), To: flowOf(to), Replaces: p.replaces}
+	if change.From != change.To {
+		c.changes = append(c.changes, change)
 	}
 }
 
@@ -69,9 +76,18 @@ func (c *comparison) compareEntries(p property, path string, from, to Node) {
 // went is one change.
 func (c *comparison) compareItems(p property, path string, from, to Node) {
 	before, after := p.shape.identities(from), p.shape.identities(to)
+	item := property{shape: *p.shape.items, replaces: p.replaces}
 	for _, name := range unionOf(before, after) {
-		item := property{shape: *p.shape.items, replaces: p.replaces}
-		c.compare(item, path+"["+name+"]", itemAt(from, slices.Index(before, name)), itemAt(to, slices.Index(after, name)))
+		field := fmt.Sprintf("%s[%s]", path, name)
+		i, j := slices.Index(before, name), slices.Index(after, name)
+		switch {
+		case i < 0:
+			c.note(item, field, nil, &to.Items[j])
+		case j < 0:
+			c.note(item, field, &from.Items[i], nil)
+		default:
+			c.compare(item, field, &from.Items[i], &to.Items[j])
+		}
 	}
 }
 
@@ -90,11 +106,14 @@ func (s shape) identities(list Node) []string {
 	return names
 }
 
-func itemAt(list Node, i int) *Node {
-	if i < 0 {
-		return nil
+// isMap reports whether n is a map, or not there, which is like an empty one.
+func isMap(n *Node) bool { return n == nil || n.Kind == Map }
+
+func orEmpty(n *Node) Node {
+	if n == nil {
+		return Node{Kind: Map}
 	}
-	return &list.Items[i]
+	return *n
 }
 
 func pick(n Node, ok bool) *Node {

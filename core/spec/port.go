@@ -61,14 +61,14 @@ func (d *decoder) checkPorts(s *Spec) {
 	}
 }
 
-// choosePort sets the port of what stands at field: the only one if none is
-// given, else the one given, which must be there.
-func (d *decoder) choosePort(s *Spec, field string, port *string) {
+// choosePort sets the port of the probe or route at field: the only one if none
+// is given, else the one given at source, which must be there.
+func (d *decoder) choosePort(s *Spec, field, source string, port *string) {
 	names := s.portNames()
 	switch {
 	case *port != "" && s.Ported(*port):
 	case *port != "":
-		d.problemAt(field+".port", "unknown port %q; %s", *port, suggestion(*port, names))
+		d.problemAt(source, "unknown port %q; %s", *port, suggestion(*port, names))
 	case d.given(field + ".port"): // it is bad, and that is reported
 	case len(names) == 1:
 		*port = names[0]

@@ -162,6 +162,10 @@ func (d *decoder) checkProbe(s *Spec, field string, p *Probe) {
 			d.problemAt(field+".command", "the program has no name")
 		}
 	default:
-		d.choosePort(s, field, &p.Port)
+		source := field + ".port"
+		if !d.given(source) {
+			source = field + ".tcp"
+		}
+		d.choosePort(s, field, source, &p.Port)
 	}
 }

@@ -112,7 +112,7 @@ func (d *decoder) checkRoutes(s *Spec) {
 		if !d.given(field) {
 			field = fmt.Sprintf("routes[%d]", i)
 		}
-		d.choosePort(s, field, &s.Routes[i].Port)
+		d.choosePort(s, field, field+".port", &s.Routes[i].Port)
 	}
 	distinct(d, "routes", s.Routes, func(r Route) string { return "the route " + r.Host + r.Path })
 }

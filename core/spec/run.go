@@ -48,27 +48,32 @@ func runRule() rule[Run] {
 
 func noCheck(string) error { return nil }
 
-// commandRule returns a rule for a list of arguments, or for a line without shell
-// characters, which is split at its spaces.
+// commandRule returns a rule for a list of arguments, or for a line without
+// shell characters, which is split at its spaces.
 func commandRule() rule[[]string] {
 	arguments := list(argumentRule(), "", argumentsMax)
-	line := rule[[]string]{
-		shape: shape{form: textForm, pattern: "^[^'\"`\\\\|&;<>()*?#~\n]+$"},
+	line := shape{form: textForm, pattern: "^[^'\"`\\\\|&;<>()*?#~\n]+$"}
+	const want = "want a list such as [./web, --verbose]"
+	return rule[[]string]{
+		shape: shape{form: eitherForm, either: []shape{line, arguments.shape}},
 		read: func(d *decoder, field string, n Node, into *[]string) {
-			if n.Kind != Scalar || n.literal() == flagged {
-				d.report(n, field, "found %s; want a list such as [./web, --verbose], or a line", n.described())
-				return
+			switch {
+			case n.Kind == List && len(n.Items) == 0:
+				d.report(n, field, "found an empty list; %s", want)
+			case n.Kind == List:
+				arguments.read(d, field, n, into)
+			case n.Kind != Scalar || n.literal() == flagged:
+				d.report(n, field, "found %s; %s, or a line", n.described(), want)
+			default:
+				words, err := splitLine(n.Value)
+				if err != nil {
+					d.report(n, field, "found %s; %s: %v", n.described(), want, err)
+				}
+				*into = words
 			}
-			words, err := splitLine(n.Value)
-			if err != nil {
-				d.report(n, field, "found %s; want a list such as [./web, --verbose]: %v", n.described(), err)
-				return
-			}
-			*into = words
 		},
 		tree: arguments.tree,
 	}
-	return either(line, arguments, func(*[]string) bool { return false })
 }
 
 func splitLine(text string) ([]string, error) {
@@ -79,7 +84,10 @@ func splitLine(text string) ([]string, error) {
 		return nil, err
 	}
 	words := strings.Fields(text)
-	if len(words) > argumentsMax {
+	switch {
+	case len(words) == 0:
+		return nil, errors.New("it is empty")
+	case len(words) > argumentsMax:
 		return nil, fmt.Errorf("%d arguments are more than %d", len(words), argumentsMax)
 	}
 	return words, nil

@@ -46,6 +46,11 @@ func (s shape) property(name string) (property, bool) {
 			return p, true
 		}
 	}
+	for _, option := range s.either {
+		if p, ok := option.property(name); ok {
+			return p, true
+		}
+	}
 	if s.items != nil {
 		return property{name: name, shape: *s.items}, true
 	}

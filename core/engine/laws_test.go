@@ -1,0 +1,101 @@
+package engine_test
+
+import (
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/rollout"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// watch holds a change of a task to the laws of stopping.
+func (w *world) watch(c engine.Change) {
+	w.Helper()
+	before, _ := w.durable[c.Key].(*engine.Task)
+	after, _ := c.Record.(*engine.Task)
+	if before == nil || after == nil || before.Status.State == after.Status.State {
+		return
+	}
+	left := after.Status.State == task.Draining || after.Status.State == task.Stopping || after.Status.State == task.Stopped
+	if before.Status.State == task.Ready && left && after.Status.Last == before.Status.Last {
+		w.watchGap(after)
+	}
+	if after.Status.State == task.Stopping {
+		w.watchDrain(before, after)
+	}
+}
+
+// watchGap fails if we stopped a good instance and left fewer than promised.
+func (w *world) watchGap(stopped *engine.Task) {
+	w.Helper()
+	s := w.engine.Service(stopped.Service)
+	if s == nil || s.Kind != spec.Service || s.Stopped || s.Revision == 0 {
+		return
+	}
+	_, unavailable := rollout.Limits(w.engine.Revision(s.Name, s.Revision).Spec.Deploy, s.Instances)
+	if good := w.good(s.Name); good < s.Instances-unavailable {
+		w.Fatalf("%s was stopped (%s) and left %d good instances of %d\n%s", stopped.ID, stopped.Status.Reason, good, s.Instances, w.story.String())
+	}
+}
+
+// good returns how many instances of a service are ready, as far as is known.
+func (w *world) good(name id.Service) int {
+	live, _ := w.engine.Tasks(name)
+	n := 0
+	for _, t := range live {
+		if t.Status.State == task.Ready && w.engine.Agent(t.Claim.Agent).SilentSince.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// watchDrain fails if an agent is told to stop a task to which a router may
+// still send requests, or has some in flight, unless it drained for long enough.
+func (w *world) watchDrain(before, after *engine.Task) {
+	w.Helper()
+	drained := w.engine.SpecOf(after.ID).Spec.Deploy.Drain
+	started := before.Status.Since
+	if before.Status.State != task.Draining {
+		started = w.now
+	}
+	if !w.now.Before(started.Add(drained)) {
+		return
+	}
+	for _, r := range w.routers {
+		_, busy := r.left[after.ID]
+		if known := w.knows(r.name); known && (busy || endpointsOf(r.applied)[after.ID]) {
+			w.Fatalf("%s is stopped, and router %s still needs it\n%s", after.ID, r.name, w.story.String())
+		}
+	}
+}
+
+func (w *world) knows(name id.Router) bool {
+	for _, r := range w.engine.Routers() {
+		if r.Confirmation.Router == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkClaims fails if a service got more claims than it may have.
+func (w *world) checkClaims(s *engine.Service) {
+	w.Helper()
+	live, _ := w.engine.Tasks(s.Name)
+	claims := 0
+	for _, t := range live {
+		if t.Status.State.HoldsClaim() {
+			claims++
+		}
+	}
+	before := w.claims[s.Name]
+	w.claims[s.Name] = claims
+	if s.Kind != spec.Service || s.Revision == 0 || claims <= before {
+		return
+	}
+	surge, _ := rollout.Limits(w.engine.Revision(s.Name, s.Revision).Spec.Deploy, s.Instances)
+	if claims > s.Instances+surge {
+		w.Fatalf("service %s has %d claims, %d instances are wanted\n%s", s.Name, claims, s.Instances, w.story.String())
+	}
+}

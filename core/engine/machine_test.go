@@ -1,0 +1,212 @@
+package engine_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// machine is an agent as the master sees it.
+type machine struct {
+	agent     ledger.Agent
+	boot      string
+	connected bool
+	tasks     map[id.Task]*program
+}
+
+// addAgent starts an agent with some cpus, the same number of GiB, and ports.
+func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) *machine {
+	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
+	if err != nil {
+		w.Fatalf("ports: %v", err)
+	}
+	a := ledger.Agent{ID: name, Attributes: map[string]string{}, Partitions: []ledger.Partition{
+		{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(cpus * 1000), Weight: ledger.WeightOne},
+		{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(cpus << 30), Weight: ledger.WeightOne},
+		{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
+	}}
+	for _, attribute := range attributes {
+		key, value, _ := strings.Cut(attribute, "=")
+		a.Attributes[key] = value
+	}
+	m := &machine{agent: a, boot: "boot-1", tasks: make(map[id.Task]*program)}
+	w.machines[name] = m
+	w.connect(name)
+	return m
+}
+
+// connect opens an agent's session.
+func (w *world) connect(name id.Agent) {
+	w.Helper()
+	m := w.machines[name]
+	m.connected = true
+	w.join(m)
+	w.commit()
+}
+
+func (w *world) join(m *machine) {
+	w.Helper()
+	joined := engine.AgentJoined{Agent: m.agent, BootID: m.boot, Hostname: "host-" + string(m.agent.ID), Address: "10.0.0.1"}
+	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
+		joined.Tasks = append(joined.Tasks, engine.Report{Task: name, Status: m.tasks[name].status})
+	}
+	w.step(joined)
+	w.order(m.agent.ID)
+}
+
+// cut breaks an agent's session. Its tasks run on.
+func (w *world) cut(name id.Agent) {
+	w.Helper()
+	w.machines[name].connected = false
+	w.step(engine.AgentSilent{Agent: name})
+	w.commit()
+}
+
+// reboot ends all tasks of an agent that is cut off.
+func (w *world) reboot(name id.Agent) {
+	m := w.machines[name]
+	m.boot += "+"
+	clear(m.tasks)
+}
+
+// order tells an agent what to run and stop.
+func (w *world) order(name id.Agent) {
+	w.Helper()
+	m := w.machines[name]
+	if m == nil || !m.connected {
+		return
+	}
+	run, stop := w.engine.Desired(name)
+	for _, t := range run {
+		if w.durable[t.Key()] != nil && m.tasks[t.ID] == nil && t.Status.State == task.Assigned {
+			m.tasks[t.ID] = newProgram(w, t)
+		}
+	}
+	for _, t := range stop {
+		if p := m.tasks[t.ID]; p != nil {
+			p.stop(w.now)
+		} else if w.durable[t.Key()] != nil {
+			m.tasks[t.ID] = &program{status: task.Status{State: task.Stopped, Since: w.now, Attempt: t.Status.Attempt}, told: false}
+		}
+	}
+	for _, stray := range w.engine.Strays(name) {
+		if p := m.tasks[stray]; p != nil {
+			p.stop(w.now)
+		}
+	}
+}
+
+func (m *machine) happen(w *world) {
+	w.Helper()
+	var reports []engine.Report
+	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
+		p := m.tasks[name]
+		p.happen(w.now)
+		if !p.told && m.connected {
+			p.told = true
+			reports = append(reports, engine.Report{Task: name, Status: p.status})
+		}
+	}
+	if len(reports) > 0 {
+		w.step(engine.AgentReported{Agent: m.agent.ID, Tasks: reports})
+	}
+}
+
+// program is a task on a machine. What it does is named by its command: ok is
+// ready 100 ms after its start, never runs and is not ready, exit ends with code
+// 1, work ends well after a second, fail ends badly after one, long runs on.
+type program struct {
+	status   task.Status
+	does     string
+	again    bool
+	next     time.Time
+	told     bool
+	stopping bool
+}
+
+func newProgram(w *world, t *engine.Task) *program {
+	r := w.engine.Revision(t.Service, t.Revision)
+	return &program{
+		status: task.Status{State: task.Assigned, Since: w.now, Attempt: t.Status.Attempt}, does: r.Spec.Run.Command[0],
+		again: !r.Spec.RunsToCompletion(), next: w.now.Add(10 * time.Millisecond),
+	}
+}
+
+func (p *program) stop(now time.Time) {
+	if p.stopping || p.status.State.Ended() {
+		return
+	}
+	p.stopping = true
+	p.move(task.Stop{At: now})
+	p.next = now.Add(200 * time.Millisecond)
+}
+
+func (p *program) move(event task.Event) {
+	next, err := task.Step(p.status, event)
+	if err != nil {
+		panic(err)
+	}
+	p.status, p.told = next, false
+}
+
+// happen does what is due.
+func (p *program) happen(now time.Time) {
+	for !p.next.IsZero() && !p.next.After(now) {
+		p.advance(p.next)
+	}
+}
+
+func (p *program) advance(at time.Time) {
+	p.next = time.Time{}
+	switch p.status.State {
+	case task.Assigned, task.Backoff:
+		p.move(task.Accept{At: at, Attempt: p.status.Attempt + 1})
+		p.next = at.Add(10 * time.Millisecond)
+	case task.Starting:
+		p.move(task.Start{At: at})
+		if p.does != "never" {
+			p.next = at.Add(map[string]time.Duration{"ok": 100 * time.Millisecond, "exit": 20 * time.Millisecond}[p.does] + time.Millisecond)
+		}
+	case task.Running:
+		if p.does == "exit" {
+			p.end(at, task.Exit{Code: 1, At: at, LastLogs: []string{"starting", "no such file"}})
+			return
+		}
+		p.move(task.BecomeReady{At: at})
+		if p.does == "work" || p.does == "fail" {
+			p.next = at.Add(time.Second)
+		}
+	case task.Ready:
+		code := 0
+		if p.does == "fail" {
+			code = 3
+		}
+		p.end(at, task.Exit{Code: code, At: at})
+	case task.Stopping:
+		p.end(at, task.Exit{Signal: 15, At: at})
+	default:
+	}
+}
+
+func (p *program) end(at time.Time, exit task.Exit) {
+	p.move(task.End{At: at, Exit: &exit, Completes: !p.again, Again: p.again})
+	p.next = p.status.RetryAt
+}
+
+// kill ends a task's program at once.
+func (w *world) kill(name id.Task) {
+	w.Helper()
+	for _, m := range w.machines {
+		if p := m.tasks[name]; p != nil {
+			p.end(w.now, task.Exit{Signal: 9, At: w.now})
+		}
+	}
+	w.happen()
+}

@@ -177,6 +177,44 @@ func TestFreedPortRests(t *testing.T) {
 	}
 }
 
+func TestWeigh(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		wanted string
+		ports  []ledger.PortWish
+		weight int64
+		fits   bool
+	}{
+		"nothing":                            {"", nil, 0, true},
+		"one partition":                      {"cpus 2", nil, 2000, true},
+		"two partitions":                     {"cpus 3", nil, 1666, true},
+		"two types":                          {"cpus 2, mem 1GiB", nil, 1500, true},
+		"ports of two partitions":            {"", anyPorts("a", "b", "c", "d"), 875, true},
+		"a certain port of the lighter":      {"", []ledger.PortWish{{Name: "a", Number: 1000}, {Name: "b"}}, 750, true},
+		"ports of the vector and by name":    {"ports 2000-2001", anyPorts("a", "b"), 875, true},
+		"more of a type than there is":       {"cpus 8", nil, 0, false},
+		"members that are not there":         {"keys {a,x}", nil, 0, false},
+		"a type of another kind":             {"keys 1", nil, 0, false},
+		"a type that is not there":           {"gpus 1", nil, 0, false},
+		"more ports than there are":          {"ports 2000", anyPorts("a", "b", "c", "d", "e", "f"), 0, false},
+		"a port that is not there":           {"", []ledger.PortWish{{Name: "a", Number: 80}}, 0, false},
+		"a port twice":                       {"", []ledger.PortWish{{Name: "a", Number: 1000}, {Name: "b", Number: 1000}}, 0, false},
+		"a port of the vector again by name": {"ports 2000", []ledger.PortWish{{Name: "a", Number: 2000}}, 0, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var books ledger.Ledger
+			set(t, &books, mixed(t))
+			view, _ := books.Agent("a1")
+
+			if weight, fits := view.Weigh(vector(t, tc.wanted), tc.ports); weight != tc.weight || fits != tc.fits {
+				t.Errorf("Weigh = %d, %v, want %d, %v", weight, fits, tc.weight, tc.fits)
+			}
+		})
+	}
+}
+
 // TestWeighAgreesWithFit compares what is said of a fit with the fit itself.
 func TestWeighAgreesWithFit(t *testing.T) {
 	t.Parallel()

@@ -91,6 +91,7 @@ func TestRestoreRefusals(t *testing.T) {
 		"an unknown agent":                    {elsewhere, ledger.ErrUnknownAgent},
 		"a task that is there":                {claim(t, "t1", "cpus:cpus 1"), ledger.ErrAlreadyHeld},
 		"a port that is held":                 {claim(t, "t2", "ports:ports 9-10"), ledger.ErrPortTaken},
+		"a port of another partition":         {claim(t, "t2", "ports:ports 80"), ledger.ErrPortTaken},
 		"more than 64 bits":                   {claim(t, "t2", "cpus:cpus 9223372036854775"), ledger.ErrInvalid},
 		"an unknown partition of known agent": {claim(t, "t2", "gpus:gpus 1"), ledger.ErrUnknownPartition},
 	}
@@ -98,6 +99,7 @@ func TestRestoreRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			books := town(t)
+			set(t, books, agent(t, "a1", "cpus:cpus 4", "ports:ports 10-14", "web:ports 80"))
 
 			if err := books.Restore(tc.claim); !errors.Is(err, tc.want) || books.Imbalance() != nil {
 				t.Errorf("Restore = %v, want %v; imbalance: %v", err, tc.want, books.Imbalance())
@@ -151,22 +153,23 @@ func TestSetAgentRefusals(t *testing.T) {
 		want  error
 		text  string
 	}{
-		"no name":                           {ledger.Agent{}, ledger.ErrInvalid, "it is empty"},
-		"a bad name of a partition":         {agent(t, "a9", "Big:cpus 1"), ledger.ErrInvalid, "partition Big: not a name"},
-		"a partition twice":                 {agent(t, "a9", "all:cpus 1", "all:mem 1"), ledger.ErrInvalid, "partition all is there twice"},
-		"no weight":                         {weighing(0), ledger.ErrInvalid, "partition all: weight 0 thousandths, want 1 to 1000000000"},
-		"a weight below zero":               {weighing(-1), ledger.ErrInvalid, "weight -1"},
-		"a weight that is too high":         {weighing(ledger.WeightMax + 1), ledger.ErrInvalid, "weight 1000000001"},
-		"an amount below zero":              {of("cpus", resource.Scalar(-1)), ledger.ErrInvalid, "cpus is below zero"},
-		"an amount of another kind":         {of("ports", resource.Scalar(1)), ledger.ErrInvalid, "want ranges, found scalar"},
-		"ports that are not":                {of("ports", far), ledger.ErrInvalid, "ports 65000-66000 are not within 1-65535"},
-		"one port in two partitions":        {agent(t, "a9", "low:ports 1-5", "high:ports 5-9"), ledger.ErrInvalid, "partitions high and low have ports in common"},
-		"one member in two partitions":      {agent(t, "a9", "k1:keys {a}", "k2:keys {a}"), ledger.ErrInvalid, "have keys in common"},
-		"two kinds of a type":               {agent(t, "a9", "k1:keys {a}", "k2:keys 1"), ledger.ErrInvalid, "partition k1 of keys is set, partition k2 is scalar"},
-		"more than 64 bits":                 {agent(t, "a9", "all:cpus 9223372036854775"), ledger.ErrInvalid, "cpus of the cluster: number too large"},
-		"another type of what is claimed":   {agent(t, "a1", "cpus:mem 1"), ledger.ErrInUse, "partition cpus: in use: what is claimed of it is cpus"},
-		"a claimed port moves":              {agent(t, "a1", "cpus:cpus 4", "ports:ports 11-14", "web:ports 10"), ledger.ErrInUse, "are now in the other"},
-		"a claimed port of what is retired": {agent(t, "a1", "cpus:cpus 4", "web:ports 9-12"), ledger.ErrInUse, "ports that are claimed of one of partitions"},
+		"no name":                                    {ledger.Agent{}, ledger.ErrInvalid, "it is empty"},
+		"a bad name of a partition":                  {agent(t, "a9", "Big:cpus 1"), ledger.ErrInvalid, "partition Big: not a name"},
+		"a partition twice":                          {agent(t, "a9", "all:cpus 1", "all:mem 1"), ledger.ErrInvalid, "partition all is there twice"},
+		"no weight":                                  {weighing(0), ledger.ErrInvalid, "partition all: weight 0 thousandths, want 1 to 1000000000"},
+		"a weight below zero":                        {weighing(-1), ledger.ErrInvalid, "weight -1"},
+		"a weight that is too high":                  {weighing(ledger.WeightMax + 1), ledger.ErrInvalid, "weight 1000000001"},
+		"an amount below zero":                       {of("cpus", resource.Scalar(-1)), ledger.ErrInvalid, "cpus is below zero"},
+		"an amount of another kind":                  {of("ports", resource.Scalar(1)), ledger.ErrInvalid, "want ranges, found scalar"},
+		"ports that are not":                         {of("ports", far), ledger.ErrInvalid, "ports 65000-66000 are not within 1-65535"},
+		"one port in two partitions":                 {agent(t, "a9", "low:ports 1-5", "high:ports 5-9"), ledger.ErrInvalid, "partitions high and low have ports in common"},
+		"one member in two partitions":               {agent(t, "a9", "k1:keys {a}", "k2:keys {a}"), ledger.ErrInvalid, "have keys in common"},
+		"two kinds of a type":                        {agent(t, "a9", "k1:keys {a}", "k2:keys 1"), ledger.ErrInvalid, "partition k1 of keys is set, partition k2 is scalar"},
+		"more than 64 bits":                          {agent(t, "a9", "all:cpus 9223372036854775"), ledger.ErrInvalid, "cpus of the cluster: number too large"},
+		"another type of what is claimed":            {agent(t, "a1", "cpus:mem 1"), ledger.ErrInUse, "partition cpus: in use: what is claimed of it is cpus"},
+		"a claimed port moves":                       {agent(t, "a1", "cpus:cpus 4", "ports:ports 11-14", "web:ports 10"), ledger.ErrInUse, "are now in the other"},
+		"a claimed port moves to a partition before": {agent(t, "a1", "cpus:cpus 4", "ports:ports 11-14", "all:ports 10"), ledger.ErrInUse, "are now in the other"},
+		"a claimed port of what is retired":          {agent(t, "a1", "cpus:cpus 4", "web:ports 9-12"), ledger.ErrInUse, "ports that are claimed of one of partitions"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -327,6 +330,18 @@ func TestWeightedCapacity(t *testing.T) {
 		{ID: "huge", Type: "gpus", Quantity: resource.Scalar(math.MaxInt64), Weight: ledger.WeightMax},
 	}})
 	want("gpus", float64(math.MaxInt64)*1e6)
+}
+
+// TestTheLargestAgent comes back as it was, which does not count it twice.
+func TestTheLargestAgent(t *testing.T) {
+	t.Parallel()
+	var books ledger.Ledger
+	for range 2 {
+		set(t, &books, agent(t, "a1", "all:gpus 9223372036854775807"))
+	}
+	if total := books.Total("gpus"); total != math.MaxInt64 {
+		t.Errorf("the cluster has %d gpus", total)
+	}
 }
 
 func TestViews(t *testing.T) {

@@ -93,7 +93,7 @@ func (p *poolAccount) shortage(needs []need) *ShortageError {
 		if i, found := findNeed(needs, t); found {
 			wanted = needs[i].amount
 		}
-		if sum.Free < 0 || wanted > sum.Free {
+		if wanted > sum.Free { // also when nothing is wanted of what is overcommitted
 			return &ShortageError{Pool: p.ID, Type: t, Kind: q.Kind(), Wanted: wanted, Free: sum.Free}
 		}
 	}

@@ -15,7 +15,6 @@ func (v AgentView) Weigh(wanted resource.Vector, ports []PortWish) (weight int64
 		return 0, false
 	}
 	var sum, types int64
-	var listed int64 // ports that the vector names
 	for t, q := range wanted.All() {
 		if q.Amount() <= 0 {
 			continue
@@ -29,13 +28,10 @@ func (v AgentView) Weigh(wanted resource.Vector, ports []PortWish) (weight int64
 			return 0, false
 		}
 		sum, types = sum+m.weight(), types+1
-		if t == resource.Ports {
-			listed = q.Amount()
-		}
 	}
 	if len(ports) > 0 {
 		r, ok := a.row(resource.Ports)
-		if !ok || r.Available-listed < int64(len(ports)) {
+		if !ok {
 			return 0, false
 		}
 		exact, _ := wanted.Get(resource.Ports)
@@ -80,8 +76,8 @@ func (m *mean) takeAll(shares []share, q resource.Quantity) {
 	}
 }
 
-// takePorts adds the ports that Fit would give. It is false if one that is
-// wanted by number is not free; exact are those that are taken already.
+// takePorts adds the ports that Fit would give. It is false if there are too few,
+// or one that is wanted by number is not free; exact are taken already.
 func (m *mean) takePorts(shares []share, wishes []PortWish, exact resource.Quantity) bool {
 	left := int64(0)
 	for i, wish := range wishes {

@@ -60,7 +60,7 @@ func TestChoose(t *testing.T) {
 		"agents without the attribute are a group": {
 			agents: []ledger.Agent{agent(t, "a1", small, "zone=a"), agent(t, "a2", small, "")},
 			request: placement.Request{
-				Resources: vector(t, "cpus 1"), Spread: []string{"zone", "host"},
+				Resources: vector(t, "cpus 1"), Spread: []string{"zone", "zone", "host"},
 				Siblings: map[id.Agent]int{"a1": 1},
 			},
 			want: "a2", why: "agent a2 is the best of 2 that fit, 0 of 1 instances without zone, 0 of 1 instances on the agent, leaves cpus 1",
@@ -92,7 +92,7 @@ func TestChoose(t *testing.T) {
 			},
 			request: placement.Request{
 				Resources: vector(t, "cpus 1"),
-				Where:     where(in("zone", "b", "c"), has("ssd"), hasNot("old"), notIn("gen", "1", "2"), notIn("agent", "a9"), in("host", "a3", "a4")),
+				Where:     where(in("zone", "b", "c"), has("ssd"), hasNot("old"), notIn("gen", "", "1", "2"), notIn("agent", "a9"), in("host", "a3", "a4")),
 			},
 			want: "a3", why: "only agent a3 fits, leaves cpus 1",
 		},

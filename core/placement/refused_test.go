@@ -91,6 +91,11 @@ func TestRefusals(t *testing.T) {
 			want:    "larger than any agent, 1 agent without port 80 and too small for ports 3 (2 at most)",
 			never:   true,
 		},
+		"ports of the vector that no agent has": {
+			request: placement.Request{Resources: vector(t, "ports 1000-1002"), Only: "a1"},
+			want:    "larger than any agent, 1 agent too small for ports 3 (2 at most)",
+			never:   true,
+		},
 		"a member that no agent has": {
 			request: placement.Request{Resources: vector(t, "keys {x,z}"), Only: "a1"},
 			want:    "larger than any agent, 1 agent too small for keys 2 (1 at most)",

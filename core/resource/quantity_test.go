@@ -314,6 +314,18 @@ func TestFormatOvercommitted(t *testing.T) {
 	}
 }
 
+func TestFormatAmount(t *testing.T) {
+	t.Parallel()
+	got := []string{
+		resource.FormatAmount(resource.Mem, resource.KindScalar, 1<<20),
+		resource.FormatAmount(resource.Ports, resource.KindRanges, 12),
+		resource.FormatAmount("keys", resource.KindSet, 2),
+	}
+	if want := []string{"1MiB", "12", "2"}; !slices.Equal(got, want) {
+		t.Errorf("amounts are %q, want %q", got, want)
+	}
+}
+
 func TestStringIsInTheSmallestUnit(t *testing.T) {
 	t.Parallel()
 	got := []string{resource.Scalar(-250).String(), mustRanges(t, resource.Range{First: 7, Last: 8}).String(), mustSet(t, "a").String()}

@@ -66,7 +66,7 @@ func (m *masters) record(change func()) {
 
 // await returns the first confirmation, of those from number from on, that is as
 // wanted, and the number of the one after it.
-func (m *masters) await(t *testing.T, from int, want func(route.Confirmation) bool) (route.Confirmation, int) {
+func (m *masters) await(t testing.TB, from int, want func(route.Confirmation) bool) (route.Confirmation, int) {
 	t.Helper()
 	late := time.After(patience)
 	for {
@@ -88,7 +88,7 @@ func (m *masters) await(t *testing.T, from int, want func(route.Confirmation) bo
 }
 
 // awaitSessions returns when n sessions were begun.
-func (m *masters) awaitSessions(t *testing.T, n int) {
+func (m *masters) awaitSessions(t testing.TB, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d sessions", n), func() bool {
 		m.mu.Lock()
@@ -107,7 +107,7 @@ type running struct {
 }
 
 // start runs a router until the test ends. It fills in what cfg leaves out.
-func start(t *testing.T, cfg router.Config) *running {
+func start(t testing.TB, cfg router.Config) *running {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,7 +139,7 @@ func start(t *testing.T, cfg router.Config) *running {
 }
 
 // apply sends a table of the services and returns when it is confirmed.
-func (r *running) apply(t *testing.T, services ...route.Service) route.Confirmation {
+func (r *running) apply(t testing.TB, services ...route.Service) route.Confirmation {
 	t.Helper()
 	r.seq++
 	table := route.Table{Version: route.Version{Epoch: 1, Seq: r.seq}, Services: services}
@@ -148,7 +148,7 @@ func (r *running) apply(t *testing.T, services ...route.Service) route.Confirmat
 	return c
 }
 
-func (r *running) send(t *testing.T, table route.Table) {
+func (r *running) send(t testing.TB, table route.Table) {
 	t.Helper()
 	select {
 	case r.masters.tables <- table:
@@ -163,7 +163,7 @@ func hello(endpoints ...route.Endpoint) route.Service {
 }
 
 // backend starts an instance and returns how to reach it.
-func backend(t *testing.T, task id.Task, handler http.HandlerFunc) route.Endpoint {
+func backend(t testing.TB, task id.Task, handler http.HandlerFunc) route.Endpoint {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -176,7 +176,7 @@ func named(name string) http.HandlerFunc {
 }
 
 // nobody is an address that refuses connections.
-func nobody(t *testing.T, task id.Task) route.Endpoint {
+func nobody(t testing.TB, task id.Task) route.Endpoint {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -187,7 +187,7 @@ func nobody(t *testing.T, task id.Task) route.Endpoint {
 }
 
 // newClient returns a client with connections of its own.
-func newClient(t *testing.T) *http.Client {
+func newClient(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -221,7 +221,7 @@ func do(client *http.Client, method, url, body string) (answer, error) {
 }
 
 // get asks the router for a path and fails the test unless an answer comes.
-func (r *running) get(t *testing.T, client *http.Client, path string) answer {
+func (r *running) get(t testing.TB, client *http.Client, path string) answer {
 	t.Helper()
 	got, err := do(client, http.MethodGet, "http://"+r.addr+path, "")
 	if err != nil {
@@ -231,7 +231,7 @@ func (r *running) get(t *testing.T, client *http.Client, path string) answer {
 }
 
 // eventually returns when the condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	late := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
@@ -246,7 +246,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // awaitHeld returns when n requests wait for an instance of the first service.
-func (r *running) awaitHeld(t *testing.T, n int) {
+func (r *running) awaitHeld(t testing.TB, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d requests held", n), func() bool {
 		status := r.Status()

@@ -20,6 +20,11 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
+// inFlightMax is the most requests under way at once: more would need more files
+// than a process may open. Only a router that answers nothing for seconds gets
+// there, and then requests come later instead of not at all.
+const inFlightMax = 5000
+
 // Config is what a load is started with. Zero fields get their defaults.
 type Config struct {
 	URL     string        // of the router
@@ -82,7 +87,7 @@ func Start(cfg Config, first string) (*Load, error) {
 		attacker: vegeta.NewAttacker(vegeta.Client(&http.Client{
 			Transport: lanes,
 			Timeout:   cfg.Timeout,
-		}), vegeta.Redirects(vegeta.NoFollow)),
+		}), vegeta.Redirects(vegeta.NoFollow), vegeta.MaxWorkers(inFlightMax)),
 		done:    make(chan struct{}),
 		phases:  []*phase{{name: first}},
 		changed: make(chan struct{}),
@@ -134,19 +139,24 @@ func (l *Load) Tally(ctx context.Context, number int) (Tally, error) {
 	}
 }
 
-// Answered reports whether one of the newest answers comes from that version.
-func (l *Load) Answered(version string) bool {
-	const newest = 20
+// Newest returns the versions that gave the newest answers, sorted.
+func (l *Load) Newest() []string {
+	const answers = 20
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var versions []string
 	for _, p := range slices.Backward(l.phases) {
-		if len(p.results) == 0 {
-			continue
+		for _, r := range slices.Backward(p.results) {
+			if len(versions) == answers {
+				break
+			}
+			if r.Version != "" {
+				versions = append(versions, r.Version)
+			}
 		}
-		tail := p.results[max(0, len(p.results)-newest):]
-		return slices.ContainsFunc(tail, func(r Result) bool { return r.Version == version })
 	}
-	return false
+	slices.Sort(versions)
+	return slices.Compact(versions)
 }
 
 // target fills in the next request. The query tells the phase, so that each

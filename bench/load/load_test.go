@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func during(t *testing.T, handler http.Handler, requests int) load.Tally {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	defer server.Close()
-	l, err := load.Start(load.Config{URL: server.URL, Host: "hello.localhost"}, "first")
+	l, err := load.Start(load.Config{URL: server.URL, Host: "hello.localhost", Rate: 200}, "first")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +74,33 @@ func TestEveryRequestIsCounted(t *testing.T) {
 	}
 	if tally.P50 <= 0 || tally.P99 < tally.P50 {
 		t.Errorf("p50 %s, p99 %s", tally.P50, tally.P99)
+	}
+}
+
+func TestNewestAnswers(t *testing.T) {
+	t.Parallel()
+	var version atomic.Value
+	version.Store("v1")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		instance(version.Load().(string)).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	l, err := load.Start(load.Config{URL: server.URL, Host: "hello.localhost", Rate: 200}, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+
+	for _, want := range []string{"v1", "v2"} {
+		version.Store(want)
+		deadline := time.After(patience)
+		for !slices.Equal(l.Newest(), []string{want}) {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-deadline:
+				t.Fatalf("the newest answers are of %v, want %s alone", l.Newest(), want)
+			}
+		}
 	}
 }
 

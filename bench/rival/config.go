@@ -1,7 +1,6 @@
 package rival
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 )
@@ -26,10 +25,14 @@ backend out
 `, runtime.NumCPU(), p.addr(), p.backend)
 }
 
-// nginx starts nginx with one site. It gets all its files in the plan's folder.
-func nginx(ctx context.Context, p plan, site func(plan) string) (*Server, error) {
-	configure := func(p plan) string {
-		files := p.folder + "/" + p.name
+func haproxyCommand(_ plan, config string) []string {
+	return []string{"haproxy", "-db", "-q", "-f", config}
+}
+
+// nginxConfig returns a configuration with one site. All files of nginx are in
+// the plan's folder.
+func nginxConfig(site func(plan) string) func(plan) string {
+	return func(p plan) string {
 		return fmt.Sprintf(`daemon off;
 worker_processes %d;
 pid %[2]s.pid;
@@ -44,11 +47,12 @@ http {
   uwsgi_temp_path %[2]s-uwsgi;
   scgi_temp_path %[2]s-scgi;
 %[3]s}
-`, runtime.NumCPU(), files, site(p))
+`, runtime.NumCPU(), p.folder+"/"+p.name, site(p))
 	}
-	return p.start(ctx, configure, func(config string) []string {
-		return []string{"nginx", "-e", "stderr", "-p", p.folder, "-c", config}
-	})
+}
+
+func nginxCommand(p plan, config string) []string {
+	return []string{"nginx", "-e", "stderr", "-p", p.folder, "-c", config}
 }
 
 func backendSite(p plan) string {

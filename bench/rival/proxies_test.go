@@ -5,6 +5,10 @@
 package rival_test
 
 import (
+	"net"
+	"os/exec"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/aloft-run/aloft/bench/rival"
@@ -12,27 +16,35 @@ import (
 
 func TestProxiesReachTheBackend(t *testing.T) {
 	t.Setenv("PATH", "/usr/sbin:/usr/bin:/bin")
-	folder := t.TempDir()
-	backend, err := rival.Backend(t.Context(), folder, freePort(t))
+	folder, port := t.TempDir(), freePort(t)
+	arguments, err := rival.Backend(folder, port)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nginx, err := rival.Nginx(t.Context(), folder, backend.Addr)
+	backend := exec.CommandContext(t.Context(), arguments[0], arguments[1:]...)
+	if err := backend.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = backend.Wait() }()
+	defer func() { _ = backend.Process.Signal(syscall.SIGTERM) }()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	accepts(t, addr)
+	nginx, err := rival.Nginx(t.Context(), folder, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	haproxy, err := rival.HAProxy(t.Context(), folder, backend.Addr)
+	haproxy, err := rival.HAProxy(t.Context(), folder, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	for _, server := range []*rival.Server{backend, nginx, haproxy} {
+	for _, server := range []*rival.Server{nginx, haproxy} {
 		if body := get(t, server.URL()); body != "ok\n" {
 			t.Errorf("%s answers %q", server.Name, body)
 		}
 	}
 
-	for _, server := range []*rival.Server{haproxy, nginx, backend} {
+	for _, server := range []*rival.Server{haproxy, nginx} {
 		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}

@@ -46,22 +46,27 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Backend starts nginx as a server that answers at once.
-func Backend(ctx context.Context, folder string, port int) (*Server, error) {
-	return nginx(ctx, plan{name: "backend", folder: folder, port: port}, backendSite)
+// ReverseProxyName is the name of the server that ReverseProxy starts.
+const ReverseProxyName = "httputil.ReverseProxy"
+
+// Backend writes the configuration of nginx as a server that answers at once,
+// and returns the command that runs it.
+func Backend(folder string, port int) ([]string, error) {
+	p := plan{name: "backend", folder: folder, port: port}
+	config, err := p.write(nginxConfig(backendSite))
+	return nginxCommand(p, config), err
 }
 
 // Nginx starts nginx as a proxy in front of the backend.
 func Nginx(ctx context.Context, folder, backend string) (*Server, error) {
-	return nginx(ctx, plan{name: "nginx", folder: folder, backend: backend}, proxySite)
+	p := plan{name: "nginx", folder: folder, backend: backend}
+	return p.start(ctx, nginxConfig(proxySite), nginxCommand)
 }
 
 // HAProxy starts HAProxy in front of the backend.
 func HAProxy(ctx context.Context, folder, backend string) (*Server, error) {
 	p := plan{name: "haproxy", folder: folder, backend: backend}
-	return p.start(ctx, haproxyConfig, func(config string) []string {
-		return []string{"haproxy", "-db", "-q", "-f", config}
-	})
+	return p.start(ctx, haproxyConfig, haproxyCommand)
 }
 
 // ReverseProxy starts this program again as a bare proxy of Go's library; it
@@ -75,33 +80,37 @@ func ReverseProxy(ctx context.Context, word, backend string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plan{name: "httputil.ReverseProxy", port: port, backend: backend}
+	p := plan{name: ReverseProxyName, port: port, backend: backend}
 	return p.run(ctx, self, word, p.addr(), backend)
 }
 
 // plan is a server that is about to start.
 type plan struct {
 	name, folder string
-	port         int    // 0: a free one
+	port         int
 	backend      string // host and port
 }
 
 func (p plan) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
 // start writes the configuration and runs the command made for it.
-func (p plan) start(ctx context.Context, configure func(plan) string, command func(config string) []string) (*Server, error) {
-	if p.port == 0 {
-		port, err := freePort(ctx)
-		if err != nil {
-			return nil, err
-		}
-		p.port = port
-	}
-	config := filepath.Join(p.folder, p.name+".conf")
-	if err := os.WriteFile(config, []byte(configure(p)), 0o600); err != nil {
+func (p plan) start(ctx context.Context, configure func(plan) string, command func(plan, string) []string) (*Server, error) {
+	port, err := freePort(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return p.run(ctx, command(config)...)
+	p.port = port
+	config, err := p.write(configure)
+	if err != nil {
+		return nil, err
+	}
+	return p.run(ctx, command(p, config)...)
+}
+
+// write writes the configuration and returns its path.
+func (p plan) write(configure func(plan) string) (string, error) {
+	file := filepath.Join(p.folder, p.name+".conf")
+	return file, os.WriteFile(file, []byte(configure(p)), 0o600)
 }
 
 // run starts the command and waits until it accepts connections.

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aloft-run/aloft/bench/builds"
+	"github.com/aloft-run/aloft/bench/cluster"
+	"github.com/aloft-run/aloft/bench/load"
+)
+
+// deploy runs `aloft deploy` for a version and returns how it ended.
+func (s *story) deploy(ctx context.Context, version string, arguments ...string) (cluster.Output, error) {
+	file, err := s.releases[version].Spec(builds.Deploy{
+		Instances: instances, Settle: settle, Deadline: deadline, Arguments: arguments,
+	})
+	if err != nil {
+		return cluster.Output{}, err
+	}
+	return s.cluster.Aloft(ctx, "deploy", file)
+}
+
+// mustDeploy deploys a version and waits until it alone serves.
+func (s *story) mustDeploy(ctx context.Context, version string) error {
+	output, err := s.deploy(ctx, version)
+	if err != nil {
+		return err
+	}
+	if output.Code != 0 {
+		return fmt.Errorf("aloft deploy ended with code %d: %s", output.Code, output)
+	}
+	return s.answeredBy(ctx, version)
+}
+
+// deployFirst begins the load as soon as the router knows the service: requests
+// that come before an instance is ready are held, not refused.
+func (s *story) deployFirst(ctx context.Context) error {
+	deployed := make(chan error, 1) // the one result
+	go func() {
+		output, err := s.deploy(ctx, "v1")
+		if err == nil && output.Code != 0 {
+			err = fmt.Errorf("aloft deploy ended with code %d: %s", output.Code, output)
+		}
+		deployed <- err
+	}()
+	known := s.routed(ctx)
+	if known == nil {
+		s.load, known = load.Start(load.Config{URL: s.cluster.HTTP, Host: builds.Host, Rate: s.opts.rate}, s.phases()[0].name)
+	}
+	if err := <-deployed; err != nil || known != nil {
+		return errors.Join(err, known)
+	}
+	return s.answeredBy(ctx, "v1")
+}
+
+func (s *story) roll(version string) func(context.Context) error {
+	return func(ctx context.Context) error { return s.mustDeploy(ctx, version) }
+}
+
+// rollBack deploys a version that never gets ready. The command must say so, and
+// the version before must serve all the time.
+func (s *story) rollBack(bad, good string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		output, err := s.deploy(ctx, bad, "--fail-ready")
+		if err != nil {
+			return err
+		}
+		if output.Code == 0 {
+			return fmt.Errorf("aloft deploy of a release that is never ready ended with code 0: %s", output)
+		}
+		if _, err := s.cluster.Await(ctx, builds.Service, "the service is back", settled(instances)); err != nil {
+			return err
+		}
+		return s.answeredBy(ctx, good)
+	}
+}
+
+// rollTwice deploys a version, and another one while the first is half done.
+func (s *story) rollTwice(first, second string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		file, err := s.releases[first].Spec(builds.Deploy{Instances: instances, Settle: settle, Deadline: deadline})
+		if err != nil {
+			return err
+		}
+		if _, err := s.cluster.Do(ctx, "deploy", "--detach", file); err != nil {
+			return err
+		}
+		err = cluster.Until(ctx, "an instance of "+first+" serves", func() (bool, error) {
+			newest := s.load.Newest()
+			return len(newest) > 1 && newest[len(newest)-1] == first, nil
+		})
+		if err != nil {
+			return err
+		}
+		return s.mustDeploy(ctx, second)
+	}
+}
+
+func (s *story) scale(to int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if _, err := s.cluster.Do(ctx, "scale", builds.Service, fmt.Sprint(to)); err != nil {
+			return err
+		}
+		_, err := s.cluster.Await(ctx, builds.Service, fmt.Sprintf("%d instances are ready", to), settled(to))
+		return err
+	}
+}
+
+// settled is true of a service that has what is wished and nothing else.
+func settled(wished int) func(cluster.Status) bool {
+	return func(status cluster.Status) bool {
+		return status.Wanted == wished && status.Ready == wished && status.Claims == wished
+	}
+}

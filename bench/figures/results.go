@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// figure is one measured number and the bar that it must not exceed.
+type figure struct {
+	what  string
+	bar   string
+	value string
+	met   bool
+}
+
+// carried is what one proxy carried in one run of the load generator.
+type carried struct {
+	proxy       string
+	connections int
+	perSecond   float64
+	p50, p99    time.Duration
+	cpu         time.Duration // per request
+}
+
+// results is everything that was measured.
+type results struct {
+	figures []figure
+	proxies []carried
+}
+
+// add notes the median of times with its bar.
+func (r *results) add(what string, bar time.Duration, times ...time.Duration) {
+	slices.Sort(times)
+	middle := times[len(times)/2]
+	value := brief(middle)
+	if len(times) > 1 {
+		value += fmt.Sprintf(" (median of %d, from %s to %s)", len(times), brief(times[0]), brief(times[len(times)-1]))
+	}
+	r.figures = append(r.figures, figure{what, "under " + brief(bar), value, middle < bar})
+}
+
+// addMemory notes an amount of memory with its bar.
+func (r *results) addMemory(what string, bar, bytes int64) {
+	const mega = 1_000_000
+	r.figures = append(r.figures, figure{
+		what, fmt.Sprintf("under %d MB", bar/mega), fmt.Sprintf("%.1f MB", float64(bytes)/mega), bytes < bar,
+	})
+}
+
+func (r *results) missed() bool {
+	return slices.ContainsFunc(r.figures, func(f figure) bool { return !f.met })
+}
+
+// markdown returns the page.
+func (r *results) markdown() string {
+	var page strings.Builder
+	fmt.Fprintf(&page, "# Results\n\nWritten by `make bench` on %s.\n\n%s\n\n", time.Now().Format(time.DateOnly), machine())
+	page.WriteString("## What aloft must reach\n\n| what | bar | figure | |\n|---|---|---|---|\n")
+	for _, f := range r.figures {
+		verdict := "met"
+		if !f.met {
+			verdict = "**missed**"
+		}
+		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", f.what, f.bar, f.value, verdict)
+	}
+	page.WriteString("\n## The router beside others\n\n" +
+		"`wrk --threads 2`, each proxy in turns, the run with the middle rate of three. CPU is that of the proxy's own\n" +
+		"processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n" +
+		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, c := range r.proxies {
+		fmt.Fprintf(&page, "| %s | %d | %.0f | %s | %s | %.1f µs |\n",
+			c.proxy, c.connections, c.perSecond, brief(c.p50), brief(c.p99), float64(c.cpu.Nanoseconds())/1000)
+	}
+	return page.String()
+}
+
+// machine describes where the figures come from.
+func machine() string {
+	model := "unknown CPU"
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		kernel = []byte("unknown")
+	}
+	return fmt.Sprintf("Machine: %d cores of %s, Linux %s, %s.", runtime.NumCPU(), model, strings.TrimSpace(string(kernel)), runtime.Version())
+}
+
+// brief prints a duration with three digits.
+func brief(d time.Duration) string {
+	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
+		if d >= unit {
+			for _, digits := range []time.Duration{100, 10} {
+				if d >= digits*unit {
+					return d.Round(unit * digits / 100).String()
+				}
+			}
+			return d.Round(unit / 100).String()
+		}
+	}
+	return d.String()
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/aloft-run/aloft/bench/cluster"
+	"github.com/aloft-run/aloft/bench/process"
+	"github.com/aloft-run/aloft/bench/rival"
+	"github.com/aloft-run/aloft/bench/wrk"
+)
+
+const (
+	backendHost = "backend.localhost"
+	backendPort = 20499 // the last of the first agent of `aloft dev`
+	runTakes    = 4 * time.Second
+)
+
+// subject is a proxy, or the backend itself, under load.
+type subject struct {
+	name string
+	url  string
+	pid  int
+}
+
+// measureRouter runs all proxies at once and loads one after the other.
+func (b *bench) measureRouter(ctx context.Context) (err error) {
+	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: b.folder, Agents: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	subjects, stop, err := b.subjects(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	for _, connections := range []int{32, 256} {
+		runs := make(map[string][]carried)
+		for round := range rounds {
+			b.say("router, %d connections, round %d of %d", connections, round+1, rounds)
+			for _, s := range subjects {
+				run, err := s.load(ctx, connections)
+				if err != nil {
+					return err
+				}
+				runs[s.name] = append(runs[s.name], run)
+			}
+		}
+		for _, s := range subjects {
+			slices.SortFunc(runs[s.name], func(a, b carried) int { return int(a.perSecond - b.perSecond) })
+			b.results.proxies = append(b.results.proxies, runs[s.name][rounds/2])
+		}
+	}
+	b.compare()
+	return nil
+}
+
+// subjects deploys the backend, and starts every proxy in front of it.
+func (b *bench) subjects(ctx context.Context, c *cluster.Cluster) (found []subject, stop func() error, err error) {
+	if err := b.deployBackend(ctx, c); err != nil {
+		return nil, nil, err
+	}
+	router, err := partOf(c, "router")
+	if err != nil {
+		return nil, nil, err
+	}
+	backend := fmt.Sprintf("127.0.0.1:%d", backendPort)
+	found = []subject{{"bare backend", "http://" + backend + "/", 0}, {"aloft", c.HTTP + "/", router.PID}}
+	var servers []*rival.Server
+	stop = func() error {
+		var problems []error
+		for _, s := range servers {
+			problems = append(problems, s.Stop())
+		}
+		return errors.Join(problems...)
+	}
+	for _, start := range []func() (*rival.Server, error){
+		func() (*rival.Server, error) { return rival.HAProxy(ctx, b.folder, backend) },
+		func() (*rival.Server, error) { return rival.Nginx(ctx, b.folder, backend) },
+		func() (*rival.Server, error) { return rival.ReverseProxy(ctx, proxyWord, backend) },
+	} {
+		server, err := start()
+		if err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
+		servers = append(servers, server)
+		found = append(found, subject{server.Name, server.URL(), server.PID})
+	}
+	return found, stop, nil
+}
+
+// deployBackend deploys the server behind all proxies as a service of aloft.
+func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) error {
+	command, err := rival.Backend(b.folder, backendPort)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf(`service: backend
+instances: 1
+resources: {cpus: 1, mem: 128MiB}
+run: {command: [%q, %q, %q, %q, %q, %q, %q]}
+ports: [{name: http, number: %d}]
+ready: {tcp: true, port: http}
+route: {host: %s, port: http}
+deploy: {settle: 0s}
+`, command[0], command[1], command[2], command[3], command[4], command[5], command[6], backendPort, backendHost)
+	file := filepath.Join(b.folder, "backend.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if _, err := c.Do(ctx, "deploy", file); err != nil {
+		return err
+	}
+	return awaitAnswer(ctx, c.HTTP, backendHost)
+}
+
+// load runs the load generator against the subject, with the CPU time that the
+// subject spends.
+func (s subject) load(ctx context.Context, connections int) (carried, error) {
+	before, err := s.cpu()
+	if err != nil {
+		return carried{}, err
+	}
+	report, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
+	if err != nil {
+		return carried{}, fmt.Errorf("%s: %w", s.name, err)
+	}
+	after, err := s.cpu()
+	return carried{
+		proxy: s.name, connections: connections, perSecond: report.PerSecond, p50: report.P50, p99: report.P99,
+		cpu: (after - before) / time.Duration(max(report.Requests, 1)),
+	}, err
+}
+
+// cpu returns what the subject's processes have spent; of the backend nothing.
+func (s subject) cpu() (time.Duration, error) {
+	if s.pid == 0 {
+		return 0, nil
+	}
+	tree, err := process.Tree(s.pid)
+	return tree.CPU, err
+}
+
+// compare holds the router to the rate of Go's own proxy.
+func (b *bench) compare() {
+	rate := func(proxy string, connections int) float64 {
+		for _, c := range b.results.proxies {
+			if c.proxy == proxy && c.connections == connections {
+				return c.perSecond
+			}
+		}
+		return 0
+	}
+	for _, connections := range []int{32, 256} {
+		ours, theirs := rate("aloft", connections), rate(rival.ReverseProxyName, connections)
+		b.results.figures = append(b.results.figures, figure{
+			what:  fmt.Sprintf("router's rate beside %s, %d connections", rival.ReverseProxyName, connections),
+			bar:   "not below it",
+			value: fmt.Sprintf("%.2f ×", ours/theirs),
+			met:   ours >= theirs,
+		})
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aloft-run/aloft/bench/builds"
+	"github.com/aloft-run/aloft/bench/cluster"
+	"github.com/aloft-run/aloft/bench/process"
+)
+
+const (
+	rounds    = 3
+	instances = 4
+	jobs      = 200
+	idleFor   = 5 * time.Second
+)
+
+// times are the measurements of the rounds.
+type times struct {
+	ready, first, roll, bad, jobs []time.Duration
+}
+
+// measureCluster measures a fresh cluster in each round, and the memory of the
+// last one.
+func (b *bench) measureCluster(ctx context.Context) error {
+	var t times
+	for round := range rounds {
+		b.say("cluster, round %d of %d", round+1, rounds)
+		if err := b.measureRound(ctx, &t, round == rounds-1); err != nil {
+			return err
+		}
+	}
+	b.results.add("`aloft dev` ready", time.Second, t.ready...)
+	b.results.add("submit to first answer through the router", 300*time.Millisecond, t.first...)
+	b.results.add(fmt.Sprintf("roll of %d instances that are ready at once, settle 0", instances), 2*time.Second, t.roll...)
+	b.results.add("a release that exits at once, judged bad and rolled back", 5*time.Second, t.bad...)
+	b.results.add(fmt.Sprintf("a job of %d × `/bin/true` on one agent", jobs), 3*time.Second, t.jobs...)
+	return nil
+}
+
+func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err error) {
+	folder, err := os.MkdirTemp(b.folder, "round-")
+	if err != nil {
+		return err
+	}
+	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: folder, Agents: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	t.ready = append(t.ready, c.Took)
+	for _, step := range []struct {
+		into    *[]time.Duration
+		measure func(context.Context, *cluster.Cluster) (time.Duration, error)
+	}{
+		{&t.first, b.firstAnswer},
+		{&t.roll, b.roll},
+		{&t.bad, b.badRelease},
+		{&t.jobs, b.manyJobs},
+	} {
+		took, err := step.measure(ctx, c)
+		if err != nil {
+			return err
+		}
+		*step.into = append(*step.into, took)
+	}
+	if last {
+		return b.measureMemory(ctx, c)
+	}
+	return nil
+}
+
+// firstAnswer measures from the start of `aloft deploy` to the first answer of
+// an instance.
+func (b *bench) firstAnswer(ctx context.Context, c *cluster.Cluster) (time.Duration, error) {
+	file, err := b.releases["v1"].Spec(builds.Deploy{Instances: instances})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	deployed := make(chan error, 1) // the one result
+	go func() {
+		_, err := c.Do(ctx, "deploy", file)
+		deployed <- err
+	}()
+	err = awaitAnswer(ctx, c.HTTP, builds.Host)
+	took := time.Since(began)
+	return took, errors.Join(err, <-deployed)
+}
+
+// awaitAnswer asks without a pause until an instance answers.
+func awaitAnswer(ctx context.Context, url, host string) error {
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		request.Host = host
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return fmt.Errorf("asking the router: %w", err)
+		}
+		if err := response.Body.Close(); err != nil {
+			return err
+		}
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// roll measures `aloft deploy` of the next release, to its end.
+func (b *bench) roll(ctx context.Context, c *cluster.Cluster) (time.Duration, error) {
+	file, err := b.releases["v2"].Spec(builds.Deploy{Instances: instances})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	_, err = c.Do(ctx, "deploy", file)
+	return time.Since(began), err
+}
+
+// badRelease measures how long it takes until the command says that a release is
+// bad, with the old one serving.
+func (b *bench) badRelease(ctx context.Context, c *cluster.Cluster) (time.Duration, error) {
+	file, err := b.releases["v3"].Spec(builds.Deploy{Instances: instances, Arguments: []string{"--exit-at-once"}})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	output, err := c.Aloft(ctx, "deploy", file)
+	took := time.Since(began)
+	if err != nil {
+		return 0, err
+	}
+	if output.Code == 0 || !strings.Contains(output.String(), "told to exit at once") {
+		return 0, fmt.Errorf("aloft deploy of a bad release ended with code %d and without its last log line: %s", output.Code, output)
+	}
+	_, err = c.Await(ctx, builds.Service, "the release before serves", func(s cluster.Status) bool {
+		return s.Ready == instances && s.Claims == instances
+	})
+	return took, err
+}
+
+// manyJobs measures from the submission of a job to its end.
+func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration, error) {
+	file := filepath.Join(b.folder, "job.yaml")
+	text := fmt.Sprintf("job: many\ncopies: %d\nresources: {cpus: 0.001, mem: 4MiB}\nrun: {command: [/bin/true]}\n", jobs)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	_, err := c.Do(ctx, "deploy", file)
+	return time.Since(began), err
+}
+
+// measureMemory measures the parts of a cluster that has had work and rests.
+func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) error {
+	b.say("memory, after %s of rest", idleFor)
+	select {
+	case <-time.After(idleFor):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, part := range []struct {
+		name string
+		bar  int64
+	}{{"master", 80_000_000}, {"agent", 40_000_000}, {"supervisor", 15_000_000}} {
+		p, err := partOf(c, part.name)
+		if err != nil {
+			return err
+		}
+		b.results.addMemory("memory (RSS) of the idle "+part.name, part.bar, p.RSS)
+	}
+	return nil
+}
+
+// partOf returns the process of a part of the cluster, by the binary's command
+// that it runs.
+func partOf(c *cluster.Cluster, command string) (process.Process, error) {
+	all, err := process.Descendants(c.PID())
+	if err != nil {
+		return process.Process{}, err
+	}
+	for _, p := range all {
+		if words := strings.Fields(p.Command); len(words) > 1 && words[1] == command {
+			return p, nil
+		}
+	}
+	return process.Process{}, fmt.Errorf("the cluster has no process of `aloft %s`", command)
+}

@@ -1,7 +1,6 @@
 package rollout_test
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -154,13 +153,8 @@ func serve(w *world) {
 // tell plays the scenes until nothing moves any more, one row for each moment.
 func tell(t *testing.T, w *world, deploy spec.Deploy, scenes []scene) string {
 	t.Helper()
-	var rows strings.Builder
+	rows := table{{"time", "instances", "plan", "what happened", "what it waits for"}}
 	begin := w.now
-	row := func(what ...string) {
-		line := fmt.Sprintf("%7s  %-30s %-25s %-40s %s", what[0], what[1], what[2], what[3], what[4])
-		rows.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	row("time", "instances after the plan", "plan", "what happened before", "what it waits for")
 	for range 200 {
 		for len(scenes) > 0 && !begin.Add(scenes[0].at).After(w.now) {
 			scenes[0].do(w)
@@ -168,32 +162,49 @@ func tell(t *testing.T, w *world, deploy spec.Deploy, scenes []scene) string {
 			scenes = scenes[1:]
 		}
 		plan := rollout.Next(w.goal, w.seen(), w.now)
-		var verdict rollout.Verdict
-		if w.goal.Revision != w.goal.Base {
-			w.progress, verdict = rollout.Judge(w.progress, deploy, plan, w.now)
-		}
-		switch verdict.Outcome {
-		case rollout.Failed:
-			row(w.now.Sub(begin).String(), w.picture(), "", w.take(), "")
-			rows.WriteString("         FAILED: " + verdict.Reason + "\n")
-			w.goal.Revision, w.progress = w.goal.Base, rollout.Progress{}
-			continue
-		case rollout.Done:
-			w.goal.Base, w.progress = w.goal.Revision, rollout.Progress{}
-		case rollout.Going:
-		}
+		clock := w.now.Sub(begin).String()
+		outcome, due := w.judge(deploy, plan)
 		happened := w.take()
+		if outcome == rollout.Failed {
+			rows = append(rows, []string{clock, w.picture(), "go back", happened, ""})
+			continue
+		}
 		w.carryOut(plan)
-		if happened != "" || plan.Acts() || verdict.Outcome == rollout.Done {
-			row(w.now.Sub(begin).String(), w.picture(), planText(plan), happened, plan.Waiting)
+		if happened != "" || plan.Acts() || outcome == rollout.Done {
+			rows = append(rows, []string{clock, w.picture(), planText(plan), happened, plan.Waiting})
 		}
 		if plan.Done && len(scenes) == 0 && plan.Going == 0 && !plan.Acts() {
 			return rows.String()
 		}
-		w.pass(soonest(w, plan, w.progress.Due(deploy), begin, scenes))
+		times := []time.Time{plan.AskAgain, due, w.upcoming()}
+		if len(scenes) > 0 {
+			times = append(times, begin.Add(scenes[0].at))
+		}
+		w.pass(soonest(w.now, times...))
 	}
-	t.Fatalf("no end:\n%s", rows.String())
+	t.Fatalf("no end:\n%s", rows)
 	return ""
+}
+
+// judge ends the deployment of a story, for good or by going back. It returns
+// when to judge again.
+func (w *world) judge(deploy spec.Deploy, plan rollout.Plan) (rollout.Outcome, time.Time) {
+	if w.goal.Revision == w.goal.Base {
+		return rollout.Going, time.Time{}
+	}
+	progress, verdict := rollout.Judge(w.progress, deploy, plan, w.now)
+	w.progress = progress
+	switch verdict.Outcome {
+	case rollout.Failed:
+		w.goal.Revision, w.progress = w.goal.Base, rollout.Progress{}
+		w.events = append(w.events, "FAILED: "+verdict.Reason)
+	case rollout.Done:
+		w.goal.Base, w.progress = w.goal.Revision, rollout.Progress{}
+		w.events = append(w.events, "DONE")
+	case rollout.Going:
+		return rollout.Going, progress.Due(deploy)
+	}
+	return verdict.Outcome, time.Time{}
 }
 
 func planText(p rollout.Plan) string {
@@ -203,29 +214,40 @@ func planText(p rollout.Plan) string {
 	return p.String()
 }
 
-// soonest returns when to look again: when the world moves, a scene begins, the
-// plan asks for it or the deadline is over.
-func soonest(w *world, plan rollout.Plan, due, begin time.Time, scenes []scene) time.Time {
-	times := []time.Time{plan.AskAgain}
-	if w.goal.Revision != w.goal.Base {
-		times = append(times, due)
-	}
-	if at, ok := w.next(); ok {
-		times = append(times, at)
-	}
-	if len(scenes) > 0 {
-		times = append(times, begin.Add(scenes[0].at))
-	}
+// soonest returns the first of times that is known, and now if that is over.
+func soonest(now time.Time, times ...time.Time) time.Time {
 	var first time.Time
 	for _, at := range times {
 		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
-	if first.Before(w.now) {
-		return w.now
+	if first.Before(now) {
+		return now
 	}
-	return cmp.Or(first, w.now)
+	return first
+}
+
+// table is rows of cells; the first row is its head.
+type table [][]string
+
+// String sets the cells in columns.
+func (t table) String() string {
+	widths := make([]int, len(t[0]))
+	for _, row := range t {
+		for i, text := range row {
+			widths[i] = max(widths[i], len(text))
+		}
+	}
+	var out strings.Builder
+	for _, row := range t {
+		line := fmt.Sprintf("%*s", widths[0], row[0])
+		for i, text := range row[1:] {
+			line += fmt.Sprintf("  %-*s", widths[i+1], text)
+		}
+		out.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return out.String()
 }
 
 func compareGolden(t *testing.T, name, got string) {

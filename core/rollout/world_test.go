@@ -250,7 +250,12 @@ func (w *world) tell(i *inhabitant, what string) {
 func (w *world) take() string {
 	var parts []string
 	for len(w.events) > 0 {
-		who, what, _ := strings.Cut(w.events[0], " ")
+		who, what, ok := strings.Cut(w.events[0], " ")
+		if !ok || !strings.HasPrefix(who, "web-") {
+			parts = append(parts, w.events[0])
+			w.events = w.events[1:]
+			continue
+		}
 		same := []string{who}
 		w.events = slices.DeleteFunc(w.events[1:], func(e string) bool {
 			other, did, _ := strings.Cut(e, " ")
@@ -259,9 +264,23 @@ func (w *world) take() string {
 			}
 			return did == what
 		})
-		parts = append(parts, strings.Join(same, ", ")+" "+what)
+		parts = append(parts, listed(same)+" "+what)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// listed names at most four.
+func listed(names []string) string {
+	if len(names) > 4 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}
+
+// upcoming returns when something happens by itself; zero if nothing will.
+func (w *world) upcoming() time.Time {
+	at, _ := w.next()
+	return at
 }
 
 // picture draws the instances by revision, one sign each; see legend.

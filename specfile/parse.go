@@ -10,13 +10,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/aloft-run/aloft/core/spec"
@@ -175,7 +173,7 @@ func (c chunk) parse(tokens *int) (spec.Node, error) {
 		return spec.Node{}, c.problem(syntax.Token, "%s", syntax.Message)
 	}
 	if err != nil {
-		return spec.Node{}, c.problem(nil, "line %d: the document cannot be read: %v", c.before+1, err)
+		return spec.Node{}, &problemError{spec.Problem{Line: c.before + 1, Message: "the document cannot be read: " + err.Error()}}
 	}
 	for _, document := range file.Docs {
 		if document.Body != nil {
@@ -183,80 +181,4 @@ func (c chunk) parse(tokens *int) (spec.Node, error) {
 		}
 	}
 	return spec.Node{}, nil
-}
-
-// scan returns the tokens of the document, and refuses those that the parser
-// should not see.
-func (c chunk) scan(budget *int) (token.Tokens, error) {
-	var s scanner.Scanner
-	s.Init(c.text)
-	var list token.Tokens
-	var depth nesting
-	for {
-		next, err := s.Scan()
-		if errors.Is(err, io.EOF) {
-			return list, nil
-		}
-		for _, t := range next {
-			if *budget--; *budget < 0 {
-				return nil, c.problem(t, "the file has more than %d words and marks", tokensMax)
-			}
-			if why, bad := refusal(t); bad {
-				return nil, c.problem(t, "%s", why)
-			}
-			if depth.add(t) > depthMax {
-				return nil, c.problem(t, "lists and maps stand more than %d deep in each other", depthMax)
-			}
-		}
-		list.Add(next...)
-	}
-}
-
-// refusal returns why a token is not taken.
-func refusal(t *token.Token) (string, bool) {
-	switch t.Type {
-	case token.InvalidType:
-		return t.Error, true
-	case token.AnchorType:
-		return "anchors are not taken; write the value out, or in quotes if it is a text that begins with &", true
-	case token.AliasType:
-		return "aliases are not taken; write the value out, or in quotes if it is a text that begins with *", true
-	case token.MergeKeyType:
-		return "merge keys are not taken; write the fields out", true
-	case token.TagType:
-		return "tags are not taken; leave it out, or put it in quotes if it is a text that begins with !", true
-	case token.DirectiveType:
-		return "directives are not taken; leave it out, or put it in quotes if it is a text that begins with %", true
-	case token.MappingKeyType:
-		return "? is not taken; write the key and a colon, or put it in quotes if it is a text that begins with ?", true
-	case token.DocumentEndType:
-		return "... is not taken; begin the next document with ---", true
-	default:
-		return "", false
-	}
-}
-
-// nesting counts how deep lists and maps stand in each other, as far as that
-// costs no indent: indents bound the rest.
-type nesting struct {
-	flow   int
-	dashes int
-	line   int
-}
-
-// add returns the depth behind the token.
-func (n *nesting) add(t *token.Token) int {
-	if t.Position.Line != n.line {
-		n.line, n.dashes = t.Position.Line, 0
-	}
-	switch t.Type {
-	case token.SequenceStartType, token.MappingStartType:
-		n.flow++
-	case token.SequenceEndType, token.MappingEndType:
-		n.flow--
-	case token.SequenceEntryType:
-		n.dashes++
-	default:
-	}
-	return n.flow + n.dashes
 }

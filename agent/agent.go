@@ -10,16 +10,18 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/aloft-run/aloft/agent/fetch"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -41,7 +43,7 @@ type Runtime interface {
 	// Stop asks the program to end, and kills all of it after grace.
 	Stop(ctx context.Context, key runtime.Key, grace time.Duration) error
 	// List returns the attempts that run, and those whose end was not forgotten.
-	List(ctx context.Context) ([]runtime.Status, error)
+	List(ctx context.Context) ([]runtime.Task, error)
 	// Forget drops the record of an attempt that ended.
 	Forget(ctx context.Context, key runtime.Key) error
 	// Exits gives each end, also those that came while no agent was there.
@@ -50,7 +52,7 @@ type Runtime interface {
 
 // Fetcher puts an artifact into a sandbox.
 type Fetcher interface {
-	Fetch(ctx context.Context, artifact fetch.Artifact, sandbox string) error
+	Fetch(ctx context.Context, artifact spec.Artifact, sandbox string) error
 }
 
 // Agent is one machine's agent. Make it with New and start it with Run.
@@ -62,12 +64,13 @@ type Agent struct {
 	events  chan func()          // run by Run, one after the other
 	reports chan *pb.AgentReport // to the session that is open
 	workers sync.WaitGroup
+	joined  atomic.Bool // a master has answered in the session that is open
 
 	// Owned by Run.
 	tasks   map[id.Task]*instance
 	unsent  map[id.Task]bool
 	epoch   uint64
-	follows map[string]context.CancelFunc // log orders under way
+	answers map[string]answer // to log orders, under way
 }
 
 // New returns an agent that has not started.
@@ -85,7 +88,7 @@ func New(cfg Config, masters Masters, rt Runtime, fetcher Fetcher) (*Agent, erro
 		reports: make(chan *pb.AgentReport),
 		tasks:   make(map[id.Task]*instance),
 		unsent:  make(map[id.Task]bool),
-		follows: make(map[string]context.CancelFunc),
+		answers: make(map[string]answer),
 	}, nil
 }
 
@@ -122,6 +125,14 @@ func (a *Agent) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Ready returns nil while a master answers in this agent's session.
+func (a *Agent) Ready() error {
+	if !a.joined.Load() {
+		return errors.New("no session with a master; tasks run on")
+	}
+	return nil
 }
 
 // do hands an act to Run. It returns once the act is taken, or false when ctx
@@ -169,8 +180,10 @@ func (a *Agent) keepSession(ctx context.Context) {
 		}
 		began := time.Now()
 		err := a.masters.AgentSession(ctx, <-joined, a.reports, func(message *pb.SessionResponse) {
+			a.joined.Store(true)
 			a.do(ctx, func() { a.receive(ctx, message) })
 		})
+		a.joined.Store(false)
 		if ctx.Err() != nil {
 			return
 		}

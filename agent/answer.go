@@ -14,49 +14,77 @@ import (
 
 	"github.com/aloft-run/aloft/agent/logs"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // attemptsKept is how many of a task's attempts keep their logs.
 const attemptsKept = 3
 
+// answer is a log order under way.
+type answer struct {
+	task   id.Task
+	follow context.CancelFunc // ends the following: what is there is still sent
+	cancel context.CancelFunc // ends it all
+}
+
 // answerLogs begins or ends the answer to a log order.
 func (a *Agent) answerLogs(ctx context.Context, order *pb.LogOrder) {
 	request := order.GetRequest()
-	if cancel, under := a.follows[request]; under || order.GetCancel() {
-		if cancel != nil {
-			cancel()
+	if under, ok := a.answers[request]; ok || order.GetCancel() {
+		if ok {
+			under.cancel()
 		}
 		return
 	}
-	answering, cancel := context.WithCancel(ctx)
-	a.follows[request] = cancel
+	sending, cancel := context.WithCancel(ctx)
+	following, follow := context.WithCancel(sending)
+	name := id.Task(order.GetTask())
+	a.answers[request] = answer{task: name, follow: follow, cancel: cancel}
+	if in, ok := a.tasks[name]; !ok || !in.hasProgram() || order.GetPrevious() {
+		follow() // nothing more comes
+	}
 	a.workers.Go(func() {
 		defer cancel()
-		if err := a.sendLogs(answering, order); err != nil && answering.Err() == nil {
+		if err := a.sendLogs(sending, following, order); err != nil && sending.Err() == nil {
 			a.cfg.Log.WarnContext(ctx, "logs not sent", slog.String("task", order.GetTask()), slog.Any("error", err))
 		}
-		a.do(ctx, func() { delete(a.follows, request) })
+		a.do(ctx, func() { delete(a.answers, request) })
 	})
+}
+
+// endAnswers lets those who follow a task's output have the rest of it: its
+// attempt has ended.
+func (a *Agent) endAnswers(name id.Task) {
+	for _, under := range a.answers {
+		if under.task == name {
+			under.follow()
+		}
+	}
+}
+
+// hasProgram reports whether the newest attempt runs, or is about to.
+func (in *instance) hasProgram() bool {
+	return !in.status.State.Ended() && in.status.State != task.Backoff
 }
 
 // sendLogs reads both streams of a task and sends their lines until they end or
 // the reader has gone.
-func (a *Agent) sendLogs(ctx context.Context, order *pb.LogOrder) error {
-	ctx, stop := context.WithCancel(ctx)
+func (a *Agent) sendLogs(sending, following context.Context, order *pb.LogOrder) error {
+	sending, stop := context.WithCancel(sending)
 	batches := make(chan []*pb.LogLine)
 	var failed error // written before batches is closed, read after
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer close(batches)
-		failed = a.readLogs(ctx, order, batches)
+		failed = a.readLogs(sending, following, order, batches)
 	})
 	defer reading.Wait()
 	defer stop()
-	return a.masters.SendLogs(ctx, order.GetRequest(), batches, func() error { return failed })
+	return a.masters.SendLogs(sending, order.GetRequest(), batches, func() error { return failed })
 }
 
-func (a *Agent) readLogs(ctx context.Context, order *pb.LogOrder, batches chan<- []*pb.LogLine) error {
+func (a *Agent) readLogs(sending, following context.Context, order *pb.LogOrder, batches chan<- []*pb.LogLine) error {
 	dir, err := a.attemptLogs(id.Task(order.GetTask()), order.GetPrevious())
 	if err != nil {
 		return err
@@ -65,17 +93,18 @@ func (a *Agent) readLogs(ctx context.Context, order *pb.LogOrder, batches chan<-
 	var problems [2]error
 	for i, stream := range []string{"stdout", "stderr"} {
 		both.Go(func() {
-			w := &lineSender{ctx: ctx, task: order.GetTask(), stream: stream, batches: batches}
-			problems[i] = copyLogs(ctx, dir, order, w)
+			w := &lineSender{ctx: sending, task: order.GetTask(), stream: stream, batches: batches}
+			problems[i] = copyLogs(following, dir, order, w)
 		})
 	}
 	both.Wait()
 	return errors.Join(problems[:]...)
 }
 
-func copyLogs(ctx context.Context, dir string, order *pb.LogOrder, w *lineSender) error {
+func copyLogs(following context.Context, dir string, order *pb.LogOrder, w *lineSender) error {
 	if order.GetFollow() {
-		return logs.Follow(ctx, dir, w.stream, int(order.GetLines()), w)
+		err := logs.Follow(following, dir, w.stream, int(order.GetLines()), w)
+		return errors.Join(err, w.flush())
 	}
 	lines, err := logs.Tail(dir, w.stream, int(order.GetLines()))
 	if err != nil {
@@ -155,6 +184,14 @@ func (w *lineSender) Write(p []byte) (int, error) {
 	}
 	w.rest = slices.Clone(w.rest[end+1:])
 	return len(p), w.send(lines)
+}
+
+// flush sends a last line that has no end.
+func (w *lineSender) flush() error {
+	if len(w.rest) == 0 {
+		return nil
+	}
+	return w.send([]string{string(w.rest)})
 }
 
 func (w *lineSender) send(lines []string) error {

@@ -65,15 +65,17 @@ func (a *Agent) end(ctx context.Context, in *instance, exit *task.Exit) {
 	if exit != nil {
 		a.forgetAttempt(ctx, key)
 	}
+	a.endAnswers(in.task)
 	if in.stray && in.status.State.Ended() {
 		a.forget(ctx, in.task)
 	}
 }
 
-// exited folds in the end of a program.
+// exited folds in the end of a program. The same end may come again: then it
+// was not forgotten in time.
 func (a *Agent) exited(ctx context.Context, exit runtime.Exit) {
 	in, ok := a.tasks[exit.Key.Task]
-	if !ok || in.status.Attempt != exit.Key.Attempt || in.status.State.Ended() {
+	if !ok || in.status.Attempt != exit.Key.Attempt || in.status.State.Ended() || in.status.State == task.Backoff {
 		a.forgetAttempt(ctx, exit.Key)
 		return
 	}

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aloft-run/aloft/agent/fetch"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
@@ -33,7 +32,8 @@ func (a *Agent) begin(ctx context.Context, in *instance) {
 	key := in.key()
 	preparing, cancel := context.WithCancel(ctx)
 	in.cancelLaunch = cancel
-	launch, artifacts, err := a.launch(in)
+	launch, err := a.launch(in)
+	artifacts := in.rev.spec.Run.Fetch
 	a.workers.Go(func() {
 		defer cancel()
 		if err == nil {
@@ -75,13 +75,13 @@ func (a *Agent) refuse(ctx context.Context, in *instance, err error) {
 }
 
 // launch says how to start the newest attempt of a task.
-func (a *Agent) launch(in *instance) (runtime.Launch, []fetch.Artifact, error) {
+func (a *Agent) launch(in *instance) (runtime.Launch, error) {
 	s := in.rev.spec
 	sandbox := a.sandbox(in.task)
 	env, lookup := a.environment(in, sandbox)
 	launch := runtime.Launch{
 		Key: in.key(), Env: env, User: s.Run.User, Dir: s.Run.Dir, Sandbox: sandbox, Shell: s.Run.Shell,
-		LogDir: a.logs(in.task, in.status.Attempt), LogSizeMax: s.Logs.SizeBytes, LogFilesMax: s.Logs.Files,
+		Log: runtime.Log{Dir: a.logs(in.task, in.status.Attempt), SizeMax: s.Logs.SizeBytes, FilesMax: s.Logs.Files},
 	}
 	var problems []error
 	for _, word := range s.Run.Command {
@@ -101,14 +101,7 @@ func (a *Agent) launch(in *instance) (runtime.Launch, []fetch.Artifact, error) {
 	if mem, ok := held.Get(resource.Mem); ok {
 		launch.MemoryBytes = mem.Amount()
 	}
-	var artifacts []fetch.Artifact
-	for _, artifact := range s.Run.Fetch {
-		artifacts = append(artifacts, fetch.Artifact{
-			URL: artifact.URL, SHA256: artifact.SHA256, Dest: artifact.Dest,
-			Unpack: artifact.Unpack, Executable: artifact.Executable,
-		})
-	}
-	return launch, artifacts, errors.Join(problems...)
+	return launch, errors.Join(problems...)
 }
 
 // environment returns what every task is given, and a lookup that knows the
@@ -122,7 +115,7 @@ func (a *Agent) environment(in *instance, sandbox string) (map[string]string, fu
 		"ALOFT_HOST":     a.cfg.Address,
 		"ALOFT_SERVICE":  in.order.GetService(),
 		"ALOFT_REVISION": strconv.FormatInt(in.order.GetRevision(), 10),
-		"ALOFT_TASK":     in.order.GetTask(),
+		"ALOFT_TASK_ID":  in.order.GetTask(),
 		"ALOFT_ATTEMPT":  strconv.Itoa(in.status.Attempt),
 		"ALOFT_SANDBOX":  sandbox,
 	}
@@ -168,12 +161,15 @@ func (in *instance) ports() []int {
 
 // prepare makes the sandbox and fetches what belongs into it. The first attempt
 // that succeeds leaves a mark, so that a restart does not wait for the network.
-func (a *Agent) prepare(ctx context.Context, launch runtime.Launch, artifacts []fetch.Artifact, ports []int) error {
+func (a *Agent) prepare(ctx context.Context, launch runtime.Launch, artifacts []spec.Artifact, ports []int) error {
 	if err := checkPorts(ctx, a.cfg.Address, ports); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(launch.Sandbox, "tmp"), 0o755); err != nil {
 		return fmt.Errorf("make the sandbox: %w", err)
+	}
+	if err := a.trimAttempts(launch.Key.Task); err != nil {
+		return fmt.Errorf("clear away old logs: %w", err)
 	}
 	fetched := filepath.Join(filepath.Dir(launch.Sandbox), "fetched")
 	if _, err := os.Stat(fetched); err == nil || len(artifacts) == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -126,7 +127,7 @@ func mustRead(files []*pb.SpecFile) ([]engine.Submission, error) {
 	if err != nil || len(problems) == 0 {
 		return submissions, err
 	}
-	refused := connect.NewError(connect.CodeInvalidArgument, errors.New(problemText(problems)))
+	refused := connect.NewError(connect.CodeInvalidArgument, errors.New(textOf(problems)))
 	if detail, err := connect.NewErrorDetail(&pb.Problems{Problems: problems}); err == nil {
 		refused.AddDetail(detail)
 	}
@@ -142,11 +143,40 @@ func readFiles(files []*pb.SpecFile) ([]engine.Submission, []*pb.Problem, error)
 	var submissions []engine.Submission
 	var problems []*pb.Problem
 	for _, file := range files {
-		read, err := specfile.Load(file.GetName(), file.GetText())
-		problems = append(problems, wire.FromProblems(file.GetName(), err)...)
-		for _, s := range read {
-			submissions = append(submissions, engine.Submission{Spec: s, Source: string(file.GetText())})
+		read, err := specfile.Documents(file.GetName(), file.GetText())
+		problems = append(problems, problemsOf(file.GetName(), err)...)
+		for _, document := range read {
+			submissions = append(submissions, engine.Submission{Spec: document.Spec, Source: document.Source})
 		}
 	}
 	return submissions, problems, nil
+}
+
+// problemsOf returns what a file's error says, problem by problem.
+func problemsOf(file string, err error) []*pb.Problem {
+	if err == nil {
+		return nil
+	}
+	told, ok := errors.AsType[specfile.Problems](err)
+	if !ok {
+		return []*pb.Problem{{File: file, Message: err.Error()}}
+	}
+	var list []*pb.Problem
+	for _, p := range told {
+		list = append(list, &pb.Problem{
+			File: p.File, Line: int32(p.Line), Column: int32(p.Column), Field: p.Field, Message: p.Message,
+		})
+	}
+	return list
+}
+
+// textOf returns problems as people read them, one on a line.
+func textOf(problems []*pb.Problem) string {
+	lines := make([]string, 0, len(problems))
+	for _, p := range problems {
+		lines = append(lines, specfile.Problem{File: p.GetFile(), Problem: spec.Problem{
+			Line: int(p.GetLine()), Column: int(p.GetColumn()), Field: p.GetField(), Message: p.GetMessage(),
+		}}.String())
+	}
+	return strings.Join(lines, "\n")
 }

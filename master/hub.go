@@ -71,8 +71,6 @@ func (h *hub) removeAgent(link *agentLink) bool {
 	return true
 }
 
-func (h *hub) hasAgent(agent id.Agent) bool { return h.link(agent) != nil }
-
 func (h *hub) link(agent id.Agent) *agentLink {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -189,4 +189,3 @@ func (q *logRequest) end(err error) {
 	default:
 	}
 }
-

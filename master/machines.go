@@ -9,6 +9,7 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
@@ -48,7 +49,11 @@ func showAgent(v *view, books *ledger.Ledger, a *engine.Agent) *pb.AgentView {
 		m.State = "draining"
 	}
 	if account, ok := books.Agent(a.ID); ok {
-		m.Total, m.Free = wire.FromVector(account.Total()), wire.FromVector(account.Free())
+		for t := range account.Types() {
+			balance := account.Balance(t)
+			m.Total = append(m.Total, wire.FromQuantity(t, resource.Scalar(balance.Quantity)))
+			m.Free = append(m.Free, wire.FromQuantity(t, resource.Scalar(balance.Free)))
+		}
 	}
 	return m
 }
@@ -110,9 +115,9 @@ func showPartitions(books *ledger.Ledger, a *engine.Agent) []*pb.PartitionView {
 		return nil
 	}
 	var list []*pb.PartitionView
-	for partition, free := range account.Partitions() {
+	for p := range account.Partitions() {
 		list = append(list, &pb.PartitionView{
-			Partition: wire.FromPartition(a.ID, partition), Free: wire.FromQuantity(partition.Type, free),
+			Partition: wire.FromPartition(a.ID, p.Partition), Free: wire.FromQuantity(p.Type, p.Free),
 		})
 	}
 	return list
@@ -148,9 +153,13 @@ func showPool(books *ledger.Ledger, p *engine.Pool) *pb.PoolView {
 	if !ok {
 		return m
 	}
-	m.Claimed, m.Free = wire.FromVector(account.Claimed()), wire.FromVector(account.Free())
-	for t, free := range account.Free().All() {
-		if free.Amount() < 0 {
+	for _, t := range account.Types() {
+		balance, bounded := account.Balance(t)
+		m.Claimed = append(m.Claimed, wire.FromQuantity(t, resource.Scalar(balance.Claimed)))
+		if bounded {
+			m.Free = append(m.Free, wire.FromQuantity(t, resource.Scalar(balance.Free)))
+		}
+		if bounded && balance.Overcommitted() {
 			m.Overcommitted = append(m.Overcommitted, string(t))
 		}
 	}
@@ -193,7 +202,10 @@ func (s *clusterService) GetCapacity(
 	answer := &pb.GetCapacityResponse{}
 	err = r.ask(ctx, func(e *engine.Engine) {
 		for _, c := range e.Capacity() {
-			answer.Types = append(answer.Types, wire.FromCapacity(c))
+			answer.Types = append(answer.Types, &pb.Capacity{
+				Type: string(c.Type), Total: wire.FromQuantity(c.Type, resource.Scalar(c.Quantity)),
+				Free: wire.FromQuantity(c.Type, resource.Scalar(c.Free)), Weighted: c.Weighted,
+			})
 		}
 	})
 	return connect.NewResponse(answer), apiError(err)

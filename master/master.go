@@ -35,7 +35,6 @@ type Config struct {
 	ID          string
 	Version     string        // of this binary, for people
 	SilentAfter time.Duration // an agent or router not heard of for so long is out of reach; default 3s
-	ReturnAfter time.Duration // how long a new leader waits for agents and routers to come back; default 5s
 	History     int           // batches of changes that watches can resume from; default 10,000
 	NotesMax    int           // lines of the cluster's story that are kept; default 10,000
 	Registerer  prometheus.Registerer
@@ -45,9 +44,6 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.SilentAfter == 0 {
 		c.SilentAfter = 3 * time.Second
-	}
-	if c.ReturnAfter == 0 {
-		c.ReturnAfter = 5 * time.Second
 	}
 	if c.History == 0 {
 		c.History = 10_000
@@ -69,7 +65,7 @@ func (c Config) validate() error {
 	if c.ID == "" {
 		problems = append(problems, errors.New("a master needs an ID"))
 	}
-	if c.SilentAfter < 0 || c.ReturnAfter < 0 || c.History < 0 || c.NotesMax < 0 {
+	if c.SilentAfter < 0 || c.History < 0 || c.NotesMax < 0 {
 		problems = append(problems, errors.New("times and limits must not be negative"))
 	}
 	return errors.Join(problems...)

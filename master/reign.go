@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -60,8 +61,8 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		revision = max(revision, at)
 	}
 	now := time.Now()
-	e := engine.New(engine.Config{Epoch: term.Epoch()})
-	if err := e.Load(records, now); err != nil {
+	e := engine.New(engine.Config{Epoch: term.Epoch(), Zones: time.LoadLocation})
+	if err := e.Load(slices.Values(records)); err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
 	}
 	r := &reign{
@@ -109,8 +110,6 @@ func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
 func (r *reign) run(ctx context.Context) error {
 	defer close(r.over)
 	defer r.hub.close()
-	absent := time.NewTimer(r.cfg.ReturnAfter)
-	defer absent.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -121,8 +120,6 @@ func (r *reign) run(ctx context.Context) error {
 			err = r.step(ctx, r.gather(first))
 		case <-timer.C:
 			err = r.step(ctx, []request{{event: engine.Tick{}, reply: make(chan reply, 1)}})
-		case <-absent.C:
-			err = r.step(ctx, r.notReturned())
 		case <-r.term.Lost():
 			err = errors.New("the term was lost")
 		case <-ctx.Done():
@@ -151,18 +148,6 @@ func (r *reign) gather(first request) []request {
 			batch = append(batch, req)
 		default:
 			return batch
-		}
-	}
-	return batch
-}
-
-// notReturned says of every agent that was connected to the leader before and
-// has not come back that it is silent.
-func (r *reign) notReturned() []request {
-	var batch []request
-	for _, agent := range r.view.connectedAgents() {
-		if !r.hub.hasAgent(agent) {
-			batch = append(batch, request{event: engine.AgentSilent{Agent: agent}, reply: make(chan reply, 1)})
 		}
 	}
 	return batch
@@ -226,7 +211,7 @@ func (r *reign) commit(ctx context.Context, changes engine.Changes) error {
 // publish tells readers, agents, routers and watchers.
 func (r *reign) publish(ctx context.Context, revision int64, changes engine.Changes) {
 	for _, note := range changes.Notes {
-		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", note.Kind), slog.String("text", note.Text))
+		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", string(note.Kind)), slog.String("text", note.Text))
 	}
 	r.view.apply(revision, changes)
 	for _, change := range changes.Records {

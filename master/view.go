@@ -247,17 +247,6 @@ func (v *view) claimed(t *engine.Task) resource.Vector {
 	return held
 }
 
-// connectedAgents returns the agents whose session was open when it was last
-// written down.
-func (v *view) connectedAgents() []id.Agent {
-	var names []id.Agent
-	for _, a := range all(v, func(a *engine.Agent) bool { return a.SilentSince.IsZero() }) {
-		names = append(names, a.ID)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // live returns the tasks that hold a claim or wait for one.
 func live(tasks []*engine.Task) []*engine.Task {
 	return slices.DeleteFunc(slices.Clone(tasks), func(t *engine.Task) bool {

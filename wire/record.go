@@ -246,7 +246,7 @@ func toTask(m *pb.Task) (*engine.Task, error) {
 // FromNote returns n as a message with that number.
 func FromNote(seq int64, n engine.Note) *pb.Note {
 	return &pb.Note{
-		Seq: seq, At: FromTime(n.At), Kind: n.Kind, Service: string(n.Service), Deployment: string(n.Deployment),
+		Seq: seq, At: FromTime(n.At), Kind: string(n.Kind), Service: string(n.Service), Deployment: string(n.Deployment),
 		Task: string(n.Task), Agent: string(n.Agent), Pool: string(n.Pool), Text: n.Text,
 	}
 }

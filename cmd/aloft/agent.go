@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aloft-run/aloft/agent"
+	"github.com/aloft-run/aloft/agent/fetch"
+	"github.com/aloft-run/aloft/agent/machine"
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/supervisor"
+	"github.com/aloft-run/aloft/client"
+	"github.com/aloft-run/aloft/core/id"
+)
+
+// agentFlags are what an agent is told on its command line; a configuration
+// file gives way to them.
+type agentFlags struct {
+	id         string
+	masters    []string
+	dataDir    string
+	config     string
+	address    string
+	ports      string
+	attributes []string
+	limits     string
+	admin      string
+	common     commonFlags
+}
+
+func agentCommand() *cobra.Command {
+	var flags agentFlags
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent of this machine",
+		Long: "Run the agent of this machine: it offers the machine's resources, runs tasks and probes them.\n\n" +
+			"When the agent ends, its tasks run on, and a new agent on the same data folder takes them up again.",
+		Example: "  aloft agent --master http://10.0.0.1:7117 --data-dir /var/lib/aloft --attribute zone=a",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAgent(cmd.Context(), flags, flags.common.logger(cmd.ErrOrStderr()))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.id, "id", "", "name of this agent (default: the host name)")
+	f.StringSliceVar(&flags.masters, "master", []string{client.DefaultAddress}, "address of a master; may be given several times")
+	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/agent", "folder for tasks, logs and sandboxes")
+	f.StringVar(&flags.config, "config", "", "file with id, address, attributes and partitions")
+	f.StringVar(&flags.address, "address", "", "where routers reach this machine (default 127.0.0.1)")
+	f.StringVar(&flags.ports, "ports", machine.PortsDefault, "ports to offer to tasks")
+	f.StringArrayVar(&flags.attributes, "attribute", nil, "name=value for placement; may be given several times")
+	f.StringVar(&flags.limits, "limits", string(runtime.LimitsSoft), "how tasks are held to their cpus: soft, hard or off")
+	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7118")
+	flags.common.add(f)
+	return cmd
+}
+
+// agentConfig joins what the machine has, the file and the flags.
+func agentConfig(flags agentFlags, log *slog.Logger) (agent.Config, error) {
+	var file machine.File
+	if flags.config != "" {
+		text, err := os.ReadFile(flags.config)
+		if err != nil {
+			return agent.Config{}, fmt.Errorf("configuration: %w", err)
+		}
+		if file, err = machine.ParseFile(text); err != nil {
+			return agent.Config{}, fmt.Errorf("configuration %s: %w", flags.config, err)
+		}
+	}
+	if err := os.MkdirAll(flags.dataDir, 0o755); err != nil {
+		return agent.Config{}, fmt.Errorf("data folder: %w", err)
+	}
+	found, err := machine.Detect(flags.dataDir, flags.ports)
+	if err != nil {
+		return agent.Config{}, err
+	}
+	partitions, err := file.Apply(found.Partitions)
+	if err != nil {
+		return agent.Config{}, fmt.Errorf("configuration %s: %w", flags.config, err)
+	}
+	attributes := maps.Clone(file.Attributes)
+	if attributes == nil {
+		attributes = make(map[string]string)
+	}
+	for _, pair := range flags.attributes {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return agent.Config{}, fmt.Errorf("--attribute: found %q; want name=value", pair)
+		}
+		attributes[name] = value
+	}
+	return agent.Config{
+		ID:     id.Agent(cmp.Or(flags.id, file.ID, strings.ToLower(found.Hostname))),
+		BootID: found.BootID, Hostname: found.Hostname, Version: version,
+		Address: cmp.Or(flags.address, file.Address), Attributes: attributes, Partitions: partitions,
+		DataDir: flags.dataDir, Log: log,
+	}, nil
+}
+
+func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
+	cfg, err := agentConfig(flags, log)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(flags.dataDir, "supervisor")
+	processes, err := runtime.New(runtime.Config{
+		Agent: cfg.ID, Dir: dir, Supervisor: []string{self, "supervisor", "--dir", dir},
+		Limits: runtime.Limits(flags.limits), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	fetcher, err := fetch.New(fetch.Config{CacheDir: filepath.Join(flags.dataDir, "cache")})
+	if err != nil {
+		return err
+	}
+	masters, err := client.New(flags.masters...)
+	if err != nil {
+		return err
+	}
+	defer masters.Close()
+	a, err := agent.New(cfg, masters, processes, fetcher)
+	if err != nil {
+		return err
+	}
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return processes.Run(ctx) })
+	parts.Go(func() error { return a.Run(ctx) })
+	flags.common.serveAdmin(ctx, parts, adminPage{address: flags.admin, registry: newRegistry(), ready: a.Ready})
+	return untilDone(ctx, parts.Wait())
+}
+
+// supervisorCommand is what an agent starts for itself.
+func supervisorCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:    "supervisor",
+		Short:  "Parent the tasks of an agent (an agent starts this itself)",
+		Hidden: true,
+		Args:   noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				return errors.New("--dir is missing")
+			}
+			return supervisor.Main(cmd.Context(), supervisor.Config{Dir: dir, Log: quietLogger(cmd.ErrOrStderr())})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the supervisor's folder")
+	return cmd
+}

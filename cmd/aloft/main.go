@@ -1,0 +1,61 @@
+// Command aloft is the whole product in one binary: the masters, agents and
+// routers of a cluster, and the commands that speak to it.
+//
+// This package knows all parts and decides nothing: it reads flags and files,
+// hands each part what it needs, and turns signals into the end of a context.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // schedules name time zones, and a bare machine has none
+
+	"github.com/spf13/cobra"
+
+	"github.com/aloft-run/aloft/cli"
+)
+
+// version is set by the linker; see the Makefile.
+var version = "dev" //nolint:gochecknoglobals // the linker can only set a variable
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out one command line and returns its exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	root := cli.New(cli.Config{Version: version, In: std.in, Out: std.out, Err: std.err})
+	root.AddCommand(devCommand(), masterCommand(), agentCommand(), routerCommand(), supervisorCommand())
+	root.SetArgs(args)
+	return cli.Execute(ctx, root, std.err)
+}
+
+// untilDone turns the end that was asked for into success.
+func untilDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// noArguments refuses what follows a command's name.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument; found %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

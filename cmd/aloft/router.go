@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aloft-run/aloft/client"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router"
+)
+
+// routerFlags are what a router is told on its command line.
+type routerFlags struct {
+	id        string
+	masters   []string
+	dataDir   string
+	http      string
+	accessLog string
+	admin     string
+	common    commonFlags
+}
+
+func routerCommand() *cobra.Command {
+	var flags routerFlags
+	cmd := &cobra.Command{
+		Use:   "router",
+		Short: "Run a router: it takes requests and spreads them over ready instances",
+		Long: "Run a router: it takes requests and spreads them over the ready instances of services.\n\n" +
+			"It keeps its last table on disk and serves on while the masters are away.",
+		Example: "  aloft router --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runRouter(cmd.Context(), flags, cmd.OutOrStdout(), flags.common.logger(cmd.ErrOrStderr()))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.id, "id", "", "name of this router (default: the host name)")
+	f.StringSliceVar(&flags.masters, "master", []string{client.DefaultAddress}, "address of a master; may be given several times")
+	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/router", "folder that keeps the last table")
+	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address for HTTP/1.1 and HTTP/2")
+	f.StringVar(&flags.accessLog, "access-log", "", "file for one line of JSON per request, or - for standard output")
+	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
+	flags.common.add(f)
+	return cmd
+}
+
+// routerMasters follows the masters for one router.
+type routerMasters struct {
+	client *client.Client
+	router id.Router
+}
+
+// Follow holds one session.
+func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error {
+	return m.client.RouterSession(ctx, m.router, confirmations, apply)
+}
+
+func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.Logger) error {
+	name, err := os.Hostname()
+	if err != nil && flags.id == "" {
+		return fmt.Errorf("--id is missing, and the host has no name: %w", err)
+	}
+	self := id.Router(cmp.Or(flags.id, strings.ToLower(name)))
+	if err := os.MkdirAll(flags.dataDir, 0o755); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	access, err := accessLog(flags.accessLog, out)
+	if err != nil {
+		return err
+	}
+	defer access.Close()
+	masters, err := client.New(flags.masters...)
+	if err != nil {
+		return err
+	}
+	defer masters.Close()
+	registry := newRegistry()
+	cfg := router.Config{
+		ID: self, Listen: flags.http, StateFile: filepath.Join(flags.dataDir, "table.json"),
+		Registerer: registry, Log: log,
+	}
+	if flags.accessLog != "" {
+		cfg.AccessLog = access
+	}
+	r, err := router.New(cfg, routerMasters{masters, self})
+	if err != nil {
+		return err
+	}
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return r.Run(ctx) })
+	flags.common.serveAdmin(ctx, parts, adminPage{
+		address: flags.admin, registry: registry,
+		ready: func() error {
+			if r.Status().Version == (route.Version{}) {
+				return errors.New("no routing table yet")
+			}
+			return nil
+		},
+	})
+	return untilDone(ctx, parts.Wait())
+}
+
+// accessLog opens where the access log goes.
+func accessLog(name string, out io.Writer) (io.WriteCloser, error) {
+	if name == "" || name == "-" {
+		return keepOpen{out}, nil
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return file, nil
+}
+
+// keepOpen is a writer that others close.
+type keepOpen struct{ io.Writer }
+
+// Close does nothing.
+func (keepOpen) Close() error { return nil }

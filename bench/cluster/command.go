@@ -73,6 +73,36 @@ func (c *Cluster) read(ctx context.Context, into any, arguments ...string) error
 	return nil
 }
 
+// Watch hands each status of a service to see, from the first one on, until ctx is
+// done or the command ends, which is an error.
+func (c *Cluster) Watch(ctx context.Context, service string, see func(Status)) error {
+	command := c.command(ctx, "status", service, "--watch", "--json")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	stream := json.NewDecoder(stdout)
+	for err == nil {
+		var status Status
+		if err = stream.Decode(&status); err == nil {
+			see(status)
+		}
+	}
+	ended := command.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case command.ProcessState.ExitCode() == codeNotFound:
+		return fmt.Errorf("service %s: %w", service, ErrNotFound)
+	}
+	return fmt.Errorf("watching service %s: %w, then %v: %s", service, err, ended, stderr.String())
+}
+
 func (c *Cluster) command(ctx context.Context, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, c.cfg.Aloft, arguments...)
 	command.Env = append(os.Environ(), "ALOFT_ADDR="+c.API())

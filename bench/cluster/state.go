@@ -60,11 +60,9 @@ func (s Status) ReadyTasks() []Task {
 
 // Status asks how a service is.
 func (c *Cluster) Status(ctx context.Context, service string) (Status, error) {
-	var answer struct {
-		Service Status `json:"service"`
-	}
-	err := c.read(ctx, &answer, "status", service)
-	return answer.Service, err
+	var status Status
+	err := c.read(ctx, &status, "status", service)
+	return status, err
 }
 
 // Agents asks for all agents.

@@ -3,22 +3,22 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/cluster"
 )
 
-// claimsEvery is how often the claims of the service are counted.
-const claimsEvery = 300 * time.Millisecond
-
-// claims watches how many claims the service holds.
+// claims watches how many claims the service holds, at every change.
 type claims struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	most int   // owned by the watcher until done
-	err  error // owned by the watcher until done
+	mu   sync.Mutex
+	now  int
+	most int // since the last call of take
+	err  error
 }
 
 // watchClaims begins to watch. The watch ends with stop.
@@ -27,32 +27,48 @@ func watchClaims(ctx context.Context, c *cluster.Cluster) *claims {
 	w := &claims{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		due := time.NewTicker(claimsEvery)
-		defer due.Stop()
-		for {
-			select {
-			case <-due.C:
-				w.look(ctx, c)
-			case <-ctx.Done():
-				return
-			}
+		err := w.follow(ctx, c)
+		if ctx.Err() != nil {
+			return
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = err
 	}()
 	return w
 }
 
-// look counts once. A service that is not there yet holds none.
-func (w *claims) look(ctx context.Context, c *cluster.Cluster) {
-	status, err := c.Status(ctx, builds.Service)
-	if ctx.Err() != nil || w.err != nil || errors.Is(err, cluster.ErrNotFound) {
-		return
+// follow watches the service from the moment on in which there is one.
+func (w *claims) follow(ctx context.Context, c *cluster.Cluster) error {
+	for {
+		err := c.Watch(ctx, builds.Service, w.see)
+		if !errors.Is(err, cluster.ErrNotFound) {
+			return err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	w.most, w.err = max(w.most, status.Claims), err
 }
 
-// stop ends the watch and returns the most claims that were seen.
-func (w *claims) stop() (most int, err error) {
+func (w *claims) see(status cluster.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = status.Claims
+	w.most = max(w.most, status.Claims)
+}
+
+// take returns the most claims since it was last called.
+func (w *claims) take() (most int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most = w.most
+	w.most = w.now
+	return most, w.err
+}
+
+// stop ends the watch.
+func (w *claims) stop() {
 	w.cancel()
 	<-w.done
-	return w.most, w.err
 }

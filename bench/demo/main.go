@@ -20,6 +20,7 @@ import (
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/cluster"
 	"github.com/aloft-run/aloft/bench/process"
+	"github.com/aloft-run/aloft/bench/report"
 )
 
 // errInterrupted ends a demo by Ctrl-C.
@@ -78,7 +79,7 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	fmt.Fprintf(out, "a cluster with two agents was ready after %s; its router is %s\n\n", round(running.Took), running.HTTP)
+	fmt.Fprintf(out, "a cluster with two agents was ready after %s; its router is %s\n\n", report.Duration(running.Took), running.HTTP)
 	s := &story{opts: opts, cluster: running, releases: releases, table: table{out: out}}
 	played := s.play(ctx)
 	return errors.Join(causeOf(ctx, played), running.Stop(), leftBehind())

@@ -31,6 +31,7 @@ type story struct {
 	cluster  *cluster.Cluster
 	releases map[string]builds.Release
 	table    table
+	claims   *claims
 	load     *load.Load
 	kills    []load.Window
 	tallies  []load.Tally
@@ -60,11 +61,8 @@ func (s *story) phases() []phase {
 
 // play goes through the phases until one fails, and tells what was lost.
 func (s *story) play(ctx context.Context) error {
-	defer func() {
-		if s.load != nil {
-			s.load.Stop()
-		}
-	}()
+	s.claims = watchClaims(ctx, s.cluster)
+	defer s.claims.stop()
 	for _, p := range s.phases() {
 		if err := s.playOne(ctx, p); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), s.sumUp())
@@ -81,7 +79,6 @@ func (s *story) playOne(ctx context.Context, p phase) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseWithin, fmt.Errorf("it takes longer than %s", phaseWithin))
 	defer cancel()
 	began := time.Now()
-	claims := watchClaims(ctx, s.cluster)
 	if s.load != nil {
 		s.load.Next(p.name)
 	}
@@ -89,7 +86,7 @@ func (s *story) playOne(ctx context.Context, p phase) error {
 	if acted == nil {
 		acted = pause(ctx, afterwards)
 	}
-	most, watched := claims.stop()
+	most, watched := s.claims.take()
 	if s.load == nil {
 		return errors.Join(acted, watched)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/bench/load"
+	"github.com/aloft-run/aloft/bench/report"
 )
 
 // table prints one line for each phase.
@@ -28,17 +29,5 @@ func (t *table) print(l line) {
 		fmt.Fprintf(t.out, format, "phase", "requests", "failed", "p50", "p99", "seconds", "above")
 	}
 	fmt.Fprintf(t.out, format, l.tally.Phase, l.tally.Requests, len(l.tally.Failures),
-		round(l.tally.P50), round(l.tally.P99), fmt.Sprintf("%.1f", l.took.Seconds()), fmt.Sprintf("+%d", l.above))
-}
-
-// round keeps about three digits of a duration.
-func round(d time.Duration) time.Duration {
-	switch {
-	case d > time.Second:
-		return d.Round(10 * time.Millisecond)
-	case d > 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond)
-	default:
-		return d.Round(10 * time.Microsecond)
-	}
+		report.Duration(l.tally.P50), report.Duration(l.tally.P99), fmt.Sprintf("%.1f", l.took.Seconds()), fmt.Sprintf("+%d", l.above))
 }

@@ -7,14 +7,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aloft-run/aloft/bench/report"
 )
 
 // figure is one measured number and the bar that it must not exceed.
 type figure struct {
-	what  string
-	bar   string
-	value string
-	met   bool
+	what    string
+	command string
+	bar     string
+	value   string
+	met     bool
 }
 
 // carried is what one proxy carried in one run of the load generator.
@@ -33,21 +36,21 @@ type results struct {
 }
 
 // add notes the median of times with its bar.
-func (r *results) add(what string, bar time.Duration, times ...time.Duration) {
+func (r *results) add(what, command string, bar time.Duration, times []time.Duration) {
 	slices.Sort(times)
 	middle := times[len(times)/2]
-	value := brief(middle)
+	value := report.Duration(middle)
 	if len(times) > 1 {
-		value += fmt.Sprintf(" (median of %d, from %s to %s)", len(times), brief(times[0]), brief(times[len(times)-1]))
+		value += fmt.Sprintf(" (median of %d, from %s to %s)", len(times), report.Duration(times[0]), report.Duration(times[len(times)-1]))
 	}
-	r.figures = append(r.figures, figure{what, "under " + brief(bar), value, middle < bar})
+	r.figures = append(r.figures, figure{what, command, "under " + report.Duration(bar), value, middle < bar})
 }
 
 // addMemory notes an amount of memory with its bar.
 func (r *results) addMemory(what string, bar, bytes int64) {
 	const mega = 1_000_000
 	r.figures = append(r.figures, figure{
-		what, fmt.Sprintf("under %d MB", bar/mega), fmt.Sprintf("%.1f MB", float64(bytes)/mega), bytes < bar,
+		what, "VmRSS in /proc", fmt.Sprintf("under %d MB", bar/mega), fmt.Sprintf("%.1f MB", float64(bytes)/mega), bytes < bar,
 	})
 }
 
@@ -59,13 +62,13 @@ func (r *results) missed() bool {
 func (r *results) markdown() string {
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Results\n\nWritten by `make bench` on %s.\n\n%s\n\n", time.Now().Format(time.DateOnly), machine())
-	page.WriteString("## What aloft must reach\n\n| what | bar | figure | |\n|---|---|---|---|\n")
+	page.WriteString("## What aloft must reach\n\n| what | command | bar | figure | |\n|---|---|---|---|---|\n")
 	for _, f := range r.figures {
 		verdict := "met"
 		if !f.met {
 			verdict = "**missed**"
 		}
-		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", f.what, f.bar, f.value, verdict)
+		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", f.what, f.command, f.bar, f.value, verdict)
 	}
 	page.WriteString("\n## The router beside others\n\n" +
 		"`wrk --threads 2`, each proxy in turns, the run with the middle rate of three. CPU is that of the proxy's own\n" +
@@ -73,7 +76,7 @@ func (r *results) markdown() string {
 		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, c := range r.proxies {
 		fmt.Fprintf(&page, "| %s | %d | %.0f | %s | %s | %.1f µs |\n",
-			c.proxy, c.connections, c.perSecond, brief(c.p50), brief(c.p99), float64(c.cpu.Nanoseconds())/1000)
+			c.proxy, c.connections, c.perSecond, report.Duration(c.p50), report.Duration(c.p99), float64(c.cpu.Nanoseconds())/1000)
 	}
 	return page.String()
 }
@@ -95,19 +98,4 @@ func machine() string {
 		kernel = []byte("unknown")
 	}
 	return fmt.Sprintf("Machine: %d cores of %s, Linux %s, %s.", runtime.NumCPU(), model, strings.TrimSpace(string(kernel)), runtime.Version())
-}
-
-// brief prints a duration with three digits.
-func brief(d time.Duration) string {
-	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
-		if d >= unit {
-			for _, digits := range []time.Duration{100, 10} {
-				if d >= digits*unit {
-					return d.Round(unit * digits / 100).String()
-				}
-			}
-			return d.Round(unit / 100).String()
-		}
-	}
-	return d.String()
 }

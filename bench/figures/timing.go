@@ -37,11 +37,12 @@ func (b *bench) measureCluster(ctx context.Context) error {
 			return err
 		}
 	}
-	b.results.add("`aloft dev` ready", time.Second, t.ready...)
-	b.results.add("submit to first answer through the router", 300*time.Millisecond, t.first...)
-	b.results.add(fmt.Sprintf("roll of %d instances that are ready at once, settle 0", instances), 2*time.Second, t.roll...)
-	b.results.add("a release that exits at once, judged bad and rolled back", 5*time.Second, t.bad...)
-	b.results.add(fmt.Sprintf("a job of %d × `/bin/true` on one agent", jobs), 3*time.Second, t.jobs...)
+	add := b.results.add
+	add("a cluster is ready", "`aloft dev`", time.Second, t.ready)
+	add("submit to the first answer through the router", "`aloft deploy` of the first release", 300*time.Millisecond, t.first)
+	add(fmt.Sprintf("roll of %d instances that are ready at once, settle 0", instances), "`aloft deploy` of the second", 2*time.Second, t.roll)
+	add("a release that exits at once is judged bad and rolled back", "`aloft deploy` of a bad one", 5*time.Second, t.bad)
+	add(fmt.Sprintf("%d tasks of `/bin/true` on one agent", jobs), "`aloft deploy --wait` of a job", 3*time.Second, t.jobs)
 	return nil
 }
 
@@ -158,7 +159,7 @@ func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration
 		return 0, err
 	}
 	began := time.Now()
-	_, err := c.Do(ctx, "deploy", file)
+	_, err := c.Do(ctx, "deploy", "--wait", file)
 	return time.Since(began), err
 }
 

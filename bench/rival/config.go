@@ -2,6 +2,7 @@ package rival
 
 import (
 	"fmt"
+	"os/exec"
 	"runtime"
 )
 
@@ -26,7 +27,7 @@ backend out
 }
 
 func haproxyCommand(_ plan, config string) []string {
-	return []string{"haproxy", "-db", "-q", "-f", config}
+	return []string{program("haproxy"), "-db", "-q", "-f", config}
 }
 
 // nginxConfig returns a configuration with one site. All files of nginx are in
@@ -52,7 +53,7 @@ http {
 }
 
 func nginxCommand(p plan, config string) []string {
-	return []string{"nginx", "-e", "stderr", "-p", p.folder, "-c", config}
+	return []string{program("nginx"), "-e", "stderr", "-p", p.folder, "-c", config}
 }
 
 func backendSite(p plan) string {
@@ -72,4 +73,13 @@ func proxySite(p plan) string {
     }
   }
 `, p.backend, p.addr())
+}
+
+// program returns where Debian has a server program: in a folder that is not on
+// every user's path.
+func program(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	return "/usr/sbin/" + name
 }

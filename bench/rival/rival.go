@@ -116,7 +116,6 @@ func (p plan) write(configure func(plan) string) (string, error) {
 // run starts the command and waits until it accepts connections.
 func (p plan) run(ctx context.Context, arguments ...string) (*Server, error) {
 	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
-	command.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {

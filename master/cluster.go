@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -75,14 +76,14 @@ func (s *clusterService) Plan(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	var plans []engine.ServicePlan
+	var report engine.PlanReport
 	var refused error
-	err = r.ask(ctx, func(e *engine.Engine) { plans, refused = e.Plan(submissions) })
+	err = r.ask(ctx, func(e *engine.Engine) { report, refused = e.Plan(submissions, time.Now()) })
 	if err := errors.Join(err, refused); err != nil {
 		return nil, apiError(err)
 	}
 	answer := &pb.PlanResponse{}
-	for _, plan := range plans {
+	for _, plan := range report.Services {
 		answer.Plans = append(answer.Plans, wire.FromPlan(plan))
 	}
 	return connect.NewResponse(answer), nil

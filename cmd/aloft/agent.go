@@ -21,6 +21,7 @@ import (
 	"github.com/aloft-run/aloft/agent/supervisor"
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/telemetry"
 )
 
 // agentFlags are what an agent is told on its command line; a configuration
@@ -48,7 +49,11 @@ func agentCommand() *cobra.Command {
 		Example: "  aloft agent --master http://10.0.0.1:7117 --data-dir /var/lib/aloft --attribute zone=a",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAgent(cmd.Context(), flags, flags.common.logger(cmd.ErrOrStderr()))
+			log, err := flags.common.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), flags, log)
 		},
 	}
 	f := cmd.Flags()
@@ -140,7 +145,7 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return processes.Run(ctx) })
 	parts.Go(func() error { return a.Run(ctx) })
-	flags.common.serveAdmin(ctx, parts, adminPage{address: flags.admin, registry: newRegistry(), ready: a.Ready})
+	flags.common.serveAdmin(ctx, parts, adminPage{address: flags.admin, registry: telemetry.NewRegistry(), ready: a.Ready})
 	return untilDone(ctx, parts.Wait())
 }
 
@@ -156,7 +161,11 @@ func supervisorCommand() *cobra.Command {
 			if dir == "" {
 				return errors.New("--dir is missing")
 			}
-			return supervisor.Main(cmd.Context(), supervisor.Config{Dir: dir, Log: quietLogger(cmd.ErrOrStderr())})
+			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "warn")
+			if err != nil {
+				return err
+			}
+			return supervisor.Main(cmd.Context(), supervisor.Config{Dir: dir, Log: log})
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "the supervisor's folder")

@@ -39,7 +39,11 @@ func masterCommand() *cobra.Command {
 			"  aloft master --listen 10.0.0.1:7117 --etcd-endpoints http://10.0.0.7:2379",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runMaster(cmd.Context(), flags, flags.common.logger(cmd.ErrOrStderr()))
+			log, err := flags.common.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return runMaster(cmd.Context(), flags, log)
 		},
 	}
 	f := cmd.Flags()
@@ -71,7 +75,7 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer state.Close()
-	registry := newRegistry()
+	registry := telemetry.NewRegistry()
 	m, err := master.New(master.Config{
 		ID: cmp.Or(flags.id, strings.ToLower(name)), Version: version, Registerer: registry, Log: log,
 	}, state)

@@ -18,6 +18,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router"
+	"github.com/aloft-run/aloft/telemetry"
 )
 
 // routerFlags are what a router is told on its command line.
@@ -41,7 +42,11 @@ func routerCommand() *cobra.Command {
 		Example: "  aloft router --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runRouter(cmd.Context(), flags, cmd.OutOrStdout(), flags.common.logger(cmd.ErrOrStderr()))
+			log, err := flags.common.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return runRouter(cmd.Context(), flags, cmd.OutOrStdout(), log)
 		},
 	}
 	f := cmd.Flags()
@@ -85,7 +90,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 		return err
 	}
 	defer masters.Close()
-	registry := newRegistry()
+	registry := telemetry.NewRegistry()
 	cfg := router.Config{
 		ID: self, Listen: flags.http, StateFile: filepath.Join(flags.dataDir, "table.json"),
 		Registerer: registry, Log: log,

@@ -1,0 +1,19 @@
+package wire
+
+import (
+	"github.com/aloft-run/aloft/core/engine"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// FromPlan returns p as a message.
+func FromPlan(p engine.ServicePlan) *pb.ServicePlan {
+	m := &pb.ServicePlan{
+		Service: string(p.Service), Kind: pb.SpecKind(p.Kind), From: int64(p.From), To: int64(p.To),
+		Changed: p.Changed, Replaces: p.Replaces, Steps: p.Steps, PeakExtra: FromVector(p.PeakExtra),
+		PeakInstances: int32(p.PeakInstances), Pools: fromNames(p.Pools), Shortages: p.Shortages,
+	}
+	for _, c := range p.Changes {
+		m.Changes = append(m.Changes, &pb.FieldChange{Field: c.Field, From: c.From, To: c.To})
+	}
+	return m
+}

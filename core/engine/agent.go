@@ -137,7 +137,7 @@ func (v AgentReported) fold(e *Engine) (Answer, error) {
 		e.observe(m, report)
 	}
 	e.closeAsNeeded(m)
-	return Answer{}, nil
+	return Answer{Changed: len(v.Tasks) > 0}, nil
 }
 
 // observe folds an agent's word on one task.

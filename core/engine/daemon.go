@@ -76,7 +76,7 @@ func (e *Engine) suits(s *service, m *machine, there bool) bool {
 	if there {
 		return true
 	}
-	needs := e.request(&entry{owner: s, record: &Task{Revision: s.record.Revision}})
+	needs := request(&entry{owner: s, record: &Task{Revision: s.record.Revision}})
 	needs.Only, needs.Pools = m.record.ID, nil
 	_, err := placement.Choose(&e.books, needs)
 	refused, ok := errors.AsType[*placement.RefusedError](err)

@@ -102,7 +102,7 @@ func (e *Engine) failDeployment(s *service, d *Deployment, reason string) {
 		e.pause(s, d, reason)
 		return
 	}
-	if !e.canGoBack(s, d) {
+	if !s.canGoBack(d) {
 		e.endDeployment(s, d, DeployFailed, reason)
 		return
 	}
@@ -127,7 +127,7 @@ func (s *service) specTo(d *Deployment) *spec.Spec { return s.revisions[d.To].Sp
 // canGoBack reports whether there is something else to go back to. A service
 // that was good in this revision already is left as it is, and so is one whose
 // way back failed.
-func (e *Engine) canGoBack(s *service, d *Deployment) bool {
+func (s *service) canGoBack(d *Deployment) bool {
 	return !d.Automatic && (s.record.LastGood == 0 || s.generation(s.record.LastGood) != s.generation(d.To))
 }
 

@@ -119,16 +119,22 @@ const roundsMax = 100
 func (e *Engine) Take(now time.Time) Changes {
 	e.advance(now)
 	e.wake()
+	before := e.table.Version
 	for range roundsMax {
 		e.plan()
 		e.place()
-		if len(e.dirty) == 0 {
+		if len(e.dirty) > 0 {
+			continue
+		}
+		if e.refreshTable(); len(e.dirty) == 0 {
 			break
 		}
 	}
-	table := e.refreshTable()
 	changes := e.batch.take()
-	changes.Table = table
+	if e.table.Version != before {
+		table := e.table
+		changes.Table = &table
+	}
 	return changes
 }
 

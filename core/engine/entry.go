@@ -59,7 +59,7 @@ func taskNumber(name id.Task) int64 {
 }
 
 // newTask adds a pending task to a service.
-func (e *Engine) newTask(s *service, fields Task) *entry {
+func (e *Engine) newTask(s *service, fields Task) {
 	e.putService(s, func(r *Service) { r.Tasks++ })
 	fields.ID = taskID(s.record.Name, fields.Revision, s.record.Tasks)
 	fields.Service = s.record.Name
@@ -71,7 +71,6 @@ func (e *Engine) newTask(s *service, fields Task) *entry {
 	e.batch.put(fields.Key(), &fields)
 	e.enqueue(t)
 	e.touch(s)
-	return t
 }
 
 // putTask replaces a task's record by a changed copy.
@@ -104,6 +103,7 @@ func (e *Engine) become(t *entry, next task.Status) {
 	if next.State == before.State {
 		return
 	}
+	e.tell(t, before)
 	if agent := t.record.Claim.Agent; staying(before.State) != staying(next.State) {
 		t.owner.count(agent, staying(next.State))
 	}
@@ -119,7 +119,6 @@ func (e *Engine) become(t *entry, next task.Status) {
 	if before.State == task.Draining {
 		delete(e.draining, t)
 	}
-	e.tell(t, before)
 }
 
 // staying reports whether a task in that state is somewhere and not about to
@@ -174,7 +173,7 @@ func (e *Engine) tell(t *entry, before task.Status) {
 
 // failureText says in words how a task's newest attempt failed.
 func failureText(status task.Status) string {
-	if status.Last == nil {
+	if status.Last == nil || status.Reason != "" && status.Reason != status.Last.String() {
 		return status.Reason
 	}
 	if n := len(status.Last.LastLogs); n > 0 {

@@ -32,7 +32,7 @@ func (e *Engine) explainTask(t *entry) []string {
 		lines = append(lines, e.explainWait(t)...)
 	}
 	if r.Claim.Agent != "" && t.state() != task.Pending {
-		lines = append(lines, e.explainPlace(t))
+		lines = append(lines, t.explainPlace())
 	}
 	if since, silent := e.suspect(r.Claim.Agent); silent && !t.state().Ended() {
 		after := t.owner.specOf(t).OnLost.After
@@ -79,7 +79,7 @@ func (e *Engine) explainWait(t *entry) []string {
 }
 
 // explainPlace says where a task is, what it holds there, and why it was chosen.
-func (e *Engine) explainPlace(t *entry) string {
+func (t *entry) explainPlace() string {
 	claim := t.record.Claim
 	var parts []string
 	for _, slice := range claim.Slices {
@@ -158,10 +158,26 @@ func (e *Engine) explainService(s *service) []string {
 	if r.Kind == spec.Cron && !r.NextRun.IsZero() {
 		lines = append(lines, "it runs next at "+r.NextRun.Format(clock))
 	}
+	lines = append(lines, s.explainRun()...)
 	for _, t := range s.live {
 		first := t.group != nil && t.group.waiting[0] == t
 		if first || t.record.Status.Last != nil || !t.state().Live() {
 			lines = append(lines, e.explainTask(t)...)
+		}
+	}
+	return lines
+}
+
+// explainRun says how the newest run of a job or cron ended, and why it failed.
+func (s *service) explainRun() []string {
+	if s.record.Run == 0 || s.record.Result == NoResult {
+		return nil
+	}
+	words := map[Result]string{Underway: "is underway", Succeeded: "has succeeded", Unsuccessful: "has failed"}
+	lines := []string{fmt.Sprintf("run %d %s", s.record.Run, words[s.record.Result])}
+	for _, t := range s.ended {
+		if t.record.Run == s.record.Run && t.state() == task.Failed {
+			lines = append(lines, fmt.Sprintf("task %s failed on agent %s: %s", t.record.ID, t.record.Claim.Agent, failureText(t.record.Status)))
 		}
 	}
 	return lines

@@ -132,9 +132,11 @@ func (t *trial) roll(now time.Time) {
 	steps := rollout.Forecast(goal, seen, now)
 	for i, step := range steps {
 		t.plan.Steps = append(t.plan.Steps, stepText(step))
+		if len(t.plan.Shortages) > 0 {
+			continue
+		}
 		if missing := t.claim(step.Start); missing != "" {
 			t.shortage(missing, i > 0 || len(seen) > 0, goal.Unavailable)
-			break
 		}
 		for _, name := range step.Stop {
 			t.books.Release(trialName(name))
@@ -184,7 +186,7 @@ func (t *trial) claim(n int) string {
 
 func (t *trial) request() placement.Request {
 	s := &service{revisions: map[id.Revision]*Revision{t.next.Number: t.next}, on: t.service.on}
-	return t.engine.request(&entry{owner: s, record: &Task{Revision: t.next.Number}})
+	return request(&entry{owner: s, record: &Task{Revision: t.next.Number}})
 }
 
 // shortage notes what does not fit and what becomes of the deployment then.

@@ -39,7 +39,7 @@ func (e *Engine) planRun(s *service, run int64) {
 	s.wakeBy(plan.AskAgain)
 	for _, list := range [][]id.Task{plan.Cancel, plan.Stop} {
 		for _, name := range list {
-			e.stopTask(e.tasks[name], e.runStopReason(s, e.tasks[name]))
+			e.stopTask(e.tasks[name], s.runStopReason(e.tasks[name]))
 		}
 	}
 	for _, number := range plan.Start {
@@ -113,7 +113,7 @@ func (e *Engine) mustLeave(t *entry) bool {
 	return !by.IsZero() && !e.now.Before(by)
 }
 
-func (e *Engine) runStopReason(s *service, t *entry) string {
+func (s *service) runStopReason(t *entry) string {
 	switch {
 	case s.record.Stopped:
 		return "the service is stopped"

@@ -20,7 +20,7 @@ func (w *world) watch(c engine.Change) {
 	if before.Status.State == task.Ready && left && after.Status.Last == before.Status.Last {
 		w.watchGap(after)
 	}
-	if after.Status.State == task.Stopping {
+	if after.Status.State == task.Stopping && after.Status.Last == before.Status.Last {
 		w.watchDrain(before, after)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/spec"
@@ -125,8 +126,7 @@ func (s *service) lastGoodBefore(wanted id.Revision) id.Revision {
 	if s.record.LastGood != 0 && s.record.LastGood != wanted && s.generation(s.record.LastGood) != s.generation(wanted) {
 		return s.record.LastGood
 	}
-	for i := len(s.deployments) - 1; i >= 0; i-- {
-		d := s.deployments[i]
+	for _, d := range slices.Backward(s.deployments) {
 		if d.State == Done && d.To != wanted && s.revisions[d.To] != nil && s.generation(d.To) != s.generation(wanted) {
 			return d.To
 		}

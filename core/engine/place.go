@@ -131,7 +131,7 @@ func (e *Engine) place() {
 // placeFirst finds a place for the first task of a group, or notes why not.
 func (e *Engine) placeFirst(g *group) {
 	t := g.waiting[0]
-	choice, err := placement.Choose(&e.books, e.request(t))
+	choice, err := placement.Choose(&e.books, request(t))
 	if err == nil {
 		err = e.hold(t, choice)
 	}
@@ -183,7 +183,7 @@ func (e *Engine) tellRefusals(s *service) {
 }
 
 // request returns what a task asks for.
-func (e *Engine) request(t *entry) placement.Request {
+func request(t *entry) placement.Request {
 	wanted := t.owner.revisions[t.record.Revision].Spec
 	ports := make([]ledger.PortWish, len(wanted.Ports))
 	for i, p := range wanted.Ports {

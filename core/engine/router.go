@@ -31,10 +31,7 @@ func (v RouterConfirmed) fold(e *Engine) (Answer, error) {
 
 func (v RouterGone) fold(e *Engine) (Answer, error) {
 	r := e.routers[v.Router]
-	if r == nil {
-		return Answer{}, unknown("router", v.Router)
-	}
-	if r.goneAt.IsZero() {
+	if r != nil && r.goneAt.IsZero() {
 		r.goneAt = e.now
 		e.timers.set(timerKey{routerTimer, string(v.Router)}, e.now.Add(e.config.RouterForget))
 	}
@@ -61,15 +58,12 @@ func (e *Engine) drained(t *entry) bool {
 	if !t.routed {
 		return true
 	}
-	if t.left.Seq == 0 {
-		return false // the table without it is yet to be made
-	}
 	if e.loaded && e.now.Before(e.began.Add(e.config.RouterReturn)) {
 		t.owner.wakeBy(e.began.Add(e.config.RouterReturn))
 		return false
 	}
 	for _, r := range e.routers {
-		if r.confirmation.Version.Less(t.left) || r.busyWith(t.record.ID) {
+		if t.left.Seq == 0 || r.confirmation.Version.Less(t.left) || r.busyWith(t.record.ID) {
 			return false
 		}
 	}

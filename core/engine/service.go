@@ -62,9 +62,9 @@ func (s *service) deployment() *Deployment {
 }
 
 func (s *service) findDeployment(name id.Deployment) *Deployment {
-	for i := len(s.deployments) - 1; i >= 0; i-- {
-		if s.deployments[i].ID == name {
-			return s.deployments[i]
+	for _, d := range slices.Backward(s.deployments) {
+		if d.ID == name {
+			return d
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
 )
 
 func ruleOf(r spec.Route) route.Rule { return route.Rule{Host: r.Host, Path: r.Path}.Clean() }
@@ -65,9 +66,9 @@ func (e *Engine) claimRules(s *service) {
 	}
 }
 
-// refreshTable makes the table anew where it may have changed. It returns nil
-// when it is as before.
-func (e *Engine) refreshTable() *route.Table {
+// refreshTable makes the table anew where it may have changed, and has those
+// services planned whose tasks left it and wait for no router.
+func (e *Engine) refreshTable() {
 	changed := e.table.Version.Seq == 0
 	for _, name := range slices.Sorted(maps.Keys(e.tableStale)) {
 		parts := e.partsOf(e.services[name])
@@ -87,14 +88,11 @@ func (e *Engine) refreshTable() *route.Table {
 		}
 	}
 	for _, t := range e.leaving {
-		t.left = e.table.Version
+		if t.left = e.table.Version; t.state() == task.Draining && e.drained(t) {
+			e.touch(t.owner)
+		}
 	}
 	e.leaving = nil
-	if !changed {
-		return nil
-	}
-	table := e.table
-	return &table
 }
 
 func sameService(a, b route.Service) bool {
@@ -115,7 +113,7 @@ func (e *Engine) partsOf(s *service) []route.Service {
 	var parts []route.Service
 	for _, used := range s.specsInUse() {
 		for _, r := range used.Routes {
-			if rule := ruleOf(r); !hasRule(parts, rule) && (used == s.wantedSpec() || e.answered(s, rule)) {
+			if rule := ruleOf(r); !hasRule(parts, rule) && (used == s.wantedSpec() || s.answered(rule)) {
 				parts = addRule(parts, rule, r, e.endpoints(s, rule))
 			}
 		}
@@ -152,7 +150,7 @@ func (s *service) wantedSpec() *spec.Spec {
 
 // answered reports whether a live task answers for a rule, now or in a moment:
 // then requests for it are held rather than refused.
-func (e *Engine) answered(s *service, rule route.Rule) bool {
+func (s *service) answered(rule route.Rule) bool {
 	return slices.ContainsFunc(s.live, func(t *entry) bool {
 		_, has := portFor(s.specOf(t), rule)
 		return has && t.state().Live()

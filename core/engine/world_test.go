@@ -126,7 +126,7 @@ func (w *world) commit() {
 func (w *world) keep(c engine.Change) {
 	w.Helper()
 	if c.Record == nil {
-		delete(w.durable, c.Key)
+		w.forget(c.Key)
 		return
 	}
 	w.durable[c.Key] = c.Record
@@ -136,6 +136,27 @@ func (w *world) keep(c engine.Change) {
 			w.Fatalf("task %s is used again", t.ID)
 		}
 		w.used[t.ID] = t.CreatedAt
+	}
+}
+
+// forget drops a record. With a service that was removed, the names of its tasks
+// are free again; so no agent may still have one.
+func (w *world) forget(key engine.Key) {
+	w.Helper()
+	delete(w.durable, key)
+	if key.Kind != engine.ServiceKind {
+		return
+	}
+	maps.DeleteFunc(w.used, func(name id.Task, _ time.Time) bool {
+		rest, ours := strings.CutPrefix(string(name), key.ID+"-")
+		return ours && strings.Count(rest, "-") == 1
+	})
+	for _, m := range w.machines {
+		for name, p := range m.tasks {
+			if strings.HasPrefix(string(name), key.ID+"-") && !p.status.State.Ended() {
+				w.Fatalf("service %s is forgotten, and %s has %s", key.ID, m.agent.ID, name)
+			}
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ EXAMPLES := /tmp/aloft-examples
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 TOOLS    := bin/tools/.built
-LINTER   := $(CURDIR)/bin/tools/golangci-lint run --concurrency 2 --timeout 15m --config $(CURDIR)/.golangci.yml
+LINTER   := $(CURDIR)/bin/tools/golangci-lint run --allow-serial-runners --concurrency 2 --timeout 15m --config $(CURDIR)/.golangci.yml
 BUF      := bin/tools/buf
 TESTED   := -timeout 12m
 

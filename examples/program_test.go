@@ -3,6 +3,7 @@ package examples_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -82,7 +83,12 @@ func tryAsk(ctx context.Context, method, url, body string) (answer, error) {
 		return answer{}, err
 	}
 	request.Close = true
-	response, err := http.DefaultClient.Do(request)
+	return do(http.DefaultClient, request)
+}
+
+// do sends a request and reads its whole answer.
+func do(client *http.Client, request *http.Request) (answer, error) {
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{}, err
 	}
@@ -99,18 +105,23 @@ func tryAsk(ctx context.Context, method, url, body string) (answer, error) {
 // eventually asks again until the status is the wanted one.
 func eventually(t *testing.T, url string, status int) {
 	t.Helper()
-	retry := time.NewTicker(10 * time.Millisecond)
+	waitUntil(t, fmt.Sprintf("status %d of %s", status, url), func() bool {
+		got, err := tryAsk(t.Context(), http.MethodGet, url, "")
+		return err == nil && got.status == status
+	})
+}
+
+// waitUntil asks again until the answer is true.
+func waitUntil(t *testing.T, what string, ask func() bool) {
+	t.Helper()
+	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	deadline := time.After(patience)
-	for {
-		got, err := tryAsk(t.Context(), http.MethodGet, url, "")
-		if err == nil && got.status == status {
-			return
-		}
+	for !ask() {
 		select {
 		case <-retry.C:
 		case <-deadline:
-			t.Fatalf("%s: status %d, %v; want %d", url, got.status, err, status)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
@@ -144,10 +155,6 @@ func (p *program) signal(t *testing.T, signal os.Signal) {
 func buildHello(t *testing.T, version string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "hello")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.version="+version, "-o", file, "./hello")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, output)
-	}
+	build(t, file, "./hello", "-ldflags", "-X main.version="+version)
 	return file
 }

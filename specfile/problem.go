@@ -23,7 +23,7 @@ func (p Problem) String() string {
 }
 
 // Problems is all that is wrong with a file, in the order of its lines.
-type Problems []Problem
+type Problems []Problem //nolint:errname // one error that is many problems
 
 // Error returns the problems one below the other.
 func (p Problems) Error() string {

@@ -28,8 +28,8 @@ type Change struct {
 // instance. All else applies to instances that run: how many there are, how
 // requests reach them, how the next ones are deployed, spread, logged, retried
 // or replaced when lost, and when a cron runs.
-func Compare(old, new *Spec) Diff { //nolint:revive // old and new are the words for it
-	from, to := treeOf(old), treeOf(new)
+func Compare(before, after *Spec) Diff {
+	from, to := treeOf(before), treeOf(after)
 	c := comparison{}
 	c.compare(property{shape: documentRule().shape}, "", &from, &to)
 	slices.SortStableFunc(c.changes, func(a, b Change) int { return cmp.Compare(a.Field, b.Field) })
@@ -47,7 +47,7 @@ func (c *comparison) compare(p property, field string, from, to *Node) {
 	both := from != nil && to != nil
 	fields := isMap(from) && isMap(to)
 	switch {
-	case fields && !(p.replaces && !both):
+	case fields && (both || !p.replaces):
 		c.compareEntries(p, field, orEmpty(from), orEmpty(to))
 	case both && len(p.shape.identity) > 0:
 		c.compareItems(p, field, *from, *to)

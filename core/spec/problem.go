@@ -32,7 +32,7 @@ func (p Problem) String() string {
 }
 
 // Problems is all that is wrong with a document, in the order of its lines.
-type Problems []Problem
+type Problems []Problem //nolint:errname // one error that is many problems
 
 // Error returns each problem on a line of its own.
 func (p Problems) Error() string {

@@ -63,7 +63,7 @@ func parseLine(line string) (cron.Schedule, error) {
 	}
 	schedule, err := cron.ParseStandard(line)
 	if err != nil {
-		return nil, fmt.Errorf("%v", err) //nolint:errorlint // the module's errors are not ours to promise
+		return nil, fmt.Errorf("%v", err)
 	}
 	leapYear := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	if schedule.Next(leapYear).IsZero() {

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func zones(name string) bool { return name == "Europe/Berlin" || name == "America/New_York" }
 
 // parsed returns the only document of a text.
-func parsed(t testing.TB, text string) spec.Node {
+func parsed(t *testing.T, text string) spec.Node {
 	t.Helper()
 	nodes, err := specfile.Parse("", []byte(text))
 	if err != nil {
@@ -31,7 +31,7 @@ func parsed(t testing.TB, text string) spec.Node {
 }
 
 // decoded returns the spec of a text that is right.
-func decoded(t testing.TB, text string) *spec.Spec {
+func decoded(t *testing.T, text string) *spec.Spec {
 	t.Helper()
 	s, err := spec.Decode(parsed(t, text), zones)
 	if err != nil {

@@ -217,7 +217,7 @@ func (w *world) carryOutDaemon(p rollout.DaemonPlan) {
 		w.carryOut(rollout.Plan{Start: 1, Revision: p.Revision})
 		i := w.list[len(w.list)-1]
 		i.agent = int(agent[0] - '0')
-		w.move(i, task.Assign{At: w.now})
+		i.move(task.Assign{At: w.now})
 		i.due = w.now.Add(w.place)
 	}
 }

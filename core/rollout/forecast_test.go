@@ -35,7 +35,8 @@ func TestForecast(t *testing.T) {
 		{"a roll of 3 with surge 1", roll, running(3)},
 		{
 			"a roll of 3 with unavailable 1",
-			rollout.Goal{Revision: 2, Base: 1, Instances: 3, Unavailable: 1, Settle: 5 * time.Second}, running(3),
+			rollout.Goal{Revision: 2, Base: 1, Instances: 3, Unavailable: 1, Settle: 5 * time.Second},
+			running(3),
 		},
 		{"a roll of 5 that is also scaled to 2", rollout.Goal{Revision: 2, Base: 1, Instances: 2, Surge: 1}, running(5)},
 		{"a roll of 2 that is also scaled to 5", rollout.Goal{Revision: 2, Base: 1, Instances: 5, Surge: 2}, running(2)},

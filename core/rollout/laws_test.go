@@ -229,7 +229,7 @@ func trouble(t *rapid.T, w *world) {
 	case kind == 2:
 		w.shake(i, time.Duration(rapid.IntRange(1, 20).Draw(t, "shaken"))*time.Second)
 	case kind == 3:
-		w.move(i, task.End{At: w.now, Exit: &task.Exit{Error: "the agent will not have it"}})
+		i.move(task.End{At: w.now, Exit: &task.Exit{Error: "the agent will not have it"}})
 		i.due = time.Time{}
 	}
 }

@@ -96,7 +96,7 @@ func (w *world) carryOut(p rollout.Plan) {
 	}
 	for _, i := range w.list {
 		if slices.Contains(p.Stop, i.Task) {
-			w.move(i, task.Drain{At: w.now})
+			i.move(task.Drain{At: w.now})
 			i.due = w.now.Add(w.drain)
 			if i.ReadySince.IsZero() {
 				i.due = w.now
@@ -147,22 +147,22 @@ func (w *world) live(i *inhabitant) {
 	case task.Pending:
 		w.settleIn(i)
 	case task.Assigned, task.Backoff:
-		w.move(i, task.Accept{At: w.now, Attempt: i.status.Attempt + 1})
-		w.move(i, task.Start{At: w.now})
+		i.move(task.Accept{At: w.now, Attempt: i.status.Attempt + 1})
+		i.move(task.Start{At: w.now})
 		i.due = w.now.Add(behaves.ready)
 	case task.Running:
 		switch {
 		case behaves.exits:
 			w.crash(i)
 		case !behaves.never:
-			w.move(i, task.BecomeReady{At: w.now})
+			i.move(task.BecomeReady{At: w.now})
 			w.tell(i, "ready")
 		}
 	case task.Draining:
-		w.move(i, task.Stop{At: w.now})
+		i.move(task.Stop{At: w.now})
 		i.due = w.now.Add(w.grace)
 	case task.Stopping:
-		w.move(i, task.End{At: w.now, Exit: &task.Exit{}})
+		i.move(task.End{At: w.now, Exit: &task.Exit{}})
 		w.tell(i, "gone")
 		for _, other := range w.list {
 			if other.Blocked {
@@ -196,20 +196,20 @@ func (w *world) settleIn(i *inhabitant) {
 		return
 	}
 	i.agent = best
-	w.move(i, task.Assign{At: w.now})
+	i.move(task.Assign{At: w.now})
 	i.due = w.now.Add(w.place)
 }
 
 // crash ends the program of an instance; its agent will start it again.
 func (w *world) crash(i *inhabitant) {
-	w.move(i, task.End{At: w.now, Exit: &task.Exit{Code: 1}, Again: true})
+	i.move(task.End{At: w.now, Exit: &task.Exit{Code: 1}, Again: true})
 	i.due = i.status.RetryAt
 	w.tell(i, "failed")
 }
 
 // shake makes a ready instance unready for a while.
 func (w *world) shake(i *inhabitant, d time.Duration) {
-	w.move(i, task.BecomeUnready{At: w.now, Reason: "503"})
+	i.move(task.BecomeUnready{At: w.now, Reason: "503"})
 	i.due = w.now.Add(d)
 	w.tell(i, "unready")
 }
@@ -218,7 +218,7 @@ func (w *world) shake(i *inhabitant, d time.Duration) {
 func (w *world) lose(agent int) {
 	for _, i := range w.list {
 		if i.agent == agent && i.status.State.HoldsClaim() {
-			w.move(i, task.Lose{At: w.now, Reason: "silent"})
+			i.move(task.Lose{At: w.now, Reason: "silent"})
 			i.due = time.Time{}
 			w.tell(i, "lost")
 		}
@@ -234,7 +234,7 @@ func (w *world) unblock() {
 	}
 }
 
-func (w *world) move(i *inhabitant, e task.Event) {
+func (i *inhabitant) move(e task.Event) {
 	next, err := task.Step(i.status, e)
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", i.Task, err))

@@ -30,8 +30,10 @@ func TestStep(t *testing.T) {
 	t.Parallel()
 	crash := &task.Exit{Code: 3, At: after(time.Minute), LastLogs: []string{"boom"}}
 	ready := []task.Event{
-		task.Assign{At: noon}, task.Accept{At: noon, Attempt: 1},
-		task.Start{At: noon}, task.BecomeReady{At: noon},
+		task.Assign{At: noon},
+		task.Accept{At: noon, Attempt: 1},
+		task.Start{At: noon},
+		task.BecomeReady{At: noon},
 	}
 	tests := map[string]struct {
 		events []task.Event

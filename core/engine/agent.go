@@ -83,6 +83,9 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		}
 		return Answer{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if view, ok := e.books.Agent(record.ID); ok {
+		record.Partitions = view.Agent().Partitions // with those that are gone and still claimed
+	}
 	silent, rebooted := false, false
 	if m == nil {
 		m = newMachine()

@@ -107,6 +107,17 @@ func (a *app) printNote(w io.Writer, n *pb.Note) error {
 	if a.json {
 		return printLineJSON(w, n)
 	}
-	_, err := fmt.Fprintf(w, "%s  %-24s %s\n", n.GetAt().AsTime().Local().Format("15:04:05.000"), n.GetKind(), n.GetText())
+	_, err := fmt.Fprintf(w, "%s  %-22s %-20s %s\n",
+		n.GetAt().AsTime().Local().Format("15:04:05.000"), n.GetKind(), subject(n), n.GetText())
 	return err
+}
+
+// subject names what a note is about, as closely as it says.
+func subject(n *pb.Note) string {
+	for _, name := range []string{n.GetTask(), n.GetDeployment(), n.GetService(), n.GetAgent(), n.GetPool()} {
+		if name != "" {
+			return name
+		}
+	}
+	return "-"
 }

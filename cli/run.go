@@ -56,7 +56,12 @@ func (a *app) run() *cobra.Command {
 
 // jobFile returns the job as a spec file.
 func (f runFlags) jobFile(command []string) (*pb.SpecFile, error) {
-	s := &spec.Spec{Kind: spec.Job, Name: id.Service(f.name), Instances: 1, Run: spec.Run{Command: escaped(command), Env: make(map[string]string)}}
+	s := &spec.Spec{
+		Kind: spec.Job, Name: id.Service(f.name), Instances: 1,
+		Run:    spec.Run{Command: escaped(command), Env: make(map[string]string)},
+		Logs:   spec.Logs{SizeBytes: 10 << 20, Files: 2},
+		OnLost: spec.OnLost{After: time.Minute},
+	}
 	if f.pool != "" {
 		s.Pools = []id.Pool{id.Pool(f.pool)}
 	}

@@ -3,8 +3,17 @@ package spec
 import (
 	"time"
 
+	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
 )
+
+// New returns the spec of a document that says no more than its kind and name.
+// It lacks a program to be complete.
+func New(k Kind, name id.Service) *Spec {
+	s := defaults(k)
+	s.Name = name
+	return &s
+}
 
 // defaults returns what a spec of that kind is where its document is silent.
 func defaults(k Kind) Spec {

@@ -277,6 +277,21 @@ func drawSchedule(t *rapid.T) spec.Schedule {
 	}
 }
 
+// TestNew checks that a spec made by hand says what its document would.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	s := spec.New(spec.Job, "once")
+	s.Run.Command = []string{"./once", "a b"}
+
+	want := decoded(t, "job: once\nrun: {command: [./once, a b]}")
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Errorf("New (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, decoded(t, spec.Encode(s))); diff != "" {
+		t.Errorf("Decode(Encode) (-want +got):\n%s", diff)
+	}
+}
+
 // TestEncodeWideValues keeps how long values are spread over lines.
 func TestEncodeWideValues(t *testing.T) {
 	t.Parallel()

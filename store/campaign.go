@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -58,7 +59,7 @@ func (e *etcd) attempt(ctx context.Context, identity string) (hold Hold, won boo
 		Then(clientv3.OpPut(e.leaderKey(), identity, clientv3.WithLease(lease.ID))).
 		Commit()
 	if err == nil && answer.Succeeded {
-		return e.hold(ctx, answer.Header.GetRevision(), lease.ID), true, nil
+		return e.hold(ctx, answer.Header.GetRevision(), lease), true, nil
 	}
 	if err != nil {
 		err = because(ctx, err)
@@ -69,45 +70,64 @@ func (e *etcd) attempt(ctx context.Context, identity string) (hold Hold, won boo
 }
 
 // hold starts the guard of a leadership that began at revision.
-func (e *etcd) hold(ctx context.Context, revision int64, lease clientv3.LeaseID) Hold {
+func (e *etcd) hold(ctx context.Context, revision int64, lease *clientv3.LeaseGrantResponse) Hold {
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	lost := make(chan struct{})
 	e.guards.Go(func() {
 		defer close(lost)
 		defer stop()
-		e.guard(guarding, revision, lease)
+		if err := e.guard(guarding, revision, lease); err != nil && guarding.Err() == nil {
+			e.log.WarnContext(guarding, "leadership lost", slog.Int64("epoch", revision), slog.Any("error", err))
+		}
 	})
 	release := func(ctx context.Context) error {
 		stop()
 		<-lost
-		return e.revoke(ctx, lease)
+		return e.revoke(ctx, lease.ID)
 	}
 	return Hold{Epoch: uint64(revision), Lost: lost, Release: release}
 }
 
-// guard keeps the lease alive and watches the leader's key. It returns when
-// either is gone or cannot be followed any more, ctx is done, or e closes.
-func (e *etcd) guard(ctx context.Context, revision int64, lease clientv3.LeaseID) {
-	alive, err := e.client.KeepAlive(ctx, lease)
+// guard keeps the lease alive while the leader's key is ours, until ctx is done
+// or e closes. It returns why the leadership is lost, if it knows.
+func (e *etcd) guard(ctx context.Context, revision int64, lease *clientv3.LeaseGrantResponse) error {
+	ctx, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	changed := make(chan struct{})
+	watching.Go(func() {
+		defer close(changed)
+		e.change(ctx, leader{revision: revision})
+	})
+	return e.keepAlive(ctx, lease, changed)
+}
+
+// keepAlive returns at the latest when the lease would run out, whether etcd can
+// be reached or not. The client's own channel would be closed later than that.
+func (e *etcd) keepAlive(ctx context.Context, lease *clientv3.LeaseGrantResponse, changed <-chan struct{}) error {
+	alive, err := e.client.KeepAlive(ctx, lease.ID)
 	if err != nil {
-		e.log.WarnContext(ctx, "leadership lost: its lease cannot be kept alive", slog.Any("error", err))
-		return
+		return fmt.Errorf("keep the lease alive: %w", err)
 	}
-	changes := e.client.Watch(ctx, e.leaderKey(), clientv3.WithRev(revision+1))
+	ttl := time.Duration(lease.TTL) * time.Second
+	expiry := time.NewTimer(ttl)
+	defer expiry.Stop()
 	for {
 		select {
 		case _, open := <-alive:
 			if !open {
-				return
+				return errors.New("the lease is gone")
 			}
-		case answer, open := <-changes:
-			if !open || len(answer.Events) > 0 || answer.Err() != nil {
-				return
-			}
+			expiry.Reset(ttl)
+		case <-expiry.C:
+			return fmt.Errorf("the lease could not be kept alive for %v", ttl)
+		case <-changed:
+			return errors.New("the leader's key was changed, or cannot be watched any more")
 		case <-ctx.Done():
-			return
+			return nil
 		case <-e.closing:
-			return
+			return nil
 		}
 	}
 }

@@ -20,23 +20,31 @@ const (
 	quotaBytes        = 8 << 30
 )
 
-// historyKept is how long old revisions are kept: long enough for a load and for
-// a watch that was cut off. BootstrapDefrag gives back what they held on disk.
+// historyKept is how long old revisions are kept: long enough for a load. When
+// more than defragAtFree of the file is free at the start, the file is made
+// smaller: etcd maps all of it into memory.
 const (
-	historyKept  = "5m"
-	defragAtFree = 256 // MB
+	historyKept      = "1m"
+	defragAtFreeMega = 64
 )
 
-// A member that is alone elects itself after at most twice its election timeout,
-// so a short one makes it ready at once. Among several, the timeout is what a
-// network and a slow disk may take.
+// A member that is alone elects itself within an election timeout, so a short
+// one makes it ready at once. Among several the timeout is what a network and a
+// slow disk may take.
 const (
-	aloneTickMillis, aloneElectionMillis = 10, 50
-	manyTickMillis, manyElectionMillis   = 100, 1000
-	aloneSnapshotEvery, aloneCatchUp     = 2_000, 1
-	manySnapshotEvery, manyCatchUp       = 5_000, 1_000
-	nowhere                              = "http://localhost:0"
+	aloneTickMillis, aloneElectionMillis = 20, 100
+	manyTickMillis, manyElectionMillis   = 100, 1_000
 )
+
+// A snapshot lets go of the log before it, which is held in memory, and read
+// again at the next start. Only among several does anybody need to catch up.
+const (
+	aloneSnapshotEvery, aloneCatchUp = 500, 1
+	manySnapshotEvery, manyCatchUp   = 5_000, 1_000
+)
+
+// nowhere stands for the URL of a member that no other one reaches.
+const nowhere = "http://localhost:0"
 
 // member is an etcd member in this process, and the folder that it works in.
 type member struct {
@@ -45,7 +53,8 @@ type member struct {
 }
 
 // startMember starts the member and waits until it serves: until a majority of
-// its cluster is there.
+// its cluster is there. When its disk fails later, etcd logs that and ends the
+// process: it cannot know any more what it has promised.
 func startMember(ctx context.Context, cfg Config) (*member, error) {
 	home, err := openFolder(cfg.DataDir)
 	if err != nil {
@@ -84,7 +93,7 @@ func memberSettings(cfg Config, dir string) (*embed.Config, error) {
 	s.MaxTxnOps, s.MaxRequestBytes = memberOpsMax, memberBytesMax
 	s.QuotaBackendBytes = quotaBytes
 	s.AutoCompactionMode, s.AutoCompactionRetention = embed.CompactorModePeriodic, historyKept
-	s.BootstrapDefragThresholdMegabytes = defragAtFree
+	s.BootstrapDefragThresholdMegabytes = defragAtFreeMega
 	s.EnableGRPCGateway = false
 	s.AuthToken = "" // nobody logs in
 	s.TickMs, s.ElectionMs = aloneTickMillis, aloneElectionMillis

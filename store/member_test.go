@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/aloft-run/aloft/store"
 )
 
@@ -35,6 +37,26 @@ func TestRestartKeepsData(t *testing.T) {
 	if got := load(t, term); got != "a=1 " {
 		t.Errorf("loaded %q", got)
 	}
+}
+
+func TestTermOutlivesItsLease(t *testing.T) {
+	t.Parallel()
+	socket := newSocket(t)
+	alone := open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket, LeaseTTL: time.Second})
+	term := campaign(t, alone, "one")
+	witness := etcdClient(t, socket)
+	lease, err := witness.Grant(t.Context(), 3) // nobody keeps this one alive
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := witness.Put(t.Context(), "/witness", "", clientv3.WithLease(lease.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	awaitChange(t, socket, "/witness", written.Header.GetRevision()) // until it has run out
+
+	put(t, term, "a", "1")
 }
 
 func TestNewerDataIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -124,4 +125,17 @@ func depose(t testing.TB, endpoint string) {
 	if _, err := etcdClient(t, endpoint).Delete(t.Context(), "/aloft/leader"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitChange waits until the key has changed since the revision.
+func awaitChange(t testing.TB, endpoint, key string, revision int64) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	for answer := range etcdClient(t, endpoint).Watch(ctx, key, clientv3.WithRev(revision+1)) {
+		if len(answer.Events) > 0 {
+			return
+		}
+	}
+	t.Fatalf("%s did not change", key)
 }

@@ -161,14 +161,33 @@ func largeValue(t *testing.T, state State) {
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(value) // it never fails
 
-	put(t, term, "large", string(value))
-	value[0]++ // what was committed is not the caller's any more
+	want := string(value)
 
-	got, _ := load(t, term, "")
-	value[0]--
-	if len(got) != 1 || got[0].Value != string(value) {
+	_, err := term.Commit(t.Context(), []store.Op{{Key: "large", Value: value}})
+	value[0]++ // the store has its own
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := load(t, term, ""); len(got) != 1 || got[0].Value != want {
 		t.Error("a value of 1 MiB came back otherwise")
 	}
+}
+
+// loadedIsOurs changes what a load handed out.
+func loadedIsOurs(t *testing.T, state State) {
+	term := campaign(t, state.Open(t), "one")
+	put(t, term, "a", "1")
+
+	_, err := term.Load(t.Context(), "", func(_ string, value []byte) error {
+		value[0] = 'x'
+		return nil
+	})
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPairs(t, term, "", pair{"a", "1"})
 }
 
 func needsKey(t *testing.T, state State) {

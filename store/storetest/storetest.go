@@ -40,6 +40,7 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 		"closing ends what waits":                              {run: closingEnds},
 		"what is put is loaded, in order and by prefix":        {run: loadsInOrder},
 		"a load sees one revision":                             {run: loadSeesOneRevision},
+		"what is loaded is the caller's":                       {run: loadedIsOurs},
 		"a load stops at the error of its visitor":             {run: loadStops},
 		"an empty group asks and writes nothing":               {run: emptyGroup},
 		"the last operation of a key counts":                   {run: lastCounts},

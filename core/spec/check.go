@@ -57,30 +57,32 @@ func (d *decoder) checkReferences(s *Spec) {
 			d.checkReference(fmt.Sprintf("%s[%d]", field, i), argument, known)
 		}
 	}
+	values := newEnviron(s.Run, func(string) (string, bool) { return "", true })
 	for _, name := range sortedKeys(s.Run.Env) {
-		d.checkReference("run.env."+name, s.Run.Env[name], known)
-		d.checkCycle(s.Run, name)
+		field := "run.env." + name
+		if d.checkReference(field, s.Run.Env[name], known) {
+			continue
+		}
+		if _, err := values.value(name, nil); err != nil {
+			d.problemAt(field, "%v", err)
+		}
 	}
 }
 
-func (d *decoder) checkReference(field, text string, known []string) {
+// checkReference reports a text whose references are not right, and whether it
+// is one.
+func (d *decoder) checkReference(field, text string, known []string) (bad bool) {
 	_, err := Expand(text, func(name string) (string, bool) {
 		if strings.HasPrefix(name, "PORT_") && !slices.Contains(known, name) {
 			d.problemAt(field, "unknown port variable %s; %s", clip(name), suggestion(name, known))
+			bad = true
 		}
 		return "", true
 	})
 	if err != nil {
 		d.problemAt(field, "%v", err)
 	}
-}
-
-// checkCycle reports a variable that needs its own value.
-func (d *decoder) checkCycle(run Run, name string) {
-	e := environ{run: run, base: func(string) (string, bool) { return "", true }, done: make(map[string]string)}
-	if _, err := e.value(name, nil); err != nil {
-		d.problemAt("run.env."+name, "%v", err)
-	}
+	return bad || err != nil
 }
 
 // order puts the lists whose order means nothing into the order of their names,

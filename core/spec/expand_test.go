@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,7 +66,11 @@ func TestEnviron(t *testing.T) {
 		},
 		"a cycle": {
 			env: map[string]string{"A": "${B}", "B": "${C}", "C": "${B}"},
-			err: "env A: is in a cycle: B -> C -> B",
+			err: "env A: leads into a cycle: B -> C -> B",
+		},
+		"values that double each time": {
+			env: bomb(100),
+			err: "env V000: with its references replaced it has more than 122880 bytes",
 		},
 		"a name that is not set": {
 			env: map[string]string{"B": "${C}", "C": "${NO}"},
@@ -85,6 +90,16 @@ func TestEnviron(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bomb returns n variables, each twice as long as the next.
+func bomb(n int) map[string]string {
+	env := map[string]string{fmt.Sprintf("V%03d", n): "x"}
+	for i := range n {
+		next := fmt.Sprintf("${V%03d}", i+1)
+		env[fmt.Sprintf("V%03d", i)] = next + next
+	}
+	return env
 }
 
 func message(err error) string {

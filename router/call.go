@@ -59,6 +59,9 @@ func (r *Router) serve(w http.ResponseWriter, in *http.Request) {
 		c.proxy.ServeHTTP(c, in)
 	}
 	whole = true
+	if c.reason == ClientGone {
+		panic(http.ErrAbortHandler) // a client that is half gone must not take silence for success
+	}
 }
 
 // prepare finds the service and keeps a small body.
@@ -95,9 +98,6 @@ func (c *call) keepBody() error {
 	}
 	body := make([]byte, length)
 	if _, err := io.ReadFull(c.in.Body, body); err != nil {
-		if c.in.Context().Err() != nil {
-			return &refusal{ClientGone, "the client is gone"}
-		}
 		return &refusal{BadRequest, "the body of the request did not come whole"}
 	}
 	c.body = body
@@ -243,7 +243,7 @@ func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 	c.reason = said.reason
 	if said.reason == ClientGone {
 		c.status = statusClientGone
-		return
+		return // there is nobody to write to
 	}
 	said.write(c)
 }

@@ -1,0 +1,308 @@
+package router_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router"
+)
+
+// TestHeldRequestsGoInOrder: requests that came while there was no instance
+// reach the first one in the order in which they came.
+func TestHeldRequestsGoInOrder(t *testing.T) {
+	t.Parallel()
+	const requests = 30
+	var mu sync.Mutex
+	var order []string
+	r := start(t, router.Config{})
+	r.apply(t, hello())
+	var asking sync.WaitGroup
+	for i := range requests {
+		client := newClient(t)
+		asking.Go(func() {
+			got, err := do(client, http.MethodPost, fmt.Sprintf("http://%s/%02d", r.addr, i), "body")
+			if err != nil || got.status != http.StatusOK {
+				t.Errorf("request %d: answer %d, %v", i, got.status, err)
+			}
+		})
+		r.awaitHeld(t, i+1)
+	}
+
+	r.apply(t, hello(backend(t, "t1", func(_ http.ResponseWriter, req *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, req.URL.Path)
+	})))
+	asking.Wait()
+
+	inversions := 0
+	for i := range order[1:] {
+		if order[i] > order[i+1] {
+			inversions++
+		}
+	}
+	if len(order) != requests || inversions > requests/3 { // they leave in order; the kernel and two CPUs may swap neighbours
+		t.Errorf("the instance saw %v", order)
+	}
+}
+
+// TestHeldRequestsTryInstancesThatRefused: nobody tells the router that the only
+// instance accepts connections again; it finds out.
+func TestHeldRequestsTryInstancesThatRefused(t *testing.T) {
+	t.Parallel()
+	endpoint := nobody(t, "t1")
+	r := start(t, router.Config{})
+	r.apply(t, hello(endpoint))
+	var asking sync.WaitGroup
+	for i := range 20 {
+		asking.Go(func() {
+			if got, err := do(newClient(t), http.MethodPost, "http://"+r.addr, "body"); err != nil || got.body != "here" {
+				t.Errorf("request %d: answer %d %q, %v", i, got.status, got.body, err)
+			}
+		})
+	}
+	r.awaitHeld(t, 20)
+	eventually(t, "the instance is avoided", func() bool { return r.Status().Services[0].Endpoints[0].Avoided })
+
+	listener, err := net.Listen("tcp", endpoint.Address)
+	if err != nil {
+		t.Skipf("the port was taken by somebody else: %v", err)
+	}
+	server := &http.Server{Handler: named("here")}
+	go server.Serve(listener)
+	defer server.Close()
+	asking.Wait()
+
+	if status := r.Status().Services[0]; status.Held != 0 || status.Endpoints[0].Avoided {
+		t.Errorf("afterwards: %+v", status)
+	}
+}
+
+func TestHeldRequestsFollowTheTable(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	r.apply(t, hello())
+	got := make(chan answer, 1)
+	ask := func() {
+		res, err := do(newClient(t), http.MethodGet, "http://"+r.addr, "")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- res
+	}
+	go ask()
+	r.awaitHeld(t, 1)
+
+	other := hello(backend(t, "o1", named("other")))
+	other.Name = "other"
+	r.apply(t, other)
+	if res := <-got; res.body != "other" {
+		t.Errorf("answer %d %q, want the service that has the rule now", res.status, res.body)
+	}
+
+	r.apply(t, hello())
+	go ask()
+	r.awaitHeld(t, 1)
+	r.apply(t)
+	if res := <-got; res.status != http.StatusNotFound {
+		t.Errorf("answer %d, want 404 when the rule is gone", res.status)
+	}
+}
+
+func TestTheQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	service := hello()
+	service.QueueMax = 2
+	r.apply(t, service)
+	ctx, leave := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for range 2 {
+		client := newClient(t)
+		asking.Go(func() {
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.addr, nil)
+			if _, err := client.Do(req); !errors.Is(err, context.Canceled) {
+				t.Errorf("a held request ended with %v", err)
+			}
+		})
+	}
+	r.awaitHeld(t, 2)
+
+	got := r.get(t, newClient(t), "/")
+
+	if got.status != http.StatusServiceUnavailable || got.header.Get(router.ReasonHeader) != string(router.QueueFull) || got.header.Get("Retry-After") == "" {
+		t.Errorf("answer %d %v, want 503 queue-full", got.status, got.header)
+	}
+	leave()
+	r.awaitHeld(t, 0) // a client that is gone leaves its place
+}
+
+// pipes is a listener whose connections live in memory, so that a router can run
+// in a bubble of synctest.
+type pipes struct {
+	accepted chan net.Conn
+	closed   chan struct{}
+	close    func()
+}
+
+func newPipes() *pipes {
+	closed := make(chan struct{})
+	return &pipes{accepted: make(chan net.Conn), closed: closed, close: sync.OnceFunc(func() { close(closed) })}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.accepted:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.close(); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+
+// ask sends a request over a connection of its own and returns the answer.
+func (p *pipes) ask(t *testing.T, text string) answer {
+	t.Helper()
+	near, far := net.Pipe()
+	defer near.Close()
+	p.accepted <- far
+	if _, err := io.WriteString(near, text); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(near), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(body)}
+}
+
+// bubble runs a router with the table on virtual time.
+func bubble(t *testing.T, cfg router.Config, table route.Table, test func(t *testing.T, p *pipes)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPipes(), newMasters()
+		cfg.ID, cfg.Listener = "r1", p
+		r, err := router.New(cfg, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		m.tables <- table
+		synctest.Wait()
+		test(t, p)
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}
+
+func TestTheHoldRunsOut(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		service route.Service
+		want    time.Duration
+	}{
+		"the service's own": {route.Service{Hold: 3 * time.Second}, 3 * time.Second},
+		"the default":       {route.Service{}, 10 * time.Second},
+		"none":              {route.Service{Hold: -1}, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.service.Name, tc.service.Rules = "hello", []route.Rule{{}}
+			bubble(t, router.Config{}, route.Table{Services: []route.Service{tc.service}}, func(t *testing.T, p *pipes) {
+				began := time.Now()
+
+				got := p.ask(t, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+				if took := time.Since(began); took != tc.want {
+					t.Errorf("held for %v, want %v", took, tc.want)
+				}
+				if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" ||
+					got.header.Get(router.ReasonHeader) != string(router.NoInstance) || got.body != "service hello has no ready instance\n" {
+					t.Errorf("answer %d %v %q", got.status, got.header, got.body)
+				}
+			})
+		})
+	}
+}
+
+func TestSlowClientsAreCutOff(t *testing.T) {
+	t.Parallel()
+	cfg := router.Config{HeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute, HeaderBytesMax: 8 << 10}
+	tests := map[string]struct {
+		text string
+		want time.Duration
+	}{
+		"in the middle of the header": {"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", 3 * time.Second},
+		"between requests":            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", time.Minute},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, cfg, route.Table{}, func(t *testing.T, p *pipes) {
+				near, far := net.Pipe()
+				defer near.Close()
+				p.accepted <- far
+				began := time.Now()
+				go func() { _, _ = io.WriteString(near, tc.text) }()
+
+				_, _ = io.Copy(io.Discard, near)
+
+				if took := time.Since(began); took != tc.want {
+					t.Errorf("cut off after %v, want %v", took, tc.want)
+				}
+			})
+		})
+	}
+	t.Run("a header too long", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, cfg)
+		got, err := do(newClient(t), http.MethodGet, "http://"+r.addr+"/"+strings.Repeat("a", 16<<10), "")
+		if err != nil || got.status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("answer %d, %v, want 431", got.status, err)
+		}
+	})
+}
+
+func TestCONNECTIsRefused(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	r.apply(t, hello(backend(t, "t1", named("t1"))))
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusBadRequest {
+		t.Errorf("answer %s, want 400", res.Status)
+	}
+}

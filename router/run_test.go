@@ -1,0 +1,207 @@
+package router_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router"
+)
+
+// TestStoppingLetsRequestsEnd: Run returns when the requests in flight have
+// ended, and confirms until then.
+func TestStoppingLetsRequestsEnd(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	r := start(t, router.Config{})
+	service := hello(backend(t, "t1", func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-finish
+		_, _ = io.WriteString(w, "whole")
+	}))
+	r.apply(t, service)
+	got := make(chan answer)
+	go func() {
+		res, err := do(newClient(t), http.MethodGet, "http://"+r.addr, "")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- res
+	}()
+	<-arrived
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	eventually(t, "new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+
+	c := r.apply(t) // the instance leaves while the router stops
+	if len(c.Busy) != 1 {
+		t.Errorf("busy: %v, want t1", c.Busy)
+	}
+	select {
+	case err := <-stopped:
+		t.Fatalf("Run returned %v with a request in flight", err)
+	default:
+	}
+	close(finish)
+
+	if res := <-got; res.body != "whole" {
+		t.Errorf("answer %d %q, want whole", res.status, res.body)
+	}
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want canceled", err)
+	}
+}
+
+// TestTheGraceRunsOut: streams, upgraded connections and held requests do not
+// keep a router from stopping.
+func TestTheGraceRunsOut(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{ShutdownGrace: 50 * time.Millisecond})
+	echo := raw(t, "e1", func(conn net.Conn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_, _ = io.Copy(conn, in)
+		}
+	})
+	stream := backend(t, "s1", func(w http.ResponseWriter, req *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+	})
+	r.apply(t,
+		route.Service{Name: "empty", Rules: []route.Rule{{Path: "/empty"}}, Hold: time.Hour},
+		route.Service{Name: "stream", Rules: []route.Rule{{Path: "/stream"}}, Endpoints: []route.Endpoint{stream}},
+		hello(echo))
+	_, in := upgrade(t, r.addr)
+	res, err := newClient(t).Get("http://" + r.addr + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	held := make(chan answer)
+	go func() {
+		got, err := do(newClient(t), http.MethodGet, "http://"+r.addr+"/empty", "")
+		if err != nil {
+			t.Error(err)
+		}
+		held <- got
+	}()
+	r.awaitHeld(t, 1)
+
+	if err := r.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want canceled", err)
+	}
+
+	if _, err := in.ReadByte(); err == nil {
+		t.Error("the upgraded connection lives on")
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		t.Error("the stream that was cut off looks whole")
+	}
+	if got := <-held; got.status != http.StatusServiceUnavailable || got.header.Get(router.ReasonHeader) != string(router.Stopping) {
+		t.Errorf("the held request got %d %v, want 503 stopping", got.status, got.header)
+	}
+}
+
+func TestAListenerThatFails(t *testing.T) {
+	t.Parallel()
+	taken := listen(t)
+	r, err := router.New(router.Config{ID: "r1", Listen: taken.Addr().String()}, newMasters())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := r.Run(t.Context()); err == nil {
+		t.Error("Run on a port that is taken returned no error")
+	}
+
+	broken := listen(t)
+	r, err = router.New(router.Config{ID: "r1", Listener: broken}, newMasters())
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.Close()
+	if err := r.Run(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run = %v, want the listener's error", err)
+	}
+}
+
+func TestTheRouterListensByItself(t *testing.T) {
+	t.Parallel()
+	free := listen(t)
+	free.Close()
+	r, err := router.New(router.Config{ID: "r1", Listen: free.Addr().String()}, newMasters())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	defer func() { <-ended }()
+	defer stop()
+
+	client := newClient(t)
+	eventually(t, "it answers", func() bool {
+		got, err := do(client, http.MethodGet, "http://"+free.Addr().String(), "")
+		return err == nil && got.status == http.StatusNotFound
+	})
+}
+
+// deafMasters break every session at once, unless tables are given.
+type deafMasters struct {
+	began []time.Time
+	table func(session int) bool // whether a session brings a table
+}
+
+func (m *deafMasters) Follow(_ context.Context, _ <-chan route.Confirmation, apply func(route.Table)) error {
+	m.began = append(m.began, time.Now())
+	if m.table(len(m.began)) {
+		apply(route.Table{})
+	}
+	return errors.New("no masters")
+}
+
+// TestSessionsAreTriedAgain: the pauses grow from 50 ms to 2 s, give or take a
+// half, and are short again after a session that brought a table.
+func TestSessionsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &deafMasters{table: func(session int) bool { return session == 20 }}
+		r, err := router.New(router.Config{ID: "r1", Listener: newPipes()}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+
+		if err := r.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run = %v", err)
+		}
+
+		base := 50 * time.Millisecond
+		for i := range len(m.began) - 1 {
+			if i+1 == 20 {
+				base = 50 * time.Millisecond
+			}
+			if pause := m.began[i+1].Sub(m.began[i]); pause < base/2 || pause >= base*3/2 {
+				t.Errorf("pause %d is %v, want about %v", i, pause, base)
+			}
+			base = min(2*base, 2*time.Second)
+		}
+		if len(m.began) < 35 {
+			t.Errorf("%d sessions in a minute", len(m.began))
+		}
+	})
+}

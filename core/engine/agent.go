@@ -28,8 +28,11 @@ func newMachine() *machine {
 
 func (m *machine) silent() bool { return !m.record.SilentSince.IsZero() }
 
-// closed reports whether the agent may take no new claims, and why.
-func (m *machine) closed() bool { return m.record.Draining || m.silent() || len(m.strays) > 0 }
+// closed reports whether the agent may take no new claims: because it shall be
+// empty, cannot be told, or runs what the books do not know.
+func (m *machine) closed() bool {
+	return m.record.Draining || m.silent() || len(m.strays) > 0 || m.awaited && len(m.lost) > 0
+}
 
 // putAgent replaces an agent's record by a changed copy, and keeps the books'
 // word on whether it takes claims.
@@ -98,7 +101,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	m.record, m.awaited = record, false
 	e.returned(m, v, rebooted)
 	e.putAgent(m, func(*Agent) {})
-	e.timers.set(timerKey{agentTimer, string(record.ID)}, record.DrainedBy)
+	e.timers.set(timerKey{agentTimer, string(record.ID)}, time.Time{})
 	e.batch.order(record.ID)
 	e.roomGrew()
 	e.touchDaemons()
@@ -112,14 +115,14 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 	named := make(map[id.Task]bool, len(v.Tasks))
 	clear(m.strays)
-	for _, s := range m.lost {
-		s.stray--
-		e.touch(s)
-	}
-	clear(m.lost)
 	for _, report := range v.Tasks {
 		named[report.Task] = true
 		e.observe(m, report)
+	}
+	for name := range m.lost {
+		if !named[name] {
+			e.release(m, name)
+		}
 	}
 	for _, t := range sortedEntries(m.tasks) {
 		switch {
@@ -174,12 +177,22 @@ func failedStart(before, after task.Status) bool {
 func (e *Engine) disown(m *machine, report Report) {
 	if report.Status.State.Ended() {
 		delete(m.strays, report.Task)
+		e.release(m, report.Task)
 		e.batch.forget = append(e.batch.forget, Ended{m.record.ID, report.Task})
 		return
 	}
 	if _, known := m.strays[report.Task]; !known {
 		m.strays[report.Task] = struct{}{}
 		e.batch.order(m.record.ID)
+	}
+}
+
+// release notes that an agent no longer has a task that was given up.
+func (e *Engine) release(m *machine, name id.Task) {
+	if s := m.lost[name]; s != nil {
+		delete(m.lost, name)
+		s.stray--
+		e.touch(s)
 	}
 }
 
@@ -218,30 +231,18 @@ func (e *Engine) lose(t *entry, reason string) {
 // awaitReturn begins to wait for the agents and routers that the leader before
 // knew as connected.
 func (e *Engine) awaitReturn() {
-	if !e.loaded {
-		return
-	}
 	for name, m := range e.agents {
-		if !m.silent() {
-			m.awaited = true
+		if m.awaited {
 			e.timers.set(timerKey{agentTimer, string(name)}, e.began.Add(e.config.AgentReturn))
 		}
 	}
 }
 
-// wakeAgent does what became due for an agent.
+// wakeAgent has an agent that did not come back to this leader fall silent.
 func (e *Engine) wakeAgent(name id.Agent) {
-	m := e.agents[name]
-	if m == nil {
-		return
-	}
-	if m.awaited {
+	if m := e.agents[name]; m != nil && m.awaited {
 		e.fallSilent(m, e.began)
 	}
-	for _, t := range m.tasks {
-		e.touch(t.owner)
-	}
-	e.timers.set(timerKey{agentTimer, string(name)}, future(m.record.DrainedBy, e.now))
 }
 
 // touchDaemons has every daemon planned: agents came, went, or changed.
@@ -249,14 +250,6 @@ func (e *Engine) touchDaemons() {
 	for _, s := range e.daemons {
 		e.touch(s)
 	}
-}
-
-// future returns at, or never when it is past.
-func future(at, now time.Time) time.Time {
-	if at.After(now) {
-		return at
-	}
-	return time.Time{}
 }
 
 func sortedEntries(entries map[id.Task]*entry) []*entry {

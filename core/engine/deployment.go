@@ -198,6 +198,7 @@ func (v ResumeDeployment) fold(e *Engine) (Answer, error) {
 	}
 	e.putDeployment(s, d, func(d *Deployment) {
 		d.State, d.Reason, d.PausedAt = Going, "", time.Time{}
+		d.Progress.Paused = true // it was: the deadline begins anew
 	})
 	e.note(Note{Kind: DeploymentResumed, Service: s.record.Name, Deployment: d.ID, Text: "goes on"})
 	return Answer{Changed: true, Service: s.record, Deployment: d.ID}, nil

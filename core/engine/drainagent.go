@@ -23,9 +23,6 @@ func (v DrainAgent) fold(e *Engine) (Answer, error) {
 		return Answer{}, nil
 	}
 	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = true, by })
-	if !m.awaited {
-		e.timers.set(timerKey{agentTimer, string(v.Agent)}, by)
-	}
 	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: fmt.Sprintf("%d tasks move away", len(m.tasks))})
 	e.settleAgent(m)
 	return Answer{Changed: true}, nil
@@ -58,9 +55,8 @@ func (v RemoveAgent) fold(e *Engine) (Answer, error) {
 	if err := e.books.RemoveAgent(v.Agent); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
-	for _, s := range m.lost {
-		s.stray--
-		e.touch(s)
+	for name := range m.lost {
+		e.release(m, name)
 	}
 	delete(e.agents, v.Agent)
 	e.timers.set(timerKey{agentTimer, string(v.Agent)}, time.Time{})

@@ -70,6 +70,7 @@ type Engine struct {
 	rules       map[route.Rule]id.Service // which service has it
 	queue       queue
 	table       route.Table
+	published   route.Version                  // of the newest table that Take handed out
 	parts       map[id.Service][]route.Service // of the table, by service
 	tableStale  map[id.Service]struct{}        // services whose part of the table may have changed
 	draining    map[*entry]struct{}
@@ -119,7 +120,6 @@ const roundsMax = 100
 func (e *Engine) Take(now time.Time) Changes {
 	e.advance(now)
 	e.wake()
-	before := e.table.Version
 	for range roundsMax {
 		e.plan()
 		e.place()
@@ -131,7 +131,8 @@ func (e *Engine) Take(now time.Time) Changes {
 		}
 	}
 	changes := e.batch.take()
-	if e.table.Version != before {
+	if e.table.Version != e.published {
+		e.published = e.table.Version
 		table := e.table
 		changes.Table = &table
 	}

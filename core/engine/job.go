@@ -104,13 +104,17 @@ func (e *Engine) copies(s *service, run int64) []rollout.Copy {
 }
 
 // mustLeave reports whether the time is up that a job may go on for on an agent
-// that is drained.
+// that is drained. When it is not yet, it is asked again then.
 func (e *Engine) mustLeave(t *entry) bool {
 	if t.state().Ended() || !e.leavesAgent(t) {
 		return false
 	}
 	by := e.agents[t.record.Claim.Agent].record.DrainedBy
-	return !by.IsZero() && !e.now.Before(by)
+	if by.IsZero() || e.now.Before(by) {
+		t.owner.wakeBy(by)
+		return false
+	}
+	return true
 }
 
 func (s *service) runStopReason(t *entry) string {

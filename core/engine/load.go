@@ -18,8 +18,8 @@ import (
 var ErrRecords = errors.New("the records do not fit together")
 
 // Load rebuilds a cluster from its records, in any order, into an engine that is
-// new. The error wraps ErrRecords and joins all problems; then the engine is not
-// to be used.
+// new. The routing table is the first of the new epoch then. The error wraps
+// ErrRecords and joins all problems; then the engine is not to be used.
 func (e *Engine) Load(records iter.Seq[Record]) error {
 	all := slices.SortedFunc(records, func(a, b Record) int {
 		return cmp.Or(cmp.Compare(a.Key().Kind, b.Key().Kind), cmp.Compare(a.Key().ID, b.Key().ID))
@@ -35,9 +35,16 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, name, err))
 		}
 	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	for _, m := range e.agents {
+		e.closeAsNeeded(m)
+	}
 	e.loaded = len(all) > 0
 	e.batch = batch{}
-	return errors.Join(problems...)
+	e.makeTable()
+	return nil
 }
 
 func (e *Engine) load(record Record) error {
@@ -76,8 +83,8 @@ func (e *Engine) loadAgent(r *Agent) error {
 	m := newMachine()
 	e.agents[r.ID] = m
 	loaded := *r
-	loaded.Closed = r.Draining || !r.SilentSince.IsZero()
-	m.record = &loaded
+	m.record, m.awaited = &loaded, r.SilentSince.IsZero()
+	loaded.Closed = m.closed()
 	return e.books.SetAgent(loaded.Agent)
 }
 
@@ -137,7 +144,7 @@ func (e *Engine) settleLoaded(s *service) error {
 		}
 	}
 	for _, t := range s.ended {
-		if m := e.agents[t.record.Claim.Agent]; m != nil && t.state() == task.Lost && m.silent() {
+		if m := e.agents[t.record.Claim.Agent]; m != nil && t.state() == task.Lost {
 			m.lost[t.record.ID] = s
 			s.stray++
 		}
@@ -175,7 +182,7 @@ func (s *service) primeFailures() {
 		return
 	}
 	primed := *d
-	primed.Progress.FailuresSeen, primed.Progress.Paused = 0, d.State == Paused
+	primed.Progress.FailuresSeen = 0
 	for _, list := range [][]*entry{s.live, s.ended} {
 		for _, t := range list {
 			if s.generation(t.record.Revision) == s.generation(d.To) {

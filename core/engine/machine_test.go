@@ -18,11 +18,12 @@ type machine struct {
 	agent     ledger.Agent
 	boot      string
 	connected bool
+	epoch     uint64 // of the leader that it has a session with
 	tasks     map[id.Task]*program
 }
 
 // addAgent starts an agent with some cpus, the same number of GiB, and ports.
-func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) *machine {
+func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) {
 	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
 	if err != nil {
 		w.Fatalf("ports: %v", err)
@@ -39,7 +40,6 @@ func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) *machi
 	m := &machine{agent: a, boot: "boot-1", tasks: make(map[id.Task]*program)}
 	w.machines[name] = m
 	w.connect(name)
-	return m
 }
 
 // connect opens an agent's session.
@@ -51,8 +51,12 @@ func (w *world) connect(name id.Agent) {
 	w.commit()
 }
 
+// heard reports whether the agent has a session with the leader.
+func (m *machine) heard(w *world) bool { return m.connected && m.epoch == w.epoch }
+
 func (w *world) join(m *machine) {
 	w.Helper()
+	m.epoch = w.epoch
 	joined := engine.AgentJoined{Agent: m.agent, BootID: m.boot, Hostname: "host-" + string(m.agent.ID), Address: "10.0.0.1"}
 	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
 		joined.Tasks = append(joined.Tasks, engine.Report{Task: name, Status: m.tasks[name].status})
@@ -80,7 +84,7 @@ func (w *world) reboot(name id.Agent) {
 func (w *world) order(name id.Agent) {
 	w.Helper()
 	m := w.machines[name]
-	if m == nil || !m.connected {
+	if m == nil || !m.heard(w) {
 		return
 	}
 	run, stop := w.engine.Desired(name)

@@ -169,7 +169,10 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 		return false
 	}
 	deploy := s.specTo(d).Deploy
-	progress, verdict := rollout.Judge(d.Progress, deploy, plan, e.now)
+	progress, verdict := d.Progress, rollout.Verdict{}
+	if d.State != Paused {
+		progress, verdict = rollout.Judge(d.Progress, deploy, plan, e.now)
+	}
 	if peak := max(d.Peak, s.claims()-s.record.Instances); progress != d.Progress || peak != d.Peak {
 		d = e.putDeployment(s, d, func(d *Deployment) { d.Progress, d.Peak = progress, peak })
 	}

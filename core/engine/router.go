@@ -31,7 +31,10 @@ func (v RouterConfirmed) fold(e *Engine) (Answer, error) {
 
 func (v RouterGone) fold(e *Engine) (Answer, error) {
 	r := e.routers[v.Router]
-	if r != nil && r.goneAt.IsZero() {
+	if r == nil {
+		return Answer{}, unknown("router", v.Router)
+	}
+	if r.goneAt.IsZero() {
 		r.goneAt = e.now
 		e.timers.set(timerKey{routerTimer, string(v.Router)}, e.now.Add(e.config.RouterForget))
 	}

@@ -21,14 +21,13 @@ type router struct {
 	next    time.Time
 }
 
-func (w *world) addRouter(name id.Router, busy time.Duration) *router {
+func (w *world) addRouter(name id.Router, busy time.Duration) {
 	w.Helper()
 	r := &router{name: name, busy: busy, left: make(map[id.Task]time.Time)}
 	w.routers[name] = r
 	table := w.engine.Table()
 	r.receive(w, &table)
 	w.pass(20 * time.Millisecond)
-	return r
 }
 
 func (r *router) receive(w *world, table *route.Table) {

@@ -67,9 +67,9 @@ func daemon(name id.Service, does string, edits ...func(*spec.Spec)) engine.Subm
 	return web(name, does, 0, edits...)
 }
 
-func (w *world) deploy(submissions ...engine.Submission) engine.Answer {
+func (w *world) deploy(submissions ...engine.Submission) {
 	w.Helper()
-	return w.ask(engine.Deploy{Specs: submissions})
+	w.ask(engine.Deploy{Specs: submissions})
 }
 
 // status returns the tasks of a service as one line.

@@ -66,9 +66,21 @@ func (e *Engine) claimRules(s *service) {
 	}
 }
 
-// refreshTable makes the table anew where it may have changed, and has those
-// services planned whose tasks left it and wait for no router.
+// refreshTable makes the table anew, and has those services planned whose tasks
+// left it and wait for no router.
 func (e *Engine) refreshTable() {
+	e.makeTable()
+	for _, t := range e.leaving {
+		if t.left = e.table.Version; t.state() == task.Draining && e.drained(t) {
+			e.touch(t.owner)
+		}
+	}
+	e.leaving = nil
+}
+
+// makeTable makes the table anew where it may have changed. Its number grows
+// when it has.
+func (e *Engine) makeTable() {
 	changed := e.table.Version.Seq == 0
 	for _, name := range slices.Sorted(maps.Keys(e.tableStale)) {
 		parts := e.partsOf(e.services[name])
@@ -81,18 +93,13 @@ func (e *Engine) refreshTable() {
 		}
 	}
 	clear(e.tableStale)
-	if changed {
-		e.table = route.Table{Version: route.Version{Epoch: e.config.Epoch, Seq: e.table.Version.Seq + 1}}
-		for _, name := range slices.Sorted(maps.Keys(e.parts)) {
-			e.table.Services = append(e.table.Services, e.parts[name]...)
-		}
+	if !changed {
+		return
 	}
-	for _, t := range e.leaving {
-		if t.left = e.table.Version; t.state() == task.Draining && e.drained(t) {
-			e.touch(t.owner)
-		}
+	e.table = route.Table{Version: route.Version{Epoch: e.config.Epoch, Seq: e.table.Version.Seq + 1}}
+	for _, name := range slices.Sorted(maps.Keys(e.parts)) {
+		e.table.Services = append(e.table.Services, e.parts[name]...)
 	}
-	e.leaving = nil
 }
 
 func sameService(a, b route.Service) bool {

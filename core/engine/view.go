@@ -40,7 +40,8 @@ func (e *Engine) Strays(agent id.Agent) []id.Task {
 	return slices.Sorted(maps.Keys(m.strays))
 }
 
-// Table returns the newest routing table. Before the first Take its number is 0.
+// Table returns the newest routing table. In an engine that is new and empty its
+// number is 0.
 func (e *Engine) Table() route.Table { return e.table }
 
 // Agent returns an agent; nil if there is none of that name.

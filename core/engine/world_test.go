@@ -55,10 +55,20 @@ func (w *world) lead() {
 	w.Helper()
 	w.epoch++
 	w.ledAt = w.now
+	rested := w.engine != nil && (w.engine.AskAgain().IsZero() || w.engine.AskAgain().After(w.now))
 	w.engine = engine.New(engine.Config{Epoch: w.epoch, EndedMax: 5, RouterReturn: 50 * time.Millisecond})
 	if err := w.engine.Load(maps.Values(w.durable)); err != nil {
 		w.Fatalf("load: %v", err)
 	}
+	w.checkDurable()
+	changes := w.engine.Take(w.now)
+	for _, c := range changes.Records {
+		if rested && !sameButReason(w.durable[c.Key], c.Record) {
+			w.Fatalf("a new leader changes what the one before had settled: %s\n%s",
+				cmp.Diff(w.durable[c.Key], c.Record, cmpOptions()...), w.story.String())
+		}
+	}
+	w.publish(changes)
 	for _, name := range slices.Sorted(maps.Keys(w.machines)) {
 		if m := w.machines[name]; m.connected {
 			w.join(m)
@@ -96,7 +106,12 @@ func (w *world) step(event engine.Event) {
 // commit takes the changes, makes them durable, and publishes them.
 func (w *world) commit() {
 	w.Helper()
-	changes := w.engine.Take(w.now)
+	w.publish(w.engine.Take(w.now))
+}
+
+// publish makes changes durable and tells agents and routers.
+func (w *world) publish(changes engine.Changes) {
+	w.Helper()
 	for _, c := range changes.Records {
 		w.watch(c)
 		w.keep(c)
@@ -114,7 +129,7 @@ func (w *world) commit() {
 		w.order(name)
 	}
 	for _, f := range changes.Forget {
-		if m := w.machines[f.Agent]; m != nil && m.connected {
+		if m := w.machines[f.Agent]; m != nil && m.heard(w) {
 			delete(m.tasks, f.Task)
 		}
 	}
@@ -154,7 +169,7 @@ func (w *world) forget(key engine.Key) {
 	for _, m := range w.machines {
 		for name, p := range m.tasks {
 			if strings.HasPrefix(string(name), key.ID+"-") && !p.status.State.Ended() {
-				w.Fatalf("service %s is forgotten, and %s has %s", key.ID, m.agent.ID, name)
+				w.Fatalf("service %s is forgotten, and %s has %s\n%s", key.ID, m.agent.ID, name, w.story.String())
 			}
 		}
 	}
@@ -210,10 +225,32 @@ func sameButPrimed(a, b engine.Record) bool {
 		if other == nil {
 			return false
 		}
-		copied.Progress.FailuresSeen, copied.Progress.Paused = other.Progress.FailuresSeen, other.Progress.Paused
+		copied.Progress.FailuresSeen = other.Progress.FailuresSeen
+		a = &copied
+	}
+	if m, ok := a.(*engine.Agent); ok {
+		copied := *m
+		other, _ := b.(*engine.Agent)
+		if other == nil {
+			return false
+		}
+		copied.Closed = other.Closed
 		a = &copied
 	}
 	return cmp.Equal(a, b, cmpOptions()...)
+}
+
+// sameButReason reports whether two records differ at most in why a task waits:
+// the leader before may have held the newest reason back.
+func sameButReason(a, b engine.Record) bool {
+	was, isTask := a.(*engine.Task)
+	is, _ := b.(*engine.Task)
+	if !isTask || is == nil {
+		return false
+	}
+	copied := *was
+	copied.Status.Reason = is.Status.Reason
+	return cmp.Equal(&copied, is, cmpOptions()...)
 }
 
 func cmpOptions() []cmp.Option {

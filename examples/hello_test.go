@@ -13,7 +13,7 @@ import (
 
 func TestHelloAnswers(t *testing.T) {
 	t.Parallel()
-	hello := start(t, []string{"ALOFT_TASK=web-1", "GREETING=hi"}, buildHello(t, "v7"), "--listen", "127.0.0.1:0")
+	hello := start(t, []string{"ALOFT_TASK_ID=web-1", "GREETING=hi"}, buildHello(t, "v7"), "--listen", "127.0.0.1:0")
 	tests := map[string]struct {
 		method, path, body string
 		status             int

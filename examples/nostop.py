@@ -39,7 +39,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 VERSION = os.environ.get("VERSION", "dev")
-INSTANCE = os.environ.get("ALOFT_TASK", str(os.getpid()))
+INSTANCE = os.environ.get("ALOFT_TASK_ID", str(os.getpid()))
 
 if __name__ == "__main__":
     server = Server(("127.0.0.1", int(os.environ.get("PORT_HTTP", "8000"))), Handler)

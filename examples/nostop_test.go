@@ -15,7 +15,7 @@ import (
 
 func TestNostopAnswers(t *testing.T) {
 	t.Parallel()
-	nostop := start(t, []string{"PORT_HTTP=0", "VERSION=v2", "ALOFT_TASK=nostop-1"}, "python3", "nostop.py")
+	nostop := start(t, []string{"PORT_HTTP=0", "VERSION=v2", "ALOFT_TASK_ID=nostop-1"}, "python3", "nostop.py")
 
 	greeting := ask(t, http.MethodGet, nostop.url+"/", "")
 	echo := ask(t, http.MethodPost, nostop.url+"/", "ping")

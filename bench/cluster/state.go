@@ -77,16 +77,19 @@ func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
 // Await asks for the status of a service again and again until it is as wanted,
 // and returns it.
 func (c *Cluster) Await(ctx context.Context, service, what string, wanted func(Status) bool) (Status, error) {
-	var status Status
+	var last Status
 	err := Until(ctx, what, func() (bool, error) {
-		var err error
-		status, err = c.Status(ctx, service)
-		return err == nil && wanted(status), err
+		status, err := c.Status(ctx, service)
+		if err != nil {
+			return false, err
+		}
+		last = status
+		return wanted(status), nil
 	})
 	if err != nil {
-		return status, fmt.Errorf("%w: the last status was %+v", err, status)
+		return last, fmt.Errorf("%w: the last status was %+v", err, last)
 	}
-	return status, nil
+	return last, nil
 }
 
 // Until asks every 50 ms until the answer is true.
@@ -95,7 +98,10 @@ func Until(ctx context.Context, what string, ask func() (bool, error)) error {
 	defer retry.Stop()
 	for {
 		done, err := ask()
-		if done || err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("waiting until %s: %w", what, context.Cause(ctx))
+		case done || err != nil:
 			return err
 		}
 		select {

@@ -23,7 +23,7 @@ var errNone = errors.New("there is none")
 
 // killInstance kills a ready instance and waits until all are ready again.
 func (s *story) killInstance(ctx context.Context) error {
-	before, err := s.cluster.Await(ctx, builds.Service, "all instances are ready", settled(instances))
+	before, err := s.cluster.Await(ctx, builds.Service, "all instances are ready", settled(later))
 	if err != nil {
 		return err
 	}
@@ -41,14 +41,14 @@ func (s *story) killInstance(ctx context.Context) error {
 		same := slices.ContainsFunc(status.ReadyTasks(), func(t cluster.Task) bool {
 			return t.ID == task.ID && t.Status.Attempt == task.Status.Attempt
 		})
-		return !same && settled(instances)(status)
+		return !same && settled(later)(status)
 	})
 	return err
 }
 
 // programOf returns the process of a task.
 func programOf(task string) (process.Process, error) {
-	found, err := process.WithVariable("ALOFT_TASK=" + task)
+	found, err := process.WithVariable("ALOFT_TASK_ID=" + task)
 	if err != nil {
 		return process.Process{}, err
 	}
@@ -127,7 +127,7 @@ func (s *story) agentProcess() (process.Process, error) {
 
 // programs returns each ready instance with its process, sorted.
 func (s *story) programs(ctx context.Context) ([]string, error) {
-	status, err := s.cluster.Await(ctx, builds.Service, "all instances are ready", settled(instances))
+	status, err := s.cluster.Await(ctx, builds.Service, "all instances are ready", settled(later))
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (s *story) drain(ctx context.Context) error {
 	}
 	_, err := s.cluster.Await(ctx, builds.Service, "all instances are ready elsewhere", func(status cluster.Status) bool {
 		here := slices.ContainsFunc(status.ReadyTasks(), func(t cluster.Task) bool { return t.Agent == victim })
-		return !here && settled(instances)(status)
+		return !here && settled(later)(status)
 	})
 	return err
 }

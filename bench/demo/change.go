@@ -11,58 +11,60 @@ import (
 )
 
 // deploy runs `aloft deploy` for a version and returns how it ended.
-func (s *story) deploy(ctx context.Context, version string, arguments ...string) (cluster.Output, error) {
-	file, err := s.releases[version].Spec(builds.Deploy{
-		Instances: instances, Settle: settle, Deadline: deadline, Arguments: arguments,
-	})
+func (s *story) deploy(ctx context.Context, version string, wished int, arguments ...string) (cluster.Output, error) {
+	file, err := s.spec(version, wished, arguments...)
 	if err != nil {
 		return cluster.Output{}, err
 	}
 	return s.cluster.Aloft(ctx, "deploy", file)
 }
 
-// mustDeploy deploys a version and waits until it alone serves.
-func (s *story) mustDeploy(ctx context.Context, version string) error {
-	output, err := s.deploy(ctx, version)
-	if err != nil {
-		return err
+// spec writes the spec file of a version.
+func (s *story) spec(version string, wished int, arguments ...string) (string, error) {
+	return s.releases[version].Spec(builds.Deploy{
+		Instances: wished, Settle: settle, Deadline: deadline, Arguments: arguments,
+	})
+}
+
+// mustDeploy deploys a version that is good.
+func (s *story) mustDeploy(ctx context.Context, version string, wished int) error {
+	output, err := s.deploy(ctx, version, wished)
+	if err == nil && output.Code != 0 {
+		err = fmt.Errorf("aloft deploy of %s ended with code %d: %s", version, output.Code, output)
 	}
-	if output.Code != 0 {
-		return fmt.Errorf("aloft deploy ended with code %d: %s", output.Code, output)
-	}
-	return s.answeredBy(ctx, version)
+	return err
 }
 
 // deployFirst begins the load as soon as the router knows the service: requests
 // that come before an instance is ready are held, not refused.
 func (s *story) deployFirst(ctx context.Context) error {
 	deployed := make(chan error, 1) // the one result
-	go func() {
-		output, err := s.deploy(ctx, "v1")
-		if err == nil && output.Code != 0 {
-			err = fmt.Errorf("aloft deploy ended with code %d: %s", output.Code, output)
-		}
-		deployed <- err
-	}()
-	known := s.routed(ctx)
-	if known == nil {
-		s.load, known = load.Start(load.Config{URL: s.cluster.HTTP, Host: builds.Host, Rate: s.opts.rate}, s.phases()[0].name)
+	go func() { deployed <- s.mustDeploy(ctx, "v1", instances) }()
+	begun := s.routed(ctx)
+	if begun == nil {
+		s.load, begun = load.Start(load.Config{URL: s.cluster.HTTP, Host: builds.Host, Rate: s.opts.rate}, s.phases()[0].name)
 	}
-	if err := <-deployed; err != nil || known != nil {
-		return errors.Join(err, known)
+	if err := errors.Join(<-deployed, begun); err != nil {
+		return err
 	}
 	return s.answeredBy(ctx, "v1")
 }
 
-func (s *story) roll(version string) func(context.Context) error {
-	return func(ctx context.Context) error { return s.mustDeploy(ctx, version) }
+// rollTo deploys a version; in the end it alone serves.
+func (s *story) rollTo(version string, wished int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := s.mustDeploy(ctx, version, wished); err != nil {
+			return err
+		}
+		return s.answeredBy(ctx, version)
+	}
 }
 
 // rollBack deploys a version that never gets ready. The command must say so, and
 // the version before must serve all the time.
 func (s *story) rollBack(bad, good string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		output, err := s.deploy(ctx, bad, "--fail-ready")
+		output, err := s.deploy(ctx, bad, instances, "--fail-ready")
 		if err != nil {
 			return err
 		}
@@ -79,7 +81,7 @@ func (s *story) rollBack(bad, good string) func(context.Context) error {
 // rollTwice deploys a version, and another one while the first is half done.
 func (s *story) rollTwice(first, second string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		file, err := s.releases[first].Spec(builds.Deploy{Instances: instances, Settle: settle, Deadline: deadline})
+		file, err := s.spec(first, later)
 		if err != nil {
 			return err
 		}
@@ -93,7 +95,7 @@ func (s *story) rollTwice(first, second string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.mustDeploy(ctx, second)
+		return s.rollTo(second, later)(ctx)
 	}
 }
 

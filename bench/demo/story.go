@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	instances = 4
+	instances = 4 // of v1 to v3
+	later     = 3 // of v4 and v5: a number in the file counts again when it changes
 	surge     = 1
 	settle    = time.Second
 	deadline  = 5 * time.Second // for a release that never gets ready
@@ -47,15 +48,15 @@ type phase struct {
 func (s *story) phases() []phase {
 	return []phase{
 		{"deploy v1 in 4 instances", instances, s.deployFirst},
-		{"roll to v2", instances, s.roll("v2")},
+		{"roll to v2", instances, s.rollTo("v2", instances)},
 		{"roll to v3, never ready, and go back", instances, s.rollBack("v3", "v2")},
 		{"scale from 4 to 8", 8, s.scale(8)},
 		{"scale from 8 to 2", 8, s.scale(2)},
-		{"deploy v4, and v5 in its middle", instances, s.rollTwice("v4", "v5")},
-		{"kill -9 of an instance", instances, s.killInstance},
-		{"kill -9 of an agent, and its return", instances, s.killAgent},
-		{"drain the agent, another takes over", instances, s.drain},
-		{"undrain the agent", instances, s.undrain},
+		{"deploy v4 in 3, and v5 in its middle", later, s.rollTwice("v4", "v5")},
+		{"kill -9 of an instance", later, s.killInstance},
+		{"kill -9 of an agent, and its return", later, s.killAgent},
+		{"drain the agent, another takes over", later, s.drain},
+		{"undrain the agent", later, s.undrain},
 	}
 }
 
@@ -63,25 +64,25 @@ func (s *story) phases() []phase {
 func (s *story) play(ctx context.Context) error {
 	s.claims = watchClaims(ctx, s.cluster)
 	defer s.claims.stop()
-	for _, p := range s.phases() {
-		if err := s.playOne(ctx, p); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", p.name, err), s.sumUp())
+	phases := append(s.phases(), phase{"no change", later, s.goOn})
+	for i, p := range phases {
+		next := "the end"
+		if i+1 < len(phases) {
+			next = phases[i+1].name
+		}
+		if err := s.playOne(ctx, p, next); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", p.name, err), s.sumUp(ctx))
 		}
 	}
-	if err := s.playOne(ctx, phase{"no change", instances, s.goOn}); err != nil {
-		return errors.Join(err, s.sumUp())
-	}
-	return s.sumUp()
+	return s.sumUp(ctx)
 }
 
-// playOne makes a change, waits for what may follow, and prints the phase's line.
-func (s *story) playOne(ctx context.Context, p phase) error {
+// playOne makes a change, waits for what may follow, and prints the phase's
+// line. The next phase begins before it returns.
+func (s *story) playOne(ctx context.Context, p phase, next string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseWithin, fmt.Errorf("it takes longer than %s", phaseWithin))
 	defer cancel()
 	began := time.Now()
-	if s.load != nil {
-		s.load.Next(p.name)
-	}
 	acted := p.act(ctx)
 	if acted == nil {
 		acted = pause(ctx, afterwards)
@@ -90,19 +91,19 @@ func (s *story) playOne(ctx context.Context, p phase) error {
 	if s.load == nil {
 		return errors.Join(acted, watched)
 	}
-	tally, counted := s.tally(ctx)
+	took := time.Since(began)
+	tally, counted := s.tally(ctx, s.load.Next(next))
 	above := max(0, most-p.wished)
-	s.table.print(line{tally: tally, took: time.Since(began), above: above})
+	s.table.print(line{tally: tally, took: took, above: above})
 	if above > surge {
 		counted = errors.Join(counted, fmt.Errorf("%d claims above the wished number, want at most %d", above, surge))
 	}
 	return errors.Join(acted, watched, counted)
 }
 
-// tally closes the phase under way and counts its requests.
-func (s *story) tally(ctx context.Context) (load.Tally, error) {
-	// The time until the next phase begins belongs to the pause between them.
-	tally, err := s.load.Tally(context.WithoutCancel(ctx), s.load.Next("between phases"))
+// tally counts the requests of a phase that has ended.
+func (s *story) tally(ctx context.Context, number int) (load.Tally, error) {
+	tally, err := s.load.Tally(context.WithoutCancel(ctx), number)
 	for _, kill := range s.kills {
 		tally = tally.Excuse(kill)
 	}
@@ -111,11 +112,14 @@ func (s *story) tally(ctx context.Context) (load.Tally, error) {
 }
 
 // sumUp stops the load and tells what was lost in all phases.
-func (s *story) sumUp() error {
+func (s *story) sumUp(ctx context.Context) error {
 	if s.load == nil {
 		return nil
 	}
 	s.load.Stop()
+	if _, err := s.tally(ctx, s.load.Next("")); err != nil { // the requests of the end
+		return err
+	}
 	var failures, excused []load.Result
 	for _, t := range s.tallies {
 		failures = append(failures, t.Failures...)
@@ -127,7 +131,7 @@ func (s *story) sumUp() error {
 		fmt.Fprintln(out, f)
 	}
 	if len(excused) > 0 {
-		fmt.Fprintf(out, "%d POSTs were in flight on the instance that was killed; they are counted apart\n", len(excused))
+		fmt.Fprintf(out, "POSTs in flight on the instance that was killed, counted apart: %d\n", len(excused))
 	}
 	fmt.Fprintf(out, "%d failed of %d\n", len(failures), s.load.Begun()-len(excused))
 	if len(failures) > 0 {

@@ -23,7 +23,7 @@ type identity struct {
 	greeting string
 }
 
-// identify reads the identity from the environment: VERSION, ALOFT_TASK and
+// identify reads the identity from the environment: VERSION, ALOFT_TASK_ID and
 // GREETING, each with a default.
 func identify(getenv func(string) string) identity {
 	or := func(name, otherwise string) string {
@@ -34,7 +34,7 @@ func identify(getenv func(string) string) identity {
 	}
 	return identity{
 		version:  or("VERSION", version),
-		instance: or("ALOFT_TASK", "process-"+strconv.Itoa(os.Getpid())),
+		instance: or("ALOFT_TASK_ID", "process-"+strconv.Itoa(os.Getpid())),
 		greeting: or("GREETING", "hello"),
 	}
 }

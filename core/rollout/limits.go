@@ -7,8 +7,8 @@ import "github.com/aloft-run/aloft/core/spec"
 // unavailable. When both come to nothing, surge is 1, for else nothing could
 // ever be replaced and a gap is the greater harm.
 func Limits(deploy spec.Deploy, instances int) (surge, unavailable int) {
-	surge = deploy.Surge.Count + (instances*deploy.Surge.Percent+99)/100
-	unavailable = min(deploy.Unavailable.Count+instances*deploy.Unavailable.Percent/100, instances)
+	surge = deploy.Surge.Of(instances, true)
+	unavailable = min(deploy.Unavailable.Of(instances, false), instances)
 	if surge <= 0 && unavailable <= 0 {
 		surge = 1
 	}

@@ -34,7 +34,7 @@ func (l *accessLog) write(c *call) {
 		slog.Int("status", c.loggedStatus()),
 		slog.Int64("bytes", c.bytes),
 		slog.Float64("duration_ms", milliseconds(time.Since(c.began))),
-		slog.Int("retries", len(c.tried)),
+		slog.Int("retries", c.retries),
 	)
 	if c.last != nil {
 		line.AddAttrs(slog.String("task", string(c.last.Task)), slog.Int64("revision", int64(c.last.Revision)))

@@ -29,9 +29,10 @@ type call struct {
 
 	service  *service
 	endpoint *endpoint   // the one that counts the request now
-	tried    []*endpoint // the ones that failed it
+	tried    []*endpoint // the ones that failed it since it was last held
 	answer   io.Closer   // the body of the instance's answer
-	sent     int         // how often the request was sent to an instance
+	sent     int         // how often it was sent to an instance that may have read it
+	retries  int
 
 	ticket    *ticket
 	heldSince time.Time // zero: it was never held
@@ -133,6 +134,7 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 		if !c.mayRetry(out, err) {
 			return nil, err
 		}
+		c.retries++
 		c.tried = append(c.tried, e)
 	}
 }
@@ -197,6 +199,7 @@ func (c *call) mayRetry(out *http.Request, err error) bool {
 // acquire returns an endpoint that counts the request, and waits for one if it
 // must.
 func (c *call) acquire(ctx context.Context) (*endpoint, error) {
+	defer c.leaveQueue()
 	for {
 		if table := c.router.table.Load(); table != c.table {
 			c.table = table
@@ -204,7 +207,7 @@ func (c *call) acquire(ctx context.Context) (*endpoint, error) {
 				return nil, err
 			}
 		}
-		if c.ticket == nil && c.service.queue.len() == 0 {
+		if c.isTurn() {
 			e := c.service.pick(time.Now(), c.tried)
 			if e != nil && e.enter() {
 				return e, nil
@@ -212,11 +215,21 @@ func (c *call) acquire(ctx context.Context) (*endpoint, error) {
 			if e != nil {
 				continue // it has left with the table, and there is a newer one
 			}
+			c.leaveQueue() // released, and there is no instance for it after all
 		}
 		if err := c.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// isTurn reports whether the request may choose an instance: nobody waits before
+// it, or all that did have been let go.
+func (c *call) isTurn() bool {
+	if c.ticket == nil {
+		return c.service.queue.len() == 0
+	}
+	return c.ticket.released.Load()
 }
 
 // reroute asks the newer table, which may send the request elsewhere.

@@ -25,6 +25,7 @@ func (c *call) wait(ctx context.Context) error {
 		if c.ticket = c.service.queue.join(c.service.queueMax); c.ticket == nil {
 			return &refusal{QueueFull, fmt.Sprintf("%d requests wait for service %s already", c.service.queueMax, c.service.name)}
 		}
+		c.tried = nil
 		if c.router.table.Load() != c.table {
 			c.leaveQueue() // the newer table's release may have come before the ticket
 			return nil
@@ -45,11 +46,7 @@ func (c *call) sleep(ctx context.Context, now time.Time, left time.Duration) err
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
-	case <-c.ticket.wake:
-		if c.ticket.released.Load() {
-			c.leaveQueue()
-			c.tried = nil
-		}
+	case <-c.ticket.wake: // acquire sees what has changed
 	case <-timer.C:
 		if probed != nil && probed.probe(ctx) {
 			c.service.queue.release()

@@ -11,6 +11,7 @@ type ticket struct {
 	queue    *queue
 	wake     chan struct{} // holds at most one: something has changed for this ticket
 	released atomic.Bool
+	next     *ticket // the one released after this one
 }
 
 // queue holds the requests of a service that has no instance for them, in the
@@ -34,13 +35,17 @@ func (q *queue) join(limit int) *ticket {
 	return t
 }
 
-// leave takes a ticket out. If it was the first, the next one is woken, since it
-// falls to the first to try whether instances can be reached again.
+// leave takes a ticket out and wakes the next one if that has to act: because it
+// is its turn, or because it falls to the first in the queue to try whether
+// instances can be reached again.
 func (q *queue) leave(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	i := slices.Index(q.waiting, t)
-	if i < 0 {
+	if i < 0 { // it has been released
+		if t.next != nil {
+			t.next.signal()
+		}
 		return
 	}
 	q.waiting = slices.Delete(q.waiting, i, i+1)
@@ -57,13 +62,19 @@ func (q *queue) isFirst(t *ticket) bool {
 	return len(q.waiting) > 0 && q.waiting[0] == t
 }
 
-// release lets all requests go, in order.
+// release lets all requests go, in order: each wakes the next one when it has
+// chosen its instance.
 func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, t := range q.waiting {
+	for i, t := range q.waiting {
+		if i+1 < len(q.waiting) {
+			t.next = q.waiting[i+1]
+		}
 		t.released.Store(true)
-		t.signal()
+	}
+	if len(q.waiting) > 0 {
+		q.waiting[0].signal()
 	}
 	q.waiting = nil
 	q.length.Store(0)

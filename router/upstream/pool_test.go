@@ -307,7 +307,11 @@ func TestHowFarARequestGot(t *testing.T) {
 				c.Close()
 				close(done)
 			})
-			pool := newPool(t, upstream.Config{Address: address, AnswerTimeout: 200 * time.Millisecond, HeaderBytesMax: 64 << 10})
+			cfg := upstream.Config{Address: address, AnswerTimeout: patience, HeaderBytesMax: 64 << 10}
+			if tc.want == upstream.Late {
+				cfg.AnswerTimeout = 50 * time.Millisecond
+			}
+			pool := newPool(t, cfg)
 			ctx := t.Context()
 			if tc.early {
 				ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(string, string, error) { <-done }})

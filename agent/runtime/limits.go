@@ -3,16 +3,20 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/aloft-run/aloft/agent/supervisor"
 )
@@ -42,18 +46,26 @@ type limiter struct {
 // tree is one kind of cgroup hierarchy.
 type tree interface {
 	create(group string, limits *specs.LinuxResources) (supervisor.Cgroup, error)
+	settings(groups supervisor.Cgroup, shares, quota int64) []supervisor.Setting
 	folders(group string) []string // one per hierarchy
 }
 
-// newLimiter finds out what this machine has.
+// newLimiter finds out what this machine has. The groups' names hold the
+// supervisor's folder, as another agent here may have the same name.
 func newLimiter(cfg Config) *limiter {
-	l := &limiter{cfg: cfg, parent: path.Join("/aloft", string(cfg.Agent))}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		dir = cfg.Dir // it is only for telling folders apart
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(dir)) // cannot fail
+	l := &limiter{cfg: cfg, parent: fmt.Sprintf("/aloft/%s-%08x", cfg.Agent, hash.Sum32())}
 	if cfg.Limits == LimitsOff {
 		return l
 	}
 	found, err := findTree()
 	if err == nil {
-		err = try(found, l.parent)
+		err = writable(found)
 	}
 	if err != nil {
 		l.explain(err)
@@ -74,11 +86,11 @@ func findTree() (tree, error) {
 	}
 }
 
-// try makes the parent's groups, to see whether it can.
-func try(found tree, parent string) error {
-	for _, folder := range found.folders(parent) {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return err
+// writable tells whether groups can be made.
+func writable(found tree) error {
+	for _, root := range found.folders("/") {
+		if err := unix.Access(root, unix.W_OK); err != nil {
+			return fmt.Errorf("cgroups in %s: %w", root, err)
 		}
 	}
 	return nil
@@ -97,28 +109,40 @@ func (l *limiter) create(launch Launch) supervisor.Cgroup {
 	if l.tree == nil {
 		return supervisor.Cgroup{}
 	}
-	groups, err := l.tree.create(path.Join(l.parent, launch.Key.String()), l.resources(launch))
+	group := path.Join(l.parent, launch.Key.String())
+	groups, err := l.tree.create(group, resources(launch))
+	if errors.Is(err, fs.ErrNotExist) { // another agent's supervisor has just removed the empty groups above
+		groups, err = l.tree.create(group, resources(launch))
+	}
 	if err != nil {
 		l.explain(err)
 		return supervisor.Cgroup{}
 	}
+	shares, quota := l.cpu(launch)
+	groups.Then = l.tree.settings(groups, shares, quota)
 	return groups
 }
 
-// resources returns a launch's limits in the words of the kernel's interface.
-func (l *limiter) resources(launch Launch) *specs.LinuxResources {
+// resources returns the limits that hold from the first instruction on.
+func resources(launch Launch) *specs.LinuxResources {
 	limits := &specs.LinuxResources{CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}}
-	if launch.CPUMillis > 0 {
-		limits.CPU.Shares = new(uint64(min(max(launch.CPUMillis*1024/1000, 2), 262_144)))
-		if l.cfg.Limits == LimitsHard {
-			limits.CPU.Period = new(uint64(cpuPeriod))
-			limits.CPU.Quota = new(max(launch.CPUMillis*cpuPeriod/1000, 1000))
-		}
-	}
 	if launch.MemoryBytes > 0 {
 		limits.Memory.Limit = new(launch.MemoryBytes)
 	}
 	return limits
+}
+
+// cpu returns a launch's share of the cpus, with 1024 for one, and its quota in
+// microseconds per cpuPeriod. Zero is none.
+func (l *limiter) cpu(launch Launch) (shares, quota int64) {
+	if launch.CPUMillis == 0 {
+		return 0, 0
+	}
+	shares = min(max(launch.CPUMillis*1024/1000, 2), 262_144)
+	if l.cfg.Limits == LimitsHard {
+		quota = max(launch.CPUMillis*cpuPeriod/1000, 1000)
+	}
+	return shares, quota
 }
 
 // remove removes the groups of a launch that was not started.
@@ -151,19 +175,6 @@ func (l *limiter) removeOthers(known []supervisor.Task) {
 	}
 }
 
-// removeAll removes the agent's own groups, and ours when no other agent is left.
-func (l *limiter) removeAll() {
-	if l.tree == nil {
-		return
-	}
-	l.removeOthers(nil)
-	for _, group := range []string{l.parent, path.Dir(l.parent)} {
-		for _, folder := range l.tree.folders(group) {
-			_ = os.Remove(folder) // not while another group is in it
-		}
-	}
-}
-
 // unifiedTree is cgroup v2, mounted at mount.
 type unifiedTree struct{ mount string }
 
@@ -172,6 +183,22 @@ func (t unifiedTree) create(group string, limits *specs.LinuxResources) (supervi
 		return supervisor.Cgroup{}, fmt.Errorf("cgroup %s: %w", group, err)
 	}
 	return supervisor.Cgroup{Unified: filepath.Join(t.mount, group)}, nil
+}
+
+func (unifiedTree) settings(groups supervisor.Cgroup, shares, quota int64) []supervisor.Setting {
+	var then []supervisor.Setting
+	if shares > 0 {
+		weight := 1 + (shares-2)*9999/262_142 // as systemd and the container runtimes do
+		then = append(then, supervisor.Setting{
+			Path: filepath.Join(groups.Unified, "cpu.weight"), Value: strconv.FormatInt(weight, 10),
+		})
+	}
+	if quota > 0 {
+		then = append(then, supervisor.Setting{
+			Path: filepath.Join(groups.Unified, "cpu.max"), Value: fmt.Sprintf("%d %d", quota, cpuPeriod),
+		})
+	}
+	return then
 }
 
 func (t unifiedTree) folders(group string) []string {
@@ -237,6 +264,28 @@ func (t legacyTree) create(group string, limits *specs.LinuxResources) (supervis
 		return supervisor.Cgroup{}, fmt.Errorf("cgroup %s: %w", group, err)
 	}
 	return made, nil
+}
+
+func (t legacyTree) settings(groups supervisor.Cgroup, shares, quota int64) []supervisor.Setting {
+	var then []supervisor.Setting
+	for i, c := range t.controllers {
+		if c.Name() != cgroup1.Cpu {
+			continue
+		}
+		add := func(file string, value int64) {
+			then = append(then, supervisor.Setting{
+				Path: filepath.Join(groups.Legacy[i].Dir, file), Value: strconv.FormatInt(value, 10),
+			})
+		}
+		if shares > 0 {
+			add("cpu.shares", shares)
+		}
+		if quota > 0 {
+			add("cpu.cfs_period_us", cpuPeriod)
+			add("cpu.cfs_quota_us", quota)
+		}
+	}
+	return then
 }
 
 func (t legacyTree) folders(group string) []string {

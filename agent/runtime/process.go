@@ -299,16 +299,12 @@ func (p *Process) List(ctx context.Context) ([]Task, error) {
 
 // Shutdown tells the supervisor to refuse starts and to end when no task runs,
 // and waits until it has. Run must have returned, so that it does not start
-// another. Nothing of the agent's cgroups is left.
+// another.
 func (p *Process) Shutdown(ctx context.Context) error {
 	client, err := supervisor.Dial(ctx, p.cfg.Dir)
 	if err != nil {
 		return nil //nolint:nilerr // nobody answers: there is none to end
 	}
 	defer func() { _ = client.Close() }() // it has ended
-	if err := client.Shutdown(ctx); err != nil {
-		return err
-	}
-	p.limiter.removeAll()
-	return nil
+	return client.Shutdown(ctx)
 }

@@ -18,10 +18,8 @@ import (
 // older one can only list, and gets ErrSuperseded else. Its methods may be
 // called from any goroutine; when the connection has ended they return ErrGone.
 type Client struct {
-	dir   string
-	conn  net.Conn
-	pid   int // of the supervisor
-	child int // the same if this process started it and must reap it, else 0
+	dir  string
+	conn net.Conn
 
 	exits   chan Exit
 	wake    chan struct{} // holds 1: exits wait
@@ -33,6 +31,7 @@ type Client struct {
 	sending sync.Mutex // one line at a time on conn
 
 	mu      sync.Mutex
+	pid     int // of the supervisor; 0 until it said hello
 	lastID  uint64
 	callers map[uint64]chan reply // each holds 1
 	queue   []Exit
@@ -64,12 +63,18 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("supervisor in %s: %w", dir, err), c.Close())
 	}
+	c.mu.Lock()
 	c.pid = hello.PID
+	c.mu.Unlock()
 	return c, nil
 }
 
 // PID returns the number of the supervisor's process.
-func (c *Client) PID() int { return c.pid }
+func (c *Client) PID() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pid
+}
 
 // Start starts a program and returns its process number. When it returns nil,
 // the attempt's exit will come, also if the program could not be executed: then
@@ -125,6 +130,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		select {
 		case <-due.C:
 			if isFree(c.dir) {
+				reapChild(c.PID())
 				return nil
 			}
 		case <-ctx.Done():
@@ -134,7 +140,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 }
 
 // Exits returns the channel of what ends from now on. It is closed when the
-// connection has ended; what nobody took then is in the next connection's List.
+// connection has ended and all that came was taken, or by Close.
 func (c *Client) Exits() <-chan Exit { return c.exits }
 
 // Close ends the connection and all that the client started. The supervisor and
@@ -194,7 +200,7 @@ func (c *Client) late(answered <-chan reply) (reply, error) {
 
 // read hands out what comes, until the connection ends.
 func (c *Client) read() {
-	defer c.reapChild()
+	defer c.mourn()
 	defer close(c.gone)
 	defer func() { _ = c.conn.Close() }() // it has ended
 	lines := bufio.NewScanner(c.conn)
@@ -222,23 +228,24 @@ func (c *Client) read() {
 }
 
 // deliver hands out exits at the pace of who takes them, so that replies do not
-// wait behind them.
+// wait behind them. What came before the connection ended is handed out, too.
 func (c *Client) deliver() {
 	defer close(c.exits)
-	for {
-		select {
-		case <-c.wake:
-		case <-c.gone:
-			return
-		}
+	for ended := false; ; {
 		for exit, ok := c.next(); ok; exit, ok = c.next() {
 			select {
 			case c.exits <- exit:
-			case <-c.gone:
-				return
 			case <-c.closing:
 				return
 			}
+		}
+		if ended {
+			return
+		}
+		select {
+		case <-c.wake:
+		case <-c.gone:
+			ended = true
 		}
 	}
 }

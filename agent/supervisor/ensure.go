@@ -77,7 +77,7 @@ func detach(argv []string, stderr *os.File) (pid int, err error) {
 		return 0, err
 	}
 	pid = process.Pid
-	return pid, process.Release() // reaped by the client, if it ends while we live
+	return pid, process.Release() // reaped by a client, if it ends while we live
 }
 
 // awaitStart connects as soon as the new supervisor answers.
@@ -87,9 +87,6 @@ func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
 	for {
 		client, err := Dial(ctx, dir)
 		if err == nil {
-			if client.pid == pid {
-				client.adopt(pid)
-			}
 			return client, nil
 		}
 		if done, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil); done == pid {
@@ -107,29 +104,24 @@ func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
 	}
 }
 
-// adopt makes the client reap the supervisor that this process started.
-func (c *Client) adopt(pid int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.child = pid
+// mourn is called when the connection has ended.
+func (c *Client) mourn() {
+	select {
+	case <-c.closing: // we left, not it
+	default:
+		reapChild(c.PID())
+	}
 }
 
 // reapChild takes the exit status of a supervisor that has ended, so that no
-// zombie is left of it. One that lives on is left alone.
-func (c *Client) reapChild() {
-	c.mu.Lock()
-	pid := c.child
-	c.mu.Unlock()
-	select {
-	case <-c.closing:
-		return // we left, not it
-	default:
-	}
+// zombie is left of it if this process started it. One that lives on is left
+// alone.
+func reapChild(pid int) {
 	due := time.NewTicker(time.Millisecond)
 	defer due.Stop()
 	for end := time.Now().Add(reapFor); pid != 0 && time.Now().Before(end); <-due.C {
 		if done, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); done == pid || err != nil {
-			return
+			return // reaped, or another's child
 		}
 	}
 }

@@ -147,41 +147,68 @@ func execute(start Start, outputs [2]int) (pid int, err error) {
 	if err != nil {
 		err = fmt.Errorf("%s: %w", start.Path, err)
 	}
-	if left := leave(); left != nil && err == nil {
-		_ = unix.Kill(pid, unix.SIGKILL) // it is reaped like any child
-		return 0, left
+	left := leave()
+	if err == nil {
+		err = errors.Join(left, settle(start.Cgroup.Then))
+		if err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL) // it is reaped like any child
+		}
 	}
 	return pid, err
 }
 
+// settle writes the settings that wait until a program has been executed.
+func settle(settings []Setting) error {
+	for _, setting := range settings {
+		if err := writeExisting(setting.Path, setting.Value); err != nil {
+			return fmt.Errorf("cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
 // join moves this thread into cgroup v1 groups. The leave that it returns moves
-// it back, and is never nil.
+// it back, and is never nil. It needs no memory: in a group with little of it,
+// the kernel would refuse to open a file.
 func join(groups []LegacyCgroup) (leave func() error, err error) {
-	joined := 0
+	var homes []int
 	leave = func() error {
 		var problems []error
-		for _, group := range groups[:joined] {
-			problems = append(problems, enter(group.Home))
+		for _, home := range homes {
+			problems = append(problems, enter(home), unix.Close(home))
 		}
 		return errors.Join(problems...)
 	}
 	for _, group := range groups {
-		if err := enter(group.Dir); err != nil {
+		home, err := openTasks(group.Home)
+		if err != nil {
 			return leave, err
 		}
-		joined++
+		homes = append(homes, home)
+		tasks, err := openTasks(group.Dir)
+		if err != nil {
+			return leave, err
+		}
+		if err := errors.Join(enter(tasks), unix.Close(tasks)); err != nil {
+			return leave, err
+		}
 	}
 	return leave, nil
 }
 
-// enter moves the calling thread into a cgroup v1 group.
-func enter(dir string) error {
-	tasks, err := os.OpenFile(filepath.Join(dir, "tasks"), os.O_WRONLY, 0)
+// openTasks opens the file of a cgroup v1 group that moves threads.
+func openTasks(dir string) (int, error) {
+	path := filepath.Join(dir, "tasks")
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("join cgroup: %w", err)
+		return 0, fmt.Errorf("join cgroup: %s: %w", path, err)
 	}
-	_, err = tasks.WriteString("0") // the one who writes
-	if err := errors.Join(err, tasks.Close()); err != nil {
+	return fd, nil
+}
+
+// enter moves the calling thread.
+func enter(tasks int) error {
+	if _, err := unix.Write(tasks, []byte("0")); err != nil { // the one who writes
 		return fmt.Errorf("join cgroup: %w", err)
 	}
 	return nil

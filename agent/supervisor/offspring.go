@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -59,22 +59,45 @@ func reap(pid int) unix.WaitStatus {
 	}
 }
 
-// children returns our children, the dead ones that are not reaped too.
+// children returns the children that we adopted, the dead ones that are not
+// reaped too, and perhaps others: the kernel gives orphans to the first thread.
 func children() []int {
-	lists, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is good
-	if len(lists) == 0 {
+	list, err := readKernel("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children")
+	if err != nil {
 		return childrenByScan()
 	}
 	var found []int
-	for _, list := range lists {
-		content, _ := os.ReadFile(list) // the thread may have ended
-		for _, field := range strings.Fields(string(content)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				found = append(found, pid)
-			}
+	for field := range strings.FieldsSeq(string(list)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			found = append(found, pid)
 		}
 	}
 	return found
+}
+
+// readKernel reads a file that the kernel writes as it is read. It happens
+// several times for each task, and package os would first try to wait for it.
+func readKernel(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }() // read only
+	content := make([]byte, 0, 512)
+	for len(content) < kernelFileMax {
+		content = slices.Grow(content, 512)
+		n, err := unix.Read(fd, content[len(content):cap(content)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return content, err
+		case n == 0:
+			return content, nil
+		default:
+			content = content[:len(content)+n]
+		}
+	}
+	return content, nil
 }
 
 // childrenByScan is for kernels that do not list children.
@@ -113,7 +136,7 @@ type stat struct {
 }
 
 func readStat(pid int) (stat, bool) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	content, err := readKernel(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return stat{}, false
 	}
@@ -129,17 +152,16 @@ func readStat(pid int) (stat, bool) {
 	return facts, true
 }
 
-// environMax bounds how much of a process's environment is read for its marks.
-const environMax = 4 << 20
+// kernelFileMax bounds, in bytes, what is read of one such file. The longest is
+// the environment of a process, which is searched for its marks.
+const kernelFileMax = 4 << 20
 
 // readMark returns whose offspring a process is by its environment.
 func readMark(pid int) (Key, bool) {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
+	environ, err := readKernel(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
 		return Key{}, false
 	}
-	defer func() { _ = file.Close() }()                        // read only
-	environ, _ := io.ReadAll(io.LimitReader(file, environMax)) // it may end meanwhile
 	var key Key
 	for variable := range bytes.SplitSeq(environ, []byte{0}) {
 		if task, ok := bytes.CutPrefix(variable, []byte(markTask)); ok {
@@ -186,7 +208,7 @@ func writeExisting(path, text string) error {
 }
 
 func groupMembers(dir string) []int {
-	content, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs")) // removed: empty
+	content, _ := readKernel(filepath.Join(dir, "cgroup.procs")) // removed: empty
 	var found []int
 	for line := range strings.Lines(string(content)) {
 		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 && pid != os.Getpid() {
@@ -200,7 +222,7 @@ func groupMembers(dir string) []int {
 func oomKilled(groups Cgroup) bool {
 	for _, dir := range groups.dirs() {
 		for _, name := range []string{"memory.oom_control", "memory.events"} {
-			content, _ := os.ReadFile(filepath.Join(dir, name)) // only one of them has it
+			content, _ := readKernel(filepath.Join(dir, name)) // only one of them has it
 			for line := range strings.Lines(string(content)) {
 				if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok && count != "0" {
 					return true
@@ -220,4 +242,14 @@ func removeGroups(groups Cgroup) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// removeParents removes the groups that are above those of tasks, as far as
+// they are empty.
+func removeParents(parents map[string]bool) {
+	for dir := range parents {
+		for os.Remove(dir) == nil {
+			dir = filepath.Dir(dir)
+		}
+	}
 }

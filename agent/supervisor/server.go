@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -35,7 +36,8 @@ type server struct {
 
 	sessions map[*session]bool
 	newest   *session
-	closing  bool // told to shut down
+	closing  bool            // told to shut down
+	parents  map[string]bool // of cgroups that tasks were in
 
 	sweepAt    time.Time // zero: nothing is looked for again
 	sweepPause time.Duration
@@ -60,6 +62,7 @@ func newServer(cfg Config, book *journal) *server {
 		strays:   make(map[int]Key),
 		early:    make(map[int]unix.WaitStatus),
 		sessions: make(map[*session]bool),
+		parents:  make(map[string]bool),
 		joined:   make(chan *session),
 		left:     make(chan *session),
 		calls:    make(chan call),
@@ -87,6 +90,7 @@ func (s *server) run(ctx context.Context, listener net.Listener) {
 	s.working.Go(func() { s.accept(listener) })
 	s.working.Go(func() { forkAll(s.starts, s.outcomes) })
 	s.loop(ctx, children)
+	removeParents(s.parents)
 	s.cfg.Log.InfoContext(ctx, "supervisor ends: it was told to, and nothing runs")
 }
 
@@ -276,6 +280,9 @@ func (s *server) report(t *task) {
 	}
 	if err := removeGroups(t.cgroup); err != nil {
 		s.cfg.Log.Warn("cgroup not removed", slog.String("task", string(t.key.Task)), slog.Any("error", err))
+	}
+	for _, dir := range t.cgroup.dirs() {
+		s.parents[filepath.Dir(dir)] = true
 	}
 	t.last, t.streams = nil, [2]stream{}
 	for session := range s.sessions {

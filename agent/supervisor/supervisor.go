@@ -87,10 +87,21 @@ type Log struct {
 }
 
 // Cgroup names the control groups that a program is born into. They exist
-// already; the supervisor removes them when the program has ended.
+// already; the supervisor removes them when the program has ended, and those
+// above them, if they are empty, when it ends itself.
 type Cgroup struct {
 	Unified string         `json:"unified,omitempty"` // folder in a cgroup v2 mount
 	Legacy  []LegacyCgroup `json:"legacy,omitempty"`  // folders in cgroup v1 mounts, one per controller
+	// Then is written in order as soon as the program has been executed. Limits
+	// of cpu go here: the thread that forks waits for the execution, and may not
+	// be slowed down by them.
+	Then []Setting `json:"then,omitempty"`
+}
+
+// Setting is a value for a file of a control group.
+type Setting struct {
+	Path  string `json:"path"`
+	Value string `json:"value"`
 }
 
 // LegacyCgroup is a group of one cgroup v1 controller.

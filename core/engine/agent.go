@@ -19,11 +19,15 @@ type machine struct {
 	awaited bool                 // loaded as connected, and not back yet
 	tasks   map[id.Task]*entry   // those that hold a claim on it
 	strays  map[id.Task]struct{} // what it runs and should not
+	daemons map[id.Service]fit   // whether it suits a daemon, as far as that is known
 	lost    map[id.Task]*service // given up while it was silent; it may still run them
 }
 
 func newMachine() *machine {
-	return &machine{tasks: make(map[id.Task]*entry), strays: make(map[id.Task]struct{}), lost: make(map[id.Task]*service)}
+	return &machine{
+		tasks: make(map[id.Task]*entry), strays: make(map[id.Task]struct{}), lost: make(map[id.Task]*service),
+		daemons: make(map[id.Service]fit),
+	}
 }
 
 func (m *machine) silent() bool { return !m.record.SilentSince.IsZero() }
@@ -97,6 +101,10 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	} else {
 		silent, rebooted = m.silent(), m.record.BootID != v.BootID
 	}
+	if m.record != nil && m.record.Address != record.Address {
+		e.readdress(m)
+	}
+	clear(m.daemons)
 	record.BootID, record.JoinedAt, record.SilentSince = v.BootID, e.now, time.Time{}
 	m.record, m.awaited = record, false
 	e.returned(m, v, rebooted)
@@ -109,6 +117,13 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: fmt.Sprintf("%d tasks", len(v.Tasks))})
 	}
 	return Answer{Changed: true}, nil
+}
+
+// readdress has the table made anew for the tasks of an agent that moved.
+func (e *Engine) readdress(m *machine) {
+	for _, t := range m.tasks {
+		e.tableStale[t.record.Service] = struct{}{}
+	}
 }
 
 // returned folds the complete report of an agent that joins.

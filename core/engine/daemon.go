@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -59,28 +58,41 @@ func (e *Engine) fitting(s *service) []id.Agent {
 }
 
 // suits reports whether a daemon shall run on an agent. It leaves one that is
-// drained as the last; on one that takes no tasks now it stays, but does not
-// begin.
+// drained as the last; on a silent one it stays, but does not begin.
 func (e *Engine) suits(s *service, m *machine, there bool) bool {
 	switch {
 	case m.record.Draining:
 		return there && m.hasOthers()
-	case m.closed():
+	case m.silent():
 		return there
+	default:
+		return m.fits(s.wanted())
 	}
-	wanted := s.wanted().Spec
-	conditions := placement.Request{Service: wanted.Name, Where: wanted.Placement.Where, Only: m.record.ID}
-	if _, err := placement.Choose(&e.books, conditions); err != nil {
-		return false
+}
+
+// fit is whether an agent suits a daemon.
+type fit struct {
+	revision *Revision
+	fits     bool
+}
+
+// fits reports whether a task of that revision would have a place on the agent
+// if it were empty.
+func (m *machine) fits(r *Revision) bool {
+	if known := m.daemons[r.Service]; known.revision == r {
+		return known.fits
 	}
-	if there {
-		return true
+	var books ledger.Ledger
+	empty := m.record.Agent
+	empty.Closed = false
+	wanted := request(&entry{owner: &service{revisions: map[id.Revision]*Revision{r.Number: r}}, record: &Task{Revision: r.Number}})
+	wanted.Pools = nil
+	err := books.SetAgent(empty)
+	if err == nil {
+		_, err = placement.Choose(&books, wanted)
 	}
-	needs := request(&entry{owner: s, record: &Task{Revision: s.record.Revision}})
-	needs.Only, needs.Pools = m.record.ID, nil
-	_, err := placement.Choose(&e.books, needs)
-	refused, ok := errors.AsType[*placement.RefusedError](err)
-	return !ok || !refused.Never
+	m.daemons[r.Service] = fit{r, err == nil}
+	return err == nil
 }
 
 // hasOthers reports whether tasks other than daemons are on the agent.

@@ -35,7 +35,11 @@ func (e *Engine) admitAll(v Deploy) error {
 	}
 	var problems []error
 	seen := make(map[id.Service]*spec.Spec, len(v.Specs))
-	for _, submission := range v.Specs {
+	for i, submission := range v.Specs {
+		if submission.Spec == nil {
+			problems = append(problems, invalid("submission %d has no spec", i+1))
+			continue
+		}
 		name := submission.Spec.Name
 		if seen[name] != nil {
 			problems = append(problems, invalid("two specs are named %s", name))

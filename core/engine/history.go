@@ -11,21 +11,13 @@ import (
 // kept. The tasks of runs that are not over, and of the newest run, are kept
 // all: they tell which copies are done.
 func (e *Engine) trimEnded(s *service) {
-	excess := len(s.ended) - e.config.EndedMax
-	if excess <= 0 {
-		return
+	n := 0
+	for n < len(s.ended)-e.config.EndedMax && !s.ofKeptRun(s.ended[n]) {
+		delete(e.tasks, s.ended[n].record.ID)
+		e.batch.put(s.ended[n].record.Key(), nil)
+		n++
 	}
-	kept := make([]*entry, 0, len(s.ended))
-	for _, t := range s.ended {
-		if excess > 0 && !s.ofKeptRun(t) {
-			excess--
-			delete(e.tasks, t.record.ID)
-			e.batch.put(t.record.Key(), nil)
-			continue
-		}
-		kept = append(kept, t)
-	}
-	s.ended = kept
+	s.ended = slices.Delete(s.ended, 0, n)
 }
 
 func (s *service) ofKeptRun(t *entry) bool {

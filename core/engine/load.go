@@ -150,7 +150,7 @@ func (e *Engine) settleLoaded(s *service) error {
 		}
 	}
 	s.runs = s.openRuns()
-	s.primeFailures()
+	s.unjudged = true
 	e.claimRules(s)
 	e.tableStale[s.record.Name] = struct{}{}
 	e.touch(s)
@@ -172,29 +172,6 @@ func (s *service) openRuns() []int64 {
 	}
 	slices.Sort(runs)
 	return slices.Compact(runs)
-}
-
-// primeFailures tells the running deployment which failures are already counted
-// in its progress.
-func (s *service) primeFailures() {
-	d := s.deployment()
-	if d == nil {
-		return
-	}
-	primed := *d
-	primed.Progress.FailuresSeen = 0
-	for _, list := range [][]*entry{s.live, s.ended} {
-		for _, t := range list {
-			if s.generation(t.record.Revision) == s.generation(d.To) {
-				primed.Progress.FailuresSeen += t.record.Status.Failures
-			}
-		}
-	}
-	for i := range s.deployments {
-		if s.deployments[i].ID == d.ID {
-			s.deployments[i] = &primed
-		}
-	}
 }
 
 // Records iterates over every record, in the order of their kinds and names: all

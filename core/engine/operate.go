@@ -24,7 +24,7 @@ func (v Scale) fold(e *Engine) (Answer, error) {
 		return Answer{}, invalid("%d instances, want 0 to %d", v.Instances, instancesMax)
 	case s.record.Removing:
 		return Answer{}, conflict("service %s is being removed", v.Service)
-	case s.record.Stopped:
+	case s.record.Stopped || s.record.Revision == 0:
 		return Answer{}, conflict("service %s is stopped; deploy it to start it", v.Service)
 	case s.record.Instances == v.Instances:
 		return Answer{Service: s.record}, nil
@@ -42,7 +42,7 @@ func (v Restart) fold(e *Engine) (Answer, error) {
 		return Answer{}, err
 	case s.record.Kind != spec.Service && s.record.Kind != spec.Daemon:
 		return Answer{}, invalid("%s is a %s: its tasks end by themselves; deploy it again to run it again", v.Service, s.record.Kind)
-	case s.record.Stopped:
+	case s.record.Stopped || s.record.Revision == 0:
 		return Answer{}, conflict("service %s is stopped; deploy it to start it", v.Service)
 	}
 	if v.Task != "" {

@@ -21,7 +21,8 @@ const tellEvery = 10 * time.Second
 // group: when the first of them has no place, none has.
 type queue struct {
 	groups map[groupKey]*group
-	moved  bool // there may be room for groups that were refused
+	fresh  bool // a group may be there that was not tried
+	grown  bool // there may be room for groups that were refused
 }
 
 // groupKey is what tasks that ask for the same have in common.
@@ -55,7 +56,7 @@ func (e *Engine) enqueue(t *entry) {
 		}
 		e.queue.groups[key] = g
 	}
-	t.group = g
+	t.group, e.queue.fresh = g, true
 	at, _ := slices.BinarySearchFunc(g.waiting, t, compareEntries)
 	g.waiting = slices.Insert(g.waiting, at, t)
 }
@@ -67,11 +68,15 @@ func (e *Engine) dequeue(t *entry) {
 		return
 	}
 	t.group = nil
-	if at, found := slices.BinarySearchFunc(g.waiting, t, compareEntries); found {
+	at, found := slices.BinarySearchFunc(g.waiting, t, compareEntries)
+	if found {
 		g.waiting = slices.Delete(g.waiting, at, at+1)
 	}
-	if len(g.waiting) == 0 {
+	switch {
+	case len(g.waiting) == 0:
 		delete(e.queue.groups, g.key)
+	case at == 0 && g.refusal != "":
+		e.tellRefusal(g) // the next one is the first now
 	}
 }
 
@@ -88,7 +93,7 @@ func (e *Engine) priority(pools []id.Pool) int {
 
 // roomGrew has every task in the queue tried again: something was given back,
 // or a pool or agent changed.
-func (e *Engine) roomGrew() { e.queue.moved = true }
+func (e *Engine) roomGrew() { e.queue.grown, e.queue.fresh = true, true }
 
 // rank sets the groups' priorities anew, after a pool has changed.
 func (e *Engine) rank() {
@@ -115,8 +120,12 @@ func (q *queue) inOrder() []*group {
 // refused; one that is refused does not hold up those behind it, which may fit
 // elsewhere.
 func (e *Engine) place() {
-	if e.queue.moved {
-		e.queue.moved = false
+	if !e.queue.fresh {
+		return
+	}
+	e.queue.fresh = false
+	if e.queue.grown {
+		e.queue.grown = false
 		for _, g := range e.queue.groups {
 			g.tried = false
 		}
@@ -133,10 +142,10 @@ func (e *Engine) placeFirst(g *group) {
 	t := g.waiting[0]
 	choice, err := placement.Choose(&e.books, request(t))
 	if err == nil {
+		g.refusal = ""
 		err = e.hold(t, choice)
 	}
 	if err == nil {
-		g.refusal = ""
 		return
 	}
 	g.tried = true
@@ -182,7 +191,7 @@ func (e *Engine) tellRefusals(s *service) {
 	}
 }
 
-// request returns what a task asks for.
+// request returns what a task asks for, by the spec that it was created with.
 func request(t *entry) placement.Request {
 	wanted := t.owner.revisions[t.record.Revision].Spec
 	ports := make([]ledger.PortWish, len(wanted.Ports))
@@ -198,10 +207,13 @@ func request(t *entry) placement.Request {
 
 // failedOn returns the agents on which a copy of a job has failed before.
 func (s *service) failedOn(t *entry) []id.Agent {
+	if t.record.Retry == 0 {
+		return nil
+	}
 	var agents []id.Agent
 	for _, before := range s.ended {
 		same := before.record.Run == t.record.Run && before.record.Copy == t.record.Copy
-		if t.record.Retry > 0 && same && before.state() == task.Failed {
+		if same && before.state() == task.Failed {
 			agents = append(agents, before.record.Claim.Agent)
 		}
 	}

@@ -171,7 +171,11 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 	deploy := s.specTo(d).Deploy
 	progress, verdict := d.Progress, rollout.Verdict{}
 	if d.State != Paused {
-		progress, verdict = rollout.Judge(d.Progress, deploy, plan, e.now)
+		if s.unjudged && !progress.At.IsZero() {
+			progress.FailuresSeen = plan.Failures
+		}
+		s.unjudged = false
+		progress, verdict = rollout.Judge(progress, deploy, plan, e.now)
 	}
 	if peak := max(d.Peak, s.claims()-s.record.Instances); progress != d.Progress || peak != d.Peak {
 		d = e.putDeployment(s, d, func(d *Deployment) { d.Progress, d.Peak = progress, peak })

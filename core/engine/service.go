@@ -22,6 +22,7 @@ type service struct {
 	wakeAt      time.Time        // collected while it is planned
 	tellAt      time.Time        // when the reasons for waiting are due to be written down anew
 	stray       int              // lost tasks that a silent agent may still have
+	unjudged    bool             // loaded: the failures that rollout sees are already counted
 	waiting     string           // what the newest plan waits for
 	runs        []int64          // of a job or cron: those that are not over, ascending
 }

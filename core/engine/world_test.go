@@ -64,8 +64,8 @@ func (w *world) lead() {
 	changes := w.engine.Take(w.now)
 	for _, c := range changes.Records {
 		if rested && !sameButReason(w.durable[c.Key], c.Record) {
-			w.Fatalf("a new leader changes what the one before had settled: %s\n%s",
-				cmp.Diff(w.durable[c.Key], c.Record, cmpOptions()...), w.story.String())
+			w.Fatalf("a new leader changes what the one before had settled: %v %s\n%s",
+				c.Key, cmp.Diff(w.durable[c.Key], c.Record, cmpOptions()...), w.story.String())
 		}
 	}
 	w.publish(changes)
@@ -207,7 +207,7 @@ func (w *world) checkDurable() {
 	n := 0
 	for record := range w.engine.Records() {
 		n++
-		if w.durable[record.Key()] != record && !sameButPrimed(w.durable[record.Key()], record) {
+		if w.durable[record.Key()] != record && !sameButClosed(w.durable[record.Key()], record) {
 			w.Fatalf("%v is not durable: %s", record.Key(), cmp.Diff(w.durable[record.Key()], record, cmpOptions()...))
 		}
 	}
@@ -216,28 +216,17 @@ func (w *world) checkDurable() {
 	}
 }
 
-// sameButPrimed reports whether two records differ at most in what a new leader
-// adds for itself when it loads.
-func sameButPrimed(a, b engine.Record) bool {
-	if d, ok := a.(*engine.Deployment); ok {
-		copied := *d
-		other, _ := b.(*engine.Deployment)
-		if other == nil {
-			return false
-		}
-		copied.Progress.FailuresSeen = other.Progress.FailuresSeen
-		a = &copied
+// sameButClosed reports whether two records of an agent differ at most in what
+// each leader finds out for itself.
+func sameButClosed(a, b engine.Record) bool {
+	was, isAgent := a.(*engine.Agent)
+	is, _ := b.(*engine.Agent)
+	if !isAgent || is == nil {
+		return false
 	}
-	if m, ok := a.(*engine.Agent); ok {
-		copied := *m
-		other, _ := b.(*engine.Agent)
-		if other == nil {
-			return false
-		}
-		copied.Closed = other.Closed
-		a = &copied
-	}
-	return cmp.Equal(a, b, cmpOptions()...)
+	copied := *was
+	copied.Closed = is.Closed
+	return cmp.Equal(&copied, is, cmpOptions()...)
 }
 
 // sameButReason reports whether two records differ at most in why a task waits:

@@ -131,11 +131,11 @@ func (c Config) validate() error {
 func (c Config) validateOutside() error {
 	var problems []error
 	if len(c.Cluster) > 0 || c.ListenPeer != "" || c.ListenClient != "" {
-		problems = append(problems, errors.New("Cluster, ListenPeer and ListenClient are for an embedded member"))
+		problems = append(problems, errors.New("only an embedded member has Cluster, ListenPeer and ListenClient"))
 	}
 	for _, endpoint := range c.Endpoints {
 		if err := checkURL(endpoint, "http", "https", "unix"); err != nil {
-			problems = append(problems, fmt.Errorf("Endpoints: %w", err))
+			problems = append(problems, fmt.Errorf("in Endpoints: %w", err))
 		}
 	}
 	return errors.Join(problems...)
@@ -144,24 +144,24 @@ func (c Config) validateOutside() error {
 func (c Config) validateEmbedded() error {
 	var problems []error
 	if _, ok := c.Cluster[c.Name]; !ok && len(c.Cluster) > 0 {
-		problems = append(problems, fmt.Errorf("Cluster does not name this member, %q", c.Name))
+		problems = append(problems, fmt.Errorf("this member, %q, is not in Cluster", c.Name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Cluster)) {
 		if name == "" || strings.ContainsAny(name, ",=") {
-			problems = append(problems, fmt.Errorf("Cluster: %q cannot be a member's name", name))
+			problems = append(problems, fmt.Errorf("in Cluster: %q cannot be a member's name", name))
 		}
 		if err := checkURL(c.Cluster[name], "http"); err != nil {
-			problems = append(problems, fmt.Errorf("Cluster: member %q: %w", name, err))
+			problems = append(problems, fmt.Errorf("in Cluster: member %q: %w", name, err))
 		}
 	}
 	if c.ListenPeer != "" {
 		if err := checkListen(c.ListenPeer, "http"); err != nil {
-			problems = append(problems, fmt.Errorf("ListenPeer: %w", err))
+			problems = append(problems, fmt.Errorf("in ListenPeer: %w", err))
 		}
 	}
 	if c.ListenClient != "" {
 		if err := checkListen(c.ListenClient, "http", "unix"); err != nil {
-			problems = append(problems, fmt.Errorf("ListenClient: %w", err))
+			problems = append(problems, fmt.Errorf("in ListenClient: %w", err))
 		}
 	}
 	if c.Limits.Ops > memberOpsMax || c.Limits.Bytes > memberBytesMax-requestSpareBytes {

@@ -177,7 +177,7 @@ func commitForever(dir string) error {
 		if _, err := term.Commit(ctx, []store.Op{{Key: strconv.Itoa(n), Value: []byte("x")}}); err != nil {
 			return err
 		}
-		fmt.Println(n)
+		fmt.Fprintln(os.Stdout, n)
 	}
 }
 
@@ -228,12 +228,12 @@ func (p *proxy) muteAnswers() {
 }
 
 func (p *proxy) serve(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("unix", p.target)
 	if err != nil {
 		return // the client sees its connection closed
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	p.mu.Lock()
 	p.conns = append(p.conns, client, server)
 	p.mu.Unlock()

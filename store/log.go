@@ -65,7 +65,7 @@ func expected(message string) bool {
 }
 
 // Sync does nothing: lines are not kept back.
-func (c slogCore) Sync() error { return nil }
+func (slogCore) Sync() error { return nil }
 
 func slogLevel(level zapcore.Level) slog.Level {
 	if level >= zapcore.ErrorLevel {

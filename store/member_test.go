@@ -145,11 +145,7 @@ func TestThreeMembers(t *testing.T) {
 		t.Errorf("the second leader loaded %q", got)
 	}
 
-	back, err := start("m1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer back.Close()
+	back := startAll(t, start, "m1")["m1"]
 	identity, epoch, err := back.Leader(t.Context())
 	if err != nil || identity != "m2" || epoch != second.Epoch() {
 		t.Errorf("m1 sees %q, %d, %v lead, want m2, %d", identity, epoch, err, second.Epoch())
@@ -174,7 +170,7 @@ func TestMemberWaitsForTheOthers(t *testing.T) {
 	wantWords(t, err, enough)
 }
 
-// startAll starts members together, since none is ready without the others, and
+// startAll starts members together, since a majority is ready or none is, and
 // closes them at the end.
 func startAll(
 	t *testing.T, start func(name string) (*store.Store, error), names ...string,
@@ -204,38 +200,38 @@ func freeURL(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return "http://" + listener.Addr().String()
 }
 
-func campaign(t testing.TB, s *store.Store, identity string) *store.Term {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+func campaign(tb testing.TB, s *store.Store, identity string) *store.Term {
+	tb.Helper()
+	ctx, stop := context.WithTimeout(tb.Context(), patience)
 	defer stop()
 	term, err := s.Campaign(ctx, identity)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return term
 }
 
-func put(t testing.TB, term *store.Term, key, value string) {
-	t.Helper()
-	if _, err := term.Commit(t.Context(), []store.Op{{Key: key, Value: []byte(value)}}); err != nil {
-		t.Fatal(err)
+func put(tb testing.TB, term *store.Term, key, value string) {
+	tb.Helper()
+	if _, err := term.Commit(tb.Context(), []store.Op{{Key: key, Value: []byte(value)}}); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // load returns all pairs in one line.
-func load(t testing.TB, term *store.Term) string {
-	t.Helper()
+func load(tb testing.TB, term *store.Term) string {
+	tb.Helper()
 	var all strings.Builder
-	_, err := term.Load(t.Context(), "", func(key string, value []byte) error {
+	_, err := term.Load(tb.Context(), "", func(key string, value []byte) error {
 		fmt.Fprintf(&all, "%s=%s ", key, value)
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return all.String()
 }

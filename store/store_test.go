@@ -19,24 +19,27 @@ import (
 // patience bounds what a test waits for. Only a test that fails takes so long.
 const patience = 30 * time.Second
 
-// TestMain finds goroutines that are left behind. Those of a connection between
-// two members end by etcd's read timeout of 5 s, so it looks more than once:
-// each look takes about a second.
 func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(program{m})
+}
+
+// program is this test's program, or the process that TestKilledProcess kills.
+type program struct{ *testing.M }
+
+// Run waits for the goroutines of connections between members: they end by
+// etcd's read timeout of 5 s, and each look for them takes about one.
+func (p program) Run() int {
 	if dir := os.Getenv(committerDir); dir != "" {
 		fmt.Fprintln(os.Stderr, commitForever(dir))
-		os.Exit(1)
+		return 1
 	}
-	code := m.Run()
-	leak := goleak.Find()
-	for attempt := 0; code == 0 && leak != nil && attempt < 10; attempt++ {
-		leak = goleak.Find()
+	code := p.M.Run()
+	for range 10 {
+		if goleak.Find() == nil {
+			break
+		}
 	}
-	if code == 0 && leak != nil {
-		fmt.Fprintln(os.Stderr, leak)
-		code = 1
-	}
-	os.Exit(code)
+	return code
 }
 
 func TestEmbedded(t *testing.T) {
@@ -83,15 +86,15 @@ func TestOutside(t *testing.T) {
 }
 
 // open opens a store that the test's end closes.
-func open(t testing.TB, cfg store.Config) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), cfg)
+func open(tb testing.TB, cfg store.Config) *store.Store {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
@@ -99,43 +102,43 @@ func open(t testing.TB, cfg store.Config) *store.Store {
 
 // newSocket returns the URL of a unix socket that is free, on a path short
 // enough for one.
-func newSocket(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "aloft")
+func newSocket(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "aloft") //nolint:usetesting // its path is too long for a socket
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return "unix://" + filepath.Join(dir, "s")
 }
 
 // etcdClient is a client as any tool's.
-func etcdClient(t testing.TB, endpoint string) *clientv3.Client {
-	t.Helper()
+func etcdClient(tb testing.TB, endpoint string) *clientv3.Client {
+	tb.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = client.Close() })
+	tb.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-func depose(t testing.TB, endpoint string) {
-	t.Helper()
-	if _, err := etcdClient(t, endpoint).Delete(t.Context(), "/aloft/leader"); err != nil {
-		t.Fatal(err)
+func depose(tb testing.TB, endpoint string) {
+	tb.Helper()
+	if _, err := etcdClient(tb, endpoint).Delete(tb.Context(), "/aloft/leader"); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // awaitChange waits until the key has changed since the revision.
-func awaitChange(t testing.TB, endpoint, key string, revision int64) {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+func awaitChange(tb testing.TB, endpoint, key string, revision int64) {
+	tb.Helper()
+	ctx, stop := context.WithTimeout(tb.Context(), patience)
 	defer stop()
-	for answer := range etcdClient(t, endpoint).Watch(ctx, key, clientv3.WithRev(revision+1)) {
+	for answer := range etcdClient(tb, endpoint).Watch(ctx, key, clientv3.WithRev(revision+1)) {
 		if len(answer.Events) > 0 {
 			return
 		}
 	}
-	t.Fatalf("%s did not change", key)
+	tb.Fatalf("%s did not change", key)
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -14,8 +13,8 @@ import (
 
 // agreesWithMap commits groups drawn at random, which small limits split, and
 // compares with a map that does the same one by one.
-func agreesWithMap(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func agreesWithMap(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	key := rapid.StringMatching(`[ab]{1,3}`)
 	operation := rapid.Custom(func(t *rapid.T) store.Op {
 		return store.Op{
@@ -25,11 +24,10 @@ func agreesWithMap(t *testing.T, state State) {
 		}
 	})
 	held, revision := map[string]string{}, int64(0)
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(t.T, func(rt *rapid.T) {
 		ops := rapid.SliceOfN(operation, 0, 12).Draw(rt, "ops")
 
 		after, err := term.Commit(rt.Context(), ops)
-
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -9,56 +9,56 @@ import (
 )
 
 // campaign returns the term of a store that leads when the test says so.
-func campaign(t *testing.T, s *store.Store, identity string) *store.Term {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+func campaign(tb testing.TB, s *store.Store, identity string) *store.Term {
+	tb.Helper()
+	ctx, stop := context.WithTimeout(tb.Context(), patience)
 	defer stop()
 	term, err := s.Campaign(ctx, identity)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return term
 }
 
 // waitLost waits until term is over.
-func waitLost(t *testing.T, term *store.Term) {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+func waitLost(tb testing.TB, term *store.Term) {
+	tb.Helper()
+	ctx, stop := context.WithTimeout(tb.Context(), patience)
 	defer stop()
 	select {
 	case <-term.Lost():
 	case <-ctx.Done():
-		t.Fatalf("term %d was not lost", term.Epoch())
+		tb.Fatalf("term %d was not lost", term.Epoch())
 	}
 }
 
-func wantError(t *testing.T, what string, err, want error) {
-	t.Helper()
+func wantError(tb testing.TB, what string, err, want error) {
+	tb.Helper()
 	if !errors.Is(err, want) {
-		t.Errorf("%s = %v, want %v", what, err, want)
+		tb.Errorf("%s = %v, want %v", what, err, want)
 	}
 }
 
-// waiting is a campaign under way.
+// waiting is a campaign of "two" that is under way.
 type waiting struct {
 	term *store.Term
 	err  error
 	done chan struct{}
 }
 
-func campaignAside(ctx context.Context, s *store.Store, identity string) *waiting {
+func campaignAside(ctx context.Context, s *store.Store) *waiting {
 	w := &waiting{done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		w.term, w.err = s.Campaign(ctx, identity)
+		w.term, w.err = s.Campaign(ctx, "two")
 	}()
 	return w
 }
 
-func handsOver(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func handsOver(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	first := campaign(t, one, "one")
-	second := campaignAside(t.Context(), two, "two")
+	second := campaignAside(t.Context(), two)
 	select {
 	case <-first.Lost():
 		t.Fatal("the first term was lost to the second")
@@ -68,7 +68,6 @@ func handsOver(t *testing.T, state State) {
 	}
 
 	err := first.Resign(t.Context())
-
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,12 +87,12 @@ func handsOver(t *testing.T, state State) {
 	}
 }
 
-func campaignEnds(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func campaignEnds(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	campaign(t, one, "one")
 	enough := errors.New("waited enough")
 	ctx, stop := context.WithCancelCause(t.Context())
-	second := campaignAside(ctx, two, "two")
+	second := campaignAside(ctx, two)
 
 	stop(enough)
 	<-second.done
@@ -101,8 +100,8 @@ func campaignEnds(t *testing.T, state State) {
 	wantError(t, "Campaign", second.err, enough)
 }
 
-func needsIdentity(t *testing.T, state State) {
-	if _, err := state.Open(t).Campaign(t.Context(), ""); err == nil {
+func needsIdentity(t trial) {
+	if _, err := t.Open(t.T).Campaign(t.Context(), ""); err == nil {
 		t.Error("an empty identity leads")
 	}
 }
@@ -113,8 +112,8 @@ type sight struct {
 	epoch    uint64
 }
 
-func leaderIsSeen(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func leaderIsSeen(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	sights, watched := make(chan sight), make(chan error)
@@ -156,12 +155,12 @@ func leaderIsSeen(t *testing.T, state State) {
 	wantError(t, "WatchLeader", <-watched, context.Canceled)
 }
 
-func deposedWritesNothing(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func deposedWritesNothing(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	first := campaign(t, one, "one")
 	put(t, first, "kept", "by one")
 
-	state.Depose(t)
+	t.Depose(t.T)
 	_, err := first.Commit(t.Context(), []store.Op{{Key: "lost", Value: []byte("x")}, {Key: "kept", Delete: true}})
 
 	wantError(t, "Commit of a deposed term", err, store.ErrDeposed)
@@ -174,8 +173,8 @@ func deposedWritesNothing(t *testing.T, state State) {
 	wantPairs(t, second, "", pair{"kept", "by one"})
 }
 
-func resignedWritesNothing(t *testing.T, state State) {
-	one := state.Open(t)
+func resignedWritesNothing(t trial) {
+	one := t.Open(t.T)
 	first := campaign(t, one, "one")
 	if err := first.Resign(t.Context()); err != nil {
 		t.Fatal(err)
@@ -187,10 +186,10 @@ func resignedWritesNothing(t *testing.T, state State) {
 	wantPairs(t, campaign(t, one, "one"), "")
 }
 
-func closingEnds(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func closingEnds(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	term := campaign(t, one, "one")
-	second := campaignAside(t.Context(), two, "two")
+	second := campaignAside(t.Context(), two)
 	watched := make(chan error)
 	begun := make(chan struct{}, 1) // the first of several sights counts
 	go func() {
@@ -223,13 +222,13 @@ func closingEnds(t *testing.T, state State) {
 	wantError(t, "Commit", err, store.ErrClosed)
 }
 
-func findsAll(t *testing.T, state State) {
-	one, two := state.Open(t), state.Open(t)
+func findsAll(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
 	first := campaign(t, one, "one")
 	revision := put(t, first, "a", "1")
-	second := campaignAside(t.Context(), two, "two")
+	second := campaignAside(t.Context(), two)
 
-	state.Depose(t)
+	t.Depose(t.T)
 	<-second.done
 
 	if second.err != nil {

@@ -18,38 +18,38 @@ import (
 type pair struct{ Key, Value string }
 
 // put commits one pair and returns its revision.
-func put(t *testing.T, term *store.Term, key, value string) (revision int64) {
-	t.Helper()
-	revision, err := term.Commit(t.Context(), []store.Op{{Key: key, Value: []byte(value)}})
+func put(tb testing.TB, term *store.Term, key, value string) (revision int64) {
+	tb.Helper()
+	revision, err := term.Commit(tb.Context(), []store.Op{{Key: key, Value: []byte(value)}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return revision
 }
 
-func load(t *testing.T, term *store.Term, prefix string) (pairs []pair, revision int64) {
-	t.Helper()
-	revision, err := term.Load(t.Context(), prefix, func(key string, value []byte) error {
+func load(tb testing.TB, term *store.Term, prefix string) (pairs []pair, revision int64) {
+	tb.Helper()
+	revision, err := term.Load(tb.Context(), prefix, func(key string, value []byte) error {
 		pairs = append(pairs, pair{key, string(value)})
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pairs, revision
 }
 
-func wantPairs(t *testing.T, term *store.Term, prefix string, want ...pair) (revision int64) {
-	t.Helper()
-	got, revision := load(t, term, prefix)
+func wantPairs(tb testing.TB, term *store.Term, prefix string, want ...pair) (revision int64) {
+	tb.Helper()
+	got, revision := load(tb, term, prefix)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("pairs below %q (-want +got):\n%s", prefix, diff)
+		tb.Errorf("pairs below %q (-want +got):\n%s", prefix, diff)
 	}
 	return revision
 }
 
-func loadsInOrder(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func loadsInOrder(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	ops := []store.Op{
 		{Key: "task/b", Value: []byte("2")},
 		{Key: "task/a", Value: []byte("1")},
@@ -61,7 +61,6 @@ func loadsInOrder(t *testing.T, state State) {
 	}
 
 	committed, err := term.Commit(t.Context(), ops)
-
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +75,9 @@ func loadsInOrder(t *testing.T, state State) {
 
 // loadSeesOneRevision changes the last pair while the first is visited, with
 // more pairs than a first page holds.
-func loadSeesOneRevision(t *testing.T, state State) {
+func loadSeesOneRevision(t trial) {
 	const many = 3_000
-	term := campaign(t, state.Open(t), "one")
+	term := campaign(t, t.Open(t.T), "one")
 	ops := make([]store.Op, many)
 	for i := range ops {
 		ops[i] = store.Op{Key: fmt.Sprintf("%05d", i), Value: []byte("old")}
@@ -106,8 +105,8 @@ func loadSeesOneRevision(t *testing.T, state State) {
 	wantPairs(t, term, last, pair{last, "new"})
 }
 
-func loadStops(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func loadStops(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	put(t, term, "a", "1")
 	put(t, term, "b", "2")
 	enough := errors.New("seen enough")
@@ -124,8 +123,8 @@ func loadStops(t *testing.T, state State) {
 	}
 }
 
-func emptyGroup(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func emptyGroup(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	before := put(t, term, "a", "1")
 
 	revision, err := term.Commit(t.Context(), nil)
@@ -135,8 +134,8 @@ func emptyGroup(t *testing.T, state State) {
 	}
 }
 
-func lastCounts(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func lastCounts(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	put(t, term, "c", "0")
 
 	_, err := term.Commit(t.Context(), []store.Op{
@@ -148,15 +147,14 @@ func lastCounts(t *testing.T, state State) {
 		{Key: "c", Value: []byte("3")},
 		{Key: "never", Delete: true},
 	})
-
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantPairs(t, term, "", pair{"a", "2"}, pair{"c", "3"})
 }
 
-func largeValue(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func largeValue(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	value := make([]byte, 1<<20)
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(value) // it never fails
@@ -175,23 +173,22 @@ func largeValue(t *testing.T, state State) {
 }
 
 // loadedIsOurs changes what a load handed out.
-func loadedIsOurs(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func loadedIsOurs(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	put(t, term, "a", "1")
 
 	_, err := term.Load(t.Context(), "", func(_ string, value []byte) error {
 		value[0] = 'x'
 		return nil
 	})
-
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantPairs(t, term, "", pair{"a", "1"})
 }
 
-func needsKey(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func needsKey(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 
 	_, err := term.Commit(t.Context(), []store.Op{{Key: "a"}, {Value: []byte("x")}})
 
@@ -201,8 +198,8 @@ func needsKey(t *testing.T, state State) {
 	wantPairs(t, term, "")
 }
 
-func doneContext(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func doneContext(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 
@@ -215,9 +212,9 @@ func doneContext(t *testing.T, state State) {
 	wantPairs(t, term, "")
 }
 
-func manyOperations(t *testing.T, state State) {
+func manyOperations(t trial) {
 	const many = 20_000
-	term := campaign(t, state.Open(t), "one")
+	term := campaign(t, t.Open(t.T), "one")
 	ops := make([]store.Op, many)
 	want := make([]pair, many)
 	for i := range ops {
@@ -227,7 +224,6 @@ func manyOperations(t *testing.T, state State) {
 	}
 
 	committed, err := term.Commit(t.Context(), ops)
-
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +240,7 @@ func manyOperations(t *testing.T, state State) {
 }
 
 // splitsInOrder runs with limits of 4 operations and 1 KiB.
-func splitsInOrder(t *testing.T, state State) {
+func splitsInOrder(t trial) {
 	tests := map[string]struct {
 		sizes     []int // of the values
 		revisions int64
@@ -255,7 +251,7 @@ func splitsInOrder(t *testing.T, state State) {
 		"by bytes":                      {[]int{600, 600, 600}, 3},
 		"by bytes, small ones together": {[]int{600, 10, 10, 600, 10}, 2},
 	}
-	term := campaign(t, state.Open(t), "one")
+	term := campaign(t, t.Open(t.T), "one")
 	for name, tc := range tests {
 		var ops []store.Op
 		for i, size := range tc.sizes {
@@ -274,8 +270,8 @@ func splitsInOrder(t *testing.T, state State) {
 	}
 }
 
-func refusesTooLarge(t *testing.T, state State) {
-	term := campaign(t, state.Open(t), "one")
+func refusesTooLarge(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
 	ops := []store.Op{{Key: "a", Value: []byte("x")}, {Key: "large", Value: make([]byte, 1<<10)}}
 
 	_, err := term.Commit(t.Context(), ops)

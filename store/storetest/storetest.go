@@ -23,13 +23,20 @@ type State struct {
 	Depose func(t *testing.T)
 }
 
+// trial is one test, on a state of its own.
+type trial struct {
+	*testing.T
+	State
+}
+
 // Run tests a backend. Start makes a fresh state whose transactions have limits,
 // or the backend's own where a limit is zero, and which is gone after t.
 func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
+	t.Helper()
 	small := store.Limits{Ops: 4, Bytes: 1 << 10}
 	tests := map[string]struct {
 		limits store.Limits
-		run    func(t *testing.T, state State)
+		run    func(t trial)
 	}{
 		"one leads and the next waits for it to resign":        {run: handsOver},
 		"a campaign ends with its context":                     {run: campaignEnds},
@@ -56,7 +63,7 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.run(t, start(t, tc.limits))
+			tc.run(trial{t, start(t, tc.limits)})
 		})
 	}
 }

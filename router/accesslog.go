@@ -19,7 +19,7 @@ func newAccessLog(to io.Writer) *accessLog {
 	return &accessLog{slog.NewJSONHandler(to, nil)}
 }
 
-func (l *accessLog) write(c *call) {
+func (l *accessLog) write(ctx context.Context, c *call) {
 	if l == nil {
 		return
 	}
@@ -45,7 +45,7 @@ func (l *accessLog) write(c *call) {
 	if c.reason != "" {
 		line.AddAttrs(slog.String("reason", string(c.reason)))
 	}
-	_ = l.handler.Handle(context.Background(), line) // a full disk must not stop the traffic
+	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
 }
 
 // loggedStatus is what the client was told; the proxy's silence means 200.

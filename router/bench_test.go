@@ -59,7 +59,7 @@ func load(b *testing.B, addr, request string) {
 			b.Error(err)
 			return
 		}
-		defer conn.Close()
+		defer drop(conn)
 		in := bufio.NewReader(conn)
 		for pb.Next() {
 			if _, err := io.WriteString(conn, request); err != nil {
@@ -75,6 +75,7 @@ func load(b *testing.B, addr, request string) {
 				b.Errorf("answer %s, %v", res.Status, err)
 				return
 			}
+			_ = res.Body.Close()
 		}
 	})
 	b.StopTimer()

@@ -46,7 +46,7 @@ func TestRequestsGoByHostAndPath(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer res.Body.Close()
+			defer drop(res.Body)
 			text, err := io.ReadAll(res.Body)
 			if err != nil {
 				t.Fatal(err)
@@ -92,7 +92,7 @@ func TestWhatTheInstanceSees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer drop(conn)
 
 	_, err = io.WriteString(conn, "POST /a%2Fb//c?x=1;y=%zz HTTP/1.1\r\nHost: Shop.localhost:8080\r\nContent-Length: 4\r\n"+
 		"Connection: keep-alive, X-Private\r\nX-Private: secret\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: secret\r\nTE: gzip\r\n"+
@@ -104,7 +104,7 @@ func TestWhatTheInstanceSees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 
 	want := strings.Join([]string{
 		"POST /a%2Fb//c?x=1;y=%zz HTTP/1.1",
@@ -183,7 +183,7 @@ func TestStreamsAreNotHeldBack(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer res.Body.Close()
+				defer drop(res.Body)
 				lines := bufio.NewReader(res.Body)
 				for i := range 3 {
 					line, err := lines.ReadString('\n')
@@ -229,7 +229,7 @@ func TestUploadsAreNotHeldBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer res.Body.Close()
+			defer drop(res.Body)
 
 			for i := 1; i <= 3; i++ {
 				piece := make([]byte, 3)
@@ -271,7 +271,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer res.Body.Close()
+			defer drop(res.Body)
 
 			text, err := io.ReadAll(res.Body)
 
@@ -333,7 +333,7 @@ func upgrade(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { drop(conn) })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -345,6 +345,7 @@ func upgrade(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = res.Body.Close() // it has none: what follows is the other protocol's
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("answer %s, want 101", res.Status)
 	}
@@ -377,7 +378,7 @@ func TestExpectContinueIsAskedOfTheInstance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			defer drop(conn)
 			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", tc.path, len(tc.body))
 			in := bufio.NewReader(conn)
 
@@ -409,7 +410,7 @@ func TestEarlyHintsPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer drop(conn)
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	in := bufio.NewReader(conn)
 
@@ -418,6 +419,7 @@ func TestEarlyHintsPass(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = res.Body.Close()
 		if res.StatusCode != want || res.Header.Get("Link") == "" {
 			t.Errorf("answer %s with %v, want %d", res.Status, res.Header, want)
 		}
@@ -431,7 +433,7 @@ func listen(t *testing.T) net.Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { drop(listener) })
 	return listener
 }
 
@@ -444,7 +446,7 @@ func serveRaw(listener net.Listener, handle func(net.Conn, *bufio.Reader)) {
 			return
 		}
 		go func() {
-			defer conn.Close()
+			defer drop(conn)
 			handle(conn, bufio.NewReader(conn))
 		}()
 	}

@@ -66,8 +66,8 @@ func (m *masters) record(change func()) {
 
 // await returns the first confirmation, of those from number from on, that is as
 // wanted, and the number of the one after it.
-func (m *masters) await(t testing.TB, from int, want func(route.Confirmation) bool) (route.Confirmation, int) {
-	t.Helper()
+func (m *masters) await(tb testing.TB, from int, want func(route.Confirmation) bool) (route.Confirmation, int) {
+	tb.Helper()
 	late := time.After(patience)
 	for {
 		m.mu.Lock()
@@ -82,15 +82,15 @@ func (m *masters) await(t testing.TB, from int, want func(route.Confirmation) bo
 		select {
 		case <-news:
 		case <-late:
-			t.Fatalf("no such confirmation; the last ones were %v", m.confirmed[max(0, len(m.confirmed)-5):])
+			tb.Fatalf("no such confirmation; the last ones were %v", m.confirmed[max(0, len(m.confirmed)-5):])
 		}
 	}
 }
 
 // awaitSessions returns when n sessions were begun.
-func (m *masters) awaitSessions(t testing.TB, n int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d sessions", n), func() bool {
+func (m *masters) awaitSessions(tb testing.TB, n int) {
+	tb.Helper()
+	eventually(tb, fmt.Sprintf("%d sessions", n), func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return m.sessions >= n
@@ -107,11 +107,11 @@ type running struct {
 }
 
 // start runs a router until the test ends. It fills in what cfg leaves out.
-func start(t testing.TB, cfg router.Config) *running {
-	t.Helper()
+func start(tb testing.TB, cfg router.Config) *running {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg.Listener = listener
 	if cfg.ID == "" {
@@ -120,7 +120,7 @@ func start(t testing.TB, cfg router.Config) *running {
 	m := newMasters()
 	r, err := router.New(cfg, m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -130,30 +130,30 @@ func start(t testing.TB, cfg router.Config) *running {
 		cancel()
 		return <-ended
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := run.stop(); !errors.Is(err, context.Canceled) {
-			t.Errorf("Run = %v, want canceled", err)
+			tb.Errorf("Run = %v, want canceled", err)
 		}
 	})
 	return run
 }
 
 // apply sends a table of the services and returns when it is confirmed.
-func (r *running) apply(t testing.TB, services ...route.Service) route.Confirmation {
-	t.Helper()
+func (r *running) apply(tb testing.TB, services ...route.Service) route.Confirmation {
+	tb.Helper()
 	r.seq++
 	table := route.Table{Version: route.Version{Epoch: 1, Seq: r.seq}, Services: services}
-	r.send(t, table)
-	c, _ := r.masters.await(t, 0, func(c route.Confirmation) bool { return c.Version == table.Version })
+	r.send(tb, table)
+	c, _ := r.masters.await(tb, 0, func(c route.Confirmation) bool { return c.Version == table.Version })
 	return c
 }
 
-func (r *running) send(t testing.TB, table route.Table) {
-	t.Helper()
+func (r *running) send(tb testing.TB, table route.Table) {
+	tb.Helper()
 	select {
 	case r.masters.tables <- table:
 	case <-time.After(patience):
-		t.Fatal("no session takes the table")
+		tb.Fatal("no session takes the table")
 	}
 }
 
@@ -163,10 +163,10 @@ func hello(endpoints ...route.Endpoint) route.Service {
 }
 
 // backend starts an instance and returns how to reach it.
-func backend(t testing.TB, task id.Task, handler http.HandlerFunc) route.Endpoint {
-	t.Helper()
+func backend(tb testing.TB, task id.Task, handler http.HandlerFunc) route.Endpoint {
+	tb.Helper()
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return route.Endpoint{Task: task, Revision: 1, Address: server.Listener.Addr().String()}
 }
 
@@ -176,21 +176,21 @@ func named(name string) http.HandlerFunc {
 }
 
 // nobody is an address that refuses connections.
-func nobody(t testing.TB, task id.Task) route.Endpoint {
-	t.Helper()
+func nobody(tb testing.TB, task id.Task) route.Endpoint {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer listener.Close()
+	defer drop(listener)
 	return route.Endpoint{Task: task, Revision: 1, Address: listener.Addr().String()}
 }
 
 // newClient returns a client with connections of its own.
-func newClient(t testing.TB) *http.Client {
-	t.Helper()
+func newClient(tb testing.TB) *http.Client {
+	tb.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
@@ -215,24 +215,24 @@ func do(client *http.Client, method, url, body string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	text, err := io.ReadAll(res.Body)
 	return answer{res.StatusCode, res.Header, string(text)}, err
 }
 
 // get asks the router for a path and fails the test unless an answer comes.
-func (r *running) get(t testing.TB, client *http.Client, path string) answer {
-	t.Helper()
+func (r *running) get(tb testing.TB, client *http.Client, path string) answer {
+	tb.Helper()
 	got, err := do(client, http.MethodGet, "http://"+r.addr+path, "")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return got
 }
 
 // eventually returns when the condition holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
 	late := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -240,16 +240,19 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("it never came to: %s", what)
+			tb.Fatalf("it never came to: %s", what)
 		}
 	}
 }
 
 // awaitHeld returns when n requests wait for an instance of the first service.
-func (r *running) awaitHeld(t testing.TB, n int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d requests held", n), func() bool {
+func (r *running) awaitHeld(tb testing.TB, n int) {
+	tb.Helper()
+	eventually(tb, fmt.Sprintf("%d requests held", n), func() bool {
 		status := r.Status()
 		return len(status.Services) > 0 && status.Services[0].Held == n
 	})
 }
+
+// drop closes what a test needs no longer, whether or not it is closed already.
+func drop(c io.Closer) { _ = c.Close() }

@@ -82,8 +82,8 @@ func TestHeldRequestsTryInstancesThatRefused(t *testing.T) {
 		t.Skipf("the port was taken by somebody else: %v", err)
 	}
 	server := &http.Server{Handler: named("here")}
-	go server.Serve(listener)
-	defer server.Close()
+	go func() { _ = server.Serve(listener) }()
+	defer drop(server)
 	asking.Wait()
 
 	if status := r.Status().Services[0]; status.Held != 0 || status.Endpoints[0].Avoided {
@@ -135,8 +135,12 @@ func TestTheQueueIsBounded(t *testing.T) {
 		client := newClient(t)
 		asking.Go(func() {
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.addr, nil)
-			if _, err := client.Do(req); !errors.Is(err, context.Canceled) {
-				t.Errorf("a held request ended with %v", err)
+			res, err := client.Do(req)
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("a held request ended with %v, %v", res, err)
+			}
+			if err == nil {
+				_ = res.Body.Close()
 			}
 		})
 	}
@@ -173,14 +177,14 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { p.close(); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+func (p *pipes) Close() error { p.close(); return nil }
+func (*pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
 // ask sends a request over a connection of its own and returns the answer.
 func (p *pipes) ask(t *testing.T, text string) answer {
 	t.Helper()
 	near, far := net.Pipe()
-	defer near.Close()
+	defer drop(near)
 	p.accepted <- far
 	if _, err := io.WriteString(near, text); err != nil {
 		t.Fatal(err)
@@ -189,7 +193,7 @@ func (p *pipes) ask(t *testing.T, text string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -235,6 +239,7 @@ func TestTheHoldRunsOut(t *testing.T) {
 			t.Parallel()
 			tc.service.Name, tc.service.Rules = "hello", []route.Rule{{}}
 			bubble(t, router.Config{}, route.Table{Services: []route.Service{tc.service}}, func(t *testing.T, p *pipes) {
+				t.Helper()
 				began := time.Now()
 
 				got := p.ask(t, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -265,8 +270,9 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, cfg, route.Table{}, func(t *testing.T, p *pipes) {
+				t.Helper()
 				near, far := net.Pipe()
-				defer near.Close()
+				defer drop(near)
 				p.accepted <- far
 				began := time.Now()
 				go func() { _, _ = io.WriteString(near, tc.text) }()
@@ -297,13 +303,13 @@ func TestCONNECTIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer drop(conn)
 	fmt.Fprint(conn, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	if res.StatusCode != http.StatusBadRequest {
 		t.Errorf("answer %s, want 400", res.Status)
 	}

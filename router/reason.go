@@ -16,32 +16,32 @@ type Reason string
 
 // The reasons are a closed set.
 const (
-	// NoRoute: no service has a rule for the host and path. Status 404.
+	// NoRoute means that no service has a rule for the host and path. Status 404.
 	NoRoute Reason = "no-route"
-	// NoInstance: the service had no instance for as long as requests are held.
+	// NoInstance means that the service had no instance for as long as requests are held.
 	// Status 503.
 	NoInstance Reason = "no-instance"
-	// Refused: no instance accepted a connection for as long as requests are
+	// Refused means that no instance accepted a connection for as long as requests are
 	// held. Status 503.
 	Refused Reason = "refused"
-	// QueueFull: as many requests as may be held are held already. Status 503.
+	// QueueFull means that as many requests as may be held are held already. Status 503.
 	QueueFull Reason = "queue-full"
-	// Stopping: the router is about to stop. Status 503.
+	// Stopping means that the router is about to stop. Status 503.
 	Stopping Reason = "stopping"
-	// Broken: the instance may have read the request and closed the connection
+	// Broken means that the instance may have read the request and closed the connection
 	// before its answer. Status 502.
 	Broken Reason = "broken"
-	// Garbled: what the instance sent is not an answer. Status 502.
+	// Garbled means that what the instance sent is not an answer. Status 502.
 	Garbled Reason = "garbled"
-	// Late: the instance did not begin its answer in time. Status 504.
+	// Late means that the instance did not begin its answer in time. Status 504.
 	Late Reason = "late"
-	// Cut: the answer broke off after its head had been passed on. The status is
+	// Cut means that the answer broke off after its head had been passed on. The status is
 	// the instance's; the client's connection is closed.
 	Cut Reason = "cut"
-	// BadRequest: the request cannot be routed, or its body did not come whole.
+	// BadRequest means that the request cannot be routed, or its body did not come whole.
 	// Status 400.
 	BadRequest Reason = "bad-request"
-	// ClientGone: the client left before the answer. The log says status 499.
+	// ClientGone means that the client left before the answer. The log says status 499.
 	ClientGone Reason = "client-gone"
 )
 

@@ -191,7 +191,7 @@ func TestABodyThatDoesNotComeWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer drop(conn)
 	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	_ = conn.(*net.TCPConn).CloseWrite()
 
@@ -199,7 +199,7 @@ func TestABodyThatDoesNotComeWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 
 	if res.StatusCode != http.StatusBadRequest || res.Header.Get(router.ReasonHeader) != string(router.BadRequest) {
 		t.Errorf("answer %s %v, want 400", res.Status, res.Header)

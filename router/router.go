@@ -16,7 +16,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/http/httputil"
 	"sync"
 	"sync/atomic"
@@ -36,7 +35,6 @@ type Router struct {
 	metrics   *metrics
 	accessLog *accessLog
 	proxy     httputil.ReverseProxy // copied for each call
-	server    *http.Server
 
 	table    atomic.Pointer[snapshot] // stored by Run
 	departed atomic.Pointer[[]*endpoint]
@@ -183,12 +181,12 @@ func (r *Router) apply(table route.Table) error {
 		}
 	}
 	r.metrics.forget(next)
-	r.letGo(last, next)
+	letGo(last, next)
 	return nil
 }
 
 // letGo frees the held requests whose service has an instance now, or is gone.
-func (r *Router) letGo(last, next *snapshot) {
+func letGo(last, next *snapshot) {
 	now := time.Now()
 	stays := make(map[*queue]bool, len(next.services))
 	for _, service := range next.services {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ func TestStoppingLetsRequestsEnd(t *testing.T) {
 	eventually(t, "new connections are refused", func() bool {
 		conn, err := net.Dial("tcp", r.addr)
 		if err == nil {
-			conn.Close()
+			drop(conn)
 		}
 		return err != nil
 	})
@@ -89,7 +90,7 @@ func TestTheGraceRunsOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	held := make(chan answer)
 	go func() {
 		got, err := do(newClient(t), http.MethodGet, "http://"+r.addr+"/empty", "")
@@ -132,7 +133,7 @@ func TestAListenerThatFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken.Close()
+	drop(broken)
 	if err := r.Run(t.Context()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run = %v, want the listener's error", err)
 	}
@@ -141,15 +142,15 @@ func TestAListenerThatFails(t *testing.T) {
 func TestTheRouterListensByItself(t *testing.T) {
 	t.Parallel()
 	free := listen(t)
-	free.Close()
+	drop(free)
 	r, err := router.New(router.Config{ID: "r1", Listen: free.Addr().String()}, newMasters())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- r.Run(ctx) }()
-	defer func() { <-ended }()
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	defer running.Wait()
 	defer stop()
 
 	client := newClient(t)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -38,14 +39,14 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	defer cut()
 	server := r.newServer(work)
 	broken := make(chan error, 1)
-	go func() { broken <- server.Serve(listener) }() // ends with server.Close
+	var serving sync.WaitGroup
+	serving.Go(func() { broken <- server.Serve(listener) }) // until server.Close
 	var err error
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case err = <-broken:
 		err = fmt.Errorf("router listener: %w", err)
-		broken <- nil
 	}
 	r.drain(work, server)
 	close(r.stopping)
@@ -55,7 +56,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 		r.cfg.Log.DebugContext(ctx, "closing the listener", slog.Any("error", closeErr))
 	}
 	r.awaitCalls(context.WithoutCancel(work), 0)
-	<-broken
+	serving.Wait()
 	return err
 }
 

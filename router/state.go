@@ -47,7 +47,7 @@ func (r *Router) restore() error {
 	if err == nil {
 		return nil
 	}
-	r.cfg.Log.Error("state file put aside; serving nothing until the masters send a table", //nolint:sloglint // New has no context
+	r.cfg.Log.Error("state file put aside; serving nothing until the masters send a table",
 		slog.String("file", r.cfg.StateFile+asideSuffix), slog.Any("error", err))
 	if err := os.Rename(r.cfg.StateFile, r.cfg.StateFile+asideSuffix); err != nil {
 		return fmt.Errorf("router state: %w", err)

@@ -139,7 +139,7 @@ func TestLongRequestsDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Body.Close()
+	defer drop(first.Body)
 	second, err := client.Get("http://" + r.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestLongRequestsDrain(t *testing.T) {
 	if got := r.get(t, client, "/"); got.body != "new" {
 		t.Errorf("answer %q, want new", got.body)
 	}
-	second.Body.Close() // a client that leaves frees the instance as well
+	_ = second.Body.Close() // a client that leaves frees the instance as well
 	close(finish)
 	text, err := io.ReadAll(first.Body)
 
@@ -193,6 +193,7 @@ func TestClientsKeepTheirConnections(t *testing.T) {
 		if text, err := io.ReadAll(res.Body); err != nil || string(text) != "x" {
 			t.Fatalf("answer %q, %v", text, err)
 		}
+		_ = res.Body.Close()
 	}
 	conns := map[net.Conn]*bufio.Reader{}
 	for range 20 {
@@ -200,7 +201,7 @@ func TestClientsKeepTheirConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer drop(conn)
 		conns[conn] = bufio.NewReader(conn)
 		ask(conn, conns[conn])
 	}
@@ -208,7 +209,7 @@ func TestClientsKeepTheirConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	ticks := bufio.NewReader(res.Body)
 
 	for i := range 1000 {

@@ -63,7 +63,7 @@ func (c *conn) begin(headMax int64) {
 func (c *conn) alive() bool { return c.in.Buffered() == 0 && c.sock.quiet() }
 
 // close drops the connection. An error would have no consequence.
-func (c *conn) close() { _ = c.Conn.Close() }
+func (c *conn) close() { _ = c.Close() }
 
 // Read reads from the socket and counts.
 func (c *conn) Read(p []byte) (int, error) {
@@ -105,7 +105,7 @@ func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return c.Conn.Close()
+	return c.Close()
 }
 
 // reach says how far a request got, on a connection that has broken, by what is

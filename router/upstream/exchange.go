@@ -37,17 +37,17 @@ func newExchange(p *Pool, c *conn, req *http.Request) *exchange {
 
 // run sends the request, side by side with the answer if its body is a stream,
 // and waits for the head of the answer.
-func (x *exchange) run() (*http.Response, *Error) {
-	x.detach = context.AfterFunc(x.req.Context(), x.conn.close)
+func (x *exchange) run(ctx context.Context) (*http.Response, *Error) {
+	x.detach = context.AfterFunc(ctx, x.conn.close)
 	if isRepeatable(x.req) {
 		_ = x.send(x.req) // if it breaks, an answer may have come nevertheless
 	} else {
 		x.stream = newStream(x.req)
 		x.pool.cfg.Senders.Go(func() { x.stream.run(x) })
 	}
-	res, err := x.receive()
+	res, err := x.receive(ctx)
 	if err != nil {
-		failure := x.failure(err)
+		failure := x.failure(ctx, err)
 		x.detach()
 		if x.stream != nil {
 			x.stream.refuse()
@@ -79,7 +79,7 @@ func (x *exchange) awaitAnswer() {
 }
 
 // receive reads the head of the answer and passes on what is told before it.
-func (x *exchange) receive() (*http.Response, error) {
+func (x *exchange) receive(ctx context.Context) (*http.Response, error) {
 	for {
 		res, err := http.ReadResponse(x.conn.in, x.req)
 		if err != nil {
@@ -88,18 +88,18 @@ func (x *exchange) receive() (*http.Response, error) {
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			return res, nil
 		}
-		if err := x.inform(res); err != nil {
+		if err := x.inform(ctx, res); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // inform passes on an answer that is not the last one.
-func (x *exchange) inform(res *http.Response) error {
+func (x *exchange) inform(ctx context.Context, res *http.Response) error {
 	if x.stream != nil && res.StatusCode == http.StatusContinue {
 		x.stream.proceed()
 	}
-	trace := httptrace.ContextClientTrace(x.req.Context())
+	trace := httptrace.ContextClientTrace(ctx)
 	if trace == nil || trace.Got1xxResponse == nil {
 		return nil
 	}
@@ -107,8 +107,8 @@ func (x *exchange) inform(res *http.Response) error {
 }
 
 // failure says why there is no answer and how far the request got.
-func (x *exchange) failure(err error) *Error {
-	if cause := context.Cause(x.req.Context()); cause != nil {
+func (x *exchange) failure(ctx context.Context, err error) *Error {
+	if cause := context.Cause(ctx); cause != nil {
 		return &Error{Reach: Abandoned, Err: cause}
 	}
 	if x.stream != nil {

@@ -6,19 +6,19 @@ import "fmt"
 type Reach int
 
 const (
-	// Unreached: there was no connection; the instance knows nothing.
+	// Unreached means that there was no connection; the instance knows nothing.
 	Unreached Reach = iota
-	// Unread: the instance closed the connection before anything of the request
+	// Unread means that the instance closed the connection before anything of the request
 	// arrived. It is safe to send any request again.
 	Unread
-	// Unanswered: the instance may have read the request, and no byte of an
+	// Unanswered means that the instance may have read the request, and no byte of an
 	// answer came.
 	Unanswered
-	// Late: no byte of an answer came within Config.AnswerTimeout.
+	// Late means that no byte of an answer came within Config.AnswerTimeout.
 	Late
-	// Garbled: what came is not an answer.
+	// Garbled means that what came is not an answer.
 	Garbled
-	// Abandoned: the client is gone or did not send the body it promised.
+	// Abandoned means that the client is gone or did not send the body it promised.
 	Abandoned
 )
 

@@ -73,14 +73,15 @@ func New(cfg Config) *Pool {
 // an *Error. The request's body is read once and never closed; a request with a
 // body is held for repeatable when GetBody is set.
 func (p *Pool) Exchange(req *http.Request) (*http.Response, error) {
-	c, err := p.take(req)
+	ctx := req.Context()
+	c, err := p.take(ctx, req)
 	if err != nil {
-		if cause := context.Cause(req.Context()); cause != nil {
+		if cause := context.Cause(ctx); cause != nil {
 			return nil, &Error{Reach: Abandoned, Err: cause}
 		}
 		return nil, &Error{Reach: Unreached, Err: err}
 	}
-	res, failure := newExchange(p, c, req).run()
+	res, failure := newExchange(p, c, req).run(ctx)
 	if failure != nil {
 		c.close()
 		if c.reused && c.closedIdle(failure.Reach) {
@@ -103,11 +104,11 @@ func (p *Pool) Connect(ctx context.Context) error {
 }
 
 // take returns an idle connection that suits the request, or a new one.
-func (p *Pool) take(req *http.Request) (*conn, error) {
+func (p *Pool) take(ctx context.Context, req *http.Request) (*conn, error) {
 	for {
 		c := p.pop(req)
 		if c == nil {
-			return p.dial(req.Context())
+			return p.dial(ctx)
 		}
 		if c.alive() {
 			c.reused = true

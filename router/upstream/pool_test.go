@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,13 +41,13 @@ func instance(t *testing.T, handle func(conn *net.TCPConn, in *bufio.Reader, num
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer drop(conn)
 				handle(conn.(*net.TCPConn), bufio.NewReader(conn), number)
 			}()
 		}
 	}()
 	t.Cleanup(func() {
-		listener.Close()
+		drop(listener)
 		<-accepting
 	})
 	return listener.Addr().String()
@@ -97,12 +98,26 @@ func exchange(t *testing.T, pool *upstream.Pool, req *http.Request) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer drop(res.Body)
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// failed sends a request that must fail.
+func failed(t *testing.T, pool *upstream.Pool, req *http.Request) *upstream.Error {
+	t.Helper()
+	res, err := pool.Exchange(req)
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	failure, ok := errors.AsType[*upstream.Error](err)
+	if !ok {
+		t.Fatalf("Exchange = %v, want an *Error", err)
+	}
+	return failure
 }
 
 func TestConnectionsAreUsedAgain(t *testing.T) {
@@ -304,7 +319,7 @@ func TestHowFarARequestGot(t *testing.T) {
 			done := make(chan struct{})
 			address := instance(t, func(c *net.TCPConn, in *bufio.Reader, _ int) {
 				tc.handle(c, in)
-				c.Close()
+				drop(c)
 				close(done)
 			})
 			cfg := upstream.Config{Address: address, AnswerTimeout: patience, HeaderBytesMax: 64 << 10}
@@ -317,11 +332,10 @@ func TestHowFarARequestGot(t *testing.T) {
 				ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(string, string, error) { <-done }})
 			}
 
-			_, err := pool.Exchange(request(ctx, t, http.MethodPost, "body"))
+			failure := failed(t, pool, request(ctx, t, http.MethodPost, "body"))
 
-			failure, ok := errors.AsType[*upstream.Error](err)
-			if !ok || failure.Reach != tc.want {
-				t.Errorf("Exchange = %v, want %s", err, tc.want)
+			if failure.Reach != tc.want {
+				t.Errorf("Exchange = %v, want %s", failure, tc.want)
 			}
 			<-done
 		})
@@ -334,16 +348,16 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close()
+	drop(listener)
 	pool := newPool(t, upstream.Config{Address: listener.Addr().String()})
 	body := &watched{Reader: strings.NewReader("stream")}
 	req := request(t.Context(), t, http.MethodPost, "")
 	req.Body, req.ContentLength = body, -1
 
-	_, err = pool.Exchange(req)
+	failure := failed(t, pool, req)
 
-	if failure, ok := errors.AsType[*upstream.Error](err); !ok || failure.Reach != upstream.Unreached {
-		t.Errorf("Exchange = %v, want unreached", err)
+	if failure.Reach != upstream.Unreached || !errors.Is(failure, syscall.ECONNREFUSED) {
+		t.Errorf("Exchange = %v, want unreached", failure)
 	}
 	if body.touched {
 		t.Error("the body was read or closed, so that it cannot go to another instance")
@@ -393,10 +407,8 @@ func TestAClientThatLeaves(t *testing.T) {
 				leave()
 			}
 
-			_, err := pool.Exchange(req)
-
-			if failure, ok := errors.AsType[*upstream.Error](err); !ok || failure.Reach != upstream.Abandoned {
-				t.Errorf("Exchange = %v, want abandoned", err)
+			if failure := failed(t, pool, req); failure.Reach != upstream.Abandoned {
+				t.Errorf("Exchange = %v, want abandoned", failure)
 			}
 		})
 	}
@@ -469,7 +481,7 @@ func TestWhatIsLeftOverIsNotTheNextAnswer(t *testing.T) {
 			if tc.read {
 				_, _ = io.Copy(io.Discard, res.Body)
 			}
-			res.Body.Close()
+			_ = res.Body.Close()
 
 			if pool.Idle() != 0 {
 				t.Error("the connection was kept")
@@ -491,7 +503,7 @@ func TestAnIdleConnectionThatTheInstanceClosedIsNotUsed(t *testing.T) {
 		}
 		go serve(c, in, n)
 		<-shut
-		c.Close()
+		drop(c)
 		close(closed)
 	})
 	pool := newPool(t, upstream.Config{Address: address})
@@ -503,3 +515,6 @@ func TestAnIdleConnectionThatTheInstanceClosedIsNotUsed(t *testing.T) {
 		t.Errorf("answer %q, want one over a new connection", got)
 	}
 }
+
+// drop closes what a test needs no longer, whether or not it is closed already.
+func drop(c io.Closer) { _ = c.Close() }

@@ -60,7 +60,7 @@ func raceOnce(t *testing.T, end func(*net.TCPConn)) string {
 		<-clientReady
 		spin()
 		end(c)
-		c.Close()
+		drop(c)
 		reading.Wait()
 	})
 	pool := newPool(t, upstream.Config{Address: address})
@@ -76,7 +76,7 @@ func raceOnce(t *testing.T, end func(*net.TCPConn)) string {
 			t.Error("it was carried out twice")
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
-		res.Body.Close()
+		_ = res.Body.Close()
 		<-gone
 		return "answered over a new connection"
 	}

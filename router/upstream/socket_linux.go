@@ -25,7 +25,7 @@ func (s *socket) open(c syscall.Conn) error {
 	s.peek = func(fd uintptr) bool {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // a system call's errno, never wrapped
+		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR
 		return true
 	}
 	s.ask = func(fd uintptr) {

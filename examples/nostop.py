@@ -42,6 +42,7 @@ VERSION = os.environ.get("VERSION", "dev")
 INSTANCE = os.environ.get("ALOFT_TASK_ID", str(os.getpid()))
 
 if __name__ == "__main__":
-    server = Server(("127.0.0.1", int(os.environ.get("PORT_HTTP", "8000"))), Handler)
+    address = (os.environ.get("ALOFT_HOST", "127.0.0.1"), int(os.environ.get("PORT_HTTP", "8000")))
+    server = Server(address, Handler)
     print(f"nostop {VERSION} serves on port {server.server_port}", flush=True)
     server.serve_forever()

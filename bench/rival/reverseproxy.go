@@ -3,6 +3,7 @@ package rival
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -23,6 +24,8 @@ func ServeReverseProxy(ctx context.Context, addr, backend string) error {
 				r.SetXForwarded()
 			},
 			Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true},
+			// The load generator leaves with requests under way.
+			ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		},
 		ReadHeaderTimeout: 10 * time.Second,
 	}

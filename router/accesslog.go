@@ -1,7 +1,6 @@
 package router
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,7 +18,7 @@ func newAccessLog(to io.Writer) *accessLog {
 	return &accessLog{slog.NewJSONHandler(to, nil)}
 }
 
-func (l *accessLog) write(ctx context.Context, c *call) {
+func (l *accessLog) write(c *call) {
 	if l == nil {
 		return
 	}
@@ -45,7 +44,7 @@ func (l *accessLog) write(ctx context.Context, c *call) {
 	if c.reason != "" {
 		line.AddAttrs(slog.String("reason", string(c.reason)))
 	}
-	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
+	_ = l.handler.Handle(c.in.Context(), line) // a full disk must not stop the traffic
 }
 
 // loggedStatus is what the client was told; the proxy's silence means 200.

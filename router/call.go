@@ -51,7 +51,7 @@ func (r *Router) serve(w http.ResponseWriter, in *http.Request) {
 	defer r.calls.Add(-1)
 	c := &call{ResponseWriter: w, router: r, in: in, table: r.table.Load(), began: time.Now()}
 	whole := false
-	defer func() { c.end(in.Context(), whole) }()
+	defer func() { c.end(whole) }() //nolint:contextcheck // the request carries it
 	if err := c.prepare(); err != nil {
 		c.refuse(w, in, err)
 	} else {
@@ -263,20 +263,20 @@ func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 
 // end closes what is left of the request and books it. An answer that did not
 // reach its end leaves serve by a panic.
-func (c *call) end(ctx context.Context, whole bool) {
+func (c *call) end(whole bool) {
 	if c.answer != nil {
 		_ = c.answer.Close() // an upgraded connection may still be open
 	}
 	c.release()
 	switch {
 	case whole:
-	case ctx.Err() != nil:
+	case c.in.Context().Err() != nil:
 		c.reason = ClientGone
 	default:
 		c.reason = Cut
 	}
 	c.router.metrics.book(c)
-	c.router.accessLog.write(ctx, c)
+	c.router.accessLog.write(c)
 }
 
 // WriteHeader notes the status.

@@ -246,30 +246,35 @@ func TestOlderTablesAreRefused(t *testing.T) {
 		return route.Table{Version: route.Version{Epoch: epoch, Seq: seq}, Services: []route.Service{s}}
 	}
 	client := newClient(t)
-	applied := func(want string) {
+	taken := func(epoch, seq uint64, name string) {
 		t.Helper()
-		if got := r.get(t, client, "/"); got.body != want {
-			t.Errorf("answer %q, want that of %s", got.body, want)
+		r.send(t, table(epoch, seq, instance(name)))
+		eventually(t, name+" is applied", func() bool { return r.get(t, client, "/").body == name })
+	}
+	refused := func(epoch, seq uint64) {
+		t.Helper()
+		before := r.get(t, client, "/").body
+		wrong := table(epoch, seq, instance("wrong"))
+		for range 3 { // when the third is taken, the first has been dealt with
+			r.send(t, wrong)
+		}
+		if after := r.get(t, client, "/").body; after != before {
+			t.Errorf("table %s is applied after %s", wrong.Version, r.Status().Version)
 		}
 	}
 
-	r.send(t, table(2, 5, instance("first")))
-	r.send(t, table(2, 4, instance("older")))
-	r.send(t, table(1, 9, instance("older-leader")))
-	applied("first")
-	r.send(t, table(2, 5, instance("repeated")))
-	applied("repeated")
+	taken(2, 5, "first")
+	refused(2, 4)
+	refused(1, 9)
+	taken(2, 5, "repeated")
 
 	r.masters.breakUp <- errors.New("session lost")
 	r.masters.awaitSessions(t, 2)
-	r.send(t, table(1, 100, instance("deposed-leader")))
-	applied("repeated")
-	r.send(t, table(2, 1, instance("counted-anew")))
-	applied("counted-anew")
-	r.send(t, table(3, 0, instance("next-leader")))
-	applied("next-leader")
-	r.send(t, table(2, 1000, instance("deposed-leader-again")))
-	applied("next-leader")
+	refused(1, 100)
+	taken(2, 1, "counted-anew")
+	refused(2, 0)
+	taken(3, 0, "next-leader")
+	refused(2, 1000)
 }
 
 func TestATableThatIsWrongIsRefusedWhole(t *testing.T) {
@@ -285,6 +290,8 @@ func TestATableThatIsWrongIsRefusedWhole(t *testing.T) {
 	}
 	r.seq = 2
 	r.apply(t, hello(backend(t, "t3", named("better"))))
+	r.masters.mu.Lock()
+	defer r.masters.mu.Unlock()
 	for _, c := range r.masters.confirmed {
 		if c.Version.Seq == 2 {
 			t.Errorf("%v was confirmed", c)

@@ -17,7 +17,8 @@ import (
 const (
 	sweepAgainMin = 5 * time.Millisecond // what was killed is looked for again after this, then twice this...
 	sweepAgainMax = time.Second
-	outputGrace   = time.Second // for output to end after the last process that could write it
+	outputGrace   = time.Second     // for output to end after the last process that could write it
+	restAfter     = 2 * time.Second // memory is given back so long after some work
 )
 
 // server is the state of a supervisor. Its loop, run, owns all of it but the
@@ -41,6 +42,7 @@ type server struct {
 
 	sweepAt    time.Time // zero: nothing is looked for again
 	sweepPause time.Duration
+	restAt     time.Time // zero: it rests
 
 	working  sync.WaitGroup
 	joined   chan *session
@@ -89,6 +91,7 @@ func (s *server) run(ctx context.Context, listener net.Listener) {
 	defer close(s.starts)
 	s.working.Go(func() { s.accept(listener) })
 	s.working.Go(func() { forkAll(s.starts, s.outcomes) })
+	s.rest()
 	s.loop(ctx, children)
 	removeParents(s.parents)
 	s.cfg.Log.InfoContext(ctx, "supervisor ends: it was told to, and nothing runs")
@@ -122,6 +125,10 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 			s.reapAll()
 		case <-s.alarm(due):
 			s.act(time.Now())
+			continue
+		}
+		if s.restAt.IsZero() {
+			s.restAt = time.Now().Add(restAfter)
 		}
 	}
 }
@@ -138,10 +145,10 @@ func (s *server) nextStart() (chan<- Start, Start) {
 // alarm sets due to when the loop must act by itself, and returns its channel;
 // nil when there is no such time.
 func (s *server) alarm(due *time.Timer) <-chan time.Time {
-	at := s.sweepAt
+	at := earlier(s.sweepAt, s.restAt)
 	for _, t := range s.tasks {
-		if t.phase == running && !t.killAt.IsZero() && (at.IsZero() || t.killAt.Before(at)) {
-			at = t.killAt
+		if t.phase == running {
+			at = earlier(at, t.killAt)
 		}
 	}
 	if at.IsZero() {
@@ -207,6 +214,18 @@ func (s *server) act(now time.Time) {
 	if !s.sweepAt.IsZero() && !s.sweepAt.After(now) {
 		s.sweep()
 	}
+	if !s.restAt.IsZero() && !s.restAt.After(now) {
+		s.restAt = time.Time{}
+		s.rest()
+	}
+}
+
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // begin takes in the outcome of a fork.

@@ -12,17 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slim keeps the process small: it is there for each agent, all the time, and
-// does little. The binary holds the whole of aloft, and the packages that are
-// of no use here have touched many of its pages while they were initialised.
-// Those are given back; what is needed comes back from the page cache.
-func slim(log *slog.Logger) {
+// beSmall keeps the process small: there is one for each agent, all the time,
+// and it does little.
+func beSmall() {
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(64 << 20) // far above what is used: a guard, not a diet
+}
+
+// rest gives memory back after some work. The binary holds the whole of aloft:
+// packages that are of no use here have touched many of its pages while they
+// were initialised, and each page that is used brings its neighbours with it.
+// What is needed again comes back from the page cache.
+func (s *server) rest() {
 	debug.FreeOSMemory()
 	if err := dropCleanPages(); err != nil {
-		log.Warn("pages of the binary are kept in memory", slog.Any("error", err))
+		s.cfg.Log.Warn("pages of the binary are kept in memory", slog.Any("error", err))
 	}
 }
 

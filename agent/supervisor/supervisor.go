@@ -163,6 +163,7 @@ func Main(ctx context.Context, cfg Config) error {
 	if cfg.Dir == "" {
 		return errors.New("supervisor config: it needs a folder")
 	}
+	beSmall()
 	home, err := openHome(cfg.Dir)
 	if err != nil {
 		return err
@@ -183,7 +184,6 @@ func Main(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	slim(cfg.Log)
 	newServer(cfg, book).run(ctx, listener)
 	return nil
 }

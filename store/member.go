@@ -69,16 +69,39 @@ func startMember(ctx context.Context, cfg Config) (*member, error) {
 		return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), home.close())
 	}
 	m := &member{server: server, folder: home}
-	select {
-	case <-server.Server.ReadyNotify():
-		return m, nil
-	case err = <-server.Err():
-	case <-server.Server.StopNotify():
-		err = errors.New("it stopped")
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+	err = m.checkCompany(cfg)
+	if err == nil {
+		err = m.ready(ctx)
 	}
-	return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), m.close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), m.close())
+	}
+	return m, nil
+}
+
+// checkCompany refuses data of a member that was alone where several are wanted:
+// it would go on alone while the others make a cluster without it, and two would
+// lead. The other way round it would wait for the others for ever.
+func (m *member) checkCompany(cfg Config) error {
+	held, wanted := len(m.server.Server.Cluster().Members()), max(len(cfg.Cluster), 1)
+	if (held == 1) != (wanted == 1) {
+		return fmt.Errorf("the data is of a cluster of %d, and Cluster is of %d", held, wanted)
+	}
+	return nil
+}
+
+// ready waits until the member serves.
+func (m *member) ready(ctx context.Context) error {
+	select {
+	case <-m.server.Server.ReadyNotify():
+		return nil
+	case err := <-m.server.Err():
+		return err
+	case <-m.server.Server.StopNotify():
+		return errors.New("it stopped")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (m *member) close() error {
@@ -88,7 +111,7 @@ func (m *member) close() error {
 
 func memberSettings(cfg Config, dir string) (*embed.Config, error) {
 	s := embed.NewConfig()
-	s.Name, s.Dir = cfg.Name, dir
+	s.Name, s.Dir, s.InitialClusterToken = cfg.Name, dir, "aloft"
 	s.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(cfg.Log))
 	s.MaxTxnOps, s.MaxRequestBytes = memberOpsMax, memberBytesMax
 	s.QuotaBackendBytes = quotaBytes

@@ -170,6 +170,29 @@ func TestMemberWaitsForTheOthers(t *testing.T) {
 	wantWords(t, err, enough)
 }
 
+func TestDataOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	several := map[string]string{"m1": freeURL(t), "m2": freeURL(t)}
+	dirs := map[string]string{"m1": t.TempDir(), "m2": t.TempDir()}
+	alone := open(t, store.Config{DataDir: dirs["m1"]})
+	if err := alone.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err := store.Open(t.Context(), store.Config{DataDir: dirs["m1"], Name: "m1", Cluster: several})
+	wantWords(t, err, nil, dirs["m1"], "a cluster of 1, and Cluster is of 2")
+
+	dirs["m1"] = t.TempDir()
+	members := startAll(t, func(name string) (*store.Store, error) {
+		return store.Open(t.Context(), store.Config{DataDir: dirs[name], Name: name, Cluster: several})
+	}, "m1", "m2")
+	if err := members["m2"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(t.Context(), store.Config{DataDir: dirs["m2"]})
+	wantWords(t, err, nil, dirs["m2"], "a cluster of 2, and Cluster is of 1")
+}
+
 // startAll starts members together, since a majority is ready or none is, and
 // closes them at the end.
 func startAll(

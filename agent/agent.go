@@ -2,10 +2,11 @@
 // master orders, probes their health, starts again what fails, and reports what
 // it sees.
 //
-// One goroutine, Run, owns every task. Whatever may wait (fetching, starting,
-// probing, the network) happens in goroutines that hand their result back to
-// Run as a function. What runs is kept on disk before it is reported, so that a
-// new agent on the same folder goes on where the last one was killed.
+// One goroutine, Run, owns every task. Whatever may wait (the disk, fetching,
+// starting, probing, the network) happens in workers that hand their result
+// back to Run as a function. Law: what an agent does and says of a task is on
+// disk first, so that a new agent on the same folder goes on where the last one
+// was killed, and no attempt is ever started twice.
 package agent
 
 import (
@@ -13,8 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +24,6 @@ import (
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
-	"github.com/aloft-run/aloft/wire"
 )
 
 // Masters is what an agent needs of the cluster's masters.
@@ -38,15 +37,18 @@ type Masters interface {
 
 // Runtime starts and ends programs. A program outlives the agent.
 type Runtime interface {
-	// Start begins one attempt; the same attempt is never started twice.
+	// Start begins one attempt; the same attempt is never started twice. An
+	// error means that nothing was started, unless ctx is done.
 	Start(ctx context.Context, launch runtime.Launch) error
-	// Stop asks the program to end, and kills all of it after grace.
+	// Stop asks the program to end, and kills all of it after grace. Asking
+	// again can only bring the end forward.
 	Stop(ctx context.Context, key runtime.Key, grace time.Duration) error
 	// List returns the attempts that run, and those whose end was not forgotten.
 	List(ctx context.Context) ([]runtime.Task, error)
 	// Forget drops the record of an attempt that ended.
 	Forget(ctx context.Context, key runtime.Key) error
-	// Exits gives each end, also those that came while no agent was there.
+	// Exits gives each end, also those that came while no agent was there, and
+	// may give it again until it is forgotten.
 	Exits() <-chan runtime.Exit
 }
 
@@ -55,12 +57,13 @@ type Fetcher interface {
 	Fetch(ctx context.Context, artifact spec.Artifact, sandbox string) error
 }
 
-// Agent is one machine's agent. Make it with New and start it with Run.
+// Agent is one machine's agent. Make it with New and start it, once, with Run.
 type Agent struct {
 	cfg     Config
 	masters Masters
 	runtime Runtime
 	fetcher Fetcher
+	folder  folder
 	events  chan func()          // run by Run, one after the other
 	reports chan *pb.AgentReport // to the session that is open
 	workers sync.WaitGroup
@@ -68,8 +71,11 @@ type Agent struct {
 
 	// Owned by Run.
 	tasks   map[id.Task]*instance
-	unsent  map[id.Task]bool
-	epoch   uint64
+	alarms  alarms
+	epoch   epoch
+	outbox  outbox
+	writing writing
+	tidying tidying
 	answers map[string]answer // to log orders, under way
 }
 
@@ -79,22 +85,34 @@ func New(cfg Config, masters Masters, rt Runtime, fetcher Fetcher) (*Agent, erro
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("agent config: %w", err)
 	}
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
 	return &Agent{
 		cfg:     cfg,
 		masters: masters,
 		runtime: rt,
 		fetcher: fetcher,
+		folder:  folder(dir),
 		events:  make(chan func()),
 		reports: make(chan *pb.AgentReport),
 		tasks:   make(map[id.Task]*instance),
-		unsent:  make(map[id.Task]bool),
+		outbox:  outbox{unsent: make(map[id.Task]bool)},
+		writing: writing{changed: make(map[id.Task]bool), failed: make(map[id.Task]bool)},
 		answers: make(map[string]answer),
 	}, nil
 }
 
-// Run works until ctx is done. Its goroutines have ended when it returns; the
-// tasks run on.
+// Run works until ctx is done, and returns its cause. The error wraps ErrLocked
+// or ErrFormat when the data folder is not for this agent. All goroutines have
+// ended when Run returns; the tasks run on.
 func (a *Agent) Run(ctx context.Context) error {
+	lock, err := a.folder.open()
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	defer func() { _ = lock.Close() }() // nothing was written to it that matters
 	ctx, stop := context.WithCancel(ctx)
 	defer a.workers.Wait()
 	defer stop()
@@ -102,15 +120,17 @@ func (a *Agent) Run(ctx context.Context) error {
 		return fmt.Errorf("take up the tasks again: %w", err)
 	}
 	a.workers.Go(func() { a.keepSession(ctx) })
+	return a.loop(ctx)
+}
 
+// loop does what workers, programs, masters and the time ask for.
+func (a *Agent) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		var report *pb.AgentReport
-		var reports chan<- *pb.AgentReport
-		if len(a.unsent) > 0 {
-			report, reports = a.report(), a.reports
-		}
+		a.write(ctx)
+		a.tidy(ctx)
+		report, reports := a.nextReport()
 		timer.Reset(time.Until(a.nextDue()))
 		select {
 		case act := <-a.events:
@@ -120,7 +140,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-timer.C:
 			a.actOnDue(ctx, time.Now())
 		case reports <- report:
-			clear(a.unsent)
+			a.outbox.sent()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -146,76 +166,8 @@ func (a *Agent) do(ctx context.Context, act func()) bool {
 	}
 }
 
-// report says how the tasks stand that changed since the last report.
-func (a *Agent) report() *pb.AgentReport {
-	report := &pb.AgentReport{}
-	for _, name := range slices.Sorted(maps.Keys(a.unsent)) {
-		if in, ok := a.tasks[name]; ok {
-			report.Tasks = append(report.Tasks, in.reported())
-		}
-	}
-	return report
-}
-
-// join says all that this agent has and runs.
-func (a *Agent) join() *pb.AgentJoin {
-	join := &pb.AgentJoin{Agent: &pb.Agent{
-		Id: string(a.cfg.ID), BootId: a.cfg.BootID, Hostname: a.cfg.Hostname, Version: a.cfg.Version,
-		Address: a.cfg.Address, Attributes: a.cfg.Attributes, Partitions: wire.FromPartitions(a.cfg.ID, a.cfg.Partitions),
-	}}
-	for _, name := range slices.Sorted(maps.Keys(a.tasks)) {
-		join.Tasks = append(join.Tasks, a.tasks[name].reported())
-	}
-	return join
-}
-
-// keepSession opens one session after the other, with a growing pause while the
-// masters cannot be reached.
-func (a *Agent) keepSession(ctx context.Context) {
-	pause := a.cfg.Reconnect.restart()
-	for ctx.Err() == nil {
-		joined := make(chan *pb.AgentJoin, 1)
-		if !a.do(ctx, func() { joined <- a.join(); clear(a.unsent) }) {
-			return
-		}
-		began := time.Now()
-		err := a.masters.AgentSession(ctx, <-joined, a.reports, func(message *pb.SessionResponse) {
-			a.joined.Store(true)
-			a.do(ctx, func() { a.receive(ctx, message) })
-		})
-		a.joined.Store(false)
-		if ctx.Err() != nil {
-			return
-		}
-		a.cfg.Log.WarnContext(ctx, "session with the masters broke; tasks run on", slog.Any("error", err))
-		if time.Since(began) > a.cfg.Reconnect.Max {
-			pause = a.cfg.Reconnect.restart()
-		}
-		if !wait(ctx, pause.next()) {
-			return
-		}
-	}
-}
-
-// wait returns false when ctx is done before d has passed.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// reported is the task's whole state for the master.
-func (in *instance) reported() *pb.TaskReport {
-	return &pb.TaskReport{Task: string(in.task), Status: wire.FromStatus(in.status)}
-}
-
-// move makes a legal move, keeps it on disk and has it reported. An illegal one
-// is a late event about a state that has passed: it is dropped.
+// move makes a legal move, and has it kept and reported. An illegal one is a
+// late event about a state that has passed: it is dropped.
 func (a *Agent) move(ctx context.Context, in *instance, event task.Event) bool {
 	next, err := task.Step(in.status, event)
 	if err != nil {
@@ -223,10 +175,35 @@ func (a *Agent) move(ctx context.Context, in *instance, event task.Event) bool {
 		return false
 	}
 	in.status = next
-	a.unsent[in.task] = true
-	if err := a.keep(in); err != nil {
-		a.cfg.Log.WarnContext(ctx, "task not kept on disk; a new agent would miss its last change",
-			slog.String("task", string(in.task)), slog.Any("error", err))
-	}
+	a.writing.changed[in.task] = true
 	return true
+}
+
+// nextDue returns when actOnDue has something to do, at the latest in an hour.
+func (a *Agent) nextDue() time.Time {
+	due := time.Now().Add(time.Hour)
+	if at, ok := a.alarms.next(); ok && at.Before(due) {
+		due = at
+	}
+	if again := a.writing.again; !again.IsZero() && again.Before(due) {
+		due = again
+	}
+	return due
+}
+
+// actOnDue starts again what has waited long enough, ends what was not alive
+// for too long, and writes again what the disk did not take.
+func (a *Agent) actOnDue(ctx context.Context, now time.Time) {
+	a.writing.retry(now)
+	for name, ok := a.alarms.take(now); ok; name, ok = a.alarms.take(now) {
+		in := a.tasks[name]
+		switch {
+		case in == nil:
+		case in.status.State == task.Backoff && !in.status.RetryAt.After(now):
+			a.begin(ctx, in)
+		case !in.killAt.IsZero() && !in.killAt.After(now):
+			in.stopProbes()
+			a.stopProgram(ctx, in, in.rev.spec.Deploy.Grace)
+		}
+	}
 }

@@ -1,25 +1,16 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/aloft-run/aloft/agent/logs"
 	"github.com/aloft-run/aloft/core/id"
-	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
-
-// attemptsKept is how many of a task's attempts keep their logs.
-const attemptsKept = 3
 
 // answer is a log order under way.
 type answer struct {
@@ -28,11 +19,19 @@ type answer struct {
 	cancel context.CancelFunc // ends it all
 }
 
+// logReading is what a worker needs to answer a log order.
+type logReading struct {
+	order  *pb.LogOrder
+	dir    string // of the attempt that runs; "" when none does
+	folder folder
+	agent  id.Agent
+}
+
 // answerLogs begins or ends the answer to a log order.
 func (a *Agent) answerLogs(ctx context.Context, order *pb.LogOrder) {
 	request := order.GetRequest()
 	if under, ok := a.answers[request]; ok || order.GetCancel() {
-		if ok {
+		if ok && order.GetCancel() {
 			under.cancel()
 		}
 		return
@@ -41,12 +40,15 @@ func (a *Agent) answerLogs(ctx context.Context, order *pb.LogOrder) {
 	following, follow := context.WithCancel(sending)
 	name := id.Task(order.GetTask())
 	a.answers[request] = answer{task: name, follow: follow, cancel: cancel}
-	if in, ok := a.tasks[name]; !ok || !in.hasProgram() || order.GetPrevious() {
+	reading := logReading{order: order, folder: a.folder, agent: a.cfg.ID}
+	if in, ok := a.tasks[name]; ok && in.hasProgram() && order.GetFollow() && !order.GetPrevious() {
+		reading.dir = a.folder.attemptLogs(name, in.status.Attempt)
+	} else {
 		follow() // nothing more comes
 	}
 	a.workers.Go(func() {
 		defer cancel()
-		if err := a.sendLogs(sending, following, order); err != nil && sending.Err() == nil {
+		if err := a.sendLogs(sending, following, reading); err != nil && sending.Err() == nil {
 			a.cfg.Log.WarnContext(ctx, "logs not sent", slog.String("task", order.GetTask()), slog.Any("error", err))
 		}
 		a.do(ctx, func() { delete(a.answers, request) })
@@ -63,29 +65,24 @@ func (a *Agent) endAnswers(name id.Task) {
 	}
 }
 
-// hasProgram reports whether the newest attempt runs, or is about to.
-func (in *instance) hasProgram() bool {
-	return !in.status.State.Ended() && in.status.State != task.Backoff
-}
-
 // sendLogs reads both streams of a task and sends their lines until they end or
 // the reader has gone.
-func (a *Agent) sendLogs(sending, following context.Context, order *pb.LogOrder) error {
+func (a *Agent) sendLogs(sending, following context.Context, reading logReading) error {
 	sending, stop := context.WithCancel(sending)
 	batches := make(chan []*pb.LogLine)
 	var failed error // written before batches is closed, read after
-	var reading sync.WaitGroup
-	reading.Go(func() {
+	var working sync.WaitGroup
+	working.Go(func() {
 		defer close(batches)
-		failed = a.readLogs(sending, following, order, batches)
+		failed = reading.read(sending, following, batches)
 	})
-	defer reading.Wait()
+	defer working.Wait()
 	defer stop()
-	return a.masters.SendLogs(sending, order.GetRequest(), batches, func() error { return failed })
+	return a.masters.SendLogs(sending, reading.order.GetRequest(), batches, func() error { return failed })
 }
 
-func (a *Agent) readLogs(sending, following context.Context, order *pb.LogOrder, batches chan<- []*pb.LogLine) error {
-	dir, err := a.attemptLogs(id.Task(order.GetTask()), order.GetPrevious())
+func (r logReading) read(sending, following context.Context, batches chan<- []*pb.LogLine) error {
+	dir, err := r.attempt()
 	if err != nil {
 		return err
 	}
@@ -93,119 +90,44 @@ func (a *Agent) readLogs(sending, following context.Context, order *pb.LogOrder,
 	var problems [2]error
 	for i, stream := range []string{"stdout", "stderr"} {
 		both.Go(func() {
-			w := &lineSender{ctx: sending, task: order.GetTask(), stream: stream, batches: batches}
-			problems[i] = copyLogs(following, dir, order, w)
+			w := &lineSender{ctx: sending, task: r.order.GetTask(), stream: stream, batches: batches}
+			problems[i] = r.copyTo(following, dir, w)
 		})
 	}
 	both.Wait()
 	return errors.Join(problems[:]...)
 }
 
-func copyLogs(following context.Context, dir string, order *pb.LogOrder, w *lineSender) error {
-	if order.GetFollow() {
-		err := logs.Follow(following, dir, w.stream, int(order.GetLines()), w)
+func (r logReading) copyTo(following context.Context, dir string, w *lineSender) error {
+	if r.order.GetFollow() {
+		err := logs.Follow(following, dir, w.stream, int(r.order.GetLines()), w)
 		return errors.Join(err, w.flush())
 	}
-	lines, err := logs.Tail(dir, w.stream, int(order.GetLines()))
+	lines, err := logs.Tail(dir, w.stream, int(r.order.GetLines()))
 	if err != nil {
 		return err
 	}
 	return w.send(lines)
 }
 
-// attemptLogs returns the folder of the newest attempt's logs, or of the one
-// before it.
-func (a *Agent) attemptLogs(name id.Task, previous bool) (string, error) {
+// attempt returns the folder of the logs that are asked for.
+func (r logReading) attempt() (string, error) {
+	name := id.Task(r.order.GetTask())
 	if err := id.Check(name); err != nil {
-		return "", fmt.Errorf("task %q: %w", string(name), err)
+		return "", fmt.Errorf("task: %w", err)
 	}
-	attempts, err := a.attempts(name)
-	if err != nil || len(attempts) == 0 {
-		return "", fmt.Errorf("task %s has no logs on agent %s", name, a.cfg.ID)
+	if r.dir != "" {
+		return r.dir, nil
 	}
-	newest := len(attempts) - 1
-	if previous {
-		newest--
+	attempts := r.folder.attempts(name)
+	if len(attempts) == 0 {
+		return "", fmt.Errorf("task %s has no logs on agent %s", name, r.agent)
 	}
-	if newest < 0 {
+	if r.order.GetPrevious() {
+		attempts = attempts[:len(attempts)-1]
+	}
+	if len(attempts) == 0 {
 		return "", fmt.Errorf("task %s had no attempt before this one", name)
 	}
-	return a.logs(name, attempts[newest]), nil
-}
-
-// attempts returns the numbers of the attempts that have logs, oldest first.
-func (a *Agent) attempts(name id.Task) ([]int, error) {
-	folders, err := os.ReadDir(filepath.Join(a.folder(name), "logs"))
-	if err != nil {
-		return nil, err
-	}
-	var numbers []int
-	for _, folder := range folders {
-		if number, err := strconv.Atoi(folder.Name()); err == nil {
-			numbers = append(numbers, number)
-		}
-	}
-	slices.Sort(numbers)
-	return numbers, nil
-}
-
-// trimAttempts removes the logs of attempts before the newest few.
-func (a *Agent) trimAttempts(name id.Task) error {
-	attempts, err := a.attempts(name)
-	if err != nil {
-		return nil //nolint:nilerr // no logs yet: nothing to trim
-	}
-	var problems []error
-	for _, attempt := range attempts[:max(0, len(attempts)-attemptsKept)] {
-		problems = append(problems, os.RemoveAll(a.logs(name, attempt)))
-	}
-	return errors.Join(problems...)
-}
-
-// lineSender cuts what is written to it into lines and sends them on.
-type lineSender struct {
-	ctx     context.Context //nolint:containedctx // an io.Writer has no other way to be told
-	task    string
-	stream  string
-	batches chan<- []*pb.LogLine
-	rest    []byte // the beginning of a line
-}
-
-// Write sends the lines that p completes.
-func (w *lineSender) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	end := bytes.LastIndexByte(w.rest, '\n')
-	if end < 0 {
-		return len(p), nil
-	}
-	var lines []string
-	for line := range bytes.SplitSeq(w.rest[:end], []byte("\n")) {
-		lines = append(lines, string(line))
-	}
-	w.rest = slices.Clone(w.rest[end+1:])
-	return len(p), w.send(lines)
-}
-
-// flush sends a last line that has no end.
-func (w *lineSender) flush() error {
-	if len(w.rest) == 0 {
-		return nil
-	}
-	return w.send([]string{string(w.rest)})
-}
-
-func (w *lineSender) send(lines []string) error {
-	if len(lines) == 0 {
-		return nil
-	}
-	batch := make([]*pb.LogLine, 0, len(lines))
-	for _, line := range lines {
-		batch = append(batch, &pb.LogLine{Task: w.task, Stream: w.stream, Text: line})
-	}
-	select {
-	case w.batches <- batch:
-		return nil
-	case <-w.ctx.Done():
-		return context.Cause(w.ctx)
-	}
+	return r.folder.attemptLogs(name, attempts[len(attempts)-1]), nil
 }

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
+	"net"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
@@ -17,10 +21,10 @@ type Config struct {
 	BootID     string // changes when the machine restarts: then no task survived
 	Hostname   string
 	Version    string
-	Address    string // where routers reach the tasks' ports; default 127.0.0.1
+	Address    string // host name or IP where routers reach the tasks' ports; default 127.0.0.1
 	Attributes map[string]string
 	Partitions []ledger.Partition
-	DataDir    string // keeps tasks, logs and sandboxes
+	DataDir    string // keeps tasks, logs and sandboxes; for one agent only
 	EndedMax   int    // ended tasks whose logs are kept; default 100
 	Reconnect  Reconnect
 	Log        *slog.Logger // default: discard
@@ -54,14 +58,24 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var problems []error
-	if err := id.Check(c.ID); err != nil {
-		problems = append(problems, fmt.Errorf("id: %w", err))
-	}
 	if c.DataDir == "" {
 		problems = append(problems, errors.New("data dir is missing"))
 	}
 	if len(c.Partitions) == 0 {
 		problems = append(problems, errors.New("an agent needs at least one partition"))
+	}
+	var books ledger.Ledger // as the master will do
+	if err := books.SetAgent(ledger.Agent{ID: c.ID, Attributes: c.Attributes, Partitions: c.Partitions}); err != nil {
+		problems = append(problems, err)
+	}
+	if net.ParseIP(c.Address) == nil && strings.ContainsAny(c.Address, ":/ ") {
+		problems = append(problems, fmt.Errorf("address: found %q; want a host name or an IP address, without a port", c.Address))
+	}
+	texts := []string{c.BootID, c.Hostname, c.Version, c.Address}
+	texts = slices.AppendSeq(texts, maps.Keys(c.Attributes))
+	texts = slices.AppendSeq(texts, maps.Values(c.Attributes))
+	if slices.ContainsFunc(texts, func(text string) bool { return !utf8.ValidString(text) }) {
+		problems = append(problems, errors.New("names and attributes must be UTF-8"))
 	}
 	if c.EndedMax < 0 {
 		problems = append(problems, fmt.Errorf("ended tasks kept is %d; it must not be negative", c.EndedMax))
@@ -70,18 +84,4 @@ func (c Config) validate() error {
 		problems = append(problems, fmt.Errorf("reconnect pause from %v to %v is no range", c.Reconnect.Min, c.Reconnect.Max))
 	}
 	return errors.Join(problems...)
-}
-
-// pause is the row of pauses between sessions.
-type pause struct {
-	length, longest time.Duration
-}
-
-func (r Reconnect) restart() *pause { return &pause{r.Min, r.Max} }
-
-// next returns a pause that doubles each time, less up to half of it by chance.
-func (p *pause) next() time.Duration {
-	length := p.length
-	p.length = min(2*length, p.longest)
-	return length/2 + rand.N(length/2+1)
 }

@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/core/id"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// ErrLocked is the error for a data folder that another agent uses.
+var ErrLocked = errors.New("another agent has the folder")
+
+// ErrFormat is the error for a data folder that a newer version has written.
+var ErrFormat = errors.New("written by a newer version")
+
+// format is the version of what the data folder holds.
+const format = 1
+
+// folder is an agent's data folder, by its absolute path. The folder of a task
+// in it holds the task file, the mark of a complete sandbox, the sandbox and
+// the logs. The logs stay for a while when the rest is gone.
+type folder string
+
+func (f folder) tasks() string                { return filepath.Join(string(f), "tasks") }
+func (f folder) task(name id.Task) string     { return filepath.Join(f.tasks(), string(name)) }
+func (f folder) file(name id.Task) string     { return filepath.Join(f.task(name), "task.pb") }
+func (f folder) damaged(name id.Task) string  { return filepath.Join(f.task(name), "task.pb.damaged") }
+func (f folder) complete(name id.Task) string { return filepath.Join(f.task(name), "fetched") }
+func (f folder) sandbox(name id.Task) string  { return filepath.Join(f.task(name), "sandbox") }
+func (f folder) logs(name id.Task) string     { return filepath.Join(f.task(name), "logs") }
+func (f folder) epoch() string                { return filepath.Join(string(f), "epoch") }
+
+func (f folder) attemptLogs(name id.Task, attempt int) string {
+	return filepath.Join(f.logs(name), strconv.Itoa(attempt))
+}
+
+// open makes the folder and takes it for one agent, until the lock is closed or
+// the process ends.
+func (f folder) open() (lock io.Closer, err error) {
+	if err := os.MkdirAll(f.tasks(), 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(string(f), "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(file, 32)) // for the words only
+		_ = file.Close()                                  // nothing was written
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s: %w: process %s", string(f), ErrLocked, strings.TrimSpace(string(holder)))
+		}
+		return nil, err
+	}
+	if err := file.Truncate(0); err == nil {
+		_, _ = fmt.Fprintln(file, os.Getpid()) // for the words only; the disk may be full
+	}
+	if err := f.checkFormat(); err != nil {
+		_ = file.Close() // the folder is not for us
+		return nil, err
+	}
+	return file, nil
+}
+
+// checkFormat refuses a folder of a newer version, and marks a new one.
+func (f folder) checkFormat() error {
+	path := filepath.Join(string(f), "format")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return replaceFile(path, strconv.AppendInt(nil, format, 10))
+	}
+	if err != nil {
+		return err
+	}
+	if found, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && found > format {
+		return fmt.Errorf("%s: %w: format %d; this agent knows up to %d", string(f), ErrFormat, found, format)
+	}
+	return nil
+}
+
+// keepTask writes the task file. It is not synced to the disk: when the machine
+// fails its programs are gone too.
+func (f folder) keepTask(name id.Task, kept *pb.KeptTask) error {
+	content, err := proto.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.task(name), 0o755); err != nil {
+		return err
+	}
+	return replaceFile(f.file(name), content)
+}
+
+// dropTask removes the task file.
+func (f folder) dropTask(name id.Task) error {
+	if err := os.Remove(f.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// attempts returns the numbers of the attempts that have logs, oldest first;
+// none when the folder cannot be read.
+func (f folder) attempts(name id.Task) []int {
+	folders, _ := os.ReadDir(f.logs(name)) // not there yet: none
+	var numbers []int
+	for _, folder := range folders {
+		if number, err := strconv.Atoi(folder.Name()); err == nil {
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+// trimAttempts removes the logs of all attempts but the newest few.
+func (f folder) trimAttempts(name id.Task, keep int) error {
+	attempts := f.attempts(name)
+	var problems []error
+	for _, attempt := range attempts[:max(0, len(attempts)-keep)] {
+		problems = append(problems, os.RemoveAll(f.attemptLogs(name, attempt)))
+	}
+	return errors.Join(problems...)
+}
+
+// replaceFile writes a file so that a reader finds the old content or the new.
+func replaceFile(name string, content []byte) error {
+	fresh := name + ".new"
+	if err := os.WriteFile(fresh, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, name)
+}

@@ -1,0 +1,304 @@
+package agent_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+func TestAServiceRunsUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Obeys: 3 * time.Second}), func(t *testing.T, w *world) {
+		w.run(service(), "web-1")
+		w.want("web-1", "ready 1")
+		w.pass(time.Hour)
+		w.want("web-1", "ready 1")
+
+		w.stop("web-1", 10*time.Second)
+		w.want("web-1", "stopping 1")
+		w.pass(3 * time.Second)
+		w.want("web-1", "stopped 1")
+		w.forget("web-1")
+
+		w.pass(time.Hour)
+		if w.restart(); len(w.joins[1].GetTasks()) != 0 {
+			t.Errorf("a forgotten task is in the join: %v", w.joins[1].GetTasks())
+		}
+		if n := w.runtime.starts(); n != 1 {
+			t.Errorf("%d starts", n)
+		}
+	})
+}
+
+func TestAProgramThatIgnoresSIGTERMIsKilledAfterItsGrace(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Obeys: -1}), func(t *testing.T, w *world) {
+		w.run(service(), "web-1")
+
+		w.stop("web-1", time.Minute)
+		w.pass(time.Minute - 1)
+		w.want("web-1", "stopping 1")
+		w.pass(1)
+
+		w.want("web-1", "stopped 1")
+		if signal := w.status("web-1").GetLast().GetSignal(); signal != 9 {
+			t.Errorf("signal %d", signal)
+		}
+	})
+}
+
+// TestBackoff: 1 s doubling to 5 min, and from the start again after ten good
+// minutes.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	attempts := map[int]time.Duration{12: 11 * time.Minute}
+	script := func(launch runtime.Launch) fake.Play {
+		lives := attempts[launch.Key.Attempt]
+		if lives == 0 {
+			lives = time.Second
+		}
+		return fake.Play{Lives: lives, Exit: runtime.Exit{Code: 1, LastLines: []string{"it broke"}}}
+	}
+	inWorld(t, script, func(t *testing.T, w *world) {
+		w.run(service(), "web-1")
+		want := []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 1, 2}
+
+		for i, seconds := range want {
+			w.pass(max(time.Second, attempts[i+1])) // the program lives so long
+			status := w.status("web-1")
+			if status.GetAttempt() != int32(i+1) || w.known("web-1")[:7] != "backoff" || status.GetLast().GetCode() != 1 {
+				t.Fatalf("attempt %d: %v", i+1, status)
+			}
+			if pause := status.GetRetryAt().AsTime().Sub(status.GetSince().AsTime()); pause != seconds*time.Second {
+				t.Errorf("after attempt %d it waits for %v, want %vs", i+1, pause, int(seconds))
+			}
+			w.pass(seconds*time.Second - 1)
+			if n := w.runtime.starts(); n != i+1 {
+				t.Fatalf("%d starts before it is time, want %d", n, i+1)
+			}
+			w.pass(1)
+			if n := w.runtime.starts(); n != i+2 {
+				t.Fatalf("%d starts when it is time, want %d", n, i+2)
+			}
+		}
+		if logs := w.status("web-1").GetLast().GetLastLogs(); !slices.Equal(logs, []string{"it broke"}) {
+			t.Errorf("last lines %q", logs)
+		}
+	})
+}
+
+func TestJobsAreNotStartedAgain(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		play  fake.Play
+		state string
+	}{
+		"a good exit":         {fake.Play{Lives: time.Minute}, "finished 1"},
+		"a bad exit":          {fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 3}}, "failed 1"},
+		"a signal":            {fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: -1, Signal: 11}}, "failed 1"},
+		"out of memory":       {fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: -1, Signal: 9, OOM: true}}, "failed 1"},
+		"at once":             {fake.Play{Lives: -1}, "finished 1"},
+		"it cannot start":     {fake.Play{Refused: runtime.ErrNotFound}, "failed 1"},
+		"the kernel refuses":  {fake.Play{Lives: -1, Exit: runtime.Exit{Code: -1, StartError: "no interpreter"}}, "failed 1"},
+		"it needs no program": {fake.Play{Refused: errors.New("no such thing")}, "failed 1"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, always(tc.play), func(t *testing.T, w *world) {
+				w.run(job(), "copy-1")
+				w.pass(time.Hour)
+
+				w.want("copy-1", tc.state)
+				if n := w.runtime.starts(); n != 1 {
+					t.Errorf("%d starts", n)
+				}
+				exit := w.status("copy-1").GetLast()
+				if exit.GetCode() != int32(tc.play.Exit.Code) && tc.play.Refused == nil || exit.GetOom() != tc.play.Exit.OOM {
+					t.Errorf("exit %v", exit)
+				}
+				if tc.play.Refused != nil {
+					contains(t, exit.GetError(), tc.play.Refused.Error())
+				}
+				if tc.play.Exit.StartError != "" {
+					contains(t, exit.GetError(), tc.play.Exit.StartError)
+				}
+			})
+		})
+	}
+}
+
+// TestTheRuntimeForgetsWhatTheDiskKnows: exits are given until then.
+func TestTheRuntimeForgetsWhatTheDiskKnows(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: -1}), func(t *testing.T, w *world) {
+		w.run(job(), "copy-1", "copy-2", "copy-3")
+
+		list, err := w.runtime.List(t.Context())
+		if err != nil || len(list) != 0 {
+			t.Errorf("the runtime still has %v, %v", list, err)
+		}
+		for _, name := range []string{"copy-1", "copy-2", "copy-3"} {
+			w.want(name, "finished 1")
+		}
+	})
+}
+
+// TestAnExitBeforeItsStartIsKnown: the runtime tells of the end while Start has
+// not returned.
+func TestAnExitBeforeItsStartIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []spec.Kind{spec.Job, spec.Service} {
+		inWorld(t, always(fake.Play{Lives: -1, Exit: runtime.Exit{Code: 4}}), func(t *testing.T, w *world) {
+			w.runtime.late = time.Second
+			w.run(specOf(kind), "web-1")
+			if w.runtime.starts() != 0 {
+				t.Fatal("Start has returned")
+			}
+
+			ended := w.known("web-1")
+			w.pass(time.Second)
+
+			if want := map[spec.Kind]string{spec.Job: "failed 1", spec.Service: "backoff 1"}[kind]; ended != want {
+				t.Errorf("it was %s before Start returned, want %s", ended, want)
+			}
+			if code := w.status("web-1").GetLast().GetCode(); code != 4 {
+				t.Errorf("exit code %d", code)
+			}
+			if kind == spec.Service {
+				w.pass(500 * time.Millisecond)
+				if status := w.status("web-1"); status.GetFailures() != 1 && status.GetFailures() != 2 {
+					t.Errorf("the exit counted %d times", status.GetFailures())
+				}
+			}
+		})
+	}
+}
+
+// TestAnExitThatComesTwiceCountsOnce: the fake runtime tells all exits again to
+// whoever connects anew.
+func TestAnExitThatComesTwiceCountsOnce(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 1}}), func(t *testing.T, w *world) {
+		w.runtime.forgetful = true // it never forgets, and tells each exit again
+		w.run(service(), "web-1")
+		w.pass(time.Second)
+		w.want("web-1", "backoff 1")
+
+		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
+		w.want("web-1", "backoff 1")
+		w.pass(time.Second)
+		w.want("web-1", "ready 2")
+		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
+		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "nobody", Attempt: 7}, At: time.Now()})
+
+		w.want("web-1", "ready 2")
+		if failures := w.status("web-1").GetFailures(); failures != 1 {
+			t.Errorf("%d failures, want 1", failures)
+		}
+	})
+}
+
+func TestStopsWhereverATaskIs(t *testing.T) {
+	t.Parallel()
+	fetching := func(s *spec.Spec) { s.Run.Fetch = []spec.Artifact{{URL: "file:///dev/null", Dest: "x"}} }
+	tests := map[string]struct {
+		script  fake.Script
+		spec    *spec.Spec
+		arrange func(*world)
+		starts  int
+	}{
+		"while it fetches": {
+			spec:    service(fetching),
+			arrange: func(w *world) { w.fetcher.hold = make(chan struct{}) },
+			starts:  0,
+		},
+		"while it starts": {
+			spec:    service(),
+			arrange: func(w *world) { w.runtime.late = time.Second },
+			starts:  1,
+		},
+		"while it starts and is refused": {
+			script:  always(fake.Play{Refused: runtime.ErrNotFound}),
+			spec:    service(),
+			arrange: func(w *world) { w.runtime.late = time.Second },
+			starts:  1,
+		},
+		"in backoff": {
+			script:  always(fake.Play{Lives: -1}),
+			spec:    service(),
+			arrange: func(*world) {},
+			starts:  1,
+		},
+		"while it runs": {
+			spec:    service(),
+			arrange: func(*world) {},
+			starts:  1,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, tc.script, func(t *testing.T, w *world) {
+				tc.arrange(w)
+				w.run(tc.spec, "web-1")
+
+				w.stop("web-1", time.Second)
+				w.stop("web-1", time.Minute) // repeated, and later: the first counts
+				w.pass(time.Minute)
+
+				w.want("web-1", "stopped 1")
+				if got := w.runtime.starts(); got != tc.starts {
+					t.Errorf("%d starts, want %d", got, tc.starts)
+				}
+				if left := w.running(); len(left) != 0 {
+					t.Errorf("%v run on", left)
+				}
+				w.stop("web-1", 0)
+				w.want("web-1", "stopped 1")
+				w.forget("web-1")
+				w.pass(time.Hour)
+				if got := w.runtime.starts(); got != tc.starts {
+					t.Errorf("%d starts in the end, want %d", got, tc.starts)
+				}
+			})
+		})
+	}
+}
+
+func TestASecondStopBringsTheEndForward(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Obeys: -1}), func(t *testing.T, w *world) {
+		w.run(service(), "web-1")
+		w.stop("web-1", time.Hour)
+
+		w.stop("web-1", time.Second)
+		w.pass(time.Second)
+
+		w.want("web-1", "stopped 1")
+	})
+}
+
+func TestOnlyEndedTasksAreForgotten(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.run(service(), "web-1")
+
+		w.forget("web-1", "nobody", "../../etc")
+
+		w.order(&pb.Orders{})
+		if got := w.running(); !slices.Equal(got, []string{"web-1.1"}) {
+			t.Errorf("running %v", got)
+		}
+		w.restart()
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 1" {
+			t.Errorf("the join says %v", tasks)
+		}
+	})
+}

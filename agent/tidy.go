@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/aloft-run/aloft/core/id"
+)
+
+// tidying clears away what forgotten tasks leave. Their logs stay until newer
+// ones need the room.
+type tidying struct {
+	gone []id.Task // to be cleared away
+	left []id.Task // of which only the logs are left, oldest first; a worker's while busy
+	busy bool
+}
+
+// tidy begins to clear away, unless that is under way.
+func (a *Agent) tidy(ctx context.Context) {
+	t := &a.tidying
+	if t.busy || len(t.gone) == 0 {
+		return
+	}
+	gone, left := t.gone, t.left
+	t.gone, t.left, t.busy = nil, nil, true
+	a.workers.Go(func() {
+		left, err := a.folder.tidy(ctx, gone, left, a.cfg.EndedMax)
+		if err != nil {
+			a.cfg.Log.WarnContext(ctx, "ended tasks not cleared away", slog.Any("error", err))
+		}
+		a.do(ctx, func() { t.left, t.busy = left, false })
+	})
+}
+
+// tidy removes what is left of tasks but their logs, and the oldest logs beyond
+// so many. It returns the tasks whose logs are left. When ctx is done the next
+// agent finds the rest.
+func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]id.Task, error) {
+	var problems []error
+	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
+		name := gone[0]
+		problems = append(problems, os.RemoveAll(f.complete(name)), os.RemoveAll(f.sandbox(name)))
+		if f.hasLogs(name) {
+			left = append(left, name)
+		} else {
+			problems = append(problems, os.RemoveAll(f.task(name)))
+		}
+	}
+	for ; len(left) > leftMax; left = left[1:] {
+		if _, err := os.Lstat(f.file(left[0])); errors.Is(err, fs.ErrNotExist) { // no task of that name has come since
+			problems = append(problems, os.RemoveAll(f.task(left[0])))
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return left, fmt.Errorf("clear away: %w", err)
+	}
+	return left, nil
+}
+
+// hasLogs reports whether any attempt of the task has logs.
+func (f folder) hasLogs(name id.Task) bool {
+	return len(f.attempts(name)) > 0
+}

@@ -923,6 +923,8 @@ type Deployment struct {
 	PausedAt      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=paused_at,json=pausedAt,proto3" json:"paused_at,omitempty"`
 	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	Failure       *Failure               `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Instances that were wanted when progress was judged last.
+	Wanted        int32 `protobuf:"varint,17,opt,name=wanted,proto3" json:"wanted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1067,6 +1069,13 @@ func (x *Deployment) GetFailure() *Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *Deployment) GetWanted() int32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
 }
 
 // A failed attempt of a task.
@@ -1700,7 +1709,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1e\n" +
 	"\n" +
 	"generation\x18\a \x01(\x03R\n" +
-	"generation\"\xbe\x04\n" +
+	"generation\"\xd6\x04\n" +
 	"\n" +
 	"Deployment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1721,7 +1730,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"started_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x127\n" +
 	"\tpaused_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bpausedAt\x125\n" +
 	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12+\n" +
-	"\afailure\x18\x10 \x01(\v2\x11.aloft.v1.FailureR\afailure\"A\n" +
+	"\afailure\x18\x10 \x01(\v2\x11.aloft.v1.FailureR\afailure\x12\x16\n" +
+	"\x06wanted\x18\x11 \x01(\x05R\x06wanted\"A\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\"\n" +
 	"\x04exit\x18\x02 \x01(\v2\x0e.aloft.v1.ExitR\x04exit\"\xa3\x01\n" +

@@ -228,18 +228,16 @@ func (e *Engine) fallSilent(m *machine, since time.Time) {
 	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: fmt.Sprintf("with %d tasks", len(m.tasks))})
 }
 
-// lose gives up a task.
+// lose gives up a task that holds a claim.
 func (e *Engine) lose(t *entry, reason string) {
 	m := e.agents[t.record.Claim.Agent]
-	if !e.move(t, task.Lose{At: e.now, Reason: reason}) {
-		return
-	}
 	if m.silent() {
 		m.lost[t.record.ID] = t.owner
 		t.owner.stray++
-		if len(m.tasks) == 0 {
-			e.note(Note{Kind: AgentLost, Agent: m.record.ID, Text: "its last task was given up"})
-		}
+	}
+	e.move(t, task.Lose{At: e.now, Reason: reason})
+	if m.silent() && len(m.tasks) == 0 {
+		e.note(Note{Kind: AgentLost, Agent: m.record.ID, Text: "its last task was given up"})
 	}
 }
 

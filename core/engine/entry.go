@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,15 +83,13 @@ func (e *Engine) putTask(t *entry, change func(*Task)) {
 	e.touch(t.owner)
 }
 
-// move takes a task a legal step on. That the step is legal is the caller's to
-// know: an illegal one is a broken law of the engine, and changes nothing.
-func (e *Engine) move(t *entry, event task.Event) bool {
+// move takes a task a step on. That the step is legal is for the caller to know.
+func (e *Engine) move(t *entry, event task.Event) {
 	next, err := task.Step(t.record.Status, event)
 	if err != nil {
-		return false
+		panic(fmt.Sprintf("engine: task %s: %v", t.record.ID, err))
 	}
 	e.become(t, next)
-	return true
 }
 
 // become gives a task its next status, with all that follows from it.

@@ -9,15 +9,28 @@ import (
 
 // trimEnded forgets the oldest ended tasks of a service beyond those that are
 // kept. The tasks of runs that are not over, and of the newest run, are kept
-// all: they tell which copies are done.
+// all: they tell which copies are done. So are those that a silent agent may
+// still run.
 func (e *Engine) trimEnded(s *service) {
-	n := 0
-	for n < len(s.ended)-e.config.EndedMax && !s.ofKeptRun(s.ended[n]) {
-		delete(e.tasks, s.ended[n].record.ID)
-		e.batch.put(s.ended[n].record.Key(), nil)
-		n++
+	excess, seen := len(s.ended)-e.config.EndedMax, 0
+	var spared []*entry
+	for excess > 0 && seen < len(s.ended) && !s.ofKeptRun(s.ended[seen]) {
+		t := s.ended[seen]
+		if seen++; e.mayRun(t) {
+			spared = append(spared, t)
+			continue
+		}
+		excess--
+		delete(e.tasks, t.record.ID)
+		e.batch.put(t.record.Key(), nil)
 	}
-	s.ended = slices.Delete(s.ended, 0, n)
+	s.ended = slices.Replace(s.ended, 0, seen, spared...)
+}
+
+// mayRun reports whether a task was given up and its agent may still run it.
+func (e *Engine) mayRun(t *entry) bool {
+	m := e.agents[t.record.Claim.Agent]
+	return m != nil && m.lost[t.record.ID] != nil
 }
 
 func (s *service) ofKeptRun(t *entry) bool {

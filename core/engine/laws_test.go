@@ -20,7 +20,7 @@ func (w *world) watch(c engine.Change) {
 	if before.Status.State == task.Ready && left && after.Status.Last == before.Status.Last {
 		w.watchGap(after)
 	}
-	if after.Status.State == task.Stopping && after.Status.Last == before.Status.Last {
+	if after.Status.State == task.Stopping && w.runs(after) {
 		w.watchDrain(before, after)
 	}
 }
@@ -32,10 +32,19 @@ func (w *world) watchGap(stopped *engine.Task) {
 	if s == nil || s.Kind != spec.Service || s.Stopped || s.Revision == 0 {
 		return
 	}
+	if !w.engine.Agent(stopped.Claim.Agent).SilentSince.IsZero() {
+		return // nobody knows whether it was good
+	}
 	_, unavailable := rollout.Limits(w.engine.Revision(s.Name, s.Revision).Spec.Deploy, s.Instances)
 	if good := w.good(s.Name); good < s.Instances-unavailable {
 		w.Fatalf("%s was stopped (%s) and left %d good instances of %d\n%s", stopped.ID, stopped.Status.Reason, good, s.Instances, w.story.String())
 	}
+}
+
+// runs reports whether a task's program runs on its agent.
+func (w *world) runs(t *engine.Task) bool {
+	m := w.machines[t.Claim.Agent]
+	return m != nil && m.tasks[t.ID] != nil && m.tasks[t.ID].status.State >= task.Starting && m.tasks[t.ID].status.State <= task.Ready
 }
 
 // good returns how many instances of a service are ready, as far as is known.
@@ -65,7 +74,7 @@ func (w *world) watchDrain(before, after *engine.Task) {
 	for _, r := range w.routers {
 		_, busy := r.left[after.ID]
 		if known := w.knows(r.name); known && (busy || endpointsOf(r.applied)[after.ID]) {
-			w.Fatalf("%s is stopped, and router %s still needs it\n%s", after.ID, r.name, w.story.String())
+			w.Fatalf("%s is stopped at %v, and router %s still needs it:\n%+v\n%+v\n%s", after.ID, w.now, r.name, before.Status, after.Status, w.story.String())
 		}
 	}
 }

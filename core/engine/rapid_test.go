@@ -144,6 +144,9 @@ func (c *chaos) harmAgent(t *rapid.T) {
 	case 1:
 		c.attempt(engine.UndrainAgent{Agent: name})
 	case 2:
+		if !m.connected {
+			c.reboot(name) // who removes an agent has switched its machine off
+		}
 		if c.attempt(engine.RemoveAgent{Agent: name}); c.engine.Agent(name) == nil {
 			delete(c.machines, name)
 		}
@@ -213,7 +216,9 @@ func (c *chaos) heal(t *rapid.T) {
 			c.deploy(web(name, "ok", s.Instances, version(c.versions)))
 		}
 	}
+	c.attempt(engine.StopService{Service: "cron"})
 	if s := c.engine.Service("daemon"); s != nil && !s.Stopped {
+		c.versions++
 		c.deploy(daemon("daemon", "ok", version(c.versions)))
 	}
 	c.addAgent("big", 64)

@@ -25,6 +25,7 @@ func (w *world) addRouter(name id.Router, busy time.Duration) {
 	w.Helper()
 	r := &router{name: name, busy: busy, left: make(map[id.Task]time.Time)}
 	w.routers[name] = r
+	w.step(engine.RouterConfirmed{Confirmation: route.Confirmation{Router: name}}) // its session opens
 	table := w.engine.Table()
 	r.receive(w, &table)
 	w.pass(20 * time.Millisecond)
@@ -32,7 +33,7 @@ func (w *world) addRouter(name id.Router, busy time.Duration) {
 
 func (r *router) receive(w *world, table *route.Table) {
 	r.pending = table
-	r.next = w.now.Add(20 * time.Millisecond)
+	r.next = soonest(r.next, w.now.Add(20*time.Millisecond))
 }
 
 func (r *router) happen(w *world) {

@@ -12,6 +12,7 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/route"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -64,8 +65,8 @@ func (w *world) lead() {
 	changes := w.engine.Take(w.now)
 	for _, c := range changes.Records {
 		if rested && !sameButReason(w.durable[c.Key], c.Record) {
-			w.Fatalf("a new leader changes what the one before had settled: %v %s\n%s",
-				c.Key, cmp.Diff(w.durable[c.Key], c.Record, cmpOptions()...), w.story.String())
+			w.Fatalf("a new leader changes what the one before had settled: %v of %v %s\n%s",
+				c.Key, changes, cmp.Diff(w.durable[c.Key], c.Record, cmpOptions()...), w.story.String())
 		}
 	}
 	w.publish(changes)
@@ -73,6 +74,9 @@ func (w *world) lead() {
 		if m := w.machines[name]; m.connected {
 			w.join(m)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.routers)) {
+		w.step(engine.RouterConfirmed{Confirmation: route.Confirmation{Router: name}})
 	}
 	w.commit()
 }

@@ -76,17 +76,16 @@ func (c *cache) release(sum string) {
 // a crash of the machine may have left a part of it under its name.
 func (c *cache) open(ctx context.Context, sum string) (*os.File, error) {
 	name := filepath.Join(c.dir, sum)
-	file, err := os.Open(name)
+	file, _ := os.Open(name) // whatever is wrong with it, it can be fetched
+	if file == nil {
+		return nil, nil
+	}
+	same, err := matches(ctx, file, sum)
 	if err != nil {
-		return nil, nil //nolint:nilerr // whatever is wrong with it, it can be fetched
-	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, reading(ctx, file)); err != nil && ctx.Err() != nil {
 		_ = file.Close() // read only
-		return nil, context.Cause(ctx)
+		return nil, err
 	}
-	_, err = file.Seek(0, io.SeekStart)
-	if err != nil || hex.EncodeToString(hash.Sum(nil)) != sum {
+	if !same {
 		_ = file.Close()    // read only
 		_ = os.Remove(name) // it is replaced
 		return nil, nil
@@ -94,6 +93,18 @@ func (c *cache) open(ctx context.Context, sum string) (*os.File, error) {
 	now := time.Now()
 	_ = os.Chtimes(name, now, now) // for the order of leaving
 	return file, nil
+}
+
+// matches reports whether a file has a checksum, and leaves it at its beginning.
+// One that cannot be read has not; only the context's end is an error.
+func matches(ctx context.Context, file *os.File, sum string) (bool, error) {
+	hash := sha256.New()
+	_, unread := io.Copy(hash, reading(ctx, file))
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	_, unsought := file.Seek(0, io.SeekStart)
+	return unread == nil && unsought == nil && hex.EncodeToString(hash.Sum(nil)) == sum, nil
 }
 
 // create returns a file to download to.

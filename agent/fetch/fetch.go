@@ -112,7 +112,7 @@ func New(cfg Config) (*Fetcher, error) {
 // Without a checksum any content is accepted, and nothing is cached. What is
 // made belongs to the owner of the sandbox, if this process may give it away.
 func (f *Fetcher) Fetch(ctx context.Context, artifact spec.Artifact, sandbox string) error {
-	plan, err := f.plan(artifact)
+	plan, err := understand(artifact)
 	if err == nil {
 		err = f.carryOut(ctx, plan, sandbox)
 	}
@@ -131,7 +131,7 @@ type plan struct {
 	executable bool
 }
 
-func (f *Fetcher) plan(artifact spec.Artifact) (plan, error) {
+func understand(artifact spec.Artifact) (plan, error) {
 	source, err := url.Parse(artifact.URL)
 	if err != nil {
 		return plan{}, errors.New("not a URL")

@@ -28,24 +28,24 @@ import (
 	"github.com/aloft-run/aloft/core/spec"
 )
 
-func newFetcher(t testing.TB, cfg fetch.Config) *fetch.Fetcher {
-	t.Helper()
+func newFetcher(tb testing.TB, cfg fetch.Config) *fetch.Fetcher {
+	tb.Helper()
 	if cfg.CacheDir == "" {
-		cfg.CacheDir = t.TempDir()
+		cfg.CacheDir = tb.TempDir()
 	}
 	f, err := fetch.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
 
 // artifact writes content to a file and returns how to fetch it.
-func artifact(t testing.TB, name string, content []byte) spec.Artifact {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
+func artifact(tb testing.TB, name string, content []byte) spec.Artifact {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), name)
 	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return spec.Artifact{URL: "file://" + file, SHA256: sumOf(content)}
 }
@@ -63,8 +63,8 @@ type entry struct {
 	link       string
 }
 
-func tgz(t testing.TB, entries ...entry) []byte {
-	t.Helper()
+func tgz(tb testing.TB, entries ...entry) []byte {
+	tb.Helper()
 	var packed bytes.Buffer
 	zipper := gzip.NewWriter(&packed)
 	writer := tar.NewWriter(zipper)
@@ -77,20 +77,20 @@ func tgz(t testing.TB, entries ...entry) []byte {
 			}
 		}
 		if err := writer.WriteHeader(header); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := io.WriteString(writer, e.body); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := errors.Join(writer.Close(), zipper.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return packed.Bytes()
 }
 
-func zipOf(t testing.TB, entries ...entry) []byte {
-	t.Helper()
+func zipOf(tb testing.TB, entries ...entry) []byte {
+	tb.Helper()
 	var packed bytes.Buffer
 	writer := zip.NewWriter(&packed)
 	for _, e := range entries {
@@ -105,21 +105,21 @@ func zipOf(t testing.TB, entries ...entry) []byte {
 		header.SetMode(mode)
 		part, err := writer.CreateHeader(header)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := io.WriteString(part, e.body); err != nil && !strings.HasSuffix(e.name, "/") {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := writer.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return packed.Bytes()
 }
 
 // tree lists what is below a folder: modes, names, contents and links.
-func tree(t testing.TB, dir string) string {
-	t.Helper()
+func tree(tb testing.TB, dir string) string {
+	tb.Helper()
 	var list []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(dir, path)
@@ -143,7 +143,7 @@ func tree(t testing.TB, dir string) string {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return strings.Join(list, "|")
 }
@@ -174,11 +174,13 @@ func TestFetch(t *testing.T) {
 		"a zip":                     {"app.zip", zipOf(t, packed...), spec.Artifact{Unpack: true}, unpacked},
 		"an archive into a folder": {
 			"a.tgz", tgz(t, entry{name: "./x", body: "1", mode: 0o644}),
-			spec.Artifact{Unpack: true, Dest: "a/b"}, "a/|a/b/|a/b/x 644 1",
+			spec.Artifact{Unpack: true, Dest: "a/b"},
+			"a/|a/b/|a/b/x 644 1",
 		},
 		"a name twice: the last one counts": {
 			"a.tgz", tgz(t, entry{name: "x", body: "1", mode: 0o644}, entry{name: "x", body: "2", mode: 0o644}),
-			spec.Artifact{Unpack: true}, "x 644 2",
+			spec.Artifact{Unpack: true},
+			"x 644 2",
 		},
 	}
 	for name, tc := range tests {
@@ -189,7 +191,6 @@ func TestFetch(t *testing.T) {
 			tc.ask.URL, tc.ask.SHA256 = from.URL, strings.ToUpper(from.SHA256)
 
 			err := newFetcher(t, fetch.Config{}).Fetch(t.Context(), tc.ask, sandbox)
-
 			if err != nil {
 				t.Fatal(err)
 			}

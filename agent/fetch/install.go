@@ -192,11 +192,11 @@ func merge(sandbox *os.Root, from, to string) error {
 // has no name of its own: it is none of the system's.
 func escapes(err error) error {
 	var cause error
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		cause = path.Err
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		cause = failed.Err
 	}
-	if link, ok := errors.AsType[*os.LinkError](err); ok {
-		cause = link.Err
+	if failed, ok := errors.AsType[*os.LinkError](err); ok {
+		cause = failed.Err
 	}
 	if _, system := errors.AsType[syscall.Errno](cause); cause == nil || system {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,13 +18,13 @@ import (
 	"github.com/aloft-run/aloft/agent/logs"
 )
 
-func open(t testing.TB, cfg logs.Config) *logs.Writer {
-	t.Helper()
+func open(tb testing.TB, cfg logs.Config) *logs.Writer {
+	tb.Helper()
 	w, err := logs.Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.Close() })
+	tb.Cleanup(func() { _ = w.Close() })
 	return w
 }
 
@@ -74,11 +75,10 @@ func TestOpenRefusesWhatItCannotKeep(t *testing.T) {
 func TestFilesAreTheEndOfTheInput(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
+	drawn := 0
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(root, "law")
-		if err != nil {
-			t.Fatal(err)
-		}
+		dir := filepath.Join(root, strconv.Itoa(drawn))
+		drawn++
 		cfg := logs.Config{
 			Dir: dir, Name: "stdout",
 			SizeMax:  rapid.Int64Range(1024, 3000).Draw(t, "size"),
@@ -253,11 +253,10 @@ func TestTail(t *testing.T) {
 func TestTailIsTheEndOfTheLines(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
+	drawn := 0
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(root, "tail")
-		if err != nil {
-			t.Fatal(err)
-		}
+		dir := filepath.Join(root, strconv.Itoa(drawn))
+		drawn++
 		w, err := logs.Open(logs.Config{Dir: dir, Name: "stdout", SizeMax: 1024, FilesMax: 20})
 		if err != nil {
 			t.Fatal(err)

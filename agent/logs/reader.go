@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -132,18 +133,18 @@ func (r row) close() {
 func (r row) seekLines(lines int) error {
 	ends := lines // line ends still to be passed, going back
 	atEnd := true // nothing was seen yet: a line end here ends the last line
-	for i := len(r) - 1; i >= 0; i-- {
-		offset, left, err := seekBack(r[i], ends, atEnd)
+	for i, file := range slices.Backward(r) {
+		offset, left, err := seekBack(file, ends, atEnd)
 		if err != nil {
 			return err
 		}
-		if _, err := r[i].Seek(offset, io.SeekStart); err != nil {
+		if _, err := file.Seek(offset, io.SeekStart); err != nil {
 			return err
 		}
 		if offset > 0 || left == 0 && lines == 0 {
 			return r.skipBefore(i)
 		}
-		if info, err := r[i].Stat(); err == nil && info.Size() > 0 {
+		if info, err := file.Stat(); err == nil && info.Size() > 0 {
 			atEnd = false
 		}
 		ends = left
@@ -213,9 +214,9 @@ func (r *row) advance(dir, stream string, w io.Writer) error {
 			return err
 		}
 		newest = info
-		if current, err := os.Stat(filePath(dir, stream, 0)); err != nil || os.SameFile(current, newest) {
+		if !rotated(dir, stream, newest) {
 			r.keepNewest()
-			return nil // not rotated, or not there yet: the next look tells
+			return nil
 		}
 	}
 	newer, err := openRow(dir, stream, newest)
@@ -228,6 +229,13 @@ func (r *row) advance(dir, stream string, w io.Writer) error {
 	}
 	r.keepNewest()
 	return nil
+}
+
+// rotated reports whether a stream is written to another file than newest. In
+// the middle of a rotation it does not say so yet; the next look will.
+func rotated(dir, stream string, newest os.FileInfo) bool {
+	current, err := os.Stat(filePath(dir, stream, 0))
+	return err == nil && !os.SameFile(current, newest)
 }
 
 // rewound returns the newest file's facts, and goes back to its beginning when

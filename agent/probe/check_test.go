@@ -118,7 +118,12 @@ func TestGRPC(t *testing.T) {
 	grpc_health_v1.RegisterHealthServer(server, answers)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() { server.Stop(); <-served })
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 	at := func(service string) probe.Target {
 		return probe.Target{Kind: spec.GRPCProbe, Port: port(t, listener.Addr().String()), Service: service}
 	}

@@ -165,7 +165,6 @@ func TestWithoutRootTasksRunWithoutLimits(t *testing.T) {
 	}
 
 	said, err := agent.CombinedOutput()
-
 	if err != nil {
 		t.Errorf("the agent: %v", err)
 	}
@@ -206,11 +205,11 @@ func beOrdinary(dir string) error {
 		launch.CPUMillis, launch.MemoryBytes = 100, 32<<20
 		problems = append(problems, process.Start(ctx, launch))
 		exit := <-process.Exits()
-		fmt.Println(exit.Key, exit.Code, exit.StartError)
+		fmt.Fprintln(os.Stdout, exit.Key, exit.Code, exit.StartError)
 	}
 	root := b.launch("root", "exit 0")
 	root.User = "root"
-	fmt.Println(process.Start(ctx, root))
+	fmt.Fprintln(os.Stdout, process.Start(ctx, root))
 	stop()
 	running.Wait()
 	ending, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -303,7 +303,7 @@ func (p *Process) List(ctx context.Context) ([]Task, error) {
 func (p *Process) Shutdown(ctx context.Context) error {
 	client, err := supervisor.Dial(ctx, p.cfg.Dir)
 	if err != nil {
-		return nil //nolint:nilerr // nobody answers: there is none to end
+		return nil // nobody answers: there is none to end
 	}
 	defer func() { _ = client.Close() }() // it has ended
 	return client.Shutdown(ctx)

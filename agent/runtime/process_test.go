@@ -24,25 +24,24 @@ import (
 const role = "ALOFT_TEST_ROLE"
 
 func TestMain(m *testing.M) {
+	var err error
 	switch os.Getenv(role) {
 	case "":
-		os.Exit(m.Run())
+		m.Run()
 	case "supervisor":
-		if err := supervisor.Main(context.Background(), supervisor.Config{Dir: os.Args[1]}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		err = supervisor.Main(context.Background(), supervisor.Config{Dir: os.Args[1]})
 	case "ordinary":
-		if err := beOrdinary(os.Args[1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		err = beOrdinary(os.Args[1])
 	case "glutton":
 		var eaten [][]byte
 		for range 64 { // MiB
 			eaten = append(eaten, bytes.Repeat([]byte{1}, 1<<20))
 		}
-		fmt.Println(len(eaten))
+		fmt.Fprintln(os.Stdout, len(eaten))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // the main of a process that is no test
 	}
 }
 

@@ -182,14 +182,14 @@ func (c *Client) call(ctx context.Context, r request) (reply, error) {
 	case answer := <-answered:
 		return answer, answer.err()
 	case <-c.gone:
-		return c.late(answered)
+		return late(answered)
 	case <-ctx.Done():
 		return reply{}, context.Cause(ctx)
 	}
 }
 
 // late returns the reply that came just before the connection ended, if any.
-func (c *Client) late(answered <-chan reply) (reply, error) {
+func late(answered <-chan reply) (reply, error) {
 	select {
 	case answer := <-answered:
 		return answer, answer.err()

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,7 +93,7 @@ func lastLinesStart(complete []byte) int {
 // clip returns line with more of it, up to the bound, in memory of its own.
 func clip(line, more []byte) []byte {
 	room := max(0, lastLineMax-len(line))
-	return append(line[:len(line):len(line)], more[:min(room, len(more))]...)
+	return append(slices.Clip(line), more[:min(room, len(more))]...)
 }
 
 // newest returns the lines, oldest first.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,45 +25,44 @@ import (
 const role = "ALOFT_TEST_ROLE"
 
 func TestMain(m *testing.M) {
+	var err error
 	switch os.Getenv(role) {
 	case "":
-		os.Exit(m.Run())
+		m.Run()
 	case "supervisor":
-		os.Exit(beSupervisor(os.Args[1]))
+		err = beSupervisor(os.Args[1])
 	case "agent":
-		os.Exit(beAgent(os.Args[1], os.Args[2]))
+		err = beAgent(os.Args[1], os.Args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // the main of a process that is no test
 	}
 }
 
-func beSupervisor(dir string) int {
+func beSupervisor(dir string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()
-	if err := supervisor.Main(ctx, supervisor.Config{Dir: dir, Log: log}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
+	return supervisor.Main(ctx, supervisor.Config{Dir: dir, Log: log})
 }
 
 // beAgent starts a task that says hello and then ends by itself, and hangs
 // until it is killed.
-func beAgent(dir, marker string) int {
+func beAgent(dir, marker string) error {
 	ctx := context.Background()
 	client, err := supervisor.Ensure(ctx, dir, []string{"/proc/self/exe", dir})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	for attempt, script := range []string{"exec sleep 1000", "while [ ! -e " + marker + " ]; do sleep 0.02; done; exit 7"} {
 		if _, err := client.Start(ctx, shell("lone", attempt+1, script)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+			return err
 		}
 	}
-	fmt.Println("started")
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	return 0
+	fmt.Fprintln(os.Stdout, "started")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // ensure starts a supervisor, the test binary itself, and takes care that
@@ -82,6 +82,7 @@ func ensure(t *testing.T, dir string) *supervisor.Client {
 }
 
 func tearDown(t *testing.T, client *supervisor.Client, dir string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_ = client.Close()
@@ -190,7 +191,7 @@ func TestAnExitIsTold(t *testing.T) {
 		lines        string
 	}{
 		"good":      {script: "echo fine", code: 0, lines: "fine"},
-		"bad":       {script: "echo out; echo err >&2; exit 3", code: 3, lines: "out|err"},
+		"bad":       {script: "echo out; sleep 0.1; echo err >&2; exit 3", code: 3, lines: "out|err"},
 		"signalled": {script: "kill -SEGV $$", code: -1, signal: int(unix.SIGSEGV)},
 		"unended":   {script: "printf 'no line end'", lines: "no line end"},
 		"wordy":     {script: "seq 1 100000", lines: "99981|99982|99983|99984|99985|99986|99987|99988|99989|99990|99991|99992|99993|99994|99995|99996|99997|99998|99999|100000"},
@@ -205,7 +206,7 @@ func TestAnExitIsTold(t *testing.T) {
 			if exit.Key != key || exit.Code != tc.code || exit.Signal != tc.signal || exit.OOM || exit.Error != "" {
 				t.Errorf("exit = %+v", exit)
 			}
-			if got := strings.Join(exit.LastLines, "|"); tc.lines != "" && got != tc.lines && !(task == "bad" && got == "err|out") {
+			if got := exit.LastLines; tc.lines != "" && !slices.Equal(got, strings.Split(tc.lines, "|")) {
 				t.Errorf("last lines = %q, want %q", got, tc.lines)
 			}
 			if exit.At.IsZero() || time.Since(exit.At) > time.Minute {
@@ -316,7 +317,6 @@ func TestStop(t *testing.T) {
 			readPID(t, ready)
 
 			err := client.Stop(t.Context(), supervisor.Key{Task: task, Attempt: 1}, tc.grace)
-
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/aloft-run/aloft/agent/supervisor"
 )
@@ -54,8 +55,8 @@ func environment(launch Launch) map[string]string {
 	return env
 }
 
-// prepareSandbox makes the sandbox, gives it to the user, and returns the
-// working directory.
+// prepareSandbox makes the sandbox, gives it to the user with all that was put
+// into it, and returns the working directory.
 func prepareSandbox(launch Launch, as *supervisor.User) (dir string, err error) {
 	if !filepath.IsAbs(launch.Sandbox) {
 		return "", fmt.Errorf("%w: %q is not an absolute path", ErrSandbox, launch.Sandbox)
@@ -66,10 +67,8 @@ func prepareSandbox(launch Launch, as *supervisor.User) (dir string, err error) 
 	if err := os.MkdirAll(launch.Sandbox, 0o755); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrSandbox, err)
 	}
-	if as != nil {
-		if err := os.Chown(launch.Sandbox, int(as.UID), int(as.GID)); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrSandbox, err)
-		}
+	if err := give(launch.Sandbox, as); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrSandbox, err)
 	}
 	attempt, err := os.CreateTemp(launch.Sandbox, ".aloft-*")
 	if err != nil {
@@ -83,6 +82,31 @@ func prepareSandbox(launch Launch, as *supervisor.User) (dir string, err error) 
 		return "", fmt.Errorf("%w: working directory %q is no folder in it", ErrSandbox, launch.Dir)
 	}
 	return dir, nil
+}
+
+// give makes a user the owner of a sandbox, once: before its first program. The
+// sandbox itself comes last, as the sign that it is done.
+func give(sandbox string, as *supervisor.User) error {
+	if as == nil {
+		return nil
+	}
+	info, err := os.Stat(sandbox)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == as.UID {
+		return nil
+	}
+	err = filepath.WalkDir(sandbox, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || path == sandbox {
+			return err
+		}
+		return os.Lchown(path, int(as.UID), int(as.GID))
+	})
+	if err != nil {
+		return err
+	}
+	return os.Lchown(sandbox, int(as.UID), int(as.GID))
 }
 
 // resolve returns the absolute path of a program as a shell in dir would find

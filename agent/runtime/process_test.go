@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -250,15 +251,22 @@ func TestUser(t *testing.T) {
 		"nobody": "uid=65534(nobody)", "1234": "uid=1234 gid=1234", "1234:1235": "uid=1234 gid=1235",
 	} {
 		t.Run(user, func(t *testing.T) {
-			launch := b.launch(id.Task("user-"+strings.ReplaceAll(user, ":", "-")), "id; touch mine && ls -ln mine")
+			launch := b.launch(id.Task("user-"+strings.ReplaceAll(user, ":", "-")), "id; touch mine tmp/mine && ls -ln given")
 			launch.User = user
-			if err := errors.Join(os.MkdirAll(launch.Sandbox, 0o755), os.Chmod(b.dir, 0o755)); err != nil {
+			if err := errors.Join(
+				os.MkdirAll(filepath.Join(launch.Sandbox, "tmp"), 0o755), os.Chmod(b.dir, 0o755),
+				os.WriteFile(filepath.Join(launch.Sandbox, "given"), nil, 0o600),
+				os.Symlink("/etc/passwd", filepath.Join(launch.Sandbox, "link")),
+			); err != nil {
 				t.Fatal(err)
 			}
 			b.start(t, launch)
 
 			exit := b.nextExit(t)
 
+			if info, err := os.Stat("/etc/passwd"); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+				t.Error("what a link leads to was given away")
+			}
 			if exit.Code != 0 || !strings.HasPrefix(strings.Join(exit.LastLines, " "), want) {
 				t.Errorf("exit = %+v, want %s", exit, want)
 			}

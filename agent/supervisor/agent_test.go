@@ -448,6 +448,30 @@ func TestManyStarts(t *testing.T) {
 	}
 }
 
+// TestASupervisorAtRestIsSmall measures its memory after some work.
+func TestASupervisorAtRestIsSmall(t *testing.T) {
+	if raceDetected {
+		t.Skip("the race detector takes memory of its own")
+	}
+	client := ensure(t, t.TempDir())
+	for n := range 20 {
+		start(t, client, shell("busy", n+1, "seq 1 10000"))
+		nextExit(t, client)
+	}
+	const kBMax = 15_000
+	var kB int
+	waitFor(t, "the supervisor to be below 15 MB", func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", client.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(status)) {
+			_, _ = fmt.Sscanf(line, "VmRSS: %d", &kB) // one line is it
+		}
+		return kB < kBMax
+	})
+}
+
 // TestASupervisorAtRestDoesNotWork counts how often its threads are woken.
 func TestASupervisorAtRestDoesNotWork(t *testing.T) {
 	client := ensure(t, t.TempDir())

@@ -18,6 +18,7 @@ import (
 const (
 	dialEvery   = 3 * time.Millisecond // while a supervisor starts
 	reapFor     = 100 * time.Millisecond
+	ensureMax   = 20 * time.Second // for all of it: more than what is left of a killed one takes to end
 	stderrName  = "supervisor.log"
 	wordsOfLast = 500 // bytes of a dead supervisor's last words in an error
 )
@@ -25,8 +26,10 @@ const (
 // Ensure connects to the supervisor of a folder, and starts one with argv, as
 // in {"/usr/bin/aloft", "supervisor", "--dir", dir}, when none answers. It is
 // detached: it lives on when this process ends, and shares nothing with it. Its
-// stderr goes to supervisor.log in the folder.
+// stderr goes to supervisor.log in the folder. It waits no longer than 20 s.
 func Ensure(ctx context.Context, dir string, argv []string) (*Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, ensureMax, fmt.Errorf("no answer in %v", ensureMax))
+	defer cancel()
 	if client, err := Dial(ctx, dir); err == nil || errors.Is(err, ErrVersion) {
 		return client, err
 	}
@@ -80,20 +83,21 @@ func detach(argv []string, stderr *os.File) (pid int, err error) {
 	return pid, process.Release() // reaped by a client, if it ends while we live
 }
 
-// awaitStart connects as soon as the new supervisor answers.
+// awaitStart connects as soon as the new supervisor answers, or another one to
+// which it lost the race for the folder.
 func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
 	due := time.NewTicker(dialEvery)
 	defer due.Stop()
-	for {
+	for lost := false; ; {
 		client, err := Dial(ctx, dir)
 		if err == nil {
 			return client, nil
 		}
-		if done, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil); done == pid {
-			// It may have lost the race for the lock to another one, which answers.
-			if client, err := Dial(ctx, dir); err == nil {
-				return client, nil
-			}
+		if !lost {
+			done, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil) // 0 while it lives
+			lost = done == pid
+		}
+		if lost && isFree(dir) {
 			return nil, errors.New("it ended at once")
 		}
 		select {

@@ -231,7 +231,7 @@ func TestShutdownWaitsForTheLastTask(t *testing.T) {
 	if err := client.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown = %v", err)
 	}
-	waitFor(t, "the process's end", func() bool { return unix.Kill(client.PID(), 0) != nil })
+	waitFor(t, "the process's end", func() bool { return !alive(client.PID()) })
 }
 
 func TestSIGTERMIsAShutdown(t *testing.T) {
@@ -250,7 +250,7 @@ func TestSIGTERMIsAShutdown(t *testing.T) {
 	if err := client.KillAll(t.Context(), supervisor.Key{Task: "last", Attempt: 1}); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the process's end", func() bool { return unix.Kill(client.PID(), 0) != nil })
+	waitFor(t, "the process's end", func() bool { return !alive(client.PID()) })
 }
 
 func TestOutputGoesToLogs(t *testing.T) {

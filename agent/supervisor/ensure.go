@@ -17,7 +17,7 @@ import (
 
 const (
 	dialEvery   = 3 * time.Millisecond // while a supervisor starts
-	reapFor     = 100 * time.Millisecond
+	reapFor     = time.Second
 	ensureMax   = 20 * time.Second // for all of it: more than what is left of a killed one takes to end
 	stderrName  = "supervisor.log"
 	wordsOfLast = 500 // bytes of a dead supervisor's last words in an error

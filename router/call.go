@@ -157,6 +157,9 @@ func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
 	}
 	e.accepted()
 	c.status, c.answer = res.StatusCode, res.Body
+	if _, typed := res.Header["Content-Type"]; !typed {
+		c.Header()["Content-Type"] = nil // or the server would guess one
+	}
 	return res, nil
 }
 
@@ -215,7 +218,9 @@ func (c *call) acquire(ctx context.Context) (*endpoint, error) {
 			if e != nil {
 				continue // it has left with the table, and there is a newer one
 			}
-			c.leaveQueue() // released, and there is no instance for it after all
+			if c.ticket != nil {
+				c.ticket.queue.recall()
+			}
 		}
 		if err := c.wait(ctx); err != nil {
 			return nil, err
@@ -224,12 +229,13 @@ func (c *call) acquire(ctx context.Context) (*endpoint, error) {
 }
 
 // isTurn reports whether the request may choose an instance: nobody waits before
-// it, or all that did have been let go.
+// it.
 func (c *call) isTurn() bool {
 	if c.ticket == nil {
 		return c.service.queue.len() == 0
 	}
-	return c.ticket.released.Load()
+	_, mayGo := c.ticket.queue.isFirst(c.ticket)
+	return mayGo
 }
 
 // reroute asks the newer table, which may send the request elsewhere.

@@ -69,6 +69,9 @@ func (e *endpoint) avoided(now time.Time) bool {
 	return until != 0 && now.UnixNano() < until
 }
 
+// hasRefused reports whether the endpoint refused the last connection.
+func (e *endpoint) hasRefused() bool { return e.retryAt.Load() != 0 }
+
 // refused notes that the endpoint did not accept a connection. It is avoided for
 // a time that doubles from one refusal to the next.
 func (e *endpoint) refused(now time.Time) {
@@ -84,7 +87,7 @@ func (e *endpoint) refused(now time.Time) {
 
 // accepted notes that the endpoint can be reached.
 func (e *endpoint) accepted() {
-	if e.retryAt.Load() != 0 {
+	if e.hasRefused() {
 		e.refusals.Store(0)
 		e.retryAt.Store(0)
 	}

@@ -1,6 +1,10 @@
 package router
 
-import "github.com/aloft-run/aloft/router/upstream"
+import (
+	"time"
+
+	"github.com/aloft-run/aloft/router/upstream"
+)
 
 // Gate is the count of one endpoint. Over sockets the race between a request and
 // a table is too rare to be met in a test; here the two meet directly.
@@ -23,3 +27,37 @@ func (g *Gate) Leave() int64 {
 	g.endpoint.leave()
 	return g.endpoint.inFlight.Load()
 }
+
+// Refused is what a request does whose connection was refused.
+func (g *Gate) Refused(now time.Time) { g.endpoint.refused(now) }
+
+// Accepted is what a request does that got an answer.
+func (g *Gate) Accepted() { g.endpoint.accepted() }
+
+// Avoided reports whether requests pass the endpoint over while there are others.
+func (g *Gate) Avoided(now time.Time) bool { return g.endpoint.avoided(now) }
+
+// Line is the queue of one service. Over sockets its order is blurred by the
+// kernel and the processors; here it can be seen.
+type Line struct{ queue queue }
+
+// Join takes a place, unless limit are taken. Wait returns when it is the
+// place's turn, and leave gives it up.
+func (l *Line) Join(limit int) (wait, leave func()) {
+	t := l.queue.join(limit)
+	if t == nil {
+		return nil, nil
+	}
+	wait = func() {
+		for mayGo := false; !mayGo; _, mayGo = l.queue.isFirst(t) {
+			<-t.wake
+		}
+	}
+	return wait, func() { l.queue.leave(t) }
+}
+
+// Release lets all go.
+func (l *Line) Release() { l.queue.release() }
+
+// Len returns how many wait.
+func (l *Line) Len() int { return l.queue.len() }

@@ -122,6 +122,105 @@ func TestWhatTheInstanceSees(t *testing.T) {
 	}
 }
 
+// TestWhatTheClientSees compares an answer as the client gets it, byte by byte.
+func TestWhatTheClientSees(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	r.apply(t, hello(raw(t, "t1", func(conn net.Conn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 299 Quite\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 6\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"+
+				"Connection: X-Private\r\nX-Private: secret\r\nKeep-Alive: timeout=5\r\nServer: mine\r\n\r\n<html>")
+		}
+	})))
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(conn)
+
+	fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n") // the oldest of clients, which does not name a host
+
+	text, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\r\n")
+	slices.Sort(lines[1 : len(lines)-2])
+	want := []string{
+		"HTTP/1.0 299 status code 299",
+		"Content-Length: 6",
+		"Date: Thu, 01 Jan 1970 00:00:00 GMT",
+		"Server: mine",
+		"Set-Cookie: a=1",
+		"Set-Cookie: b=2",
+		"",
+		"<html>",
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("the answer differs (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnAnswerBeforeTheBody: an instance that does not want to read on says so
+// at once, and the client hears it.
+func TestAnAnswerBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	r.apply(t, hello(backend(t, "t1", func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.ReadFull(req.Body, make([]byte, 1<<20))
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	})))
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		t.Parallel()
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer drop(conn)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", int64(1<<40))
+		go writeOn(conn)
+
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer drop(res.Body)
+
+		if res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("answer %s, want 413", res.Status)
+		}
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		t.Parallel()
+		body, pen := io.Pipe()
+		defer drop(pen)
+		go writeOn(pen)
+		req, err := http.NewRequest(http.MethodPost, "http://"+r.addr, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		res, err := newH2Client(t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer drop(res.Body)
+
+		if res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("answer %s, want 413", res.Status)
+		}
+	})
+}
+
+// writeOn writes until that fails.
+func writeOn(to io.Writer) {
+	for piece := make([]byte, 64<<10); ; {
+		if _, err := to.Write(piece); err != nil {
+			return
+		}
+	}
+}
+
 func TestHTTP2OnTheSameListener(t *testing.T) {
 	t.Parallel()
 	r := start(t, router.Config{})

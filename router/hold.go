@@ -18,7 +18,6 @@ func (c *call) wait(ctx context.Context) error {
 	}
 	left := c.service.hold - now.Sub(c.heldSince)
 	if left <= 0 {
-		c.leaveQueue()
 		return c.heldTooLong()
 	}
 	if c.ticket == nil {
@@ -37,10 +36,11 @@ func (c *call) wait(ctx context.Context) error {
 // sleep waits for the ticket, the end of the hold or, as the first in the queue,
 // for the time to try an instance that refused before.
 func (c *call) sleep(ctx context.Context, now time.Time, left time.Duration) error {
-	pause, probed := left, (*endpoint)(nil)
-	if c.service.queue.isFirst(c.ticket) {
+	var probed *endpoint
+	pause := left
+	if first, _ := c.ticket.queue.isFirst(c.ticket); first {
 		if next, after := c.service.nextProbe(now); next != nil && after < left {
-			pause, probed = after, next
+			probed, pause = next, after
 		}
 	}
 	timer := time.NewTimer(pause)
@@ -48,14 +48,12 @@ func (c *call) sleep(ctx context.Context, now time.Time, left time.Duration) err
 	select {
 	case <-c.ticket.wake: // acquire sees what has changed
 	case <-timer.C:
-		if probed != nil && probed.probe(ctx) {
-			c.service.queue.release()
+		if probed != nil && (!probed.hasRefused() || probed.probe(ctx)) {
+			c.ticket.queue.release()
 		}
 	case <-ctx.Done():
-		c.leaveQueue()
 		return &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
 	case <-c.router.stopping:
-		c.leaveQueue()
 		return &refusal{Stopping, "the router is about to stop"}
 	}
 	return nil

@@ -8,55 +8,93 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router"
 )
 
-// TestHeldRequestsGoInOrder: requests that came while there was no instance
-// reach the first one in the order in which they came.
-func TestHeldRequestsGoInOrder(t *testing.T) {
+// TestTheQueueKeepsItsOrder: those that wait are let go in the order in which
+// they came, whoever leaves the queue in between and whenever.
+func TestTheQueueKeepsItsOrder(t *testing.T) {
 	t.Parallel()
-	const requests = 30
-	var mu sync.Mutex
-	var order []string
+	rapid.Check(t, func(t *rapid.T) {
+		const places = 20
+		line := new(router.Line)
+		leavesEarly := rapid.SliceOfN(rapid.Bool(), places, places).Draw(t, "leaves before the release")
+		leavesLate := rapid.SliceOfN(rapid.Bool(), places, places).Draw(t, "leaves after it")
+		waits, leaves := make([]func(), places), make([]func(), places)
+		for i := range places {
+			waits[i], leaves[i] = line.Join(places)
+		}
+		if wait, _ := line.Join(places); wait != nil {
+			t.Fatal("the queue took more than its limit")
+		}
+		var want, got []int
+		var mu sync.Mutex
+		var waiting sync.WaitGroup
+		for i := range places {
+			switch {
+			case leavesEarly[i]:
+				leaves[i]()
+			case !leavesLate[i]:
+				want = append(want, i)
+				waiting.Go(func() {
+					waits[i]()
+					mu.Lock()
+					got = append(got, i)
+					mu.Unlock()
+					leaves[i]()
+				})
+			}
+		}
+
+		line.Release()
+		for i := range places {
+			if leavesLate[i] && !leavesEarly[i] {
+				leaves[i]()
+			}
+		}
+		waiting.Wait()
+
+		if line.Len() != 0 {
+			t.Errorf("%d still wait", line.Len())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("they went in the order %v, want %v", got, want)
+		}
+	})
+}
+
+// TestHeldRequestsAllGo: what came while there was no instance reaches the first
+// one, bodies and all.
+func TestHeldRequestsAllGo(t *testing.T) {
+	t.Parallel()
+	const requests = 100
 	r := start(t, router.Config{})
 	r.apply(t, hello())
 	var asking sync.WaitGroup
 	for i := range requests {
 		client := newClient(t)
 		asking.Go(func() {
-			got, err := do(client, http.MethodPost, fmt.Sprintf("http://%s/%02d", r.addr, i), "body")
-			if err != nil || got.status != http.StatusOK {
-				t.Errorf("request %d: answer %d, %v", i, got.status, err)
+			body := fmt.Sprintf("body %d", i)
+			if got, err := do(client, http.MethodPost, "http://"+r.addr, body); err != nil || got.body != body {
+				t.Errorf("request %d: answer %d %q, %v", i, got.status, got.body, err)
 			}
 		})
-		r.awaitHeld(t, i+1)
 	}
+	r.awaitHeld(t, requests)
 
-	r.apply(t, hello(backend(t, "t1", func(_ http.ResponseWriter, req *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		order = append(order, req.URL.Path)
-	})))
+	r.apply(t, hello(backend(t, "t1", func(w http.ResponseWriter, req *http.Request) { _, _ = io.Copy(w, req.Body) })))
+
 	asking.Wait()
-
-	swapped := 0 // pairs that arrived the wrong way round: the kernel and the processors may swap neighbours
-	for i, early := range order {
-		for _, late := range order[i+1:] {
-			if early > late {
-				swapped++
-			}
-		}
-	}
-	if pairs := requests * (requests - 1) / 2; len(order) != requests || swapped > pairs/4 {
-		t.Errorf("%d of %d pairs came the wrong way round: %v", swapped, pairs, order)
-	}
 }
 
 // TestHeldRequestsTryInstancesThatRefused: nobody tells the router that the only

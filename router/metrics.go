@@ -31,7 +31,7 @@ type seriesKey struct {
 // request has to look for them. Revision zero is for requests that reached no
 // instance.
 type series struct {
-	codes    [6]prometheus.Counter // by hundreds; the first is for all that is none
+	codes    [6]prometheus.Counter // by hundreds; the first is for all others
 	duration prometheus.Observer
 }
 
@@ -136,8 +136,8 @@ func (m *metrics) book(c *call) {
 		to = c.service.series
 	}
 	class := c.loggedStatus() / 100
-	if class < 0 || class >= len(to.codes) {
-		class = 0
+	if class >= len(to.codes) || c.reason == Cut {
+		class = 0 // half an answer is no success, whatever its head says
 	}
 	to.codes[class].Inc()
 	if class != 1 {

@@ -159,6 +159,8 @@ func (r *Router) receive(ctx context.Context, a arrival) {
 		r.cfg.Log.ErrorContext(ctx, "table refused", slog.String("version", a.table.Version.String()), slog.Any("error", err))
 		return
 	}
+	r.cfg.Log.DebugContext(ctx, "table applied",
+		slog.String("version", a.table.Version.String()), slog.Int("services", len(a.table.Services)))
 	a.session.begun = true
 	replace(r.keep, a.table)
 	r.confirm()

@@ -42,6 +42,9 @@ func (r *Router) follow(ctx context.Context) {
 		err := r.master.Follow(ctx, s.outbox, func(table route.Table) {
 			brought = hand(ctx, r.arrivals, arrival{s, table}) || brought
 		})
+		if ctx.Err() != nil {
+			return
+		}
 		if brought {
 			pause = redialMin
 		}

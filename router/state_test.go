@@ -114,3 +114,30 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// FuzzStateFile: whatever the file holds, a router starts and loses nothing of it.
+func FuzzStateFile(f *testing.F) {
+	f.Add([]byte(`{"format":1,"table":{"version":{"epoch":1,"seq":2},"services":[{"name":"a","rules":[{}],"hold":-1,"endpoints":[{"task":"t","revision":1,"address":"h:1"}]}]}}`))
+	f.Add([]byte(`{"format":9}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(t.TempDir(), "table.json")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+
+		r, err := router.New(router.Config{ID: "r1", StateFile: file}, newMasters())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		kept, err := os.ReadFile(file)
+		if err != nil {
+			kept, err = os.ReadFile(file + ".unusable")
+		}
+		if err != nil || string(kept) != string(text) {
+			t.Errorf("the file holds %q, %v", kept, err)
+		}
+		r.Status()
+	})
+}

@@ -59,7 +59,7 @@ func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
 		return engine.AgentJoined{}, errors.New("the first message of a session must be a join")
 	}
 	a := m.GetAgent()
-	partitions, err := wire.ToPartitions(a.GetPartitions())
+	partitions, err := wire.ToPartitions(a)
 	if err != nil {
 		return engine.AgentJoined{}, fmt.Errorf("agent %s: %w", a.GetId(), err)
 	}

@@ -3,10 +3,35 @@ package wire
 import (
 	"fmt"
 
+	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
+
+// FromAgent returns a as a message. Whether the books hold it closed is left
+// out: that follows from the rest when it is loaded.
+func FromAgent(a *engine.Agent) *pb.Agent {
+	return &pb.Agent{
+		Id: string(a.ID), BootId: a.BootID, Hostname: a.Hostname, Version: a.Version, Address: a.Address,
+		Attributes: a.Attributes, Partitions: FromPartitions(a.ID, a.Partitions),
+		Draining: a.Draining, DrainedBy: FromTime(a.DrainedBy), JoinedAt: FromTime(a.JoinedAt),
+		SilentSince: FromTime(a.SilentSince),
+	}
+}
+
+func toAgent(m *pb.Agent) (*engine.Agent, error) {
+	partitions, err := toPartitions(m.GetPartitions())
+	if err != nil {
+		return nil, fmt.Errorf("agent %s: %w", m.GetId(), err)
+	}
+	return &engine.Agent{
+		Agent:  ledger.Agent{ID: id.Agent(m.GetId()), Attributes: m.GetAttributes(), Partitions: partitions},
+		BootID: m.GetBootId(), Hostname: m.GetHostname(), Version: m.GetVersion(), Address: m.GetAddress(),
+		Draining: m.GetDraining(), DrainedBy: ToTime(m.GetDrainedBy()), JoinedAt: ToTime(m.GetJoinedAt()),
+		SilentSince: ToTime(m.GetSilentSince()),
+	}, nil
+}
 
 // FromPartitions returns the partitions of an agent as messages.
 func FromPartitions(agent id.Agent, partitions []ledger.Partition) []*pb.Partition {
@@ -24,8 +49,15 @@ func FromPartition(agent id.Agent, p ledger.Partition) *pb.Partition {
 	}
 }
 
-// ToPartitions returns the partitions that the messages say.
-func ToPartitions(list []*pb.Partition) ([]ledger.Partition, error) {
+// ToPartitions returns the partitions that an agent says it has.
+func ToPartitions(m *pb.Agent) ([]ledger.Partition, error) {
+	if err := checkForm(m); err != nil {
+		return nil, err
+	}
+	return toPartitions(m.GetPartitions())
+}
+
+func toPartitions(list []*pb.Partition) ([]ledger.Partition, error) {
 	partitions := make([]ledger.Partition, 0, len(list))
 	for _, m := range list {
 		t, q, err := ToQuantity(m.GetQuantity())
@@ -39,6 +71,13 @@ func ToPartitions(list []*pb.Partition) ([]ledger.Partition, error) {
 	return partitions, nil
 }
 
+// FromPool returns p as a message.
+func FromPool(p *engine.Pool) *pb.Pool {
+	return &pb.Pool{
+		Id: string(p.ID), Quantities: FromVector(p.Quantity), Priority: int32(p.Priority), Version: p.Version,
+	}
+}
+
 // ToPool returns the pool that m says.
 func ToPool(m *pb.Pool) (ledger.Pool, error) {
 	quantity, err := ToVector(m.GetQuantities())
@@ -46,6 +85,14 @@ func ToPool(m *pb.Pool) (ledger.Pool, error) {
 		return ledger.Pool{}, fmt.Errorf("pool %s: %w", m.GetId(), err)
 	}
 	return ledger.Pool{ID: id.Pool(m.GetId()), Quantity: quantity, Priority: int(m.GetPriority())}, nil
+}
+
+func toPool(m *pb.Pool) (*engine.Pool, error) {
+	pool, err := ToPool(m)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.Pool{Pool: pool, Version: m.GetVersion()}, nil
 }
 
 func fromSlices(slices []ledger.Slice) []*pb.Slice {

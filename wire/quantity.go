@@ -7,11 +7,8 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
-	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
@@ -36,18 +33,31 @@ func FromQuantity(t resource.Type, q resource.Quantity) *pb.Quantity {
 	return m
 }
 
-// ToQuantity returns the type and quantity that m says.
+// ToQuantity returns the type and quantity that m says. Who leaves the kind out
+// means that of what is there.
 func ToQuantity(m *pb.Quantity) (resource.Type, resource.Quantity, error) {
 	t := resource.Type(m.GetType())
 	q, err := toQuantity(m)
 	if err != nil {
 		return "", resource.Quantity{}, fmt.Errorf("quantity of %q: %w", t, err)
 	}
+	if kind, fixed := t.Kind(); fixed && kind != q.Kind() && !q.IsZero() {
+		return "", resource.Quantity{}, fmt.Errorf("quantity of %q: found %v; want %v", t, q.Kind(), kind)
+	}
 	return t, q, nil
 }
 
 func toQuantity(m *pb.Quantity) (resource.Quantity, error) {
-	switch m.GetKind() {
+	kind := kindOf(m)
+	switch {
+	case kind != pb.QuantityKind_QUANTITY_KIND_SCALAR && m.GetScalar() != 0,
+		kind != pb.QuantityKind_QUANTITY_KIND_RANGES && len(m.GetRanges()) > 0,
+		kind != pb.QuantityKind_QUANTITY_KIND_SET && len(m.GetMembers()) > 0:
+		return resource.Quantity{}, errors.New("want one of scalar, ranges and members, as its kind says")
+	}
+	switch kind {
+	case pb.QuantityKind_QUANTITY_KIND_SCALAR:
+		return resource.Scalar(m.GetScalar()), nil
 	case pb.QuantityKind_QUANTITY_KIND_RANGES:
 		ranges := make([]resource.Range, 0, len(m.GetRanges()))
 		for _, r := range m.GetRanges() {
@@ -56,10 +66,21 @@ func toQuantity(m *pb.Quantity) (resource.Quantity, error) {
 		return resource.RangesOf(ranges...)
 	case pb.QuantityKind_QUANTITY_KIND_SET:
 		return resource.SetOf(m.GetMembers()...)
-	case pb.QuantityKind_QUANTITY_KIND_SCALAR, pb.QuantityKind_QUANTITY_KIND_UNSPECIFIED:
-		return resource.Scalar(m.GetScalar()), nil
 	default:
-		return resource.Quantity{}, fmt.Errorf("unknown kind %d", m.GetKind())
+		return resource.Quantity{}, fmt.Errorf("kind: unknown value %d", kind)
+	}
+}
+
+func kindOf(m *pb.Quantity) pb.QuantityKind {
+	switch {
+	case m.GetKind() != pb.QuantityKind_QUANTITY_KIND_UNSPECIFIED:
+		return m.GetKind()
+	case len(m.GetRanges()) > 0:
+		return pb.QuantityKind_QUANTITY_KIND_RANGES
+	case len(m.GetMembers()) > 0:
+		return pb.QuantityKind_QUANTITY_KIND_SET
+	default:
+		return pb.QuantityKind_QUANTITY_KIND_SCALAR
 	}
 }
 
@@ -83,68 +104,4 @@ func ToVector(list []*pb.Quantity) (resource.Vector, error) {
 		items = append(items, resource.Item{Type: t, Quantity: q})
 	}
 	return resource.NewVector(items...)
-}
-
-// FromTime returns t as a message; the zero time is absent.
-func FromTime(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	return timestamppb.New(t)
-}
-
-// ToTime returns the time that m says, in UTC; absent is the zero time.
-func ToTime(m *timestamppb.Timestamp) time.Time {
-	if m == nil {
-		return time.Time{}
-	}
-	return m.AsTime()
-}
-
-// FromDuration returns d as a message; zero is absent.
-func FromDuration(d time.Duration) *durationpb.Duration {
-	if d == 0 {
-		return nil
-	}
-	return durationpb.New(d)
-}
-
-// strings of a named type, both ways.
-func fromNames[T ~string](names []T) []string {
-	var list []string
-	for _, n := range names {
-		list = append(list, string(n))
-	}
-	return list
-}
-
-func toNames[T ~string](names []string) []T {
-	var list []T
-	for _, n := range names {
-		list = append(list, T(n))
-	}
-	return list
-}
-
-func fromPorts(ports map[string]int) map[string]int32 {
-	if len(ports) == 0 {
-		return nil
-	}
-	m := make(map[string]int32, len(ports))
-	for name, number := range ports {
-		m[name] = int32(number)
-	}
-	return m
-}
-
-// ToPorts returns the port numbers by name.
-func ToPorts(m map[string]int32) map[string]int {
-	if len(m) == 0 {
-		return nil
-	}
-	ports := make(map[string]int, len(m))
-	for name, number := range m {
-		ports[name] = int(number)
-	}
-	return ports
 }

@@ -41,7 +41,7 @@ func FromSpec(s *spec.Spec) *pb.Spec {
 	for _, r := range s.Routes {
 		m.Routes = append(m.Routes, &pb.Route{Host: r.Host, Path: r.Path, Port: r.Port, Hold: FromDuration(r.Hold)})
 	}
-	if s.Kind == spec.Cron {
+	if s.Schedule != (spec.Schedule{}) {
 		m.Schedule = &pb.Schedule{
 			Line: s.Schedule.Line, Timezone: s.Schedule.Timezone, Overlap: pb.Overlap(s.Schedule.Overlap + 1),
 		}
@@ -85,10 +85,17 @@ func fromPlacement(p spec.Placement) *pb.Placement {
 // ToSpec returns the spec that m says. It checks the form only: the spec was
 // validated when it was decoded.
 func ToSpec(m *pb.Spec) (*spec.Spec, error) {
+	if err := checkForm(m); err != nil {
+		return nil, fmt.Errorf("spec %s: %w", m.GetName(), err)
+	}
+	return toSpec(m)
+}
+
+func toSpec(m *pb.Spec) (*spec.Spec, error) {
 	if m == nil {
 		return nil, errors.New("spec is missing")
 	}
-	if err := knownSpecEnums(m); err != nil {
+	if err := missing(m); err != nil {
 		return nil, fmt.Errorf("spec %s: %w", m.GetName(), err)
 	}
 	resources, err := ToVector(m.GetResources())
@@ -125,25 +132,19 @@ func ToSpec(m *pb.Spec) (*spec.Spec, error) {
 	return s, nil
 }
 
-// knownSpecEnums refuses numbers that this version has no name for: a newer
-// master or client may have more.
-func knownSpecEnums(m *pb.Spec) error {
+// missing names what a spec must tell and does not.
+func missing(m *pb.Spec) error {
 	var problems []error
-	known := func(field string, number int32, names map[int32]string) {
-		if _, ok := names[number]; !ok {
-			problems = append(problems, fmt.Errorf("%s: unknown value %d", field, number))
-		}
-	}
-	known("kind", max(1, int32(m.GetKind())), pb.SpecKind_name)
 	if m.GetKind() == pb.SpecKind_SPEC_KIND_UNSPECIFIED {
 		problems = append(problems, errors.New("kind is missing"))
 	}
-	known("ready.kind", int32(m.GetReady().GetKind()), pb.ProbeKind_name)
-	known("alive.kind", int32(m.GetAlive().GetKind()), pb.ProbeKind_name)
-	known("deploy.on_failure", int32(m.GetDeploy().GetOnFailure()), pb.OnFailure_name)
-	known("schedule.overlap", int32(m.GetSchedule().GetOverlap()), pb.Overlap_name)
-	for _, c := range m.GetPlacement().GetWhere() {
-		known("placement.where", int32(c.GetOperator()), pb.Operator_name)
+	if m.GetSchedule() != nil && m.GetSchedule().GetOverlap() == pb.Overlap_OVERLAP_UNSPECIFIED {
+		problems = append(problems, errors.New("schedule.overlap is missing"))
+	}
+	for i, c := range m.GetPlacement().GetWhere() {
+		if c.GetOperator() == pb.Operator_OPERATOR_UNSPECIFIED {
+			problems = append(problems, fmt.Errorf("placement.where[%d].operator is missing", i))
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -189,4 +190,21 @@ func toPlacement(m *pb.Placement) spec.Placement {
 		})
 	}
 	return p
+}
+
+// fromNames and toNames turn names of one kind into text and back.
+func fromNames[T ~string](names []T) []string {
+	var list []string
+	for _, n := range names {
+		list = append(list, string(n))
+	}
+	return list
+}
+
+func toNames[T ~string](names []string) []T {
+	var list []T
+	for _, n := range names {
+		list = append(list, T(n))
+	}
+	return list
 }

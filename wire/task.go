@@ -1,11 +1,46 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
+
+// FromTask returns t as a message.
+func FromTask(t *engine.Task) *pb.Task {
+	return &pb.Task{
+		Id: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Run: t.Run, Copy: int32(t.Copy),
+		Retry: int32(t.Retry), Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
+		Slices: fromSlices(t.Claim.Slices), Ports: fromPorts(t.Ports), Status: FromStatus(t.Status),
+		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt), NotBefore: FromTime(t.NotBefore),
+	}
+}
+
+func toTask(m *pb.Task) (*engine.Task, error) {
+	slices, err := toSlices(m.GetSlices())
+	if err != nil {
+		return nil, fmt.Errorf("task %s: %w", m.GetId(), err)
+	}
+	status, err := toStatus(m.GetStatus())
+	if err != nil {
+		return nil, fmt.Errorf("task %s: status: %w", m.GetId(), err)
+	}
+	t := &engine.Task{
+		ID: id.Task(m.GetId()), Service: id.Service(m.GetService()), Revision: id.Revision(m.GetRevision()),
+		Run: m.GetRun(), Copy: int(m.GetCopy()), Retry: int(m.GetRetry()),
+		Ports: toPorts(m.GetPorts()), Status: status, Restart: m.GetRestart(),
+		CreatedAt: ToTime(m.GetCreatedAt()), NotBefore: ToTime(m.GetNotBefore()),
+	}
+	if m.GetAgent() != "" {
+		t.Claim = ledger.Claim{Task: t.ID, Agent: id.Agent(m.GetAgent()), Pool: id.Pool(m.GetPool()), Slices: slices}
+	}
+	return t, nil
+}
 
 // FromStatus returns s as a message. The numbers of the states are those of
 // core/task.
@@ -19,8 +54,15 @@ func FromStatus(s task.Status) *pb.TaskStatus {
 
 // ToStatus returns the status that m says.
 func ToStatus(m *pb.TaskStatus) (task.Status, error) {
-	if _, known := pb.TaskState_name[int32(m.GetState())]; !known || m.GetState() == pb.TaskState_TASK_STATE_UNSPECIFIED {
-		return task.Status{}, fmt.Errorf("task state: unknown value %d", m.GetState())
+	if err := checkForm(m); err != nil {
+		return task.Status{}, err
+	}
+	return toStatus(m)
+}
+
+func toStatus(m *pb.TaskStatus) (task.Status, error) {
+	if m.GetState() == pb.TaskState_TASK_STATE_UNSPECIFIED {
+		return task.Status{}, errors.New("state is missing")
 	}
 	return task.Status{
 		State: task.State(m.GetState()), Since: ToTime(m.GetSince()), Attempt: int(m.GetAttempt()),
@@ -48,4 +90,26 @@ func ToExit(m *pb.Exit) *task.Exit {
 		Code: int(m.GetCode()), Signal: int(m.GetSignal()), OOM: m.GetOom(), Error: m.GetError(),
 		At: ToTime(m.GetAt()), LastLogs: m.GetLastLogs(),
 	}
+}
+
+func fromPorts(ports map[string]int) map[string]int32 {
+	if len(ports) == 0 {
+		return nil
+	}
+	m := make(map[string]int32, len(ports))
+	for name, number := range ports {
+		m[name] = int32(number)
+	}
+	return m
+}
+
+func toPorts(m map[string]int32) map[string]int {
+	if len(m) == 0 {
+		return nil
+	}
+	ports := make(map[string]int, len(m))
+	for name, number := range m {
+		ports[name] = int(number)
+	}
+	return ports
 }

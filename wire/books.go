@@ -64,6 +64,9 @@ func toPartitions(list []*pb.Partition) ([]ledger.Partition, error) {
 		if err != nil {
 			return nil, fmt.Errorf("partition %s: %w", m.GetId(), err)
 		}
+		if kind, fixed := t.Kind(); fixed && kind != q.Kind() && !q.IsZero() {
+			return nil, fmt.Errorf("partition %s: quantity of %q: found %v; want %v", m.GetId(), t, q.Kind(), kind)
+		}
 		partitions = append(partitions, ledger.Partition{
 			ID: id.Partition(m.GetId()), Type: t, Quantity: q, Weight: m.GetWeightThousandths(),
 		})

@@ -34,15 +34,13 @@ func FromQuantity(t resource.Type, q resource.Quantity) *pb.Quantity {
 }
 
 // ToQuantity returns the type and quantity that m says. Who leaves the kind out
-// means that of what is there.
+// means that of what is there. A scalar of a type that has ranges or members
+// says how many.
 func ToQuantity(m *pb.Quantity) (resource.Type, resource.Quantity, error) {
 	t := resource.Type(m.GetType())
 	q, err := toQuantity(m)
 	if err != nil {
 		return "", resource.Quantity{}, fmt.Errorf("quantity of %q: %w", t, err)
-	}
-	if kind, fixed := t.Kind(); fixed && kind != q.Kind() && !q.IsZero() {
-		return "", resource.Quantity{}, fmt.Errorf("quantity of %q: found %v; want %v", t, q.Kind(), kind)
 	}
 	return t, q, nil
 }

@@ -188,9 +188,9 @@ func (t unifiedTree) create(group string, limits *specs.LinuxResources) (supervi
 func (unifiedTree) settings(groups supervisor.Cgroup, shares, quota int64) []supervisor.Setting {
 	var then []supervisor.Setting
 	if shares > 0 {
-		weight := 1 + (shares-2)*9999/262_142 // as systemd and the container runtimes do
+		weight := cgroup2.ConvertCPUSharesToCgroupV2Value(uint64(shares))
 		then = append(then, supervisor.Setting{
-			Path: filepath.Join(groups.Unified, "cpu.weight"), Value: strconv.FormatInt(weight, 10),
+			Path: filepath.Join(groups.Unified, "cpu.weight"), Value: strconv.FormatUint(weight, 10),
 		})
 	}
 	if quota > 0 {

@@ -53,8 +53,8 @@ func TestLimitsAreSetBeforeTheProgramRuns(t *testing.T) {
 	needCgroups(t)
 	t.Parallel()
 	tests := map[runtime.Limits]struct{ shares, quota string }{
-		runtime.LimitsSoft: {"256 10", "-1 max 100000"},
-		runtime.LimitsHard: {"256 10", "25000 25000 100000"},
+		runtime.LimitsSoft: {"256 35", "-1 max 100000"},
+		runtime.LimitsHard: {"256 35", "25000 25000 100000"},
 	}
 	for limits, tc := range tests {
 		t.Run(string(limits), func(t *testing.T) {

@@ -72,6 +72,14 @@ func TestTasksOutliveTheirAgent(t *testing.T) {
 	}
 }
 
+func killSupervisor(t *testing.T, client *supervisor.Client) {
+	t.Helper()
+	if err := unix.Kill(client.PID(), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the supervisor's end", func() bool { return !alive(client.PID()) })
+}
+
 // TestTheTasksOfAKilledSupervisor are gone, as is what they forked, and the
 // next supervisor says so.
 func TestTheTasksOfAKilledSupervisor(t *testing.T) {
@@ -83,9 +91,7 @@ func TestTheTasksOfAKilledSupervisor(t *testing.T) {
 	main := start(t, client, s)
 	daemon := readPID(t, out)
 
-	if err := unix.Kill(client.PID(), unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	killSupervisor(t, client)
 
 	waitFor(t, "the program's end", func() bool { return !alive(main) })
 	if !alive(daemon) {

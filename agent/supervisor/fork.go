@@ -22,11 +22,12 @@ const (
 	markAttempt = "ALOFT_ATTEMPT="
 )
 
-// forked is the outcome of a start.
+// forked is the outcome of a start. A program that was executed, but may not
+// stay, has both a number and an error.
 type forked struct {
 	key     Key
-	pid     int
-	streams [2]stream // stdout and stderr; not set when err is
+	pid     int       // 0 when nothing was executed
+	streams [2]stream // stdout and stderr, when pid is set
 	err     error
 }
 
@@ -70,12 +71,11 @@ func fork(start Start) forked {
 		outcome.streams[i], writeEnds[i] = opened, writeEnd
 	}
 	outcome.pid, outcome.err = execute(start, writeEnds)
-	if outcome.err != nil {
-		closeAll(outcome.streams[:], writeEnds[:])
-		outcome.streams = [2]stream{}
-		return outcome
-	}
 	closeAll(nil, writeEnds[:])
+	if outcome.pid == 0 {
+		closeAll(outcome.streams[:], nil)
+		outcome.streams = [2]stream{}
+	}
 	return outcome
 }
 
@@ -115,7 +115,8 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) Close() error                { return nil }
 
-// execute forks and executes the program in its own session, in its groups.
+// execute forks and executes the program in its own session, in its groups. If
+// it returns a number and an error, the program must be killed.
 func execute(start Start, outputs [2]int) (pid int, err error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -144,17 +145,11 @@ func execute(start Start, outputs [2]int) (pid int, err error) {
 		Files: []uintptr{uintptr(null), uintptr(outputs[0]), uintptr(outputs[1])},
 		Sys:   attrs,
 	})
-	if err != nil {
-		err = fmt.Errorf("%s: %w", start.Path, err)
-	}
 	left := leave()
-	if err == nil {
-		err = errors.Join(left, settle(start.Cgroup.Then))
-		if err != nil {
-			_ = unix.Kill(pid, unix.SIGKILL) // it is reaped like any child
-		}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("%s: %w", start.Path, err), left)
 	}
-	return pid, err
+	return pid, errors.Join(left, settle(start.Cgroup.Then))
 }
 
 // settle writes the settings that wait until a program has been executed.

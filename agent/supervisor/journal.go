@@ -47,9 +47,9 @@ type journal struct {
 	file   *os.File
 	lines  int // in the file
 	live   map[Key]*started
-	exits  map[Key]*Exit // of live attempts
-	newest map[id.Task]int
-	past   []Key // forgotten, oldest first; the bound is on these
+	exits  map[Key]*Exit   // of live attempts
+	newest map[id.Task]int // highest attempt ever started
+	past   []Key           // forgotten, oldest first; the bound is on these
 }
 
 // openJournal reads what the supervisor before left.
@@ -98,7 +98,7 @@ func (j *journal) forget(key Key) error {
 	if err := j.write(entry{Forgot: &key}); err != nil {
 		return err
 	}
-	if j.lines > 1000+4*(2*len(j.live)+len(j.past)) {
+	if j.lines > 1000+4*(2*len(j.live)+len(j.newest)) {
 		return j.rewrite()
 	}
 	return nil
@@ -184,6 +184,7 @@ func (j *journal) load(log *slog.Logger) error {
 
 // rewrite puts a file with only what still matters in place of the old one.
 func (j *journal) rewrite() error {
+	j.past = slices.DeleteFunc(j.past, func(key Key) bool { return j.newest[key.Task] > key.Attempt })
 	next, err := os.OpenFile(j.path+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return err

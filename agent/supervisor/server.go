@@ -235,6 +235,9 @@ func (s *server) begin(outcome forked) {
 	defer clear(s.early)
 	if outcome.err != nil {
 		t.failed = outcome.err.Error()
+		t.killed = true
+	}
+	if outcome.pid == 0 {
 		t.phase, t.endedAt = ending, time.Now()
 		t.callback(reply{})
 		s.sweep()

@@ -182,9 +182,9 @@ func (e *Engine) observe(m *machine, report Report) {
 	}
 }
 
-// failedStart reports whether an attempt failed between two reports.
+// failedStart reports whether an attempt failed by itself between two reports.
 func failedStart(before, after task.Status) bool {
-	return after.Last != nil && !after.Last.Equal(before.Last) && !after.Last.Good()
+	return before.State.Live() && after.Last != nil && !after.Last.Equal(before.Last) && !after.Last.Good()
 }
 
 // disown tells an agent to stop a task that it should not run, or to forget it

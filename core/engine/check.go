@@ -59,8 +59,11 @@ func (s *service) check() error {
 			running++
 		}
 	}
-	on := make(map[id.Agent]int)
+	on, claims := make(map[id.Agent]int), 0
 	for _, t := range s.live {
+		if t.state().HoldsClaim() {
+			claims++
+		}
 		if staying(t.state()) {
 			on[t.record.Claim.Agent]++
 		}
@@ -72,6 +75,8 @@ func (s *service) check() error {
 		return fmt.Errorf("service %s: deployment %q does not run", s.record.Name, s.record.Deployment)
 	case s.record.Revision != 0 && s.wanted() == nil:
 		return fmt.Errorf("service %s: revision %d is forgotten", s.record.Name, s.record.Revision)
+	case claims != s.claims:
+		return fmt.Errorf("service %s: %d tasks hold claims, counted %d", s.record.Name, claims, s.claims)
 	case !maps.Equal(on, s.on):
 		return fmt.Errorf("service %s: tasks on agents are %v, counted %v", s.record.Name, on, s.on)
 	}

@@ -50,7 +50,7 @@ func (e *Engine) fitting(s *service) []id.Agent {
 	}
 	var agents []id.Agent
 	for _, name := range slices.Sorted(maps.Keys(e.agents)) {
-		if e.suits(s, e.agents[name], there[name]) {
+		if e.agents[name].suits(s, there[name]) {
 			agents = append(agents, name)
 		}
 	}
@@ -59,7 +59,7 @@ func (e *Engine) fitting(s *service) []id.Agent {
 
 // suits reports whether a daemon shall run on an agent. It leaves one that is
 // drained as the last; on a silent one it stays, but does not begin.
-func (e *Engine) suits(s *service, m *machine, there bool) bool {
+func (m *machine) suits(s *service, there bool) bool {
 	switch {
 	case m.record.Draining:
 		return there && m.hasOthers()

@@ -135,6 +135,7 @@ func (s *service) canGoBack(d *Deployment) bool {
 // was none before, nothing is wanted any more.
 func (e *Engine) goBack(s *service, d *Deployment, state DeploymentState, reason string) id.Deployment {
 	e.endDeployment(s, d, state, reason)
+	e.roomGrew() // the other revision may allow more claims
 	failed, good := s.revisions[d.To], s.revisions[s.record.LastGood]
 	e.tableStale[s.record.Name] = struct{}{}
 	if good == nil {

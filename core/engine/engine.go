@@ -120,6 +120,7 @@ const roundsMax = 100
 func (e *Engine) Take(now time.Time) Changes {
 	e.advance(now)
 	e.wake()
+	e.queue.placed = 0
 	for range roundsMax {
 		e.plan()
 		e.place()
@@ -142,7 +143,7 @@ func (e *Engine) Take(now time.Time) Changes {
 // AskAgain returns when to Take again if nothing happens before; zero if only
 // an event can change anything.
 func (e *Engine) AskAgain() time.Time {
-	if len(e.dirty) > 0 {
+	if len(e.dirty) > 0 || e.queue.fresh {
 		return e.now
 	}
 	return e.timers.next()

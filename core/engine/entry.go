@@ -129,6 +129,7 @@ func (e *Engine) end(t *entry, before task.State) {
 	e.dequeue(t)
 	if before.HoldsClaim() {
 		e.books.Release(t.record.ID)
+		t.owner.claims--
 		e.roomGrew()
 		if m := e.agents[t.record.Claim.Agent]; m != nil {
 			delete(m.tasks, t.record.ID)

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,13 +28,13 @@ type ServicePlan struct {
 	From          id.Revision // 0 when nothing is wanted of it now
 	To            id.Revision // the wanted one when nothing changes
 	Changed       bool
-	Replaces      bool          // instances are replaced or started, or a run begins
-	Changes       []spec.Change // none for a new service
-	Steps         []string      // what happens, for people
-	PeakInstances int           // claims above what is held now and what is wished for, at the worst moment
-	PeakExtra     resource.Vector
-	Pools         []id.Pool // that the extra is taken from
-	Shortages     []string  // what does not fit, and what then; empty when all does
+	Replaces      bool            // instances are replaced or started, or a run begins
+	Changes       []spec.Change   // none for a new service
+	Steps         []string        // what happens, for people
+	PeakInstances int             // claims above those that it holds before, at the worst moment
+	PeakExtra     resource.Vector // the same in scalar resources
+	Pools         []id.Pool       // that the extra is taken from
+	Shortages     []string        // what does not fit, and what then; empty when all does
 }
 
 // Plan returns what deploying the specs would do, as things stand, and changes
@@ -47,8 +48,8 @@ func (e *Engine) Plan(specs []Submission, now time.Time) (PlanReport, error) {
 		return PlanReport{}, fmt.Errorf("copy the books: %w", err)
 	}
 	var report PlanReport
-	for _, submission := range specs {
-		report.Services = append(report.Services, e.forecast(books, submission.Spec, now))
+	for i, submission := range specs {
+		report.Services = append(report.Services, e.forecast(books, submission.Spec, i, now))
 	}
 	return report, nil
 }
@@ -76,7 +77,7 @@ func (e *Engine) copyBooks() (*ledger.Ledger, error) {
 }
 
 // forecast plans one spec and books on the copy what it would take.
-func (e *Engine) forecast(books *ledger.Ledger, wanted *spec.Spec, now time.Time) ServicePlan {
+func (e *Engine) forecast(books *ledger.Ledger, wanted *spec.Spec, number int, now time.Time) ServicePlan {
 	plan := ServicePlan{Service: wanted.Name, Kind: wanted.Kind, To: 1, Changed: true, Replaces: true}
 	s := e.services[wanted.Name]
 	if s == nil {
@@ -98,12 +99,13 @@ func (e *Engine) forecast(books *ledger.Ledger, wanted *spec.Spec, now time.Time
 	if !plan.Changed {
 		return plan
 	}
-	t := trial{engine: e, books: books, service: s, next: next, plan: &plan}
+	t := trial{number: number, books: books, service: s, next: next, plan: &plan}
 	switch wanted.Kind {
 	case spec.Service:
-		t.roll(now)
+		t.roll(e.instances(s), now)
 	case spec.Job:
-		t.start(fmt.Sprintf("start run %d with %d copies", s.record.Run+1, wanted.Instances), wanted.Instances)
+		plan.Steps = append(plan.Steps, fmt.Sprintf("start run %d with %d copies", s.record.Run+1, wanted.Instances))
+		t.claim(wanted.Instances, false, 0)
 	case spec.Cron:
 		plan.Steps = append(plan.Steps, fmt.Sprintf("run %d copies by the schedule %q", wanted.Instances, wanted.Schedule.Line))
 	case spec.Daemon:
@@ -114,35 +116,27 @@ func (e *Engine) forecast(books *ledger.Ledger, wanted *spec.Spec, now time.Time
 
 // trial plays a deployment on a copy of the books.
 type trial struct {
-	engine  *Engine
+	number  int // of the trial in its report
 	books   *ledger.Ledger
 	service *service
 	next    *Revision
 	plan    *ServicePlan
 	started int
+	more    resource.Vector // what the service holds now above what it held before
+	claims  int             // the same, in claims
 }
 
 // roll plays the steps of a service's deployment.
-func (t *trial) roll(now time.Time) {
+func (t *trial) roll(seen []rollout.Instance, now time.Time) {
 	goal := goalOf(t.next, t.service.instancesFor(t.next.Spec))
 	if good := t.service.generation(t.service.record.LastGood); good != 0 {
 		goal.Base = good
 	}
-	seen := t.engine.instances(t.service)
-	steps := rollout.Forecast(goal, seen, now)
-	for i, step := range steps {
+	for i, step := range rollout.Forecast(goal, seen, now) {
 		t.plan.Steps = append(t.plan.Steps, stepText(step))
-		if len(t.plan.Shortages) > 0 {
-			continue
-		}
-		if missing := t.claim(step.Start); missing != "" {
-			t.shortage(missing, i > 0 || len(seen) > 0, goal.Unavailable)
-		}
-		for _, name := range step.Stop {
-			t.books.Release(trialName(name))
-		}
+		t.claim(step.Start, i > 0 || len(seen) > 0, goal.Unavailable)
+		t.stop(step.Stop)
 	}
-	t.peak(rollout.Peak(steps))
 }
 
 func stepText(step rollout.Step) string {
@@ -156,72 +150,97 @@ func stepText(step rollout.Step) string {
 	return fmt.Sprintf("%s: %d claims, %d ready", strings.Join(parts, ", "), step.Claims, step.Good)
 }
 
-// trialName returns the name under which the copy of the books knows a task of
-// the forecast: those that it starts itself begin with "+".
-func trialName(name id.Task) id.Task {
-	if number, own := strings.CutPrefix(string(name), "+"); own {
-		return id.Task("trial-" + number)
-	}
-	return name
-}
-
-// claim books n more instances on the copy. It returns why not when there is no
-// place for all.
-func (t *trial) claim(n int) string {
+// claim books n more instances on the copy, and notes the first that has no
+// place, and what becomes of the deployment then.
+func (t *trial) claim(n int, replaces bool, unavailable int) {
 	for range n {
 		t.started++
+		t.grow()
+		if len(t.plan.Shortages) > 0 {
+			continue
+		}
 		choice, err := placement.Choose(t.books, t.request())
 		if err == nil {
-			err = t.books.Claim(choice.Claim(trialName(id.Task(fmt.Sprintf("+%d", t.started)))))
+			err = t.books.Claim(choice.Claim(t.name(t.started)))
 		}
 		if err != nil {
-			return err.Error()
+			t.plan.Shortages = append(t.plan.Shortages, fmt.Sprintf("no place for instance %d: %v; %s", t.started, err, shortfall(replaces, unavailable)))
+			continue
 		}
 		if choice.Pool != "" && !slices.Contains(t.plan.Pools, choice.Pool) {
 			t.plan.Pools = append(t.plan.Pools, choice.Pool)
 		}
 	}
-	return ""
 }
+
+// shortfall says what becomes of a deployment without room.
+func shortfall(replaces bool, unavailable int) string {
+	if replaces && unavailable > 0 {
+		return fmt.Sprintf("it goes on with up to %d unavailable", unavailable)
+	}
+	return "it waits for room"
+}
+
+// name returns the name under which the copy of the books knows the n-th
+// instance that the trial starts. No task of a service has a name with this end.
+func (t *trial) name(n int) id.Task { return id.Task(fmt.Sprintf("trial-%d-%d-x", t.number, n)) }
 
 func (t *trial) request() placement.Request {
 	s := &service{revisions: map[id.Revision]*Revision{t.next.Number: t.next}, on: t.service.on}
 	return request(&entry{owner: s, record: &Task{Revision: t.next.Number}})
 }
 
-// shortage notes what does not fit and what becomes of the deployment then.
-func (t *trial) shortage(missing string, replaces bool, unavailable int) {
-	then := "it waits for room"
-	if replaces && unavailable > 0 {
-		then = fmt.Sprintf("it goes on with up to %d unavailable", unavailable)
-	}
-	t.plan.Shortages = append(t.plan.Shortages, fmt.Sprintf("no place for instance %d: %s; %s", t.started, missing, then))
-}
-
-// peak notes the extra that a deployment takes at its worst moment.
-func (t *trial) peak(instances int) {
-	t.plan.PeakInstances = instances
+// grow counts one more instance, and keeps what that is at the worst moment.
+func (t *trial) grow() {
+	t.claims++
+	t.plan.PeakInstances = max(t.plan.PeakInstances, t.claims)
 	for of, q := range t.next.Spec.Resources.All() {
-		if q.Kind() == resource.KindScalar && instances > 0 {
-			t.plan.PeakExtra = t.plan.PeakExtra.With(of, resource.Scalar(q.Amount()*int64(instances)))
+		if q.Kind() != resource.KindScalar {
+			continue
+		}
+		held, _ := t.more.Get(of)
+		peak, _ := t.plan.PeakExtra.Get(of)
+		t.more = t.more.With(of, resource.Scalar(held.Amount()+q.Amount()))
+		if held.Amount()+q.Amount() > peak.Amount() {
+			t.plan.PeakExtra = t.plan.PeakExtra.With(of, resource.Scalar(held.Amount()+q.Amount()))
 		}
 	}
-	if instances == 0 {
-		t.plan.Pools = nil
+}
+
+// stop gives back what instances hold: ones of the forecast, whose names begin
+// with "+", and ones that are there now.
+func (t *trial) stop(names []id.Task) {
+	for _, name := range names {
+		resources := t.next.Spec.Resources
+		if number, err := strconv.Atoi(strings.TrimPrefix(string(name), "+")); err == nil {
+			t.books.Release(t.name(number))
+		} else if _, held := t.books.Release(name); held {
+			resources = t.service.resourcesOf(name)
+		} else {
+			continue // it waited for a place
+		}
+		t.claims--
+		for of, q := range resources.All() {
+			if q.Kind() == resource.KindScalar {
+				held, _ := t.more.Get(of)
+				t.more = t.more.With(of, resource.Scalar(held.Amount()-q.Amount()))
+			}
+		}
 	}
 }
 
-// start plays the start of so many tasks that nothing makes room for.
-func (t *trial) start(text string, n int) {
-	t.plan.Steps = append(t.plan.Steps, text)
-	if missing := t.claim(n); missing != "" {
-		t.shortage(missing, false, 0)
+// resourcesOf returns what a live task of the service takes.
+func (s *service) resourcesOf(name id.Task) resource.Vector {
+	for _, t := range s.live {
+		if t.record.ID == name {
+			return s.revisions[t.record.Revision].Spec.Resources
+		}
 	}
-	t.peak(n)
+	return resource.Vector{}
 }
 
 // spread plays the deployment of a daemon. It replaces one instance after the
-// other, each on its own agent, and so takes nothing extra.
+// other, each on its own agent, and so takes nothing extra where it runs.
 func (t *trial) spread() {
 	replaced := 0
 	for _, at := range t.service.live {
@@ -229,10 +248,10 @@ func (t *trial) spread() {
 			replaced++
 		}
 	}
-	if replaced > 0 {
-		t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("replace %d instances, each on its agent, %d at a time", replaced,
-			max(1, goalOf(t.next, replaced).Unavailable)))
+	if replaced == 0 {
+		t.plan.Steps = append(t.plan.Steps, "start one instance on each agent that fits")
 		return
 	}
-	t.plan.Steps = append(t.plan.Steps, "start one instance on each agent that fits")
+	t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("replace %d instances, each on its agent, %d at a time", replaced,
+		max(1, goalOf(t.next, replaced).Unavailable)))
 }

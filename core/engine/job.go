@@ -128,7 +128,8 @@ func (s *service) runStopReason(t *entry) string {
 	}
 }
 
-// stopLate stops the tasks of a run that took longer than they may.
+// stopLate stops the tasks of a run that took longer than they may, from when
+// the program was last seen to start or to become ready.
 func (e *Engine) stopLate(s *service, run int64) {
 	for _, t := range s.snapshot() {
 		limit := s.revisions[t.record.Revision].Spec.Timeout

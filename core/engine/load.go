@@ -59,8 +59,11 @@ func (e *Engine) load(record Record) error {
 		return nil
 	case *Revision:
 		s := e.services[r.Service]
-		if s == nil || r.Spec == nil {
+		switch {
+		case s == nil:
 			return unknown("service", r.Service)
+		case r.Spec == nil:
+			return errors.New("a revision with no spec")
 		}
 		s.revisions[r.Number] = r
 		return nil
@@ -112,6 +115,7 @@ func (e *Engine) loadTask(r *Task) error {
 		return unknown("agent", r.Claim.Agent)
 	}
 	m.tasks[r.ID] = t
+	s.claims++
 	if staying(r.Status.State) {
 		s.count(m.record.ID, true)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/placement"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -17,10 +18,16 @@ import (
 // busy cluster it changes all the time.
 const tellEvery = 10 * time.Second
 
+// placedMax bounds how many tasks one Take places, so that a large deployment
+// does not hold up the cluster: the rest is for the next Take, which is due at
+// once.
+const placedMax = 500
+
 // queue is the tasks that wait for a place. Those that ask for the same are a
 // group: when the first of them has no place, none has.
 type queue struct {
 	groups map[groupKey]*group
+	placed int  // by this Take
 	fresh  bool // a group may be there that was not tried
 	grown  bool // there may be room for groups that were refused
 }
@@ -132,6 +139,10 @@ func (e *Engine) place() {
 	}
 	for _, g := range e.queue.inOrder() {
 		for !g.tried && len(g.waiting) > 0 {
+			if e.queue.placed == placedMax {
+				e.queue.fresh = true
+				return
+			}
 			e.placeFirst(g)
 		}
 	}
@@ -140,10 +151,9 @@ func (e *Engine) place() {
 // placeFirst finds a place for the first task of a group, or notes why not.
 func (e *Engine) placeFirst(g *group) {
 	t := g.waiting[0]
-	choice, err := placement.Choose(&e.books, request(t))
+	err := g.owner.full()
 	if err == nil {
-		g.refusal = ""
-		err = e.hold(t, choice)
+		err = e.placeTask(t)
 	}
 	if err == nil {
 		return
@@ -154,6 +164,29 @@ func (e *Engine) placeFirst(g *group) {
 	}
 	g.refusal = err.Error()
 	e.tellRefusal(g)
+}
+
+// full returns an error if a service has all the claims that it may have. Its
+// plans start no more, but tasks may still wait that were planned when it was
+// allowed more.
+func (s *service) full() error {
+	if s.record.Kind != spec.Service {
+		return nil
+	}
+	if goal := s.goal(); s.claims >= goal.Instances+goal.Surge {
+		return fmt.Errorf("%d claims are all that %s may have for %d instances", s.claims, s.record.Name, goal.Instances)
+	}
+	return nil
+}
+
+// placeTask finds a place for a task and has it take it.
+func (e *Engine) placeTask(t *entry) error {
+	choice, err := placement.Choose(&e.books, request(t))
+	if err != nil {
+		return err
+	}
+	t.group.refusal = ""
+	return e.hold(t, choice)
 }
 
 // tellRefusal writes down why a group waits, with its first task. Those behind
@@ -231,6 +264,8 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 		ports[p.Name] = int(p.Number)
 	}
 	e.dequeue(t)
+	e.queue.placed++
+	t.owner.claims++
 	e.agents[claim.Agent].tasks[t.record.ID] = t
 	t.why = choice.Why
 	e.putTask(t, func(r *Task) { r.Claim, r.Ports = claim, ports })

@@ -177,7 +177,7 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 		s.unjudged = false
 		progress, verdict = rollout.Judge(progress, deploy, plan, e.now)
 	}
-	if peak := max(d.Peak, s.claims()-s.record.Instances); progress != d.Progress || peak != d.Peak {
+	if peak := max(d.Peak, s.claims-s.record.Instances); progress != d.Progress || peak != d.Peak {
 		d = e.putDeployment(s, d, func(d *Deployment) { d.Progress, d.Peak = progress, peak })
 	}
 	switch verdict.Outcome {

@@ -17,6 +17,7 @@ type service struct {
 	deployments []*Deployment    // oldest first
 	live        []*entry         // tasks that have not ended, oldest first
 	ended       []*entry         // the newest that have, in the order of their ends
+	claims      int              // tasks that hold one
 	on          map[id.Agent]int // live tasks that are there and not about to leave
 	rules       []route.Rule     // that no other service may have
 	wakeAt      time.Time        // collected while it is planned
@@ -88,17 +89,6 @@ func (s *service) snapshot() []*entry { return slices.Clone(s.live) }
 // numbers returns the numbers of the revisions that are kept, ascending.
 func (s *service) numbers() []id.Revision { return slices.Sorted(maps.Keys(s.revisions)) }
 
-// claims returns how many tasks hold a claim.
-func (s *service) claims() int {
-	n := 0
-	for _, t := range s.live {
-		if t.state().HoldsClaim() {
-			n++
-		}
-	}
-	return n
-}
-
 // wakeBy has the service planned again at that time, if not earlier.
 func (s *service) wakeBy(at time.Time) { s.wakeAt = earliest(s.wakeAt, at) }
 
@@ -127,6 +117,7 @@ func (e *Engine) edit(s *service, change func(*Service)) {
 		r.ChangedAt = e.now
 	})
 	e.tableStale[s.record.Name] = struct{}{}
+	e.roomGrew() // it may have more claims now
 }
 
 // operated finds the service that an operator's event names.

@@ -2,20 +2,14 @@ package engine_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/aloft-run/aloft/core/engine"
-	"github.com/aloft-run/aloft/core/id"
-	"github.com/aloft-run/aloft/core/ledger"
-	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 )
 
@@ -53,6 +47,9 @@ func stories() map[string]func(w *world) {
 		"restart":               restart,
 		"roll-back":             rollBack,
 		"abort-and-pause":       abortAndPause,
+		"plans":                 plans,
+		"surge-withdrawn":       surgeWithdrawn,
+		"long-service":          longService,
 		"stop-start-remove":     stopStartRemove,
 	}
 }
@@ -389,6 +386,62 @@ func abortAndPause(w *world) {
 	w.pass(20 * time.Second)
 }
 
+func plans(w *world) {
+	w.addAgent("a1", 2)
+	w.setPool("web", 1500, 0)
+	w.setPool("spare", 500, 0)
+	w.plan(web("hello", "ok", 2, inPools("web")))
+	w.deploy(web("hello", "ok", 2, inPools("web")))
+	w.pass(5 * time.Second)
+	w.plan(web("hello", "ok", 2, inPools("web")))
+	w.plan(web("hello", "ok", 4, inPools("web")), web("other", "ok", 3, inPools("web", "spare")))
+	w.plan(web("hello", "ok", 2, inPools("web"), version(2)))
+	w.plan(web("huge", "ok", 1, inPools("web"), func(s *spec.Spec) { s.Resources = vector(4000, 1<<20) }))
+	w.plan(job("work", "work", 3, inPools("spare")), cron("tick", "work", spec.Skip), daemon("logs", "ok"))
+	w.deploy(job("work", "long", 1))
+	w.plan(job("work", "long", 1))
+	w.plan(job("work", "long", 2))
+	w.ask(engine.StopService{Service: "hello"})
+	w.pass(time.Second)
+	w.plan(web("hello", "ok", 2, inPools("web")))
+}
+
+// surgeWithdrawn takes back what waiting instances were planned with.
+func surgeWithdrawn(w *world) {
+	surge := func(n int) func(*spec.Spec) { return func(s *spec.Spec) { s.Deploy.Surge.Count = n } }
+	w.addAgent("a1", 1)
+	w.deploy(web("hello", "ok", 4, version(1)))
+	w.pass(5 * time.Second)
+	w.deploy(web("hello", "ok", 4, version(2), surge(4)))
+	w.pass(time.Second)
+	w.deploy(web("hello", "ok", 4, version(2), surge(1)))
+	w.addAgent("a2", 1)
+	w.explain("hello")
+	w.pass(20 * time.Second)
+}
+
+// longService runs out of what it needs in all kinds of ways.
+func longService(w *world) {
+	w.addAgent("a1", 2, "zone=a")
+	inB := func(s *spec.Spec) {
+		s.Placement.Where = []spec.Constraint{{Attribute: "zone", Operator: spec.In, Values: []string{"b"}}}
+	}
+	w.deploy(web("hello", "ok", 2, inB))
+	w.pass(2 * time.Second)
+	w.explain("hello")
+	w.addAgent("a2", 2, "zone=b")
+	w.pass(5 * time.Second)
+	w.cut("a2")
+	w.explain("hello-1-1")
+	w.pass(time.Minute)
+	w.explain("hello")
+	w.connect("a2")
+	w.pass(10 * time.Second)
+	w.ask(engine.StopService{Service: "hello"})
+	w.pass(time.Second)
+	w.explain("hello")
+}
+
 func stopStartRemove(w *world) {
 	hello(w)
 	w.ask(engine.StopService{Service: "hello"})
@@ -398,72 +451,6 @@ func stopStartRemove(w *world) {
 	w.ask(engine.StopService{Service: "hello", Remove: true})
 	w.pass(5 * time.Second)
 	w.say("%d records", len(w.durable))
-}
-
-func inPools(names ...id.Pool) func(*spec.Spec) {
-	return func(s *spec.Spec) { s.Pools = names }
-}
-
-// setPool sets a pool of some thousandths of cpus.
-func (w *world) setPool(name id.Pool, cpus int64, priority int) {
-	w.Helper()
-	quantity := resource.Vector{}.With(resource.CPUs, resource.Scalar(cpus))
-	w.ask(engine.SetPool{Pool: ledger.Pool{ID: name, Quantity: quantity, Priority: priority}})
-}
-
-func (w *world) explain(name string) {
-	w.Helper()
-	lines, err := w.engine.Explain(name)
-	if err != nil {
-		w.Fatalf("explain: %v", err)
-	}
-	w.say("explain %s:\n              %s", name, strings.Join(lines, "\n              "))
-}
-
-// plan tells what a deployment would do.
-func (w *world) plan(submissions ...engine.Submission) {
-	w.Helper()
-	before := slices.Collect(w.engine.Records())
-	report, err := w.engine.Plan(submissions, w.now)
-	if err != nil {
-		w.Fatalf("plan: %v", err)
-	}
-	if !slices.Equal(before, slices.Collect(w.engine.Records())) {
-		w.Fatalf("a plan changed the cluster")
-	}
-	for _, p := range report.Services {
-		w.say("plan %s %s: from %d to %d, changed %t, replaces %t, peak %d (%s) of %v", p.Kind, p.Service, p.From, p.To, p.Changed,
-			p.Replaces, p.PeakInstances, p.PeakExtra, p.Pools)
-		for _, c := range p.Changes {
-			fmt.Fprintf(&w.story, "              %s: %q -> %q\n", c.Field, c.From, c.To)
-		}
-		for _, line := range slices.Concat(p.Steps, p.Shortages) {
-			fmt.Fprintf(&w.story, "              %s\n", line)
-		}
-	}
-}
-
-func (w *world) sayTable() {
-	for _, part := range w.engine.Table().Services {
-		w.say("table %s: %s %v -> %v", w.engine.Table().Version, part.Name, part.Rules, part.Endpoints)
-	}
-}
-
-// end tells how a story ended, whoever led.
-func (w *world) end() string {
-	var end strings.Builder
-	for s := range w.engine.Services() {
-		live, _ := w.engine.Tasks(s.Name)
-		fmt.Fprintf(&end, "%s %s: revision %d, last good %d, %d instances wanted, %d live, %d good, stopped %t, result %d, waiting %q\n",
-			s.Kind, s.Name, s.Revision, s.LastGood, s.Instances, len(live), w.good(s.Name), s.Stopped, s.Result, w.engine.Waiting(s.Name))
-		for _, d := range w.engine.Deployments(s.Name) {
-			fmt.Fprintf(&end, "  %s from %d to %d: %s, peak %d\n", d.ID, d.From, d.To, d.State, d.Peak)
-		}
-	}
-	for a := range w.engine.Agents() {
-		fmt.Fprintf(&end, "agent %s: %s, %d tasks, strays %v\n", a.ID, w.engine.AgentState(a.ID), len(w.engine.AgentTasks(a.ID)), w.engine.Strays(a.ID))
-	}
-	return end.String()
 }
 
 // TestStories plays the stories and keeps what happened in files.

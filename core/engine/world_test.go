@@ -180,6 +180,10 @@ func (w *world) forget(key engine.Key) {
 }
 
 func (w *world) tell(n engine.Note) {
+	w.Helper()
+	if !slices.Contains(engine.NoteKinds(), n.Kind) || !n.At.Equal(w.now) {
+		w.Fatalf("a note of no kind, or of another time: %+v", n)
+	}
 	what := make([]string, 0, 4)
 	for _, name := range []string{string(n.Service), string(n.Deployment), string(n.Task), string(n.Agent), string(n.Pool)} {
 		if name != "" {

@@ -1,0 +1,94 @@
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+const (
+	benchAgents = 1_000
+	benchTasks  = 10_000
+)
+
+// benchCluster returns a cluster of many agents and one service of few instances
+// beside many other services.
+func benchCluster(b *testing.B) *engine.Engine {
+	b.Helper()
+	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := engine.New(engine.Config{Epoch: 1})
+	for n := range benchAgents {
+		fold(b, e, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: id.Agent(fmt.Sprintf("a%d", n)), Partitions: []ledger.Partition{
+			{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(16_000), Weight: ledger.WeightOne},
+			{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(64 << 30), Weight: ledger.WeightOne},
+			{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
+		}}}, noon)
+	}
+	fold(b, e, deployOf(web("hello", "ok", 1)), noon)
+	e.Take(noon)
+	return e
+}
+
+func fold(b *testing.B, e *engine.Engine, event engine.Event, now time.Time) {
+	b.Helper()
+	if _, err := e.Step(event, now); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkScaleUp takes one service from one to 10,000 instances on 1,000
+// agents, until all are ready. Agents report in batches of 100 tasks.
+func BenchmarkScaleUp(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		e := benchCluster(b)
+		now := noon
+		b.StartTimer()
+		fold(b, e, engine.Scale{Service: "hello", Instances: benchTasks}, now)
+		for !e.AskAgain().After(now) {
+			e.Take(now)
+		}
+		live, _ := e.Tasks("hello")
+		for i, t := range live {
+			now = now.Add(time.Millisecond)
+			ready := task.Status{State: task.Ready, Since: now, ReadySince: now, Attempt: 1}
+			fold(b, e, engine.AgentReported{Agent: t.Claim.Agent, Tasks: []engine.Report{{Task: t.ID, Status: ready}}}, now)
+			if i%100 == 99 {
+				e.Take(now)
+			}
+		}
+		if n := len(e.Table().Services[0].Endpoints); n != benchTasks {
+			b.Fatalf("%d endpoints", n)
+		}
+	}
+}
+
+// BenchmarkReport folds in one report in a large cluster where many services
+// are at rest.
+func BenchmarkReport(b *testing.B) {
+	e := benchCluster(b)
+	now := noon
+	for n := range 1_000 {
+		fold(b, e, deployOf(web(id.Service(fmt.Sprintf("s%d", n)), "ok", 3)), now)
+	}
+	for !e.AskAgain().After(now) {
+		e.Take(now)
+	}
+	live, _ := e.Tasks("hello")
+	status := task.Status{State: task.Running, Since: now, Attempt: 1}
+	for b.Loop() {
+		now = now.Add(time.Millisecond)
+		status.Attempt, status.Since = status.Attempt+1, now
+		fold(b, e, engine.AgentReported{Agent: live[0].Claim.Agent, Tasks: []engine.Report{{Task: live[0].ID, Status: status}}}, now)
+		e.Take(now)
+	}
+}

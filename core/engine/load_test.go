@@ -1,0 +1,125 @@
+package engine_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+type strange struct{}
+
+func (strange) Key() engine.Key { return engine.Key{Kind: 99, ID: "strange"} }
+
+// TestLoadRefuses loads records that do not make a cluster.
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	service := &engine.Service{Name: "s"}
+	revision := &engine.Revision{Service: "s", Number: 1, Spec: web("s", "ok", 1).Spec}
+	running := task.Status{State: task.Running}
+	tests := map[string]struct {
+		records []engine.Record
+		says    string
+	}{
+		"a revision of no service":     {[]engine.Record{revision}, "unknown service: s"},
+		"a revision without a spec":    {[]engine.Record{service, &engine.Revision{Service: "s", Number: 1}}, "no spec"},
+		"a deployment of no service":   {[]engine.Record{&engine.Deployment{ID: "s-1", Service: "s"}}, "unknown service: s"},
+		"a task of no service":         {[]engine.Record{&engine.Task{ID: "s-1-1", Service: "s"}}, "unknown service: s"},
+		"a task of no revision":        {[]engine.Record{service, &engine.Task{ID: "s-1-1", Service: "s", Revision: 1}}, "unknown revision 1"},
+		"a task on no agent":           {[]engine.Record{service, revision, &engine.Task{ID: "s-1-1", Service: "s", Revision: 1, Status: running}}, "unknown agent"},
+		"a service without its spec":   {[]engine.Record{&engine.Service{Name: "s", Revision: 3}}, "unknown revision 3"},
+		"a deployment that is missing": {[]engine.Record{&engine.Service{Name: "s", Deployment: "s-1"}}, "unknown deployment: s-1"},
+		"a pool that cannot be":        {[]engine.Record{&engine.Pool{Pool: ledger.Pool{ID: "P!"}}}, "P!"},
+		"an agent that cannot be":      {[]engine.Record{&engine.Agent{Agent: ledger.Agent{ID: "A!"}}}, "A!"},
+		"a record of no kind":          {[]engine.Record{strange{}}, "strange"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := engine.New(engine.Config{}).Load(slices.Values(tc.records))
+
+			if !errors.Is(err, engine.ErrRecords) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("found %v, want ErrRecords that says %q", err, tc.says)
+			}
+		})
+	}
+}
+
+// TestLoadedTable is there before anything happens: routers that come to a new
+// leader lose nothing.
+func TestLoadedTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	before := w.engine.Table()
+	next := engine.New(engine.Config{Epoch: 7})
+
+	err := next.Load(w.engine.Records())
+
+	table := next.Table()
+	if err != nil || table.Version.Epoch != 7 || table.Version.Seq != 1 || len(table.Services[0].Endpoints) != len(before.Services[0].Endpoints) {
+		t.Errorf("found %+v, %v", table, err)
+	}
+	if changes := next.Take(w.now); changes.Table == nil || len(changes.Records) > 0 {
+		t.Errorf("the first Take: found %+v", changes)
+	}
+}
+
+// TestDrainUnderANewLeader lets an instance drain while the leader changes: it
+// waits for the routers to come back, though none is known at first.
+func TestDrainUnderANewLeader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	w.routers["r1"].busy = time.Hour
+	w.ask(engine.Scale{Service: "hello", Instances: 3})
+	next := engine.New(engine.Config{Epoch: 2})
+	if err := next.Load(w.engine.Records()); err != nil {
+		t.Fatal(err)
+	}
+
+	states := map[time.Duration]task.State{}
+	for _, after := range []time.Duration{0, 9 * time.Second, 11 * time.Second} {
+		next.Take(w.now.Add(after))
+		states[after] = next.Task("hello-1-4").Status.State
+	}
+
+	if states[9*time.Second] != task.Draining || states[11*time.Second] != task.Stopping {
+		t.Errorf("found %v, want draining until routers had 10 s to come back", states)
+	}
+}
+
+// TestFailuresAreCountedOnce goes on with a deployment whose progress, as it was
+// stored, does not tell which failures it has counted.
+func TestFailuresAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	w.deploy(web("hello", "exit", 4))
+	w.pass(500 * time.Millisecond)
+	var records []engine.Record
+	for r := range w.engine.Records() {
+		if d, ok := r.(*engine.Deployment); ok {
+			copied := *d
+			copied.Progress.FailuresSeen = 0
+			r = &copied
+		}
+		records = append(records, r)
+	}
+	next := engine.New(engine.Config{Epoch: 2})
+	if err := next.Load(slices.Values(records)); err != nil {
+		t.Fatal(err)
+	}
+
+	next.Take(w.now)
+
+	if d := next.Deployment(id.Deployment("hello-2")); d.State != engine.Going || d.Progress.FailuresInRow != 1 {
+		t.Errorf("found %s with %d failures, want going with 1", d.State, d.Progress.FailuresInRow)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/cluster"
@@ -71,6 +73,7 @@ func (s *story) rollBack(bad, good string) func(context.Context) error {
 		if output.Code == 0 {
 			return fmt.Errorf("aloft deploy of a release that is never ready ended with code 0: %s", output)
 		}
+		s.table.note("aloft deploy ended with code %d: %s", output.Code, strings.TrimSpace(output.Stderr))
 		if _, err := s.cluster.Await(ctx, builds.Service, "the service is back", settled(instances)); err != nil {
 			return err
 		}
@@ -89,8 +92,7 @@ func (s *story) rollTwice(first, second string) func(context.Context) error {
 			return err
 		}
 		err = cluster.Until(ctx, "an instance of "+first+" serves", func() (bool, error) {
-			newest := s.load.Newest()
-			return len(newest) > 1 && newest[len(newest)-1] == first, nil
+			return slices.Contains(s.load.Newest(), first), nil
 		})
 		if err != nil {
 			return err

@@ -81,8 +81,11 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "a cluster with two agents was ready after %s; its router is %s\n\n", report.Duration(running.Took), running.HTTP)
 	s := &story{opts: opts, cluster: running, releases: releases, table: table{out: out}}
-	played := s.play(ctx)
-	return errors.Join(causeOf(ctx, played), running.Stop(), leftBehind())
+	played := causeOf(ctx, s.play(ctx))
+	if played != nil && !errors.Is(played, errInterrupted) {
+		fmt.Fprintf(out, "the cluster's log ends with:\n%s\n", running.Log())
+	}
+	return errors.Join(played, running.Stop(), leftBehind())
 }
 
 // causeOf returns why ctx ended, if it did, in place of what followed from it.

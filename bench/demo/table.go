@@ -13,6 +13,7 @@ import (
 type table struct {
 	out     io.Writer
 	started bool
+	notes   []string // for below the next line
 }
 
 // line is what is told of a phase.
@@ -30,4 +31,13 @@ func (t *table) print(l line) {
 	}
 	fmt.Fprintf(t.out, format, l.tally.Phase, l.tally.Requests, len(l.tally.Failures),
 		report.Duration(l.tally.P50), report.Duration(l.tally.P99), fmt.Sprintf("%.1f", l.took.Seconds()), fmt.Sprintf("+%d", l.above))
+	for _, note := range t.notes {
+		fmt.Fprintf(t.out, "  %s\n", note)
+	}
+	t.notes = nil
+}
+
+// note keeps what happened in a phase for below its line.
+func (t *table) note(format string, arguments ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, arguments...))
 }

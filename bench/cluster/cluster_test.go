@@ -1,0 +1,92 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/bench/cluster"
+	"github.com/aloft-run/aloft/bench/process"
+)
+
+// build builds the real binary.
+func build(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "aloft")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", file, "./cmd/aloft")
+	command.Dir = "../.."
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, output)
+	}
+	return file
+}
+
+// TestACluster runs alone: it looks at all descendants of the test.
+func TestACluster(t *testing.T) {
+	if err := process.Adopt(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(t.Context(), cluster.Config{Aloft: build(t), Folder: t.TempDir(), Agents: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = c.Stop()
+		}
+	}()
+
+	if agents, err := c.Agents(t.Context()); err != nil || len(agents) != 2 || agents[0].Agent.ID != "agent-1" || agents[0].State != "ready" {
+		t.Errorf("Agents = %+v, %v; want two that are ready", agents, err)
+	}
+	if _, err := c.Status(t.Context(), "nobody"); !errors.Is(err, cluster.ErrNotFound) {
+		t.Errorf("Status of a service that is not there = %v, want ErrNotFound", err)
+	}
+	if err := c.Watch(t.Context(), "nobody", func(cluster.Status) {}); !errors.Is(err, cluster.ErrNotFound) {
+		t.Errorf("Watch of a service that is not there = %v, want ErrNotFound", err)
+	}
+	if _, err := c.Do(t.Context(), "scale", "nobody", "many"); !errors.Is(err, cluster.ErrFailed) {
+		t.Errorf("Do of a wrong command line = %v, want ErrFailed", err)
+	}
+	watchASchedule(t, c)
+
+	stopped = true
+	if err := c.Stop(); err != nil {
+		t.Error(err)
+	}
+	left, err := process.KillDescendants()
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %+v, %v", left, err)
+	}
+}
+
+// watchASchedule deploys a cron, which runs nothing yet, and waits for its status.
+func watchASchedule(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "cron.yaml")
+	text := "cron: later\nschedule: \"0 0 1 1 *\"\nrun: {command: [/bin/true]}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(t.Context(), "deploy", file); err != nil {
+		t.Fatal(err)
+	}
+	ctx, seen := context.WithTimeout(t.Context(), 30*time.Second)
+	defer seen()
+
+	err := c.Watch(ctx, "later", func(status cluster.Status) {
+		if status.State != "" && status.Claims == 0 {
+			seen()
+		}
+	})
+
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v, want a status before the deadline", err)
+	}
+}

@@ -45,8 +45,8 @@ func (f folder) attemptLogs(name id.Task, attempt int) string {
 	return filepath.Join(f.logs(name), strconv.Itoa(attempt))
 }
 
-// open makes the folder and takes it for one agent, until the lock is closed or
-// the process ends.
+// open makes the folder and takes it for this process, until the lock is closed
+// or the process ends, however that comes.
 func (f folder) open() (lock io.Closer, err error) {
 	if err := os.MkdirAll(f.tasks(), 0o755); err != nil {
 		return nil, err
@@ -55,22 +55,23 @@ func (f folder) open() (lock io.Closer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(file, 32)) // for the words only
-		_ = file.Close()                                  // nothing was written
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w: process %s", string(f), ErrLocked, strings.TrimSpace(string(holder)))
-		}
-		return nil, err
-	}
-	if err := file.Truncate(0); err == nil {
-		_, _ = fmt.Fprintln(file, os.Getpid()) // for the words only; the disk may be full
-	}
-	if err := f.checkFormat(); err != nil {
+	if err := errors.Join(f.lock(file), f.checkFormat()); err != nil {
 		_ = file.Close() // the folder is not for us
 		return nil, err
 	}
 	return file, nil
+}
+
+// lock takes a lock that belongs to the process: unlike one of the open file,
+// it is not shared with a child between its fork and its exec.
+func (f folder) lock(file *os.File) error {
+	whole := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
+	err := syscall.FcntlFlock(file.Fd(), syscall.F_SETLK, &whole)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		_ = syscall.FcntlFlock(file.Fd(), syscall.F_GETLK, &whole) // for the words only
+		return fmt.Errorf("%s: %w: process %d", string(f), ErrLocked, whole.Pid)
+	}
+	return err
 }
 
 // checkFormat refuses a folder of a newer version, and marks a new one.

@@ -14,7 +14,7 @@ import (
 
 func TestAServiceRunsUntilItIsStopped(t *testing.T) {
 	t.Parallel()
-	inWorld(t, always(fake.Play{Obeys: 3 * time.Second}), func(t *testing.T, w *world) {
+	inWorld(t, always(fake.Play{Obeys: 3 * time.Second}), func(w *world) {
 		w.run(service(), "web-1")
 		w.want("web-1", "ready 1")
 		w.pass(time.Hour)
@@ -28,17 +28,17 @@ func TestAServiceRunsUntilItIsStopped(t *testing.T) {
 
 		w.pass(time.Hour)
 		if w.restart(); len(w.joins[1].GetTasks()) != 0 {
-			t.Errorf("a forgotten task is in the join: %v", w.joins[1].GetTasks())
+			w.Errorf("a forgotten task is in the join: %v", w.joins[1].GetTasks())
 		}
 		if n := w.runtime.starts(); n != 1 {
-			t.Errorf("%d starts", n)
+			w.Errorf("%d starts", n)
 		}
 	})
 }
 
 func TestAProgramThatIgnoresSIGTERMIsKilledAfterItsGrace(t *testing.T) {
 	t.Parallel()
-	inWorld(t, always(fake.Play{Obeys: -1}), func(t *testing.T, w *world) {
+	inWorld(t, always(fake.Play{Obeys: -1}), func(w *world) {
 		w.run(service(), "web-1")
 
 		w.stop("web-1", time.Minute)
@@ -48,7 +48,7 @@ func TestAProgramThatIgnoresSIGTERMIsKilledAfterItsGrace(t *testing.T) {
 
 		w.want("web-1", "stopped 1")
 		if signal := w.status("web-1").GetLast().GetSignal(); signal != 9 {
-			t.Errorf("signal %d", signal)
+			w.Errorf("signal %d", signal)
 		}
 	})
 }
@@ -65,30 +65,31 @@ func TestBackoff(t *testing.T) {
 		}
 		return fake.Play{Lives: lives, Exit: runtime.Exit{Code: 1, LastLines: []string{"it broke"}}}
 	}
-	inWorld(t, script, func(t *testing.T, w *world) {
+	inWorld(t, script, func(w *world) {
 		w.run(service(), "web-1")
-		want := []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 1, 2}
+		want := []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 1, 2}
 
 		for i, seconds := range want {
+			wait := time.Duration(seconds) * time.Second
 			w.pass(max(time.Second, attempts[i+1])) // the program lives so long
 			status := w.status("web-1")
 			if status.GetAttempt() != int32(i+1) || w.known("web-1")[:7] != "backoff" || status.GetLast().GetCode() != 1 {
-				t.Fatalf("attempt %d: %v", i+1, status)
+				w.Fatalf("attempt %d: %v", i+1, status)
 			}
-			if pause := status.GetRetryAt().AsTime().Sub(status.GetSince().AsTime()); pause != seconds*time.Second {
-				t.Errorf("after attempt %d it waits for %v, want %vs", i+1, pause, int(seconds))
+			if pause := status.GetRetryAt().AsTime().Sub(status.GetSince().AsTime()); pause != wait {
+				w.Errorf("after attempt %d it waits for %v, want %v", i+1, pause, wait)
 			}
-			w.pass(seconds*time.Second - 1)
+			w.pass(wait - 1)
 			if n := w.runtime.starts(); n != i+1 {
-				t.Fatalf("%d starts before it is time, want %d", n, i+1)
+				w.Fatalf("%d starts before it is time, want %d", n, i+1)
 			}
 			w.pass(1)
 			if n := w.runtime.starts(); n != i+2 {
-				t.Fatalf("%d starts when it is time, want %d", n, i+2)
+				w.Fatalf("%d starts when it is time, want %d", n, i+2)
 			}
 		}
 		if logs := w.status("web-1").GetLast().GetLastLogs(); !slices.Equal(logs, []string{"it broke"}) {
-			t.Errorf("last lines %q", logs)
+			w.Errorf("last lines %q", logs)
 		}
 	})
 }
@@ -111,23 +112,23 @@ func TestJobsAreNotStartedAgain(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, always(tc.play), func(t *testing.T, w *world) {
+			inWorld(t, always(tc.play), func(w *world) {
 				w.run(job(), "copy-1")
 				w.pass(time.Hour)
 
 				w.want("copy-1", tc.state)
 				if n := w.runtime.starts(); n != 1 {
-					t.Errorf("%d starts", n)
+					w.Errorf("%d starts", n)
 				}
 				exit := w.status("copy-1").GetLast()
 				if exit.GetCode() != int32(tc.play.Exit.Code) && tc.play.Refused == nil || exit.GetOom() != tc.play.Exit.OOM {
-					t.Errorf("exit %v", exit)
+					w.Errorf("exit %v", exit)
 				}
 				if tc.play.Refused != nil {
-					contains(t, exit.GetError(), tc.play.Refused.Error())
+					contains(w, exit.GetError(), tc.play.Refused.Error())
 				}
 				if tc.play.Exit.StartError != "" {
-					contains(t, exit.GetError(), tc.play.Exit.StartError)
+					contains(w, exit.GetError(), tc.play.Exit.StartError)
 				}
 			})
 		})
@@ -137,12 +138,11 @@ func TestJobsAreNotStartedAgain(t *testing.T) {
 // TestTheRuntimeForgetsWhatTheDiskKnows: exits are given until then.
 func TestTheRuntimeForgetsWhatTheDiskKnows(t *testing.T) {
 	t.Parallel()
-	inWorld(t, always(fake.Play{Lives: -1}), func(t *testing.T, w *world) {
+	inWorld(t, always(fake.Play{Lives: -1}), func(w *world) {
 		w.run(job(), "copy-1", "copy-2", "copy-3")
 
-		list, err := w.runtime.List(t.Context())
-		if err != nil || len(list) != 0 {
-			t.Errorf("the runtime still has %v, %v", list, err)
+		if list := w.programs(); len(list) != 0 {
+			w.Errorf("the runtime still has %v", list)
 		}
 		for _, name := range []string{"copy-1", "copy-2", "copy-3"} {
 			w.want(name, "finished 1")
@@ -155,26 +155,26 @@ func TestTheRuntimeForgetsWhatTheDiskKnows(t *testing.T) {
 func TestAnExitBeforeItsStartIsKnown(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []spec.Kind{spec.Job, spec.Service} {
-		inWorld(t, always(fake.Play{Lives: -1, Exit: runtime.Exit{Code: 4}}), func(t *testing.T, w *world) {
-			w.runtime.late = time.Second
+		inWorld(t, always(fake.Play{Lives: -1, Exit: runtime.Exit{Code: 4}}), func(w *world) {
+			w.runtime.setLate(time.Second)
 			w.run(specOf(kind), "web-1")
 			if w.runtime.starts() != 0 {
-				t.Fatal("Start has returned")
+				w.Fatal("Start has returned")
 			}
 
 			ended := w.known("web-1")
 			w.pass(time.Second)
 
 			if want := map[spec.Kind]string{spec.Job: "failed 1", spec.Service: "backoff 1"}[kind]; ended != want {
-				t.Errorf("it was %s before Start returned, want %s", ended, want)
+				w.Errorf("it was %s before Start returned, want %s", ended, want)
 			}
 			if code := w.status("web-1").GetLast().GetCode(); code != 4 {
-				t.Errorf("exit code %d", code)
+				w.Errorf("exit code %d", code)
 			}
 			if kind == spec.Service {
 				w.pass(500 * time.Millisecond)
 				if status := w.status("web-1"); status.GetFailures() != 1 && status.GetFailures() != 2 {
-					t.Errorf("the exit counted %d times", status.GetFailures())
+					w.Errorf("the exit counted %d times", status.GetFailures())
 				}
 			}
 		})
@@ -185,29 +185,28 @@ func TestAnExitBeforeItsStartIsKnown(t *testing.T) {
 // whoever connects anew.
 func TestAnExitThatComesTwiceCountsOnce(t *testing.T) {
 	t.Parallel()
-	inWorld(t, always(fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 1}}), func(t *testing.T, w *world) {
+	inWorld(t, always(fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 1}}), func(w *world) {
 		w.runtime.forgetful = true // it never forgets, and tells each exit again
 		w.run(service(), "web-1")
 		w.pass(time.Second)
 		w.want("web-1", "backoff 1")
 
-		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
+		w.runtime.again(runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
 		w.want("web-1", "backoff 1")
 		w.pass(time.Second)
 		w.want("web-1", "ready 2")
-		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
-		w.runtime.again(t, runtime.Exit{Key: runtime.Key{Task: "nobody", Attempt: 7}, At: time.Now()})
+		w.runtime.again(runtime.Exit{Key: runtime.Key{Task: "web-1", Attempt: 1}, Code: 1, At: time.Now()})
+		w.runtime.again(runtime.Exit{Key: runtime.Key{Task: "nobody", Attempt: 7}, At: time.Now()})
 
 		w.want("web-1", "ready 2")
 		if failures := w.status("web-1").GetFailures(); failures != 1 {
-			t.Errorf("%d failures, want 1", failures)
+			w.Errorf("%d failures, want 1", failures)
 		}
 	})
 }
 
 func TestStopsWhereverATaskIs(t *testing.T) {
 	t.Parallel()
-	fetching := func(s *spec.Spec) { s.Run.Fetch = []spec.Artifact{{URL: "file:///dev/null", Dest: "x"}} }
 	tests := map[string]struct {
 		script  fake.Script
 		spec    *spec.Spec
@@ -215,19 +214,19 @@ func TestStopsWhereverATaskIs(t *testing.T) {
 		starts  int
 	}{
 		"while it fetches": {
-			spec:    service(fetching),
+			spec:    service(fetching("artifact.txt")),
 			arrange: func(w *world) { w.fetcher.hold = make(chan struct{}) },
 			starts:  0,
 		},
 		"while it starts": {
 			spec:    service(),
-			arrange: func(w *world) { w.runtime.late = time.Second },
+			arrange: func(w *world) { w.runtime.setLate(time.Second) },
 			starts:  1,
 		},
 		"while it starts and is refused": {
 			script:  always(fake.Play{Refused: runtime.ErrNotFound}),
 			spec:    service(),
-			arrange: func(w *world) { w.runtime.late = time.Second },
+			arrange: func(w *world) { w.runtime.setLate(time.Second) },
 			starts:  1,
 		},
 		"in backoff": {
@@ -245,7 +244,7 @@ func TestStopsWhereverATaskIs(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, tc.script, func(t *testing.T, w *world) {
+			inWorld(t, tc.script, func(w *world) {
 				tc.arrange(w)
 				w.run(tc.spec, "web-1")
 
@@ -255,17 +254,17 @@ func TestStopsWhereverATaskIs(t *testing.T) {
 
 				w.want("web-1", "stopped 1")
 				if got := w.runtime.starts(); got != tc.starts {
-					t.Errorf("%d starts, want %d", got, tc.starts)
+					w.Errorf("%d starts, want %d", got, tc.starts)
 				}
 				if left := w.running(); len(left) != 0 {
-					t.Errorf("%v run on", left)
+					w.Errorf("%v run on", left)
 				}
 				w.stop("web-1", 0)
 				w.want("web-1", "stopped 1")
 				w.forget("web-1")
 				w.pass(time.Hour)
 				if got := w.runtime.starts(); got != tc.starts {
-					t.Errorf("%d starts in the end, want %d", got, tc.starts)
+					w.Errorf("%d starts in the end, want %d", got, tc.starts)
 				}
 			})
 		})
@@ -274,31 +273,31 @@ func TestStopsWhereverATaskIs(t *testing.T) {
 
 func TestASecondStopBringsTheEndForward(t *testing.T) {
 	t.Parallel()
-	inWorld(t, always(fake.Play{Obeys: -1}), func(t *testing.T, w *world) {
-		w.run(service(), "web-1")
-		w.stop("web-1", time.Hour)
+	inWorld(t, always(fake.Play{Obeys: -1}), func(w *world) {
+		w.run(service(), "web-2")
+		w.stop("web-2", time.Hour)
 
-		w.stop("web-1", time.Second)
+		w.stop("web-2", time.Second)
 		w.pass(time.Second)
 
-		w.want("web-1", "stopped 1")
+		w.want("web-2", "stopped 1")
 	})
 }
 
 func TestOnlyEndedTasksAreForgotten(t *testing.T) {
 	t.Parallel()
-	inWorld(t, nil, func(t *testing.T, w *world) {
+	inWorld(t, nil, func(w *world) {
 		w.run(service(), "web-1")
 
 		w.forget("web-1", "nobody", "../../etc")
 
 		w.order(&pb.Orders{})
 		if got := w.running(); !slices.Equal(got, []string{"web-1.1"}) {
-			t.Errorf("running %v", got)
+			w.Errorf("running %v", got)
 		}
 		w.restart()
 		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 1" {
-			t.Errorf("the join says %v", tasks)
+			w.Errorf("the join says %v", tasks)
 		}
 	})
 }

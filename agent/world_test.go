@@ -15,11 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/fetch"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
-	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
@@ -31,23 +32,25 @@ import (
 // world is an agent over a fake runtime in a bubble of virtual time, and the
 // masters that it reports to.
 type world struct {
+	failer
 	*masters
-	t       failer
 	dir     string
 	cfg     agent.Config
 	runtime *recorder
 	fetcher *countingFetcher
 	log     *bytes.Buffer
-	end     func() // of the agent that runs
-	close   func() // of the whole world
+	ready   func() error // of the agent that runs
+	end     func()       // ends it
+	close   func()       // of the whole world
 }
 
 // failer is what the tests of testing and of rapid have in common.
 type failer interface {
 	Helper()
+	Error(args ...any)
 	Errorf(format string, args ...any)
+	Fatal(args ...any)
 	Fatalf(format string, args ...any)
-	Logf(format string, args ...any)
 }
 
 // newWorld starts a runtime with a script, and an agent on a folder. Its close
@@ -56,10 +59,10 @@ func newWorld(t failer, dir string, script fake.Script) *world {
 	t.Helper()
 	cache, err := fetch.New(fetch.Config{CacheDir: filepath.Join(dir, "cache")})
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatal(err)
 	}
 	w := &world{
-		masters: newMasters(), t: t, dir: filepath.Join(dir, "data"),
+		failer: t, masters: newMasters(), dir: filepath.Join(dir, "data"),
 		runtime: newRecorder(script),
 		fetcher: &countingFetcher{Fetcher: cache}, log: &bytes.Buffer{},
 	}
@@ -81,29 +84,30 @@ func newWorld(t failer, dir string, script fake.Script) *world {
 }
 
 // inWorld runs a test in a bubble.
-func inWorld(t *testing.T, script fake.Script, test func(t *testing.T, w *world)) {
+func inWorld(t *testing.T, script fake.Script, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, t.TempDir(), script)
 		defer w.close()
-		test(t, w)
+		test(w)
 	})
 }
 
 // begin starts an agent on the folder, as a process that has just started does.
 func (w *world) begin() {
-	w.t.Helper()
+	w.Helper()
 	a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
 	if err != nil {
-		w.t.Fatalf("%v", err)
+		w.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := a.Run(ctx); !errors.Is(err, context.Canceled) {
-			w.t.Errorf("Run = %v, want canceled", err)
+			w.Errorf("Run = %v, want canceled", err)
 		}
 	})
+	w.ready = a.Ready
 	w.end = func() {
 		cancel()
 		running.Wait()
@@ -113,46 +117,46 @@ func (w *world) begin() {
 
 // restart ends the agent and starts another one on its folder.
 func (w *world) restart() {
-	w.t.Helper()
+	w.Helper()
 	w.end()
 	w.begin()
 }
 
 // pass lets time pass.
-func (w *world) pass(d time.Duration) {
+func (*world) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // order sends orders and lets all that follows at once happen.
 func (w *world) order(orders *pb.Orders) {
-	w.t.Helper()
+	w.Helper()
 	w.send(&pb.SessionResponse{Epoch: w.epoch, Message: &pb.SessionResponse_Orders{Orders: orders}})
 	synctest.Wait()
 }
 
 // run orders tasks of one spec, one for each name.
 func (w *world) run(s *spec.Spec, names ...string) {
-	w.t.Helper()
+	w.Helper()
 	w.order(runOrders(s, names...))
 }
 
 // stop orders a task to end.
 func (w *world) stop(name string, grace time.Duration) {
-	w.t.Helper()
+	w.Helper()
 	w.order(&pb.Orders{Stop: []*pb.StopOrder{{Task: name, Grace: wire.FromDuration(grace)}}})
 }
 
 func (w *world) forget(names ...string) {
-	w.t.Helper()
+	w.Helper()
 	w.order(&pb.Orders{Forget: names})
 }
 
 // want checks what the master knows of a task: its state and attempt.
 func (w *world) want(name, state string) {
-	w.t.Helper()
+	w.Helper()
 	if got := w.known(name); got != state {
-		w.t.Fatalf("task %s is %s, want %s; its story: %v\n%s", name, got, state, w.story(name), w.log)
+		w.Fatalf("task %s is %s, want %s; its story: %v\n%s", name, got, state, w.story(name), w.log)
 	}
 }
 
@@ -161,14 +165,20 @@ func (w *world) file(name string, parts ...string) string {
 	return filepath.Join(append([]string{w.dir, "tasks", name}, parts...)...)
 }
 
-// running returns the attempts whose programs run.
-func (w *world) running() []string {
+// programs returns what the runtime knows.
+func (w *world) programs() []runtime.Task {
+	w.Helper()
 	list, err := w.runtime.List(context.Background())
 	if err != nil {
-		w.t.Fatalf("%v", err)
+		w.Fatal(err)
 	}
+	return list
+}
+
+// running returns the attempts whose programs run.
+func (w *world) running() []string {
 	var names []string
-	for _, program := range list {
+	for _, program := range w.programs() {
 		if program.Exit == nil {
 			names = append(names, program.Key.String())
 		}
@@ -187,7 +197,7 @@ func runOrders(s *spec.Spec, names ...string) *pb.Orders {
 // service returns a spec without probes.
 func service(change ...func(*spec.Spec)) *spec.Spec { return specOf(spec.Service, change...) }
 
-func job(change ...func(*spec.Spec)) *spec.Spec { return specOf(spec.Job, change...) }
+func job() *spec.Spec { return specOf(spec.Job) }
 
 func specOf(kind spec.Kind, change ...func(*spec.Spec)) *spec.Spec {
 	s := spec.New(kind, "web")
@@ -203,10 +213,10 @@ func specOf(kind spec.Kind, change ...func(*spec.Spec)) *spec.Spec {
 type recorder struct {
 	*fake.Runtime
 	exits     chan runtime.Exit
-	late      time.Duration // Start returns so long after the program has started
-	forgetful bool          // Forget does nothing
+	forgetful bool // Forget does nothing
 
 	mu    sync.Mutex
+	late  time.Duration       // Start returns so long after the program has started
 	asked map[runtime.Key]int // to start
 	twice []runtime.Key       // started before
 }
@@ -240,9 +250,8 @@ func (r *recorder) tell(ctx context.Context, exit runtime.Exit) {
 }
 
 // again tells of an exit that was told before.
-func (r *recorder) again(t *testing.T, exit runtime.Exit) {
-	t.Helper()
-	r.tell(t.Context(), exit)
+func (r *recorder) again(exit runtime.Exit) {
+	r.exits <- exit
 	synctest.Wait()
 }
 
@@ -250,11 +259,13 @@ func (r *recorder) Exits() <-chan runtime.Exit { return r.exits }
 
 func (r *recorder) Start(ctx context.Context, launch runtime.Launch) error {
 	err := r.Runtime.Start(ctx, launch)
-	if r.late > 0 {
-		time.Sleep(r.late)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if late := r.late; late > 0 {
+		r.mu.Unlock()
+		time.Sleep(late)
+		r.mu.Lock()
+	}
 	r.asked[launch.Key]++
 	if errors.Is(err, runtime.ErrAlreadyStarted) {
 		r.twice = append(r.twice, launch.Key)
@@ -267,6 +278,20 @@ func (r *recorder) Forget(ctx context.Context, key runtime.Key) error {
 		return nil
 	}
 	return r.Runtime.Forget(ctx, key)
+}
+
+// setLate has Start return so long after the program has started.
+func (r *recorder) setLate(late time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = late
+}
+
+// startedTwice returns the attempts that were refused as started before.
+func (r *recorder) startedTwice() []runtime.Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.twice)
 }
 
 func (r *recorder) starts() int {
@@ -317,6 +342,7 @@ type masters struct {
 
 	mu       sync.Mutex
 	away     bool        // sessions end at once
+	deaf     bool        // no report is taken
 	tries    []time.Time // of sessions
 	joins    []*pb.AgentJoin
 	reports  []*pb.AgentReport
@@ -347,7 +373,7 @@ func (m *masters) AgentSession(
 	}
 	for {
 		select {
-		case report := <-reports:
+		case report := <-m.listen(reports):
 			m.hear(report)
 		case message := <-m.outgoing:
 			receive(message)
@@ -369,6 +395,25 @@ func (m *masters) admit(join *pb.AgentJoin) bool {
 	m.joins = append(m.joins, join)
 	m.take(join.GetTasks())
 	return true
+}
+
+// listen returns the channel of reports, or nil while the masters are deaf.
+func (m *masters) listen(reports <-chan *pb.AgentReport) <-chan *pb.AgentReport {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.deaf {
+		return nil
+	}
+	return reports
+}
+
+// deafen makes the open session take no reports, or take them again.
+func (m *masters) deafen(deaf bool) {
+	m.mu.Lock()
+	m.deaf = deaf
+	m.mu.Unlock()
+	m.send(&pb.SessionResponse{Epoch: m.epoch}) // so that it notices
+	synctest.Wait()
 }
 
 func (m *masters) hear(report *pb.AgentReport) {
@@ -475,15 +520,68 @@ func stateOf(status *pb.TaskStatus) string {
 	return fmt.Sprintf("%s %d", task.State(status.GetState()), status.GetAttempt())
 }
 
-// touch makes an empty file.
-func touch(t *testing.T, path string) {
+// fetching has a task fetch a file, by its path or by its name in testdata.
+func fetching(path string, change ...func(*spec.Artifact)) func(*spec.Spec) {
+	if !filepath.IsAbs(path) {
+		here, err := os.Getwd()
+		if err != nil {
+			panic(err)
+		}
+		path = filepath.Join(here, "testdata", path)
+	}
+	artifact := spec.Artifact{URL: "file://" + path, Dest: "in/"}
+	for _, each := range change {
+		each(&artifact)
+	}
+	return func(s *spec.Spec) { s.Run.Fetch = append(s.Run.Fetch, artifact) }
+}
+
+// readyByFile has a task ready while the file "ready" is in its sandbox.
+func readyByFile(s *spec.Spec) {
+	s.Ready = spec.Probe{
+		Kind: spec.CommandProbe, Command: []string{"test", "-e", "ready"}, Every: 30 * time.Second, Timeout: time.Second, Failures: 3,
+	}
+}
+
+// aliveByFile has a task alive until the file "hung" is in its sandbox.
+func aliveByFile(s *spec.Spec) {
+	s.Alive = spec.Probe{
+		Kind: spec.CommandProbe, Command: []string{"test", "!", "-e", "hung"}, Every: 30 * time.Second, Timeout: time.Second, Failures: 3,
+	}
+}
+
+// change changes a task file.
+func change(t failer, path string, how func(*pb.KeptTask)) {
 	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept pb.KeptTask
+	if err := proto.Unmarshal(content, &kept); err != nil {
+		t.Fatal(err)
+	}
+	how(&kept)
+	if content, err = proto.Marshal(&kept); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(content))
+}
+
+func write(t failer, path, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func contains(t *testing.T, text, want string) {
+// touch makes an empty file.
+func touch(t failer, path string) {
+	t.Helper()
+	write(t, path, "")
+}
+
+func contains(t failer, text, want string) {
 	t.Helper()
 	if !strings.Contains(text, want) {
 		t.Errorf("found %q; want %q in it", text, want)
@@ -496,6 +594,6 @@ func always(play fake.Play) fake.Script {
 }
 
 // byTask plays what is written for a task, and else the zero play.
-func byTask(plays map[id.Task]fake.Play) fake.Script {
-	return func(launch runtime.Launch) fake.Play { return plays[launch.Key.Task] }
+func byTask(plays map[string]fake.Play) fake.Script {
+	return func(launch runtime.Launch) fake.Play { return plays[string(launch.Key.Task)] }
 }

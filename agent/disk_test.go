@@ -1,0 +1,322 @@
+package agent_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/agent"
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// TestAFullDisk: the agent says so and goes on, and what it could not write is
+// written when there is room again.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
+		w.fill("web-1")
+		w.fill("copy-1")
+
+		w.run(service(), "web-1")
+		w.run(job(), "copy-1")
+		w.want("web-1", "ready 1")
+		w.pass(90 * time.Second)
+
+		w.want("web-1", "ready 2")
+		w.want("copy-1", "finished 1")
+		contains(w, w.log.String(), "tasks not kept on disk")
+		contains(w, w.log.String(), "no space left on device")
+		if n := strings.Count(w.log.String(), "tasks not kept on disk"); n != 1 {
+			w.Errorf("said %d times", n)
+		}
+		if list := w.programs(); len(list) != 3 {
+			w.Errorf("the runtime has %v; it must keep the ends that the disk does not have", list)
+		}
+		remove(w, w.file("web-1", "task.pb.new"))
+		remove(w, w.file("copy-1", "task.pb.new"))
+		w.pass(time.Second)
+		contains(w, w.log.String(), "kept on disk again")
+		if list := w.programs(); len(list) != 1 {
+			w.Errorf("the runtime still has %v", list)
+		}
+		w.restart()
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 2" || tasks["copy-1"] != "finished 1" {
+			w.Errorf("the join says %v", tasks)
+		}
+	})
+}
+
+// TestAFullDiskAndAnotherAgent: what ran is not started again, and no end is
+// lost.
+func TestAFullDiskAndAnotherAgent(t *testing.T) {
+	t.Parallel()
+	inWorld(t, byTask(map[string]fake.Play{"copy-1": {Lives: time.Minute}}), func(w *world) {
+		w.run(job(), "copy-1")
+		w.fill("copy-1")
+		w.pass(time.Hour)
+		w.want("copy-1", "finished 1")
+
+		w.end()
+		remove(w, w.file("copy-1", "task.pb.new"))
+		w.begin()
+
+		if _, tasks := w.lastJoin(); tasks["copy-1"] != "finished 1" {
+			w.Errorf("the join says %v", tasks)
+		}
+	})
+}
+
+// fill has every write of a task's file fail as on a full disk.
+func (w *world) fill(name string) {
+	w.Helper()
+	if err := errors.Join(os.MkdirAll(w.file(name), 0o755), os.Symlink("/dev/full", w.file(name, "task.pb.new"))); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestASandboxThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		touch(w, w.file("web-1", "sandbox")) // a file where the folder should be
+
+		w.run(service(), "web-1")
+
+		w.want("web-1", "backoff 1")
+		contains(w, w.status("web-1").GetReason(), "make the sandbox: ")
+		remove(w, w.file("web-1", "sandbox"))
+		w.pass(time.Second)
+		w.want("web-1", "ready 2")
+	})
+}
+
+func TestArtifactsAreFetchedOnce(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
+		w.run(service(fetching("artifact.txt"), fetching("artifact.txt")), "web-1")
+		w.want("web-1", "ready 1")
+		if text, err := os.ReadFile(w.file("web-1", "sandbox", "in", "artifact.txt")); err != nil || string(text) != "hello\n" {
+			w.Errorf("the artifact is %q, %v", text, err)
+		}
+		write(w, w.file("web-1", "sandbox", "state"), "kept")
+
+		w.pass(time.Hour)
+		w.restart()
+		w.pass(time.Hour)
+
+		if n := w.fetcher.fetched(); n != 2 {
+			w.Errorf("fetched %d times", n)
+		}
+		if text, err := os.ReadFile(w.file("web-1", "sandbox", "state")); err != nil || string(text) != "kept" {
+			w.Errorf("the sandbox holds %q, %v", text, err)
+		}
+	})
+}
+
+func TestArtifactsThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	wrong := strings.Repeat("ab", 32)
+	unpacked := func(a *spec.Artifact) { a.Unpack = true }
+	tests := map[string]struct {
+		fetch func(*spec.Spec)
+		want  string
+	}{
+		"a wrong sha256":           {fetching("artifact.txt", func(a *spec.Artifact) { a.SHA256 = wrong }), "want " + wrong},
+		"a tar that climbs out":    {fetching(climbingTar(t), unpacked), "leads out of the sandbox"},
+		"a file that is not there": {fetching("nothing"), "no such file"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, nil, func(w *world) {
+				w.run(service(tc.fetch), "web-1")
+				w.want("web-1", "backoff 1")
+				contains(w, w.status("web-1").GetLast().GetError(), tc.want)
+				w.pass(time.Second)
+
+				w.want("web-1", "backoff 2")
+				if w.fetcher.fetched() != 2 || w.runtime.starts() != 0 {
+					w.Errorf("fetched %d times, started %d times", w.fetcher.fetched(), w.runtime.starts())
+				}
+				w.run(service(), "web-2")
+				w.want("web-2", "ready 1")
+			})
+		})
+	}
+}
+
+// climbingTar returns the path of an archive with a file that would land
+// outside.
+func climbingTar(t *testing.T) string {
+	t.Helper()
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	archive := tar.NewWriter(zipped)
+	header := &tar.Header{Name: "../climbed", Mode: 0o644, Size: 3}
+	if err := archive.WriteHeader(header); err != nil {
+		t.Fatal(err)
+	}
+	_, err := archive.Write([]byte("out"))
+	if err := errors.Join(err, archive.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "climbs.tar.gz")
+	write(t, path, packed.String())
+	return path
+}
+
+// TestAFolderThatIsRemovedByHand while the task runs: it goes on, and its next
+// attempt has all again.
+func TestAFolderThatIsRemovedByHand(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
+		w.run(service(fetching("artifact.txt")), "web-1")
+		if err := os.RemoveAll(w.file("web-1")); err != nil {
+			w.Fatal(err)
+		}
+
+		w.pass(61 * time.Second)
+
+		w.want("web-1", "ready 2")
+		if n := w.fetcher.fetched(); n != 2 {
+			w.Errorf("fetched %d times", n)
+		}
+		w.restart()
+		w.want("web-1", "ready 2")
+	})
+}
+
+// TestOldLogsAreTrimmed: those of so many ended tasks stay, the newest, and of
+// each task those of three attempts.
+func TestOldLogsAreTrimmed(t *testing.T) {
+	t.Parallel()
+	logging := func(launch runtime.Launch) fake.Play {
+		if err := os.MkdirAll(launch.Log.Dir, 0o755); err != nil {
+			return fake.Play{Refused: err}
+		}
+		return fake.Play{Lives: time.Second}
+	}
+	inWorld(t, logging, func(w *world) {
+		w.end()
+		w.cfg.EndedMax = 3
+		w.begin()
+		w.run(service(), "web-1")
+		w.pass(time.Hour)
+		if attempts, err := os.ReadDir(w.file("web-1", "logs")); err != nil || len(attempts) != 3 {
+			w.Errorf("logs of %v, %v", attempts, err)
+		}
+		for i := range 6 {
+			name := fmt.Sprintf("copy-%d", i)
+			w.run(job(), name)
+			w.pass(time.Second)
+			w.forget(name)
+			if i == 3 {
+				w.restart() // which finds what is left
+			}
+		}
+
+		w.pass(time.Second)
+
+		entries, err := os.ReadDir(filepath.Join(w.dir, "tasks"))
+		var left []string
+		for _, entry := range entries {
+			left = append(left, entry.Name())
+		}
+		if want := "copy-3 copy-4 copy-5 web-1"; err != nil || strings.Join(left, " ") != want {
+			w.Errorf("left are %v, %v, want %s", left, err, want)
+		}
+		inside, err := os.ReadDir(w.file("copy-5"))
+		if err != nil || len(inside) != 1 || inside[0].Name() != "logs" {
+			w.Errorf("of an ended task there are %v, %v", inside, err)
+		}
+	})
+}
+
+func TestADataFolderOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.end()
+		write(w, filepath.Join(w.dir, "format"), "2")
+		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
+		if err != nil {
+			w.Fatal(err)
+		}
+
+		err = a.Run(context.Background())
+
+		if !errors.Is(err, agent.ErrFormat) || !strings.Contains(err.Error(), "format 2") {
+			w.Errorf("Run = %v", err)
+		}
+	})
+}
+
+func TestADataFolderThatIsAFile(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.end()
+		w.cfg.DataDir = filepath.Join(w.dir, "file")
+		touch(w, w.cfg.DataDir)
+		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
+		if err != nil {
+			w.Fatal(err)
+		}
+
+		err = a.Run(context.Background())
+
+		if err == nil || errors.Is(err, context.Canceled) {
+			w.Errorf("Run = %v", err)
+		}
+	})
+}
+
+// TestARefusedSupervisor: an agent that cannot learn what runs does not begin.
+func TestAnAgentWithoutASupervisor(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.end()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
+		if err != nil {
+			w.Fatal(err)
+		}
+
+		err = a.Run(ctx)
+
+		if !errors.Is(err, context.Canceled) {
+			w.Errorf("Run = %v", err)
+		}
+		if joins, _ := w.counts(); joins != 1 {
+			w.Errorf("%d joins", joins)
+		}
+	})
+}
+
+// TestForeignFilesAmongTheTasks are left alone.
+func TestForeignFilesAmongTheTasks(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		touch(w, w.file("lost+found", "x"))
+		touch(w, w.file("README"))
+
+		w.restart()
+		w.order(&pb.Orders{Complete: true})
+
+		for _, path := range []string{w.file("lost+found", "x"), w.file("README")} {
+			if _, err := os.Stat(path); err != nil {
+				w.Error(err)
+			}
+		}
+	})
+}

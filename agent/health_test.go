@@ -1,0 +1,206 @@
+package agent_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	"github.com/aloft-run/aloft/core/spec"
+)
+
+func TestReadyFollowsItsProbe(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(readyByFile), "web-1")
+		w.pass(time.Minute)
+		w.want("web-1", "running 1")
+		contains(w, w.status("web-1").GetReason(), "not ready: command probe: test: exit status 1")
+
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(30 * time.Second)
+		w.want("web-1", "ready 1")
+
+		remove(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+		w.want("web-1", "ready 1") // two bad answers are not enough
+		w.pass(30 * time.Second)
+		w.want("web-1", "running 1")
+		contains(w, w.status("web-1").GetReason(), "not ready")
+
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(30 * time.Second)
+		w.want("web-1", "ready 1")
+		if reason := w.status("web-1").GetReason(); reason != "" {
+			w.Errorf("ready, and yet %q", reason)
+		}
+	})
+}
+
+// TestAFastProgramIsInServiceFast: until it is ready it is asked often.
+func TestAFastProgramIsInServiceFast(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(readyByFile), "web-1")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+
+		w.pass(25 * time.Millisecond)
+
+		w.want("web-1", "ready 1")
+	})
+}
+
+// TestABadAnswerAfterTheAgentsRestart does not take a ready task out of
+// service; bad ones in a row do.
+func TestABadAnswerAfterTheAgentsRestart(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(readyByFile), "web-1")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+		remove(w, w.file("web-1", "sandbox", "ready"))
+
+		w.restart()
+		w.pass(50 * time.Millisecond)
+		w.want("web-1", "ready 1")
+		w.pass(2 * time.Minute)
+
+		w.want("web-1", "running 1")
+	})
+}
+
+// TestATaskThatIsNotAlive leaves the routing table first, is stopped a while
+// later, and is started again.
+func TestATaskThatIsNotAlive(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		drain, waits time.Duration
+	}{
+		"a short drain": {3 * time.Second, 3 * time.Second},
+		"a long drain":  {time.Minute, 10 * time.Second},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, nil, func(w *world) {
+				w.run(service(aliveByFile, func(s *spec.Spec) { s.Deploy.Drain = tc.drain }), "web-1")
+				w.pass(time.Minute)
+				touch(w, w.file("web-1", "sandbox", "hung"))
+				unready := w.await("web-1", "running 1")
+
+				ended := w.await("web-1", "backoff 1")
+
+				if got := ended.Sub(unready); got != tc.waits {
+					w.Errorf("it was stopped after %v, want %v", got, tc.waits)
+				}
+				status := w.status("web-1")
+				contains(w, status.GetLast().GetError(), "not alive: command probe")
+				if status.GetFailures() != 1 || status.GetLast().GetSignal() != 15 {
+					w.Errorf("status %v", status)
+				}
+				remove(w, w.file("web-1", "sandbox", "hung"))
+				w.pass(time.Minute)
+				w.want("web-1", "ready 2")
+			})
+		})
+	}
+}
+
+// await lets time pass until the master knows a task to be in a state, and
+// returns when it heard of it first.
+func (w *world) await(name, state string) time.Time {
+	w.Helper()
+	for range 10_000 {
+		if w.known(name) == state {
+			return w.status(name).GetSince().AsTime()
+		}
+		if story := w.story(name); len(story) > 1 && story[len(story)-2] == state {
+			w.Fatalf("missed %s", state)
+		}
+		w.pass(100 * time.Millisecond)
+	}
+	w.Fatalf("task %s never was %s: %v", name, state, w.story(name))
+	return time.Time{}
+}
+
+// TestAProgramThatNeverLives is ended when the deployment's deadline is over.
+func TestAProgramThatNeverLives(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		hung := func(s *spec.Spec) { s.Run.Env = map[string]string{"HUNG": "yes"} }
+		never := func(s *spec.Spec) { s.Alive.Command = []string{"test", "${HUNG}", "=", "no"} }
+		w.run(service(readyByFile, hung, aliveByFile, never), "web-1")
+
+		w.pass(5*time.Minute - time.Second)
+		w.want("web-1", "running 1")
+		w.pass(2 * time.Minute)
+
+		w.want("web-1", "running 2")
+		contains(w, w.status("web-1").GetLast().GetError(), "not alive")
+	})
+}
+
+// TestAnotherAgentJudgesWhatIsNotAlive: it has as much patience left as the
+// first one had.
+func TestAnotherAgentJudgesWhatIsNotAlive(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(aliveByFile), "web-1")
+		w.pass(time.Hour)
+		touch(w, w.file("web-1", "sandbox", "hung"))
+
+		w.restart()
+		w.pass(2 * time.Minute)
+
+		contains(w, w.status("web-1").GetLast().GetError(), "not alive")
+	})
+}
+
+func TestProbesEndWithAStop(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Obeys: time.Hour}), func(w *world) {
+		w.run(service(readyByFile, aliveByFile), "web-1")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+		w.want("web-1", "ready 1")
+
+		w.stop("web-1", 2*time.Hour)
+		remove(w, w.file("web-1", "sandbox", "ready"))
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(59 * time.Minute)
+		w.want("web-1", "stopping 1")
+		w.pass(time.Minute)
+
+		w.want("web-1", "stopped 1")
+		if reason := w.status("web-1").GetReason(); strings.Contains(reason, "alive") {
+			w.Errorf("reason %q", reason)
+		}
+	})
+}
+
+// TestAStopOfWhatIsNotAlive: the order comes while it waits to be stopped.
+func TestAStopOfWhatIsNotAlive(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(aliveByFile), "web-1")
+		w.pass(time.Minute)
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		w.await("web-1", "running 1")
+
+		w.stop("web-1", time.Second)
+		w.pass(time.Hour)
+
+		w.want("web-1", "stopped 1")
+		if n := w.runtime.starts(); n != 1 {
+			w.Errorf("%d starts", n)
+		}
+	})
+}
+
+func remove(t failer, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}

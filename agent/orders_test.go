@@ -1,0 +1,353 @@
+package agent_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"pgregory.net/rapid"
+
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	"github.com/aloft-run/aloft/core/task"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+func TestOrdersMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		for range 3 {
+			w.run(service(), "web-1")
+		}
+		w.want("web-1", "ready 1")
+		for range 3 {
+			w.stop("web-1", time.Second)
+		}
+		w.run(service(), "web-1") // late
+		w.want("web-1", "stopped 1")
+		for range 3 {
+			w.forget("web-1")
+		}
+
+		w.run(service(), "web-1") // later still
+		w.pass(time.Hour)
+
+		if n := len(w.runtime.startedTwice()); n > 1 {
+			w.Errorf("%d attempts to start it again", n)
+		}
+		w.want("web-1", "failed 1")
+		contains(w, w.status("web-1").GetLast().GetError(), "was started before")
+		if got := w.running(); len(got) != 0 {
+			w.Errorf("running %v", got)
+		}
+	})
+}
+
+// TestAttemptsThatTheMasterKnows are not started again.
+func TestAttemptsThatTheMasterKnows(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		orders := runOrders(service(), "web-1")
+		orders.Run[0].Attempts = 4
+
+		w.order(orders)
+
+		w.want("web-1", "ready 5")
+	})
+}
+
+func TestOrdersOfAnOlderEpochAreRefused(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.epoch = 7
+		w.run(service(), "web-1")
+		old := func() {
+			w.Helper()
+			w.epoch = 6
+			w.run(service(), "web-2")
+			w.stop("web-1", time.Second)
+			w.order(&pb.Orders{Complete: true})
+			w.want("web-1", "ready 1")
+			w.want("web-2", "unknown")
+			contains(w, w.log.String(), "deposed leader")
+		}
+
+		old()
+		w.log.Reset()
+		w.restart()
+		old() // also after a restart of the agent
+
+		w.epoch = 8
+		w.stop("web-1", time.Second)
+		w.want("web-1", "stopped 1")
+	})
+}
+
+func TestAnEpochFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.end()
+		write(w, filepath.Join(w.dir, "epoch"), "garbage")
+
+		w.begin()
+
+		contains(w, w.log.String(), "epoch not read")
+		w.stop("web-1", time.Second)
+		w.want("web-1", "stopped 1")
+		if text, err := os.ReadFile(filepath.Join(w.dir, "epoch")); err != nil || string(text) != "1" {
+			w.Errorf("epoch on disk is %q, %v", text, err)
+		}
+	})
+}
+
+// TestCompleteOrders stop what they do not name. The master is told of the end:
+// it waits for that before it calls the agent clean.
+func TestCompleteOrdersStopStrays(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Obeys: time.Second}), func(w *world) {
+		w.run(service(), "web-1", "stray-1", "web-2")
+		w.run(job(), "web-3")
+
+		complete := runOrders(service(), "web-1")
+		complete.Complete = true
+		complete.Stop = []*pb.StopOrder{{Task: "web-2"}}
+		w.order(complete)
+		w.want("stray-1", "stopping 1")
+		w.pass(time.Second)
+
+		w.want("web-1", "ready 1")
+		w.want("web-2", "stopped 1")
+		w.want("stray-1", "stopped 1")
+		w.want("web-3", "stopped 1")
+		w.order(complete) // those that have ended are forgotten now
+		w.restart()
+		if _, tasks := w.lastJoin(); len(tasks) != 2 || tasks["web-1"] != "ready 1" || tasks["web-2"] != "stopped 1" {
+			w.Errorf("the join says %v", tasks)
+		}
+	})
+}
+
+// TestAStopOfAnUnknownTask is answered: else the master would wait for ever.
+func TestAStopOfAnUnknownTask(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.stop("web-1", time.Second)
+		w.want("web-1", "stopped 0")
+		w.run(service(), "web-1") // it was on its way when the stop overtook it
+		w.want("web-1", "stopped 0")
+
+		w.restart()
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "stopped 0" {
+			w.Errorf("the join says %v", tasks)
+		}
+		w.forget("web-1")
+
+		w.restart()
+		if _, tasks := w.lastJoin(); len(tasks) != 0 {
+			w.Errorf("the last join says %v", tasks)
+		}
+		if _, err := os.Stat(w.file("web-1")); err == nil {
+			w.Error("a task without logs leaves a folder")
+		}
+	})
+}
+
+// TestOrdersThatAreNotUnderstood come from a newer master: it hears of it.
+func TestOrdersThatAreNotUnderstood(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(*pb.Orders)
+		want   string
+	}{
+		"an unknown kind of spec":     {func(o *pb.Orders) { o.Revisions[0].Spec.Kind = 77 }, "unknown value 77"},
+		"an unknown kind of probe":    {func(o *pb.Orders) { o.Revisions[0].Spec.Ready = &pb.Probe{Kind: 99} }, "unknown value 99"},
+		"no spec":                     {func(o *pb.Orders) { o.Revisions[0].Spec = nil }, "spec is missing"},
+		"an unknown kind of quantity": {func(o *pb.Orders) { o.Run[0].Resources = []*pb.Quantity{{Type: "cpus", Kind: 55}} }, "unknown value 55"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, nil, func(w *world) {
+				orders := proto.Clone(runOrders(service(), "web-1")).(*pb.Orders)
+				tc.change(orders)
+				good := runOrders(service(), "web-2")
+				good.Revisions[0].Revision, good.Run[0].Revision = 2, 2
+				orders.Revisions, orders.Run = append(orders.Revisions, good.Revisions...), append(orders.Run, good.Run...)
+
+				w.order(orders)
+
+				w.want("web-1", "failed 0")
+				contains(w, w.status("web-1").GetLast().GetError(), "agent a1 does not understand it")
+				contains(w, w.status("web-1").GetLast().GetError(), tc.want)
+				w.want("web-2", "ready 1")
+				w.restart()
+				w.want("web-1", "failed 0")
+				w.forget("web-1")
+				w.restart()
+				if _, tasks := w.lastJoin(); len(tasks) != 1 {
+					w.Errorf("the last join says %v", tasks)
+				}
+			})
+		})
+	}
+}
+
+// TestMessagesThatSayNothing are no reason to stumble.
+func TestMessagesThatSayNothing(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.send(&pb.SessionResponse{Epoch: 1})
+		w.send(&pb.SessionResponse{Epoch: 1, Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
+		w.send(&pb.SessionResponse{Epoch: 1, Message: &pb.SessionResponse_Logs{}})
+		w.order(&pb.Orders{Run: []*pb.RunOrder{{}, {Task: "../escape"}, {Task: "without-spec", Service: "web", Revision: 9}}})
+		w.order(&pb.Orders{Stop: []*pb.StopOrder{{}, {Task: "a/b"}}, Forget: []string{"", ".."}})
+
+		w.run(service(), "web-1")
+
+		w.want("web-1", "ready 1")
+		if entries, err := os.ReadDir(filepath.Join(w.dir, "tasks")); err != nil || len(entries) != 1 {
+			w.Errorf("folders %v, %v", entries, err)
+		}
+	})
+}
+
+// TestNoAttemptIsStartedTwice, whatever is ordered, in whatever order, however
+// often, and whenever the agent is killed.
+func TestNoAttemptIsStartedTwice(t *testing.T) {
+	base := t.TempDir()
+	rapid.Check(t, func(drawn *rapid.T) {
+		var caught any // a panic of rapid's, which must not leave the bubble by itself
+		synctest.Test(t, func(*testing.T) {
+			defer func() { caught = recover() }()
+			playOrders(drawn, base)
+		})
+		if caught != nil {
+			panic(caught)
+		}
+	})
+}
+
+// law is what must hold for a world of four tasks, whatever is asked of it.
+type law struct {
+	w         *world
+	past      []*pb.Orders    // to be repeated
+	forgotten map[string]bool // by an order, so that a later one may ask for it anew
+}
+
+func playOrders(t *rapid.T, base string) {
+	dir, err := os.MkdirTemp(base, "world")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives := map[string]time.Duration{"a": 0, "b": -1, "c": time.Second, "d": time.Minute}
+	w := newWorld(t, dir, func(launch runtime.Launch) fake.Play {
+		return fake.Play{
+			Lives: lives[string(launch.Key.Task)], Exit: runtime.Exit{Code: launch.Key.Attempt % 2}, Obeys: time.Second,
+		}
+	})
+	defer w.close()
+	l := law{w: w, forgotten: make(map[string]bool)}
+	t.Repeat(map[string]func(*rapid.T){
+		"run":    l.run,
+		"stop":   l.stop,
+		"forget": l.forget,
+		"repeat": l.repeat,
+		"wait": func(t *rapid.T) {
+			w.pass(rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, time.Hour}).Draw(t, "time"))
+		},
+		"slow": func(t *rapid.T) {
+			w.runtime.setLate(rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "late"))
+		},
+		"kill": func(*rapid.T) { w.restart() },
+		"cut": func(*rapid.T) {
+			w.cut()
+			w.pass(time.Second)
+		},
+		"": l.check,
+	})
+	l.finish(t)
+}
+
+func (l *law) send(orders *pb.Orders) {
+	l.past = append(l.past, orders)
+	l.w.order(orders)
+}
+
+func (*law) task(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "task")
+}
+
+func (l *law) run(t *rapid.T) {
+	name := l.task(t)
+	s := service()
+	if name == "c" {
+		s = job()
+	}
+	orders := runOrders(s, name)
+	orders.Run[0].Attempts = rapid.Int32Range(0, 2).Draw(t, "attempts")
+	if orders.Complete = rapid.Bool().Draw(t, "complete"); orders.GetComplete() {
+		for _, other := range []string{"a", "b", "c", "d"} {
+			l.forgotten[other] = l.forgotten[other] || other != name
+		}
+	}
+	l.send(orders)
+}
+
+func (l *law) stop(t *rapid.T) {
+	grace := rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Minute}).Draw(t, "grace")
+	l.send(&pb.Orders{Stop: []*pb.StopOrder{{Task: l.task(t), Grace: durationpb.New(grace)}}})
+}
+
+func (l *law) forget(t *rapid.T) {
+	name := l.task(t)
+	l.forgotten[name] = true
+	l.send(&pb.Orders{Forget: []string{name}})
+}
+
+func (l *law) repeat(t *rapid.T) {
+	if len(l.past) > 0 {
+		l.w.order(rapid.SampledFrom(l.past).Draw(t, "order"))
+	}
+}
+
+// check: an attempt that was started is not started again, save for an order
+// that comes when its task was forgotten, and then the runtime refuses; and of
+// one task never two attempts run.
+func (l *law) check(t *rapid.T) {
+	for _, key := range l.w.runtime.startedTwice() {
+		if !l.forgotten[string(key.Task)] {
+			t.Fatalf("%s was started twice\n%s", key, l.w.log)
+		}
+	}
+	running := l.w.running()
+	for i, key := range running {
+		if i > 0 && key[0] == running[i-1][0] {
+			t.Fatalf("two attempts of one task run: %v\n%s", running, l.w.log)
+		}
+	}
+}
+
+// finish: complete orders that name nothing end everything, and the master
+// hears of each end.
+func (l *law) finish(t *rapid.T) {
+	l.w.order(&pb.Orders{Complete: true})
+	l.w.pass(time.Minute)
+	if running := l.w.running(); len(running) > 0 {
+		t.Fatalf("%v run on\n%s", running, l.w.log)
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		if status := l.w.status(name); status != nil && !task.State(status.GetState()).Ended() {
+			t.Fatalf("%s is %s in the end: %v\n%s", name, l.w.known(name), l.w.story(name), l.w.log)
+		}
+	}
+	l.w.order(&pb.Orders{Complete: true})
+	l.w.restart()
+	if _, tasks := l.w.lastJoin(); len(tasks) > 0 {
+		t.Fatalf("the last join says %v", tasks)
+	}
+}

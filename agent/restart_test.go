@@ -1,0 +1,344 @@
+package agent_test
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// TestANewAgentGoesOnWhereTheLastOneEnded: nothing is done at the end of an
+// agent, so that ending it is like killing it.
+func TestANewAgentGoesOnWhereTheLastOneEnded(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		play   fake.Play
+		spec   *spec.Spec
+		first  func(w *world) // with the first agent
+		away   time.Duration  // no agent is there
+		join   string         // what the second says first
+		later  string         // an hour later
+		starts int
+	}{
+		"a ready task stays ready": {
+			spec: service(), join: "ready 1", later: "ready 1", starts: 1,
+		},
+		"one with a probe stays ready before the first answer": {
+			spec: service(readyByFile),
+			first: func(w *world) {
+				touch(w, w.file("web-1", "sandbox", "ready"))
+				w.pass(time.Second)
+				w.want("web-1", "ready 1")
+			},
+			join: "ready 1", later: "ready 1", starts: 1,
+		},
+		"one that is not ready stays so": {
+			spec: service(readyByFile), join: "running 1", later: "running 1", starts: 1,
+		},
+		"one that ended meanwhile": {
+			play: fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 3}},
+			spec: service(), away: time.Hour,
+			join: "backoff 1", later: "backoff 17", starts: 17,
+		},
+		"a copy of a job that ended meanwhile": {
+			play: fake.Play{Lives: time.Minute},
+			spec: job(), away: time.Hour,
+			join: "finished 1", later: "finished 1", starts: 1,
+		},
+		"one in backoff is started at its time": {
+			play: fake.Play{Refused: runtime.ErrNotFound},
+			spec: service(), away: time.Millisecond,
+			join: "backoff 1", later: "backoff 20", starts: 20,
+		},
+		"one in backoff whose time has passed": {
+			play: fake.Play{Refused: runtime.ErrNotFound},
+			spec: service(), away: time.Hour,
+			join: "backoff 1 or starting 2 or backoff 2", later: "backoff 20", starts: 20,
+		},
+		"one that is being stopped": {
+			play:  fake.Play{Obeys: time.Minute},
+			spec:  service(),
+			first: func(w *world) { w.stop("web-1", time.Hour) },
+			join:  "stopping 1", later: "stopped 1", starts: 1,
+		},
+		"one that was being stopped and ended meanwhile": {
+			play:  fake.Play{Obeys: time.Minute},
+			spec:  service(),
+			first: func(w *world) { w.stop("web-1", time.Hour) },
+			away:  time.Hour,
+			join:  "stopped 1", later: "stopped 1", starts: 1,
+		},
+		"one that has ended": {
+			play: fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 3}},
+			spec: job(), first: func(w *world) { w.pass(time.Hour) },
+			join: "failed 1", later: "failed 1", starts: 1,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, always(tc.play), func(w *world) {
+				w.run(tc.spec, "web-1")
+				if tc.first != nil {
+					tc.first(w)
+				}
+
+				w.end()
+				w.pass(tc.away)
+				w.begin()
+
+				if _, tasks := w.lastJoin(); !strings.Contains(tc.join, cmp.Or(tasks["web-1"], "unknown")) {
+					w.Errorf("the first join says %q, want %q", tasks["web-1"], tc.join)
+				}
+				w.pass(time.Hour)
+				w.want("web-1", tc.later)
+				if n := w.runtime.starts(); n != tc.starts {
+					w.Errorf("%d starts, want %d", n, tc.starts)
+				}
+				if len(w.runtime.startedTwice()) > 0 {
+					w.Errorf("started twice: %v", w.runtime.startedTwice())
+				}
+			})
+		})
+	}
+}
+
+// TestAnAgentKilledWhileItFetches: the attempt was not started, so the next
+// agent starts it.
+func TestAnAgentKilledWhileItFetches(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.fetcher.hold = make(chan struct{})
+		w.run(service(fetching("artifact.txt")), "web-1")
+		w.want("web-1", "starting 1")
+
+		w.restart()
+
+		w.want("web-1", "starting 1")
+		close(w.fetcher.hold)
+		w.pass(0)
+		w.want("web-1", "ready 1")
+		if failures := w.status("web-1").GetFailures(); failures != 0 {
+			w.Errorf("%d failures, and it did nothing wrong", failures)
+		}
+	})
+}
+
+// TestAnAgentKilledWhileItStarts: the program runs, and nobody was told.
+func TestAnAgentKilledWhileItStarts(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.runtime.setLate(time.Second)
+		w.run(service(), "web-1")
+		w.want("web-1", "starting 1")
+
+		w.restart()
+
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 1" {
+			w.Errorf("the first join says %v", tasks)
+		}
+		if n := w.runtime.starts(); n != 1 {
+			w.Errorf("%d starts", n)
+		}
+	})
+}
+
+// TestTheLastFileWasNotWritten: the disk was full when an attempt began, and
+// only the runtime knows of it.
+func TestTheLastFileWasNotWritten(t *testing.T) {
+	t.Parallel()
+	play := fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 1}}
+	inWorld(t, always(play), func(w *world) {
+		w.run(service(), "web-1")
+		w.pass(time.Minute)
+		w.want("web-1", "backoff 1")
+		before, err := os.ReadFile(w.file("web-1", "task.pb"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.pass(time.Second)
+		w.want("web-1", "ready 2")
+		w.end()
+		if err := os.WriteFile(w.file("web-1", "task.pb"), before, 0o600); err != nil {
+			w.Fatal(err)
+		}
+
+		w.begin()
+
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 2" {
+			w.Errorf("the first join says %v", tasks)
+		}
+		if n := w.runtime.starts(); n != 2 {
+			w.Errorf("%d starts", n)
+		}
+	})
+}
+
+// TestAProgramWithoutATaskFile is ended, and the master hears of it until then:
+// its claim must not go to another one while it runs.
+func TestAProgramWithoutATaskFile(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(w *world){
+		"the folder was removed": func(w *world) {
+			if err := os.RemoveAll(w.file("web-1")); err != nil {
+				w.Fatal(err)
+			}
+		},
+		"the file is garbage": func(w *world) { write(w, w.file("web-1", "task.pb"), "\xff garbage") },
+		"the file is empty":   func(w *world) { write(w, w.file("web-1", "task.pb"), "") },
+		"the file is another's": func(w *world) {
+			other, err := os.ReadFile(w.file("web-2", "task.pb"))
+			if err != nil {
+				w.Fatal(err)
+			}
+			write(w, w.file("web-1", "task.pb"), string(other))
+		},
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, always(fake.Play{Obeys: 3 * time.Second}), func(w *world) {
+				w.run(service(), "web-1", "web-2")
+				w.end()
+				damage(w)
+
+				w.begin()
+
+				if _, tasks := w.lastJoin(); tasks["web-1"] != "stopping 1" || tasks["web-2"] != "ready 1" {
+					w.Errorf("the first join says %v", tasks)
+				}
+				contains(w, w.log.String(), "level=ERROR")
+				w.pass(3 * time.Second)
+				w.want("web-1", "stopped 1")
+				w.forget("web-1")
+				if got := w.running(); !slices.Equal(got, []string{"web-2.1"}) {
+					w.Errorf("running %v", got)
+				}
+				w.restart()
+				if _, tasks := w.lastJoin(); len(tasks) != 1 {
+					w.Errorf("the next join says %v", tasks)
+				}
+			})
+		})
+	}
+}
+
+// TestASupervisorWithoutMemory: what the files call running is not there.
+func TestASupervisorWithoutMemory(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.run(job(), "copy-1")
+		w.end()
+		w.runtime.Runtime = fake.New(nil)
+
+		w.begin()
+
+		w.want("web-1", "backoff 1")
+		w.want("copy-1", "failed 1")
+		contains(w, w.status("web-1").GetLast().GetError(), "supervisor")
+	})
+}
+
+// TestAStopThatNobodyCanCarryOut ends the task all the same: no exit will come.
+func TestAStopThatNobodyCanCarryOut(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.runtime.Runtime = fake.New(nil)
+
+		w.stop("web-1", time.Second)
+
+		w.want("web-1", "stopped 1")
+		contains(w, w.log.String(), "task not stopped")
+	})
+}
+
+func TestAClockThatWasSetBack(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
+		w.run(service(), "web-1")
+		w.want("web-1", "backoff 1")
+		w.end()
+		change(w, w.file("web-1", "task.pb"), func(kept *pb.KeptTask) {
+			kept.GetStatus().GetRetryAt().Seconds += 365 * 24 * 3600
+		})
+
+		w.begin()
+		w.pass(time.Second)
+
+		w.want("web-1", "backoff 2")
+	})
+}
+
+func TestStatesThatNoAgentHas(t *testing.T) {
+	t.Parallel()
+	for _, state := range []pb.TaskState{pb.TaskState_TASK_STATE_PENDING, pb.TaskState_TASK_STATE_DRAINING, pb.TaskState_TASK_STATE_LOST, 99} {
+		inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
+			w.run(service(), "web-1", "web-2")
+			w.end()
+			change(w, w.file("web-1", "task.pb"), func(kept *pb.KeptTask) { kept.Status.State = state })
+
+			w.begin()
+
+			if _, tasks := w.lastJoin(); len(tasks) != 1 || tasks["web-2"] == "" {
+				w.Errorf("state %v: the first join says %v", state, tasks)
+			}
+			contains(w, w.log.String(), "task file cannot be read")
+			if _, err := os.Stat(w.file("web-1", "task.pb.damaged")); err == nil {
+				w.Errorf("state %v: a task that nobody runs is still there", state)
+			}
+		})
+	}
+}
+
+// TestAnAssignedTaskOnDisk is begun: an agent was killed before it did.
+func TestAnAssignedTaskOnDisk(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.fetcher.hold = make(chan struct{})
+		w.run(service(fetching("artifact.txt")), "web-1")
+		w.end()
+		close(w.fetcher.hold)
+		change(w, w.file("web-1", "task.pb"), func(kept *pb.KeptTask) {
+			kept.Status.State, kept.Status.Attempt = pb.TaskState_TASK_STATE_ASSIGNED, 0
+		})
+
+		w.begin()
+
+		w.want("web-1", "ready 1")
+	})
+}
+
+// TestProgramsThatShouldHaveEnded are ended by the agent that finds them.
+func TestProgramsThatShouldHaveEnded(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*pb.KeptTask){
+		"of an ended task":       func(kept *pb.KeptTask) { kept.Status.State = pb.TaskState_TASK_STATE_FAILED },
+		"of an earlier attempt":  func(kept *pb.KeptTask) { kept.Status.Attempt = 2 },
+		"of a task that stopped": func(kept *pb.KeptTask) { kept.Status.State = pb.TaskState_TASK_STATE_STOPPED },
+	}
+	for name, age := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, nil, func(w *world) {
+				w.run(service(), "web-1")
+				w.end()
+				change(w, w.file("web-1", "task.pb"), age)
+
+				w.begin()
+
+				if got := w.running(); slices.ContainsFunc(got, func(key string) bool { return strings.HasSuffix(key, ".1") }) {
+					w.Errorf("running %v", got)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package agent_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/agent"
+	"github.com/aloft-run/aloft/agent/runtime"
+	"github.com/aloft-run/aloft/agent/runtime/fake"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+func TestTheJoinSaysAllThatTheAgentHas(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-2", "web-1")
+
+		w.cut()
+		w.pass(time.Second)
+
+		join, tasks := w.lastJoin()
+		a := join.GetAgent()
+		if a.GetId() != "a1" || a.GetBootId() != "boot" || a.GetHostname() != "host" || a.GetVersion() != "v1" ||
+			a.GetAddress() != "127.0.0.1" || a.GetAttributes()["zone"] != "a" || len(a.GetPartitions()) != 1 {
+			w.Errorf("agent %v", a)
+		}
+		if tasks["web-1"] != "ready 1" || tasks["web-2"] != "ready 1" || join.GetTasks()[0].GetTask() != "web-1" {
+			w.Errorf("tasks %v", join.GetTasks())
+		}
+	})
+}
+
+// TestReportsAreCoalesced: of each task the newest status, and of many tasks
+// few reports.
+func TestReportsAreCoalesced(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		var names []string
+		for i := range 200 {
+			names = append(names, "web-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+		}
+
+		w.run(service(), names...)
+
+		for _, name := range names {
+			w.want(name, "ready 1")
+		}
+		told := 0
+		for _, report := range w.reports {
+			told += len(report.GetTasks())
+		}
+		if told > 3*len(names) {
+			w.Errorf("%d reports tell of %d states of %d tasks", len(w.reports), told, len(names))
+		}
+	})
+}
+
+// TestWhatChangesWithoutASession is in the next join, once.
+func TestWhatChangesWithoutASession(t *testing.T) {
+	t.Parallel()
+	play := fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 1}}
+	inWorld(t, always(play), func(w *world) {
+		w.run(service(), "web-1")
+		w.leave(true)
+		w.cut()
+		w.pass(time.Hour)
+
+		before := len(w.story("web-1"))
+		w.leave(false)
+		w.pass(2 * time.Second)
+
+		if _, tasks := w.lastJoin(); !strings.HasSuffix(tasks["web-1"], " 17") {
+			w.Errorf("the join says %v", tasks)
+		}
+		if told := w.story("web-1")[before:]; len(told) != 1 {
+			w.Errorf("told %v", told)
+		}
+	})
+}
+
+// TestReportsSayWhatTheDiskHas: a status that a new agent would not know is not
+// told yet.
+func TestReportsSayWhatTheDiskHas(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.stop("web-1", time.Minute)
+
+		told := w.status("web-1")
+
+		change(w, w.file("web-1", "task.pb"), func(kept *pb.KeptTask) {
+			if !proto.Equal(kept.GetStatus(), told) {
+				w.Errorf("on disk %v, told %v", kept.GetStatus(), told)
+			}
+		})
+	})
+}
+
+// TestSessionsAreTriedAgain with growing pauses, of which up to half is chance.
+func TestSessionsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	pausesOf := func(t *testing.T) []time.Duration {
+		t.Helper()
+		var pauses []time.Duration
+		inWorld(t, nil, func(w *world) {
+			w.leave(true)
+			w.cut()
+			w.pass(time.Minute)
+			for i := range w.tries[1:] {
+				pauses = append(pauses, w.tries[i+1].Sub(w.tries[i]))
+			}
+			if err := w.ready(); err == nil {
+				w.Error("ready without a master")
+			}
+			w.leave(false)
+			w.pass(2 * time.Second)
+			w.order(&pb.Orders{Complete: true})
+			if err := w.ready(); err != nil {
+				w.Errorf("not ready with a master: %v", err)
+			}
+		})
+		return pauses
+	}
+
+	pauses := pausesOf(t)
+	others := pausesOf(t)
+
+	length := 50 * time.Millisecond
+	for i, pause := range pauses {
+		if pause < length/2 || pause > length {
+			t.Errorf("pause %d is %v, want within half of %v", i, pause, length)
+		}
+		length = min(2*length, 2*time.Second)
+	}
+	if n := len(pauses); n < 30 {
+		t.Errorf("%d pauses in a minute", n)
+	}
+	if slices.Equal(pauses[:5], others[:5]) {
+		t.Error("two agents come back in step")
+	}
+}
+
+// TestALongSessionIsFollowedByAShortPause.
+func TestALongSessionIsFollowedByAShortPause(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.leave(true)
+		w.cut()
+		w.pass(time.Minute)
+		w.leave(false)
+		w.pass(time.Minute)
+
+		w.cut()
+		cut := time.Now()
+		w.pass(time.Second)
+
+		if pause := w.tries[len(w.tries)-1].Sub(cut); pause > 50*time.Millisecond {
+			w.Errorf("pause %v", pause)
+		}
+	})
+}
+
+// TestTheLoopDoesNotWaitForItsMaster: one that takes no report holds nothing up.
+func TestTheLoopDoesNotWaitForItsMaster(t *testing.T) {
+	t.Parallel()
+	play := fake.Play{Lives: time.Minute, Exit: runtime.Exit{Code: 1}}
+	inWorld(t, always(play), func(w *world) {
+		w.deafen(true)
+		w.run(service(), "web-1")
+		w.pass(time.Hour)
+		if n := w.runtime.starts(); n != 17 {
+			w.Errorf("%d starts", n)
+		}
+
+		w.deafen(false)
+		synctest.Wait()
+		w.pass(time.Second)
+
+		if story := w.story("web-1"); len(story) != 1 || !strings.HasSuffix(story[0], " 17") {
+			w.Errorf("told %v", story)
+		}
+	})
+}
+
+func TestNewRefusesABadConfig(t *testing.T) {
+	t.Parallel()
+	_, err := agent.New(agent.Config{
+		ID: "Not A Name", EndedMax: -1, Address: "10.0.0.5:80", Attributes: map[string]string{"a": "\xff"},
+		Reconnect: agent.Reconnect{Min: time.Minute, Max: time.Second},
+	}, nil, nil, nil)
+
+	for _, want := range []string{"not a name", "data dir", "partition", "-1", "10.0.0.5:80", "UTF-8", "1m0s"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New = %v, want %q in it", err, want)
+		}
+	}
+}

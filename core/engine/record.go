@@ -64,7 +64,7 @@ type Service struct {
 	Revision    id.Revision   // the one that is wanted, 0 after its first deployment failed
 	LastGood    id.Revision   // the newest whose deployment was done; where a rollback goes
 	Newest      id.Revision   // the highest number given out
-	Instances   int           // wanted now; scale sets it, a deployment only when the spec says another number than the one before
+	Instances   int           // wanted now; scale sets it, a deployment only when its spec says another number than the one before; of a daemon: the agents that fit
 	Stopped     bool          // an operator wants none of it
 	Removing    bool          // it is forgotten once its last task has ended
 	Deployment  id.Deployment // the running one, or ""
@@ -146,7 +146,7 @@ type Task struct {
 	Run       int64        // of a job or cron
 	Copy      int          // of a job or cron, from 0; a retry has the copy of the task it follows
 	Retry     int          // 0 for the first task of a copy
-	Claim     ledger.Claim // empty while Pending; kept for reading after the end
+	Claim     ledger.Claim // while Pending empty, but for the agent of a daemon's task; kept for reading after the end
 	Ports     map[string]int
 	Status    task.Status
 	Restart   bool // asked to be replaced

@@ -1,20 +1,14 @@
 package router
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
 	"time"
 
-	"github.com/aloft-run/aloft/router/upstream"
+	"github.com/aloft-run/aloft/core/id"
 )
-
-// triesMax is how often a request is sent that may have been read before.
-const triesMax = 3
 
 // call is one request on its way through the router. To the proxy it is both
 // sides: the writer of the answer, which it measures, and the transport, which
@@ -113,141 +107,6 @@ func (c *call) letBothSidesTalk() {
 	}
 }
 
-// RoundTrip finds an instance for the request and gets its answer. It tries
-// again where that is safe: when nothing of the request was read, or when the
-// request may be carried out twice and no byte of an answer came.
-func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
-	if c.body != nil {
-		out.Header.Del("Expect") // the body is here and follows at once
-		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
-	}
-	for {
-		e, err := c.acquire(out.Context())
-		if err != nil {
-			return nil, err
-		}
-		res, err := c.attempt(e, out)
-		if err == nil {
-			return res, nil
-		}
-		c.release()
-		if !c.mayRetry(out, err) {
-			return nil, err
-		}
-		c.retries++
-		c.tried = append(c.tried, e)
-	}
-}
-
-// attempt sends the request to one endpoint.
-func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
-	c.endpoint, c.last = e, e
-	out.URL.Scheme, out.URL.Host = "http", e.Address
-	if out.GetBody != nil {
-		body, err := out.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		out.Body = body
-	}
-	res, err := e.pool.Exchange(out)
-	if err != nil {
-		c.note(e, err)
-		return nil, err
-	}
-	e.accepted()
-	c.status, c.answer = res.StatusCode, res.Body
-	if _, typed := res.Header["Content-Type"]; !typed {
-		c.Header()["Content-Type"] = nil // or the server would guess one
-	}
-	return res, nil
-}
-
-// note learns from a failed exchange.
-func (c *call) note(e *endpoint, err error) {
-	failure, ok := errors.AsType[*upstream.Error](err)
-	if !ok || failure.Reach == upstream.Abandoned {
-		return
-	}
-	if failure.Reach == upstream.Unreached {
-		e.refused(time.Now())
-		return
-	}
-	c.sent++
-}
-
-// mayRetry decides whether the request is sent again, and counts it if so.
-func (c *call) mayRetry(out *http.Request, err error) bool {
-	failure, ok := errors.AsType[*upstream.Error](err)
-	if !ok {
-		return false
-	}
-	repeatable := out.Body == nil || out.GetBody != nil
-	again := false
-	switch failure.Reach {
-	case upstream.Unreached:
-		again = true // not even a stream has lost a byte
-	case upstream.Unread:
-		again = repeatable && c.sent < triesMax
-	case upstream.Unanswered:
-		again = repeatable && c.sent < triesMax && upstream.IsIdempotent(out.Method)
-	case upstream.Late, upstream.Garbled, upstream.Abandoned:
-	}
-	if again {
-		c.router.metrics.retries.WithLabelValues(failure.Reach.String()).Inc()
-	}
-	return again
-}
-
-// acquire returns an endpoint that counts the request, and waits for one if it
-// must.
-func (c *call) acquire(ctx context.Context) (*endpoint, error) {
-	defer c.leaveQueue()
-	for {
-		if table := c.router.table.Load(); table != c.table {
-			c.table = table
-			if err := c.reroute(); err != nil {
-				return nil, err
-			}
-		}
-		if c.isTurn() {
-			e := c.service.pick(time.Now(), c.tried)
-			if e != nil && e.enter() {
-				return e, nil
-			}
-			if e != nil {
-				continue // it has left with the table, and there is a newer one
-			}
-			if c.ticket != nil {
-				c.ticket.queue.recall()
-			}
-		}
-		if err := c.wait(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// isTurn reports whether the request may choose an instance: nobody waits before
-// it.
-func (c *call) isTurn() bool {
-	if c.ticket == nil {
-		return c.service.queue.len() == 0
-	}
-	_, mayGo := c.ticket.queue.isFirst(c.ticket)
-	return mayGo
-}
-
-// reroute asks the newer table, which may send the request elsewhere.
-func (c *call) reroute() error {
-	before := c.ticket
-	err := c.route()
-	if before != nil && (err != nil || c.service.queue != before.queue) {
-		c.leaveQueue()
-	}
-	return err
-}
-
 // release gives back the endpoint when nothing of the request is left there.
 func (c *call) release() {
 	if c.endpoint != nil {
@@ -283,6 +142,14 @@ func (c *call) end(whole bool) {
 	}
 	c.router.metrics.book(c)
 	c.router.accessLog.write(c)
+}
+
+// serviceName returns the name of the service, or nothing before it was found.
+func (c *call) serviceName() id.Service {
+	if c.service == nil {
+		return ""
+	}
+	return c.service.name
 }
 
 // WriteHeader notes the status.

@@ -5,9 +5,57 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/router/upstream"
 )
+
+// acquire returns an endpoint that counts the request, and waits for one if it
+// must.
+func (c *call) acquire(ctx context.Context) (*endpoint, error) {
+	defer c.leaveQueue()
+	for {
+		if table := c.router.table.Load(); table != c.table {
+			c.table = table
+			if err := c.reroute(); err != nil {
+				return nil, err
+			}
+		}
+		if c.isTurn() {
+			e := c.service.pick(time.Now(), c.tried)
+			if e != nil && e.enter() {
+				return e, nil
+			}
+			if e != nil {
+				continue // it has left with the table, and there is a newer one
+			}
+			if c.ticket != nil {
+				c.ticket.queue.recall()
+			}
+		}
+		if err := c.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// isTurn reports whether the request may choose an instance: nobody waits before
+// it.
+func (c *call) isTurn() bool {
+	if c.ticket == nil {
+		return c.service.queue.len() == 0
+	}
+	_, mayGo := c.ticket.queue.isFirst(c.ticket)
+	return mayGo
+}
+
+// reroute asks the newer table, which may send the request elsewhere.
+func (c *call) reroute() error {
+	before := c.ticket
+	err := c.route()
+	if before != nil && (err != nil || c.service.queue != before.queue) {
+		c.leaveQueue()
+	}
+	return err
+}
 
 // wait holds the request until something has changed for it. It returns an error
 // when the request is to be held no longer.
@@ -73,11 +121,4 @@ func (c *call) heldTooLong() error {
 		return &refusal{Refused, fmt.Sprintf("no instance of service %s accepts connections", c.service.name)}
 	}
 	return &refusal{NoInstance, fmt.Sprintf("service %s has no ready instance", c.service.name)}
-}
-
-func (c *call) serviceName() id.Service {
-	if c.service == nil {
-		return ""
-	}
-	return c.service.name
 }

@@ -16,6 +16,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -151,17 +152,23 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	return newConn(tcp)
 }
 
-// put keeps a connection for the next request.
+// put keeps a connection for the next request. When there are too many it drops
+// the one that was idle for the longest, which is worth the least.
 func (p *Pool) put(c *conn) {
 	c.idleSince, c.seenAlive = time.Now(), 0
 	p.mu.Lock()
-	keep := !p.closed && len(p.idle) < p.cfg.IdleConnsMax
-	if keep {
+	surplus := c
+	if !p.closed {
+		surplus = nil
 		p.idle = append(p.idle, c)
+		if len(p.idle) > p.cfg.IdleConnsMax {
+			surplus = p.idle[0]
+			p.idle = slices.Delete(p.idle, 0, 1)
+		}
 	}
 	p.mu.Unlock()
-	if !keep {
-		c.close()
+	if surplus != nil {
+		surplus.close()
 	}
 }
 

@@ -170,6 +170,21 @@ func TestWhatCannotBeSentAgainGetsANewConnection(t *testing.T) {
 	}
 }
 
+// TestTheFreshestConnectionsAreKept: a pool that is full of old connections
+// would have none for requests that need a fresh one.
+func TestTheFreshestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	address := instance(t, func(c *net.TCPConn, in *bufio.Reader, n int) { serve(c, in, n) })
+	pool := newPool(t, upstream.Config{Address: address, IdleConnsMax: 1})
+
+	exchange(t, pool, request(t.Context(), t, http.MethodGet, ""))
+	exchange(t, pool, request(t.Context(), t, http.MethodPost, "over a second connection"))
+
+	if got := exchange(t, pool, request(t.Context(), t, http.MethodGet, "")); got != "2 " || pool.Idle() != 1 {
+		t.Errorf("answer %q and %d idle, want one over the second connection and 1", got, pool.Idle())
+	}
+}
+
 // TestTrustIsLearned: after an idle connection was seen open for a while, a
 // request that must not be sent twice may use one that was idle for half as long.
 func TestTrustIsLearned(t *testing.T) {

@@ -1,0 +1,100 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aloft-run/aloft/router/upstream"
+)
+
+// triesMax is how often a request is sent that may have been read before.
+const triesMax = 3
+
+// RoundTrip finds an instance for the request and gets its answer. It tries
+// again where that is safe: when nothing of the request was read, or when the
+// request may be carried out twice and no byte of an answer came.
+func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
+	if c.body != nil {
+		out.Header.Del("Expect") // the body is here and follows at once
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+	}
+	for {
+		e, err := c.acquire(out.Context())
+		if err != nil {
+			return nil, err
+		}
+		res, err := c.attempt(e, out)
+		if err == nil {
+			return res, nil
+		}
+		c.release()
+		if !c.mayRetry(out, err) {
+			return nil, err
+		}
+		c.retries++
+		c.tried = append(c.tried, e)
+	}
+}
+
+// attempt sends the request to one endpoint.
+func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
+	c.endpoint, c.last = e, e
+	out.URL.Scheme, out.URL.Host = "http", e.Address
+	if out.GetBody != nil {
+		body, err := out.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+	}
+	res, err := e.pool.Exchange(out)
+	if err != nil {
+		c.note(e, err)
+		return nil, err
+	}
+	e.accepted()
+	c.status, c.answer = res.StatusCode, res.Body
+	if _, typed := res.Header["Content-Type"]; !typed {
+		c.Header()["Content-Type"] = nil // or the server would guess one
+	}
+	return res, nil
+}
+
+// note learns from a failed exchange.
+func (c *call) note(e *endpoint, err error) {
+	failure, ok := errors.AsType[*upstream.Error](err)
+	if !ok || failure.Reach == upstream.Abandoned {
+		return
+	}
+	if failure.Reach == upstream.Unreached {
+		e.refused(time.Now())
+		return
+	}
+	c.sent++
+}
+
+// mayRetry decides whether the request is sent again, and counts it if so.
+func (c *call) mayRetry(out *http.Request, err error) bool {
+	failure, ok := errors.AsType[*upstream.Error](err)
+	if !ok {
+		return false
+	}
+	repeatable := out.Body == nil || out.GetBody != nil
+	again := false
+	switch failure.Reach {
+	case upstream.Unreached:
+		again = true // not even a stream has lost a byte
+	case upstream.Unread:
+		again = repeatable && c.sent < triesMax
+	case upstream.Unanswered:
+		again = repeatable && c.sent < triesMax && upstream.IsIdempotent(out.Method)
+	case upstream.Late, upstream.Garbled, upstream.Abandoned:
+	}
+	if again {
+		c.router.metrics.retries.WithLabelValues(failure.Reach.String()).Inc()
+	}
+	return again
+}

@@ -4,70 +4,15 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
-	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
-
-// clusterAPI shortens the names of the API's methods below.
-type clusterAPI = aloftv1connect.ClusterServiceClient
-
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage("%s takes no argument; found %q", cmd.CommandPath(), args[0])
-	}
-	return nil
-}
-
-func atMostOne(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return usage("%s takes at most one argument; found %d", cmd.CommandPath(), len(args))
-	}
-	return nil
-}
-
-// exactlyOne wants one argument, and names it where it is missing.
-func exactlyOne(name string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 || args[0] == "" {
-			return usage("%s wants one %s; found %d arguments\nExample:\n%s", cmd.CommandPath(), name, len(args), cmd.Example)
-		}
-		return nil
-	}
-}
 
 // say returns a function that prints a line about an answer.
 func say[Res any](cmd *cobra.Command, text func(*Res) string) func(*Res) {
 	return func(answer *Res) { fmt.Fprintln(cmd.OutOrStdout(), text(answer)) }
-}
-
-func (a *app) scale() *cobra.Command {
-	request := &pb.ScaleRequest{}
-	cmd := &cobra.Command{
-		Use: "scale SERVICE INSTANCES", Short: "Set the number of instances of a service", Example: "  aloft scale web 8",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return usage("%s wants a SERVICE and a number of INSTANCES; found %d arguments", cmd.CommandPath(), len(args))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			instances, err := strconv.ParseInt(args[1], 10, 32)
-			if err != nil {
-				return usage("INSTANCES: found %q; want a whole number", args[1])
-			}
-			request.Service, request.Instances = args[0], int32(instances)
-			return call(cmd, a, request, clusterAPI.Scale, say(cmd, func(r *pb.ScaleResponse) string {
-				return fmt.Sprintf("%s: %d instances wanted", r.GetService().GetName(), r.GetService().GetInstances())
-			}))
-		},
-	}
-	versionFlag(cmd, &request.Version)
-	return cmd
 }
 
 // versionFlag guards a write by the version that it is based on.
@@ -75,14 +20,35 @@ func versionFlag(cmd *cobra.Command, version *int64) {
 	cmd.Flags().Int64Var(version, "if-version", 0, "refuse when the record is no longer at this version")
 }
 
+func (a *app) scale() *cobra.Command {
+	request := &pb.ScaleRequest{}
+	cmd := &cobra.Command{
+		Use: "scale SERVICE INSTANCES", Short: "Set the number of instances of a service", Example: "  aloft scale web 8",
+		Args: exactly("SERVICE", "INSTANCES"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			instances, err := strconv.ParseUint(args[1], 10, 31)
+			if err != nil {
+				return UsageError("INSTANCES: found %q; want a whole number from 0", args[1])
+			}
+			request.Service, request.Instances = args[0], int32(instances)
+			return call(cmd, a, clusterAPI.Scale, request, say(cmd, func(r *pb.ScaleResponse) string {
+				return fmt.Sprintf("%s: %s wanted", r.GetService().GetName(), plural(int(r.GetService().GetInstances()), "instance"))
+			}))
+		},
+	}
+	versionFlag(cmd, &request.Version)
+	return cmd
+}
+
 func (a *app) restart() *cobra.Command {
 	request := &pb.RestartRequest{}
 	cmd := &cobra.Command{
-		Use: "restart SERVICE", Short: "Replace every instance of a service, start before stop", Example: "  aloft restart web", Args: exactlyOne("SERVICE"),
+		Use: "restart SERVICE", Short: "Replace every instance of a service, start before stop", Example: "  aloft restart web",
+		Args: exactly("SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Service = args[0]
-			return call(cmd, a, request, clusterAPI.Restart, say(cmd, func(r *pb.RestartResponse) string {
-				return r.GetService().GetName() + ": every instance is replaced, one after the other"
+			return call(cmd, a, clusterAPI.Restart, request, say(cmd, func(r *pb.RestartResponse) string {
+				return r.GetService().GetName() + ": every instance is replaced, one after the other; 'aloft status' shows how far it is"
 			}))
 		},
 	}
@@ -94,10 +60,13 @@ func (a *app) stop() *cobra.Command {
 	request := &pb.StopRequest{}
 	cmd := &cobra.Command{
 		Use: "stop SERVICE", Short: "Stop every task of a service and keep its history", Example: "  aloft stop web\n  aloft stop web --remove",
-		Args: exactlyOne("SERVICE"),
+		Args: exactly("SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Service = args[0]
-			return call(cmd, a, request, clusterAPI.Stop, say(cmd, func(r *pb.StopResponse) string {
+			return call(cmd, a, clusterAPI.Stop, request, say(cmd, func(r *pb.StopResponse) string {
+				if request.GetRemove() {
+					return r.GetService().GetName() + ": stopping; it is forgotten once its last task has ended"
+				}
 				return r.GetService().GetName() + ": stopping; 'aloft deploy' or 'aloft rollback' starts it again"
 			}))
 		},
@@ -109,19 +78,19 @@ func (a *app) stop() *cobra.Command {
 
 func (a *app) pause() *cobra.Command {
 	return &cobra.Command{
-		Use: "pause DEPLOYMENT", Short: "Hold a deployment where it is", Example: "  aloft pause web-3", Args: exactlyOne("DEPLOYMENT"),
+		Use: "pause DEPLOYMENT", Short: "Hold a deployment where it is", Example: "  aloft pause web-3", Args: exactly("DEPLOYMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.PauseDeploymentRequest{Deployment: args[0]}, clusterAPI.PauseDeployment,
-				say(cmd, func(*pb.PauseDeploymentResponse) string { return args[0] + ": paused" }))
+			return call(cmd, a, clusterAPI.PauseDeployment, &pb.PauseDeploymentRequest{Deployment: args[0]},
+				say(cmd, func(*pb.PauseDeploymentResponse) string { return args[0] + ": paused; 'aloft resume' lets it go on" }))
 		},
 	}
 }
 
 func (a *app) resume() *cobra.Command {
 	return &cobra.Command{
-		Use: "resume DEPLOYMENT", Short: "Let a paused deployment go on", Example: "  aloft resume web-3", Args: exactlyOne("DEPLOYMENT"),
+		Use: "resume DEPLOYMENT", Short: "Let a paused deployment go on", Example: "  aloft resume web-3", Args: exactly("DEPLOYMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.ResumeDeploymentRequest{Deployment: args[0]}, clusterAPI.ResumeDeployment,
+			return call(cmd, a, clusterAPI.ResumeDeployment, &pb.ResumeDeploymentRequest{Deployment: args[0]},
 				say(cmd, func(*pb.ResumeDeploymentResponse) string { return args[0] + ": goes on" }))
 		},
 	}
@@ -129,12 +98,13 @@ func (a *app) resume() *cobra.Command {
 
 func (a *app) abort() *cobra.Command {
 	return &cobra.Command{
-		Use: "abort DEPLOYMENT", Short: "End a deployment and go back to the revision before", Example: "  aloft abort web-3", Args: exactlyOne("DEPLOYMENT"),
+		Use: "abort DEPLOYMENT", Short: "End a deployment and go back to the revision before", Example: "  aloft abort web-3",
+		Args: exactly("DEPLOYMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.AbortDeploymentRequest{Deployment: args[0]}, clusterAPI.AbortDeployment,
+			return call(cmd, a, clusterAPI.AbortDeployment, &pb.AbortDeploymentRequest{Deployment: args[0]},
 				say(cmd, func(r *pb.AbortDeploymentResponse) string {
 					if r.GetDeployment() == "" {
-						return args[0] + ": aborted"
+						return args[0] + ": aborted; there is no revision before it to go back to"
 					}
 					return args[0] + ": aborted; " + r.GetDeployment() + " goes back"
 				}))
@@ -142,55 +112,12 @@ func (a *app) abort() *cobra.Command {
 	}
 }
 
-func (a *app) drain() *cobra.Command {
-	request := &pb.DrainAgentRequest{}
-	var deadline time.Duration
-	cmd := &cobra.Command{
-		Use: "drain AGENT", Short: "Empty an agent: its services start elsewhere before they stop here",
-		Example: "  aloft drain a1 --deadline 30m", Args: exactlyOne("AGENT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if deadline < 0 {
-				return usage("--deadline: found %v; want a time that is not negative", deadline)
-			}
-			request.Agent = args[0]
-			if deadline > 0 {
-				request.Deadline = durationpb.New(deadline)
-			}
-			return call(cmd, a, request, clusterAPI.DrainAgent, say(cmd, func(*pb.DrainAgentResponse) string {
-				return args[0] + ": draining; 'aloft agents' shows when it is empty, 'aloft undrain' takes it back"
-			}))
-		},
-	}
-	cmd.Flags().DurationVar(&deadline, "deadline", 0, "how long its jobs may go on (default: until they end)")
-	return cmd
-}
-
-func (a *app) undrain() *cobra.Command {
-	return &cobra.Command{
-		Use: "undrain AGENT", Short: "Let a drained agent take tasks again", Example: "  aloft undrain a1", Args: exactlyOne("AGENT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.UndrainAgentRequest{Agent: args[0]}, clusterAPI.UndrainAgent,
-				say(cmd, func(*pb.UndrainAgentResponse) string { return args[0] + ": takes tasks again" }))
-		},
-	}
-}
-
-func (a *app) removeAgent() *cobra.Command {
-	return &cobra.Command{
-		Use: "remove AGENT", Short: "Forget an agent that is silent and has no tasks", Example: "  aloft agents remove a1", Args: exactlyOne("AGENT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.RemoveAgentRequest{Agent: args[0]}, clusterAPI.RemoveAgent,
-				say(cmd, func(*pb.RemoveAgentResponse) string { return args[0] + ": forgotten" }))
-		},
-	}
-}
-
 func (a *app) capacity() *cobra.Command {
 	return &cobra.Command{
-		Use: "capacity", Short: "Show what the cluster has and what is free, by resource type", Example: "  aloft capacity", Args: noArguments,
+		Use: "capacity", Short: "Show what the cluster has and what is free, by resource type", Example: "  aloft capacity", Args: NoArguments,
 		Long: "Show what the cluster has and what is free, by resource type.\n\nR is the weighted capacity: the sum over partitions of weight × available quantity.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call(cmd, a, &pb.GetCapacityRequest{}, clusterAPI.GetCapacity, func(r *pb.GetCapacityResponse) {
+			return call(cmd, a, clusterAPI.GetCapacity, &pb.GetCapacityRequest{}, func(r *pb.GetCapacityResponse) {
 				var rows [][]string
 				for _, c := range r.GetTypes() {
 					weighted := &pb.Quantity{Type: c.GetType(), Kind: pb.QuantityKind_QUANTITY_KIND_SCALAR, Scalar: int64(c.GetWeighted())}
@@ -205,47 +132,11 @@ func (a *app) capacity() *cobra.Command {
 func (a *app) explain() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain TASK|SERVICE", Short: "Say why it is pending, why it runs where it does, why it was restarted",
-		Example: "  aloft explain web", Args: exactlyOne("TASK or SERVICE"),
+		Example: "  aloft explain web\n  aloft explain web-2-5", Args: exactly("TASK or SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, a, &pb.ExplainRequest{Name: args[0]}, clusterAPI.Explain, say(cmd, func(r *pb.ExplainResponse) string {
+			return call(cmd, a, clusterAPI.Explain, &pb.ExplainRequest{Name: args[0]}, say(cmd, func(r *pb.ExplainResponse) string {
 				return strings.Join(r.GetLines(), "\n")
 			}))
 		},
 	}
-}
-
-func (a *app) version() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Show the version of this program, and of the master it reaches", Example: "  aloft version", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := cmd.OutOrStdout()
-			cluster, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			info, err := cluster.GetInfo(cmd.Context(), newRequest(&pb.GetInfoRequest{}))
-			known := versions{Client: a.cfg.Version}
-			if err == nil { // without a master it is still an answer
-				known.Master, known.Leader, known.Epoch = info.Msg.GetVersion(), info.Msg.GetMaster(), info.Msg.GetEpoch()
-			}
-			if a.json {
-				return printJSON(out, known)
-			}
-			fmt.Fprintf(out, "aloft %s\n", known.Client)
-			if known.Master == "" {
-				fmt.Fprintln(out, "no master reached")
-				return nil
-			}
-			fmt.Fprintf(out, "master %s: aloft %s, epoch %d\n", known.Leader, known.Master, known.Epoch)
-			return nil
-		},
-	}
-}
-
-// versions is what version prints as JSON.
-type versions struct {
-	Client string `json:"client"`
-	Master string `json:"master,omitempty"`
-	Leader string `json:"leader,omitempty"`
-	Epoch  uint64 `json:"epoch,omitempty"`
 }

@@ -1,97 +1,76 @@
 package cli
 
 import (
-	"context"
 	"strings"
-	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
-	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
-// pageSize is how many items a list asks for at a time.
-const pageSize = 1000
+// list is how a list of the API is asked for and shown.
+type list[Req, Res, Item any] struct {
+	method method[Req, Res]
+	items  func(*Res) []Item
+	head   string
+	row    func(Item) []string
+}
 
-// pages calls next with the token of one page after the other until there is
-// no more.
-func (a *app) pages(cmd *cobra.Command, next func(context.Context, aloftv1connect.ClusterServiceClient, string) (string, error)) error {
-	cluster, err := a.cluster()
+// show asks for a whole list and prints it.
+func show[Req, Res, Item any, Request message[Req], Answer message[Res]](
+	cmd *cobra.Command, a *app, request Request, l list[Req, Res, Item],
+) error {
+	whole, err := pages[Req, Res, Request, Answer](cmd.Context(), a, l.method, request)
 	if err != nil {
 		return err
 	}
-	for token := ""; ; {
-		token, err = next(cmd.Context(), cluster, token)
-		if err != nil {
-			return a.asked(err)
-		}
-		if token == "" {
-			return nil
-		}
+	if a.json {
+		return printJSON(cmd.OutOrStdout(), whole)
 	}
+	var rows [][]string
+	for _, item := range l.items((*Res)(whole)) {
+		rows = append(rows, l.row(item))
+	}
+	table(cmd.OutOrStdout(), l.head, rows)
+	return nil
 }
 
 func (a *app) services() *cobra.Command {
 	return &cobra.Command{
-		Use: "services", Short: "List services, jobs, daemons and crons", Example: "  aloft services", Args: noArguments,
+		Use: "services", Short: "List services, jobs, daemons and crons", Example: "  aloft services", Args: NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := &pb.ListServicesResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				page, err := c.ListServices(ctx, connect.NewRequest(&pb.ListServicesRequest{PageSize: pageSize, PageToken: token}))
-				if err != nil {
-					return "", err
-				}
-				list.Services = append(list.Services, page.Msg.GetServices()...)
-				return page.Msg.GetNextPageToken(), nil
+			return show(cmd, a, &pb.ListServicesRequest{}, list[pb.ListServicesRequest, pb.ListServicesResponse, *pb.ServiceView]{
+				method: clusterAPI.ListServices, items: (*pb.ListServicesResponse).GetServices,
+				head: "NAME KIND STATE READY REVISION CHANGED REASON",
+				row: func(v *pb.ServiceView) []string {
+					s := v.GetService()
+					return []string{
+						s.GetName(), kindOf(s.GetKind()), v.GetState(), readyText(v), number(s.GetRevision()),
+						a.age(s.GetChangedAt()), v.GetReason(),
+					}
+				},
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			var rows [][]string
-			for _, s := range list.GetServices() {
-				rows = append(rows, []string{
-					s.GetService().GetName(), kindOf(s.GetService().GetKind()), s.GetState(),
-					number(s.GetReady()) + "/" + number(s.GetWanted()), number(s.GetService().GetRevision()),
-					age(s.GetService().GetChangedAt(), time.Now()), s.GetReason(),
-				})
-			}
-			table(cmd.OutOrStdout(), "NAME KIND STATE READY REVISION CHANGED REASON", rows)
-			return nil
 		},
 	}
 }
 
-// orJSON prints a message where a list was read without an error.
-func (a *app) orJSON(cmd *cobra.Command, message any, err error) error {
-	if err != nil {
-		return err
+// readyText says how many instances are in service, of those that are wanted.
+func readyText(v *pb.ServiceView) string {
+	if runsToCompletion(v.GetService().GetKind()) {
+		return "-"
 	}
-	return printJSON(cmd.OutOrStdout(), message)
+	return number(v.GetReady()) + "/" + number(v.GetWanted())
 }
 
 func (a *app) tasks() *cobra.Command {
-	request := &pb.ListTasksRequest{PageSize: pageSize}
+	request := &pb.ListTasksRequest{}
 	cmd := &cobra.Command{
 		Use: "tasks [SERVICE]", Short: "List tasks", Example: "  aloft tasks web\n  aloft tasks --agent a1 --all", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Service = strings.Join(args, "")
-			list := &pb.ListTasksResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				request.PageToken = token
-				page, err := c.ListTasks(ctx, connect.NewRequest(request))
-				if err != nil {
-					return "", err
-				}
-				list.Tasks = append(list.Tasks, page.Msg.GetTasks()...)
-				return page.Msg.GetNextPageToken(), nil
+			return show(cmd, a, request, list[pb.ListTasksRequest, pb.ListTasksResponse, *pb.Task]{
+				method: clusterAPI.ListTasks, items: (*pb.ListTasksResponse).GetTasks, head: taskHead, row: a.taskRow,
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			taskTable(cmd, list.GetTasks())
-			return nil
 		},
 	}
 	cmd.Flags().StringVar(&request.Agent, "agent", "", "only those of this agent")
@@ -99,50 +78,38 @@ func (a *app) tasks() *cobra.Command {
 	return cmd
 }
 
-// taskTable prints tasks, a line each.
-func taskTable(cmd *cobra.Command, tasks []*pb.Task) {
-	var rows [][]string
-	for _, t := range tasks {
-		s := t.GetStatus()
-		reason := s.GetReason()
-		if last := exitText(s.GetLast()); last != "" && reason == "" {
-			reason = last
-		}
-		rows = append(rows, []string{
-			t.GetId(), number(t.GetRevision()), taskState(s.GetState()), orDash(t.GetAgent()), number(s.GetAttempt()),
-			age(s.GetSince(), time.Now()), reason,
-		})
+const taskHead = "TASK REVISION STATE AGENT PORTS ATTEMPT SINCE REASON"
+
+// taskRow shows a task. Where nothing else is said, its reason is how the last
+// attempt ended.
+func (a *app) taskRow(t *pb.Task) []string {
+	s := t.GetStatus()
+	reason := s.GetReason()
+	if reason == "" {
+		reason = exitText(s.GetLast())
 	}
-	table(cmd.OutOrStdout(), "TASK REVISION STATE AGENT ATTEMPT SINCE REASON", rows)
+	return []string{
+		t.GetId(), number(t.GetRevision()), taskState(s.GetState()), orDash(t.GetAgent()), ports(t.GetPorts()),
+		number(s.GetAttempt()), a.age(s.GetSince()), reason,
+	}
 }
 
 func (a *app) agents() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "agents", Short: "List agents, with what is free on them", Example: "  aloft agents", Args: noArguments,
+		Use: "agents", Short: "List agents, with what is free on them", Example: "  aloft agents\n  aloft agents remove a1", Args: NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := &pb.ListAgentsResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				page, err := c.ListAgents(ctx, connect.NewRequest(&pb.ListAgentsRequest{PageSize: pageSize, PageToken: token}))
-				if err != nil {
-					return "", err
-				}
-				list.Agents = append(list.Agents, page.Msg.GetAgents()...)
-				return page.Msg.GetNextPageToken(), nil
+			return show(cmd, a, &pb.ListAgentsRequest{}, list[pb.ListAgentsRequest, pb.ListAgentsResponse, *pb.AgentView]{
+				method: clusterAPI.ListAgents, items: (*pb.ListAgentsResponse).GetAgents,
+				head: "AGENT STATE ADDRESS TASKS FREE",
+				row: func(v *pb.AgentView) []string {
+					return []string{
+						v.GetAgent().GetId(), v.GetState(), orDash(v.GetAgent().GetAddress()), number(v.GetTasks()), quantities(v.GetFree()),
+					}
+				},
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			var rows [][]string
-			for _, v := range list.GetAgents() {
-				rows = append(rows, []string{
-					v.GetAgent().GetId(), v.GetState(), v.GetAgent().GetAddress(), number(v.GetTasks()), quantities(v.GetFree()),
-				})
-			}
-			table(cmd.OutOrStdout(), "AGENT STATE ADDRESS TASKS FREE", rows)
-			return nil
 		},
 	}
-	cmd.AddCommand(a.removeAgent())
+	cmd.AddCommand(a.complete(agentNames, a.removeAgent()))
 	return cmd
 }
 
@@ -150,29 +117,17 @@ func (a *app) partitions() *cobra.Command {
 	return &cobra.Command{
 		Use: "partitions [AGENT]", Short: "List the partitions of agents", Example: "  aloft partitions a1", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list := &pb.ListPartitionsResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				page, err := c.ListPartitions(ctx, connect.NewRequest(&pb.ListPartitionsRequest{
-					Agent: strings.Join(args, ""), PageSize: pageSize, PageToken: token,
-				}))
-				if err != nil {
-					return "", err
-				}
-				list.Partitions = append(list.Partitions, page.Msg.GetPartitions()...)
-				return page.Msg.GetNextPageToken(), nil
+			request := &pb.ListPartitionsRequest{Agent: strings.Join(args, "")}
+			return show(cmd, a, request, list[pb.ListPartitionsRequest, pb.ListPartitionsResponse, *pb.PartitionView]{
+				method: clusterAPI.ListPartitions, items: (*pb.ListPartitionsResponse).GetPartitions,
+				head: "AGENT PARTITION TYPE QUANTITY FREE WEIGHT",
+				row: func(v *pb.PartitionView) []string {
+					p := v.GetPartition()
+					return []string{
+						p.GetAgent(), p.GetId(), p.GetQuantity().GetType(), quantity(p.GetQuantity()), quantity(v.GetFree()), weight(p.GetWeightThousandths()),
+					}
+				},
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			var rows [][]string
-			for _, v := range list.GetPartitions() {
-				p := v.GetPartition()
-				rows = append(rows, []string{
-					p.GetAgent(), p.GetId(), p.GetQuantity().GetType(), quantity(p.GetQuantity()), quantity(v.GetFree()), weight(p.GetWeightThousandths()),
-				})
-			}
-			table(cmd.OutOrStdout(), "AGENT PARTITION TYPE QUANTITY FREE WEIGHT", rows)
-			return nil
 		},
 	}
 }
@@ -181,31 +136,26 @@ func (a *app) deployments() *cobra.Command {
 	return &cobra.Command{
 		Use: "deployments [SERVICE]", Short: "List deployments, newest first", Example: "  aloft deployments web", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list := &pb.ListDeploymentsResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				page, err := c.ListDeployments(ctx, connect.NewRequest(&pb.ListDeploymentsRequest{
-					Service: strings.Join(args, ""), PageSize: pageSize, PageToken: token,
-				}))
-				if err != nil {
-					return "", err
-				}
-				list.Deployments = append(list.Deployments, page.Msg.GetDeployments()...)
-				return page.Msg.GetNextPageToken(), nil
+			request := &pb.ListDeploymentsRequest{Service: strings.Join(args, "")}
+			return show(cmd, a, request, list[pb.ListDeploymentsRequest, pb.ListDeploymentsResponse, *pb.Deployment]{
+				method: clusterAPI.ListDeployments, items: (*pb.ListDeploymentsResponse).GetDeployments,
+				head: "DEPLOYMENT REVISIONS STATE STARTED TOOK REASON",
+				row: func(d *pb.Deployment) []string {
+					return []string{
+						d.GetId(), revisions(d.GetFrom(), d.GetTo()), deploymentState(d.GetState()), a.age(d.GetStartedAt()), took(d), d.GetReason(),
+					}
+				},
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			var rows [][]string
-			for _, d := range list.GetDeployments() {
-				rows = append(rows, []string{
-					d.GetId(), number(d.GetFrom()) + " -> " + number(d.GetTo()), deploymentState(d.GetState()),
-					age(d.GetStartedAt(), time.Now()), took(d), d.GetReason(),
-				})
-			}
-			table(cmd.OutOrStdout(), "DEPLOYMENT REVISIONS STATE STARTED TOOK REASON", rows)
-			return nil
 		},
 	}
+}
+
+// revisions names the way of a deployment.
+func revisions(from, to int64) string {
+	if from == 0 {
+		return "new -> " + number(to)
+	}
+	return number(from) + " -> " + number(to)
 }
 
 // took says how long a deployment lasted.
@@ -213,48 +163,41 @@ func took(d *pb.Deployment) string {
 	if d.GetEndedAt() == nil {
 		return "-"
 	}
-	return d.GetEndedAt().AsTime().Sub(d.GetStartedAt().AsTime()).Round(10 * time.Millisecond).String()
+	return stopwatch(d.GetEndedAt().AsTime().Sub(d.GetStartedAt().AsTime()))
 }
 
 func (a *app) history() *cobra.Command {
 	return &cobra.Command{
-		Use: "history SERVICE", Short: "List the revisions of a service, newest first", Example: "  aloft history web", Args: exactlyOne("SERVICE"),
+		Use: "history SERVICE", Short: "List the revisions of a service, newest first", Example: "  aloft history web", Args: exactly("SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list := &pb.ListRevisionsResponse{}
-			err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-				page, err := c.ListRevisions(ctx, connect.NewRequest(&pb.ListRevisionsRequest{
-					Service: args[0], PageSize: pageSize, PageToken: token,
-				}))
-				if err != nil {
-					return "", err
-				}
-				list.Revisions = append(list.Revisions, page.Msg.GetRevisions()...)
-				return page.Msg.GetNextPageToken(), nil
+			answer, err := ask(cmd.Context(), a, clusterAPI.GetService, &pb.GetServiceRequest{Service: args[0]})
+			if err != nil {
+				return err
+			}
+			service := answer.GetService().GetService()
+			request := &pb.ListRevisionsRequest{Service: args[0]}
+			return show(cmd, a, request, list[pb.ListRevisionsRequest, pb.ListRevisionsResponse, *pb.Revision]{
+				method: clusterAPI.ListRevisions, items: (*pb.ListRevisionsResponse).GetRevisions,
+				head: "REVISION STATE CREATED RUNS REASON",
+				row: func(r *pb.Revision) []string {
+					return []string{
+						number(r.GetNumber()), revisionState(service, r.GetNumber()), a.age(r.GetCreatedAt()),
+						runText(r.GetSpec().GetRun()), r.GetReason(),
+					}
+				},
 			})
-			if err != nil || a.json {
-				return a.orJSON(cmd, list, err)
-			}
-			var rows [][]string
-			for _, r := range list.GetRevisions() {
-				rows = append(rows, []string{
-					number(r.GetNumber()), age(r.GetCreatedAt(), time.Now()), runText(r.GetSpec().GetRun()), r.GetReason(),
-				})
-			}
-			table(cmd.OutOrStdout(), "REVISION CREATED RUNS REASON", rows)
-			return nil
 		},
 	}
 }
 
-// runText is the program of a revision on one line.
-func runText(r *pb.Run) string {
-	text := r.GetShell()
-	if len(r.GetCommand()) > 0 {
-		text = strings.Join(r.GetCommand(), " ")
+// revisionState says what a revision is to its service.
+func revisionState(s *pb.Service, revision int64) string {
+	switch revision {
+	case s.GetRevision():
+		return "wanted"
+	case s.GetLastGood():
+		return "last good"
+	default:
+		return "-"
 	}
-	const longest = 60
-	if runes := []rune(strings.ReplaceAll(text, "\n", " ")); len(runes) > longest {
-		return string(runes[:longest-1]) + "…"
-	}
-	return strings.ReplaceAll(text, "\n", " ")
 }

@@ -1,113 +1,179 @@
 package cli
 
 import (
-	"context"
+	"fmt"
+	"slices"
 	"strings"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
-	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 	"github.com/aloft-run/aloft/wire"
 )
-
-func newRequest[M any](m *M) *connect.Request[M] { return connect.NewRequest(m) }
 
 func (a *app) pools() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pools", Short: "List pools; create, change and delete them",
-		Example: "  aloft pools\n  aloft pools create web --quantity cpus=8 --quantity mem=16GiB --priority 10",
-		Args:    noArguments, RunE: func(cmd *cobra.Command, _ []string) error { return a.listPools(cmd) },
+		Example: "  aloft pools\n  aloft pools create web --quantity cpus=8,mem=16GiB --priority 10",
+		Args:    NoArguments, RunE: func(cmd *cobra.Command, _ []string) error { return a.listPools(cmd) },
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "list", Short: "List pools", Example: "  aloft pools list", Args: noArguments,
+			Use: "list", Short: "List pools", Example: "  aloft pools list", Args: NoArguments,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.listPools(cmd) },
 		},
-		a.setPool("create POOL", "Make a pool", true),
-		a.setPool("set POOL", "Change a pool, or make it; what is not named is no longer bounded", false),
-		a.deletePool(),
+		a.createPool(), a.complete(poolNames, a.setPool()), a.complete(poolNames, a.deletePool()),
 	)
 	return cmd
 }
 
 func (a *app) listPools(cmd *cobra.Command) error {
-	list := &pb.ListPoolsResponse{}
-	err := a.pages(cmd, func(ctx context.Context, c aloftv1connect.ClusterServiceClient, token string) (string, error) {
-		page, err := c.ListPools(ctx, newRequest(&pb.ListPoolsRequest{PageSize: pageSize, PageToken: token}))
-		if err != nil {
-			return "", err
-		}
-		list.Pools = append(list.Pools, page.Msg.GetPools()...)
-		return page.Msg.GetNextPageToken(), nil
+	return show(cmd, a, &pb.ListPoolsRequest{}, list[pb.ListPoolsRequest, pb.ListPoolsResponse, *pb.PoolView]{
+		method: clusterAPI.ListPools, items: (*pb.ListPoolsResponse).GetPools,
+		head: "POOL PRIORITY QUANTITY CLAIMED FREE NOTE",
+		row: func(v *pb.PoolView) []string {
+			note := ""
+			if len(v.GetOvercommitted()) > 0 {
+				note = "overcommitted: " + strings.Join(v.GetOvercommitted(), ", ") + "; nothing starts, nothing is stopped"
+			}
+			return []string{
+				v.GetPool().GetId(), number(v.GetPool().GetPriority()), quantities(v.GetPool().GetQuantities()),
+				quantities(v.GetClaimed()), quantities(v.GetFree()), note,
+			}
+		},
 	})
-	if err != nil || a.json {
-		return a.orJSON(cmd, list, err)
-	}
-	var rows [][]string
-	for _, v := range list.GetPools() {
-		note := ""
-		if len(v.GetOvercommitted()) > 0 {
-			note = "overcommitted: " + strings.Join(v.GetOvercommitted(), ", ") + "; nothing starts, nothing is stopped"
-		}
-		rows = append(rows, []string{
-			v.GetPool().GetId(), number(v.GetPool().GetPriority()), quantities(v.GetPool().GetQuantities()),
-			quantities(v.GetClaimed()), quantities(v.GetFree()), note,
-		})
-	}
-	table(cmd.OutOrStdout(), "POOL PRIORITY QUANTITY CLAIMED FREE NOTE", rows)
-	return nil
 }
 
-func (a *app) setPool(use, short string, create bool) *cobra.Command {
-	request := &pb.SetPoolRequest{Pool: &pb.Pool{}, Create: create}
+// amountHelp says how quantities are given.
+const amountHelp = "TYPE=AMOUNT, such as cpus=8 or mem=16GiB; several with commas or several times"
+
+func (a *app) createPool() *cobra.Command {
+	pool := &pb.Pool{}
 	var amounts []string
-	verb := strings.Fields(use)[0]
 	cmd := &cobra.Command{
-		Use: use, Short: short, Example: "  aloft pools " + verb + " web --quantity cpus=8,mem=16GiB --priority 10", Args: exactlyOne("POOL"),
+		Use: "create POOL", Short: "Make a pool; what has no quantity is not bounded",
+		Example: "  aloft pools create web --quantity cpus=8,mem=16GiB --priority 10", Args: exactly("POOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			quantities, err := parseAmounts(amounts)
 			if err != nil {
 				return err
 			}
-			request.Pool.Id, request.Pool.Quantities = args[0], quantities
-			return call(cmd, a, request, clusterAPI.SetPool, say(cmd, func(r *pb.SetPoolResponse) string {
-				return r.GetPool().GetId() + ": " + describePool(r.GetPool())
-			}))
+			pool.Id, pool.Quantities = args[0], quantities
+			return a.writePool(cmd, &pb.SetPoolRequest{Pool: pool, Create: true})
 		},
 	}
-	cmd.Flags().StringSliceVar(&amounts, "quantity", nil, "type=amount, such as cpus=8 or mem=16GiB; may be given several times")
-	cmd.Flags().Int32Var(&request.Pool.Priority, "priority", 0, "of several pools with room, the highest gives")
-	versionFlag(cmd, &request.Pool.Version)
+	cmd.Flags().StringArrayVar(&amounts, "quantity", nil, amountHelp)
+	cmd.Flags().Int32Var(&pool.Priority, "priority", 0, "of several pools with room, the highest gives")
 	return cmd
 }
 
-func describePool(p *pb.Pool) string {
-	if len(p.GetQuantities()) == 0 {
-		return "not bounded, priority " + number(p.GetPriority())
+func (a *app) setPool() *cobra.Command {
+	var amounts []string
+	var priority int32
+	var version int64
+	cmd := &cobra.Command{
+		Use: "set POOL", Short: "Change a pool; what is not named stays as it is",
+		Example: "  aloft pools set web --quantity cpus=16\n  aloft pools set web --quantity mem=unbounded --priority 5", Args: exactly("POOL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(amounts) == 0 && !cmd.Flags().Changed("priority") {
+				return UsageError("%s: nothing to change; want --quantity or --priority", cmd.CommandPath())
+			}
+			pool, err := a.findPool(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if err := change(pool, amounts); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("priority") {
+				pool.Priority = priority
+			}
+			if version != 0 {
+				pool.Version = version
+			}
+			return a.writePool(cmd, &pb.SetPoolRequest{Pool: pool})
+		},
 	}
-	return quantities(p.GetQuantities()) + ", priority " + number(p.GetPriority())
+	cmd.Flags().StringArrayVar(&amounts, "quantity", nil, amountHelp+"; TYPE=unbounded lifts a bound")
+	cmd.Flags().Int32Var(&priority, "priority", 0, "of several pools with room, the highest gives")
+	versionFlag(cmd, &version)
+	return cmd
 }
 
-// parseAmounts reads type=amount pairs.
-func parseAmounts(pairs []string) ([]*pb.Quantity, error) {
-	items := make([]resource.Item, 0, len(pairs))
-	for _, pair := range pairs {
+func (a *app) writePool(cmd *cobra.Command, request *pb.SetPoolRequest) error {
+	return call(cmd, a, clusterAPI.SetPool, request, say(cmd, func(r *pb.SetPoolResponse) string {
+		text := "not bounded"
+		if len(r.GetPool().GetQuantities()) > 0 {
+			text = quantities(r.GetPool().GetQuantities())
+		}
+		return r.GetPool().GetId() + ": " + text + ", priority " + number(r.GetPool().GetPriority())
+	}))
+}
+
+// findPool returns a pool as it is now. Its version guards what is written back.
+func (a *app) findPool(cmd *cobra.Command, name string) (*pb.Pool, error) {
+	all, err := pages(cmd.Context(), a, clusterAPI.ListPools, &pb.ListPoolsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range all.GetPools() {
+		if v.GetPool().GetId() == name {
+			return v.GetPool(), nil
+		}
+	}
+	return nil, &exitError{ExitNotFound, fmt.Errorf("unknown pool: %s; 'aloft pools create' makes one", name)}
+}
+
+// change puts the amounts in place of those of the same types.
+func change(pool *pb.Pool, amounts []string) error {
+	var bounded []string
+	for _, pair := range pairsOf(amounts) {
+		name, text, _ := strings.Cut(pair, "=")
+		pool.Quantities = slices.DeleteFunc(pool.GetQuantities(), func(q *pb.Quantity) bool { return q.GetType() == name })
+		if text != "unbounded" {
+			bounded = append(bounded, pair)
+		}
+	}
+	quantities, err := parseAmounts(bounded)
+	pool.Quantities = append(pool.Quantities, quantities...)
+	return err
+}
+
+// pairsOf takes apart pairs that are joined by commas. A part without = belongs
+// to the pair before, as in ports=20000-20099,30000.
+func pairsOf(texts []string) []string {
+	var pairs []string
+	for _, text := range texts {
+		begun := false
+		for part := range strings.SplitSeq(text, ",") {
+			if begun && !strings.Contains(part, "=") {
+				pairs[len(pairs)-1] += "," + part
+				continue
+			}
+			pairs, begun = append(pairs, part), true
+		}
+	}
+	return pairs
+}
+
+// parseAmounts reads TYPE=AMOUNT pairs.
+func parseAmounts(texts []string) ([]*pb.Quantity, error) {
+	var items []resource.Item
+	for _, pair := range pairsOf(texts) {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, usage("--quantity: found %q; want type=amount, such as cpus=8", pair)
+			return nil, UsageError("--quantity: found %q; want TYPE=AMOUNT, such as cpus=8", pair)
 		}
 		amount, err := resource.Parse(resource.Type(name), text)
 		if err != nil {
-			return nil, usage("--quantity: %w", err)
+			return nil, UsageError("--quantity: %v", err)
 		}
 		items = append(items, resource.Item{Type: resource.Type(name), Quantity: amount})
 	}
 	vector, err := resource.NewVector(items...)
 	if err != nil {
-		return nil, usage("--quantity: %w", err)
+		return nil, UsageError("--quantity: %v", err)
 	}
 	return wire.FromVector(vector), nil
 }
@@ -115,17 +181,12 @@ func parseAmounts(pairs []string) ([]*pb.Quantity, error) {
 func (a *app) deletePool() *cobra.Command {
 	request := &pb.DeletePoolRequest{}
 	cmd := &cobra.Command{
-		Use: "delete POOL", Short: "Delete a pool that nobody draws from", Example: "  aloft pools delete web", Args: exactlyOne("POOL"),
+		Use: "delete POOL", Short: "Delete a pool that nobody draws from", Example: "  aloft pools delete web", Args: exactly("POOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Pool = args[0]
-			return call(cmd, a, request, clusterAPI.DeletePool, say(cmd, func(*pb.DeletePoolResponse) string { return args[0] + ": deleted" }))
+			return call(cmd, a, clusterAPI.DeletePool, request, say(cmd, func(*pb.DeletePoolResponse) string { return args[0] + ": deleted" }))
 		},
 	}
 	versionFlag(cmd, &request.Version)
 	return cmd
-}
-
-// weight prints thousandths as a plain number.
-func weight(thousandths int64) string {
-	return resource.Format(resource.CPUs, resource.Scalar(thousandths))
 }

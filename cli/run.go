@@ -5,12 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -34,10 +31,12 @@ func (a *app) run() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
 		Use: "run [flags] -- COMMAND [ARGUMENT]...", Short: "Run a command as a job, show its output, and exit with its code",
+		Long: "Run a command as a job, show its output, and exit with its code: with 128 + N when signal N ended it.\n\n" +
+			"The job is forgotten when it has ended. Ctrl-C stops it.",
 		Example: "  aloft run -- echo hi\n  aloft run --cpus 2 --mem 1GiB -- ./convert all",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("%s wants a COMMAND after --\nExample:\n%s", cmd.CommandPath(), cmd.Example)
+				return UsageError("%s: COMMAND is missing after --\nExample:\n%s", cmd.CommandPath(), cmd.Example)
 			}
 			return nil
 		},
@@ -56,41 +55,38 @@ func (a *app) run() *cobra.Command {
 
 // jobFile returns the job as a spec file.
 func (f runFlags) jobFile(command []string) (*pb.SpecFile, error) {
-	s := &spec.Spec{
-		Kind: spec.Job, Name: id.Service(f.name), Instances: 1,
-		Run:    spec.Run{Command: escaped(command), Env: make(map[string]string)},
-		Logs:   spec.Logs{SizeBytes: 10 << 20, Files: 2},
-		OnLost: spec.OnLost{After: time.Minute},
-	}
+	s := spec.New(spec.Job, id.Service(f.name))
+	s.Run.Command, s.Run.Env = escaped(command), make(map[string]string)
 	if f.pool != "" {
 		s.Pools = []id.Pool{id.Pool(f.pool)}
 	}
 	for t, text := range map[resource.Type]string{resource.CPUs: f.cpus, resource.Mem: f.mem} {
 		q, err := resource.Parse(t, text)
 		if err != nil {
-			return nil, usage("--%s: %w", t, err)
+			return nil, UsageError("--%s: %v", t, err)
 		}
 		s.Resources = s.Resources.With(t, q)
 	}
 	for _, pair := range f.env {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return nil, usage("--env: found %q; want NAME=value", pair)
+			return nil, UsageError("--env: found %q; want NAME=value", pair)
 		}
-		s.Run.Env[name] = strings.ReplaceAll(value, "$", "$$")
+		s.Run.Env[name] = escape(value)
 	}
 	return &pb.SpecFile{Name: "run", Text: []byte(spec.Encode(s))}, nil
 }
 
-// escaped keeps the words as they were typed: the shell has replaced what it
-// should.
+// escaped keeps words as they were typed: the shell has replaced what it should.
 func escaped(words []string) []string {
 	list := make([]string, len(words))
 	for i, word := range words {
-		list[i] = strings.ReplaceAll(word, "$", "$$")
+		list[i] = escape(word)
 	}
 	return list
 }
+
+func escape(word string) string { return strings.ReplaceAll(word, "$", "$$") }
 
 func (a *app) runJob(cmd *cobra.Command, flags runFlags, command []string) error {
 	if flags.name == "" {
@@ -100,108 +96,57 @@ func (a *app) runJob(cmd *cobra.Command, flags runFlags, command []string) error
 	if err != nil {
 		return err
 	}
-	cluster, err := a.cluster()
+	accepted, err := ask(cmd.Context(), a, clusterAPI.Deploy, &pb.DeployRequest{Files: []*pb.SpecFile{file}})
 	if err != nil {
 		return err
 	}
-	answer, err := cluster.Deploy(cmd.Context(), connect.NewRequest(&pb.DeployRequest{Files: []*pb.SpecFile{file}}))
-	if err != nil {
-		return a.asked(err)
-	}
 	if flags.detach {
-		return a.showDeployed(cmd, answer.Msg)
+		return (&following{app: a, detach: true}).end(cmd, accepted.GetServices())
 	}
-	ended, err := a.followRun(cmd, flags.name)
-	if !flags.keep {
-		left := context.WithoutCancel(cmd.Context())
-		_, stopErr := cluster.Stop(left, connect.NewRequest(&pb.StopRequest{Service: flags.name, Remove: true}))
-		err = errors.Join(err, stopErr)
+	r := newRunner(cmd, a, flags.name)
+	last, err := r.follow(cmd.Context())
+	if interrupted := cmd.Context().Err() != nil; interrupted || !flags.keep {
+		err = errors.Join(err, a.forget(cmd.Context(), flags))
 	}
 	if err != nil {
 		return err
 	}
 	if a.json {
-		if err := printJSON(cmd.OutOrStdout(), ended); err != nil {
+		if err := printLineJSON(cmd.OutOrStdout(), last); err != nil {
 			return err
 		}
 	}
-	return runExit(ended)
+	return runExit(last)
 }
 
-// outputWithin is how long run waits for the rest of the output when the
-// program has ended.
-const outputWithin = 10 * time.Second
+// forgetWithin bounds the wait for a master that stops a job.
+const forgetWithin = 10 * time.Second
 
-// followRun streams the output of a job's task until both have ended.
-func (a *app) followRun(cmd *cobra.Command, name string) (*pb.Task, error) {
-	ctx, cancel := context.WithCancel(cmd.Context())
-	var streaming sync.WaitGroup
-	defer streaming.Wait()
+// forget stops a job whose end is no longer waited for, and removes it unless it
+// is to be kept.
+func (a *app) forget(ctx context.Context, flags runFlags) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetWithin)
 	defer cancel()
-	output := make(chan error, 1)
-	var ended *pb.Task
-	var asked bool
-	var pending string
-	err := a.follow(ctx, name, func(now *situation) (bool, error) {
-		for _, t := range now.tasks {
-			if reason := t.GetStatus().GetReason(); t.GetStatus().GetState() == pb.TaskState_TASK_STATE_PENDING && reason != pending {
-				pending = reason
-				fmt.Fprintf(cmd.ErrOrStderr(), "waiting: %s\n", pending)
-			}
-			if !asked && t.GetStatus().GetState() >= pb.TaskState_TASK_STATE_RUNNING {
-				asked = true
-				streaming.Go(func() { output <- a.copyLogs(ctx, runLogs(t.GetId()), runPrinter(cmd)) })
-			}
-			if t.GetStatus().GetState() >= pb.TaskState_TASK_STATE_STOPPED {
-				ended = t
-			}
-		}
-		return ended != nil, nil
-	})
-	if err != nil || !asked {
-		return ended, err
+	_, err := ask(ctx, a, clusterAPI.Stop, &pb.StopRequest{Service: flags.name, Remove: !flags.keep})
+	if isNotFound(err) {
+		return nil
 	}
-	select {
-	case err := <-output:
-		if err != nil && !isNotFound(err) { // a program that never ran has no output
-			fmt.Fprintf(cmd.ErrOrStderr(), "aloft: output incomplete: %s\n", messageOf(err))
-		}
-	case <-time.After(outputWithin):
-		fmt.Fprintln(cmd.ErrOrStderr(), "aloft: output incomplete: its agent is slow to send it")
-	case <-ctx.Done():
-		return ended, context.Cause(ctx)
-	}
-	return ended, nil
-}
-
-func isNotFound(err error) bool { return connect.CodeOf(err) == connect.CodeNotFound }
-
-func runLogs(task string) *pb.LogsRequest {
-	return &pb.LogsRequest{Name: task, Follow: true, Lines: 10_000}
-}
-
-func runPrinter(cmd *cobra.Command) func(*pb.LogLine) error {
-	return func(line *pb.LogLine) error {
-		var w io.Writer = cmd.OutOrStdout()
-		if line.GetStream() == "stderr" {
-			w = cmd.ErrOrStderr()
-		}
-		_, err := fmt.Fprintln(w, line.GetText())
-		return err
-	}
+	return err
 }
 
 // runExit turns the end of the task into the end of the command.
 func runExit(t *pb.Task) error {
-	last := t.GetStatus().GetLast()
+	last, reason := t.GetStatus().GetLast(), t.GetStatus().GetReason()
 	switch {
 	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FINISHED:
 		return nil
-	case last.GetSignal() != 0:
+	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && last.GetSignal() != 0:
 		return &exitError{128 + int(last.GetSignal()), fmt.Errorf("%s: %s", t.GetId(), exitText(last))}
-	case last.GetError() == "" && last.GetCode() > 0:
+	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && last.GetError() == "" && last.GetCode() > 0:
 		return &exitError{int(last.GetCode()), nil}
+	case last != nil && !succeeded(last):
+		return &exitError{ExitFailed, fmt.Errorf("%s: %s", t.GetId(), exitText(last))}
 	default:
-		return &exitError{ExitFailed, fmt.Errorf("%s: %s %s", t.GetId(), exitText(last), t.GetStatus().GetReason())}
+		return &exitError{ExitFailed, fmt.Errorf("%s is %s: %s", t.GetId(), taskState(t.GetStatus().GetState()), orDash(reason))}
 	}
 }

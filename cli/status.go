@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -14,189 +14,148 @@ import (
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
+// watchEvery is how often status --watch looks at the whole cluster.
+const watchEvery = time.Second
+
 func (a *app) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status [SERVICE]", Short: "Show the cluster, or one service with its tasks", Example: "  aloft status\n  aloft status web --watch", Args: atMostOne,
+		Use: "status [SERVICE]", Short: "Show the cluster, or one service with its tasks",
+		Long: "Show the cluster, or one service: its deployment, its tasks, and of those that failed the exit code or signal\n" +
+			"and the last lines of output.",
+		Example: "  aloft status\n  aloft status web --watch", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.clusterStatus(cmd, watch)
+			picture := a.clusterStatus
+			if len(args) > 0 {
+				picture = func(ctx context.Context, w io.Writer) error { return a.serviceStatus(ctx, w, args[0]) }
 			}
 			if !watch {
-				return a.serviceStatus(cmd.Context(), cmd, args[0])
+				return picture(cmd.Context(), cmd.OutOrStdout())
 			}
-			return a.follow(cmd.Context(), args[0], func(now *situation) (bool, error) {
-				if now.service == nil {
-					return true, connect.NewError(connect.CodeNotFound, fmt.Errorf("unknown service: %s", args[0]))
-				}
-				a.clearScreen(cmd.OutOrStdout())
-				return false, a.serviceStatus(cmd.Context(), cmd, args[0])
-			})
+			return a.watchStatus(cmd, strings.Join(args, ""), picture)
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until Ctrl-C")
 	return cmd
 }
 
-// clearScreen begins the picture anew; JSON is a stream and needs none.
-func (a *app) clearScreen(w io.Writer) {
-	if !a.json {
-		fmt.Fprint(w, "\x1b[H\x1b[2J")
+// watchStatus shows a picture again and again: of a service when something of
+// it changes, of the cluster every second.
+func (a *app) watchStatus(cmd *cobra.Command, service string, picture func(context.Context, io.Writer) error) error {
+	screen := &screen{out: cmd.OutOrStdout()}
+	again := func() error {
+		var text bytes.Buffer
+		if err := picture(cmd.Context(), &text); err != nil {
+			return err
+		}
+		return screen.show(text.String())
+	}
+	if err := again(); err != nil {
+		return err
+	}
+	if service != "" {
+		return a.follow(cmd.Context(), service, func(now *situation) (bool, error) {
+			if now.removed {
+				return true, connect.NewError(connect.CodeNotFound, fmt.Errorf("service %s was removed", service))
+			}
+			return false, again()
+		})
+	}
+	for {
+		select {
+		case <-time.After(watchEvery):
+		case <-cmd.Context().Done():
+			return context.Cause(cmd.Context())
+		}
+		if err := again(); err != nil {
+			return err
+		}
 	}
 }
 
-func (a *app) serviceStatus(ctx context.Context, cmd *cobra.Command, name string) error {
-	cluster, err := a.cluster()
+func (a *app) serviceStatus(ctx context.Context, w io.Writer, name string) error {
+	answer, err := ask(ctx, a, clusterAPI.GetService, &pb.GetServiceRequest{Service: name})
 	if err != nil {
 		return err
 	}
-	answer, err := cluster.GetService(ctx, connect.NewRequest(&pb.GetServiceRequest{Service: name}))
-	if err != nil {
-		return a.asked(err)
-	}
 	if a.json {
-		return printJSON(cmd.OutOrStdout(), answer.Msg.GetService())
+		return printJSON(w, answer.GetService())
 	}
-	showService(cmd, answer.Msg.GetService())
+	a.showService(w, answer.GetService())
 	return nil
 }
 
 // showService prints a service, its deployment, its tasks, and what failed.
-func showService(cmd *cobra.Command, v *pb.ServiceView) {
-	out := cmd.OutOrStdout()
-	s := v.GetService()
-	fmt.Fprintf(out, "%s %s: %s, %d of %d ready, revision %d\n", kindOf(s.GetKind()), s.GetName(), v.GetState(), v.GetReady(), v.GetWanted(), s.GetRevision())
+func (a *app) showService(w io.Writer, v *pb.ServiceView) {
+	fmt.Fprintln(w, headline(v))
 	if v.GetReason() != "" {
-		fmt.Fprintf(out, "  %s\n", v.GetReason())
+		fmt.Fprintf(w, "  reason: %s\n", v.GetReason())
 	}
 	for _, r := range v.GetRevision().GetSpec().GetRoutes() {
-		fmt.Fprintf(out, "  route: %s%s\n", orAny(r.GetHost()), r.GetPath())
+		fmt.Fprintf(w, "  route: %s\n", route(r))
 	}
 	if d := v.GetDeployment(); d != nil {
-		fmt.Fprintf(out, "  deployment %s: revision %d -> %d, %s, started %s ago%s\n", d.GetId(), d.GetFrom(), d.GetTo(),
-			deploymentState(d.GetState()), age(d.GetStartedAt(), time.Now()), because(d.GetReason()))
+		fmt.Fprintf(w, "  deployment: %s\n", a.deploymentText(d))
 	}
-	if s.GetNextRun() != nil {
-		fmt.Fprintf(out, "  next run: %s\n", s.GetNextRun().AsTime().Format(time.RFC3339))
+	if next := v.GetService().GetNextRun(); next != nil {
+		fmt.Fprintf(w, "  next run: %s, in %s\n", a.clock(next), span(next.AsTime().Sub(a.cfg.Now())))
 	}
-	if len(v.GetTasks()) > 0 {
-		fmt.Fprintln(out)
-		taskTable(cmd, v.GetTasks())
-	}
-	for _, t := range v.GetTasks() {
-		showFailure(out, t)
-	}
-}
-
-func orAny(host string) string {
-	if host == "" {
-		return "any host "
-	}
-	return host
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
-}
-
-// showFailure prints how the last attempt of a task ended, when it did not end
-// well.
-func showFailure(w io.Writer, t *pb.Task) {
-	last := t.GetStatus().GetLast()
-	good := last.GetCode() == 0 && last.GetSignal() == 0 && last.GetError() == "" && !last.GetOom()
-	if last == nil || good {
+	if len(v.GetTasks()) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s: attempt before this state ended %s ago: %s\n", t.GetId(), age(last.GetAt(), time.Now()), exitText(last))
+	fmt.Fprintln(w)
+	rows := make([][]string, 0, len(v.GetTasks()))
+	for _, t := range v.GetTasks() {
+		rows = append(rows, a.taskRow(t))
+	}
+	table(w, taskHead, rows)
+	for _, t := range v.GetTasks() {
+		a.showFailure(w, t)
+	}
+}
+
+// headline sums a service up.
+func headline(v *pb.ServiceView) string {
+	s := v.GetService()
+	text := fmt.Sprintf("%s %s: %s", kindOf(s.GetKind()), s.GetName(), v.GetState())
+	if !runsToCompletion(s.GetKind()) {
+		text += fmt.Sprintf(", %d of %d ready", v.GetReady(), v.GetWanted())
+	}
+	if s.GetRevision() > 0 {
+		text += fmt.Sprintf(", revision %d", s.GetRevision())
+	}
+	if s.GetRun() > 0 {
+		text += fmt.Sprintf(", run %d", s.GetRun())
+	}
+	return text
+}
+
+func (a *app) deploymentText(d *pb.Deployment) string {
+	text := fmt.Sprintf("%s, revision %s, %s", d.GetId(), revisions(d.GetFrom(), d.GetTo()), deploymentState(d.GetState()))
+	if d.GetEndedAt() == nil {
+		text += fmt.Sprintf(", %d settled, begun %s ago", d.GetSettled(), a.age(d.GetStartedAt()))
+	} else {
+		text += fmt.Sprintf(" %s ago, took %s", a.age(d.GetEndedAt()), took(d))
+	}
+	if d.GetReason() != "" {
+		text += ": " + d.GetReason()
+	}
+	return text
+}
+
+// showFailure prints how the last attempt of a task ended and what it wrote,
+// when it did not end well.
+func (a *app) showFailure(w io.Writer, t *pb.Task) {
+	last := t.GetStatus().GetLast()
+	if last == nil || succeeded(last) {
+		return
+	}
+	what := "its last attempt failed"
+	if ended(t) {
+		what = "failed"
+	}
+	fmt.Fprintf(w, "\n%s: %s %s ago: %s\n", t.GetId(), what, a.age(last.GetAt()), exitText(last))
 	for _, line := range last.GetLastLogs() {
 		fmt.Fprintf(w, "  | %s\n", line)
 	}
-}
-
-// clusterStatus prints the cluster in a few lines.
-func (a *app) clusterStatus(cmd *cobra.Command, watch bool) error {
-	for {
-		if watch {
-			a.clearScreen(cmd.OutOrStdout())
-		}
-		if err := a.clusterOnce(cmd); err != nil || !watch {
-			return err
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-cmd.Context().Done():
-			return context.Cause(cmd.Context())
-		}
-	}
-}
-
-func (a *app) clusterOnce(cmd *cobra.Command) error {
-	cluster, err := a.cluster()
-	if err != nil {
-		return err
-	}
-	info, err := cluster.GetInfo(cmd.Context(), connect.NewRequest(&pb.GetInfoRequest{}))
-	if err != nil {
-		return a.asked(err)
-	}
-	services, err := cluster.ListServices(cmd.Context(), connect.NewRequest(&pb.ListServicesRequest{PageSize: pageSize}))
-	if err != nil {
-		return a.asked(err)
-	}
-	agents, err := cluster.ListAgents(cmd.Context(), connect.NewRequest(&pb.ListAgentsRequest{PageSize: pageSize}))
-	if err != nil {
-		return a.asked(err)
-	}
-	if a.json {
-		return printOverview(cmd.OutOrStdout(), info.Msg, services.Msg, agents.Msg)
-	}
-	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "master %s leads since %s, epoch %d; %d routers\n", info.Msg.GetMaster(),
-		age(info.Msg.GetLeadingSince(), time.Now()), info.Msg.GetEpoch(), len(info.Msg.GetRouters()))
-	fmt.Fprintf(out, "agents: %s\n", tally(agents.Msg.GetAgents(), (*pb.AgentView).GetState))
-	fmt.Fprintf(out, "services: %s\n", tally(services.Msg.GetServices(), (*pb.ServiceView).GetState))
-	for _, s := range services.Msg.GetServices() {
-		if s.GetReason() != "" {
-			fmt.Fprintf(out, "  %s is %s: %s\n", s.GetService().GetName(), s.GetState(), s.GetReason())
-		}
-	}
-	return nil
-}
-
-// printOverview joins the three answers into one object.
-func printOverview(w io.Writer, info *pb.GetInfoResponse, services *pb.ListServicesResponse, agents *pb.ListAgentsResponse) error {
-	joined := make(map[string]json.RawMessage)
-	for _, m := range []any{info, services, agents} {
-		text, err := marshalJSON(m)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(text, &joined); err != nil {
-			return err
-		}
-	}
-	delete(joined, "next_page_token")
-	return printJSON(w, joined)
-}
-
-// tally counts items by a word, as in "3 running, 1 pending".
-func tally[T any](items []T, name func(T) string) string {
-	counts := make(map[string]int)
-	var order []string
-	for _, item := range items {
-		if counts[name(item)]++; counts[name(item)] == 1 {
-			order = append(order, name(item))
-		}
-	}
-	parts := make([]string, 0, len(order))
-	for _, n := range order {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[n], n))
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }

@@ -1,0 +1,196 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/cli"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// result is what a command did.
+type result struct {
+	out, err string
+	code     int
+}
+
+// execute carries out a command line against a fake master.
+func (f *fake) execute(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return f.executeWithin(ctx, stdin, args...)
+}
+
+func (f *fake) executeWithin(ctx context.Context, stdin string, args ...string) result {
+	var out, errOut bytes.Buffer
+	root := cli.New(cli.Config{Version: "v1.2.3", In: strings.NewReader(stdin), Out: &out, Err: &errOut, Now: f.clock.time})
+	root.SetArgs(append([]string{"--addr", f.url}, args...))
+	code := cli.Execute(ctx, root, &errOut)
+	return result{out.String(), errOut.String(), code}
+}
+
+// story is one golden file: command lines, and the answers that they get.
+type story struct {
+	commands []string
+	answers  map[string][]string
+	stdin    string
+}
+
+// tell plays a story and writes it down: of every command what was asked, what
+// it printed, and how it exited.
+func (s story) tell(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	for i, command := range s.commands {
+		f := startFake(t, s.answers)
+		done := f.execute(t, s.stdin, words(command)...)
+		if i > 0 {
+			text.WriteString("\n")
+		}
+		fmt.Fprintf(&text, "$ aloft %s\n", command)
+		for _, asked := range f.taken() {
+			fmt.Fprintf(&text, "> %s\n", asked)
+		}
+		text.WriteString(strings.ReplaceAll(done.out, f.url, "http://MASTER"))
+		for line := range strings.Lines(strings.ReplaceAll(done.err, f.url, "http://MASTER")) {
+			text.WriteString("! " + line)
+		}
+		fmt.Fprintf(&text, "exit %d\n", done.code)
+	}
+	return text.String()
+}
+
+// words takes a command line apart; "" is an empty word.
+func words(command string) []string {
+	list := strings.Fields(command)
+	for i, word := range list {
+		if word == `""` {
+			list[i] = ""
+		}
+	}
+	return list
+}
+
+// compareGolden holds text against testdata/NAME.txt.
+func compareGolden(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("%s differs; -update writes it anew. Got:\n%s", file, text)
+	}
+}
+
+func tellAll(t *testing.T, stories map[string]story) {
+	t.Helper()
+	for name, s := range stories {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			text := s.tell(t)
+
+			compareGolden(t, strings.ReplaceAll(name, " ", "-"), text)
+		})
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	tellAll(t, map[string]story{
+		"services": {commands: []string{"services", "services --json"}},
+		"services on several pages": {commands: []string{"services"}, answers: map[string][]string{
+			"ListServices": {
+				`{"services": [{"service": {"name": "a", "kind": "SPEC_KIND_SERVICE"}, "state": "running"}], "next_page_token": "a"}`,
+				`{"services": [{"service": {"name": "b", "kind": "SPEC_KIND_SERVICE"}, "state": "running"}]}`,
+			},
+		}},
+		"nothing there": {commands: []string{"services", "services --json", "status"}, answers: map[string][]string{
+			"ListServices": {"{}"}, "ListAgents": {"{}"}, "GetInfo": {"{}"},
+		}},
+		"tasks":       {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
+		"agents":      {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
+		"partitions":  {commands: []string{"partitions", "partitions a1 --json"}},
+		"pools":       {commands: []string{"pools", "pools list --json"}},
+		"capacity":    {commands: []string{"capacity", "capacity --json"}},
+		"deployments": {commands: []string{"deployments", "deployments web --json"}},
+		"history":     {commands: []string{"history web", "history web --json"}},
+		"events":      {commands: []string{"events", "events --service web --json"}},
+		"explain":     {commands: []string{"explain web-3-6", "explain web-3-6 --json"}},
+		"version":     {commands: []string{"version", "version --json"}},
+		"version without a master": {
+			commands: []string{"version", "version --json"},
+			answers:  map[string][]string{"GetInfo": {"error unavailable: this master does not lead; try again"}},
+		},
+	})
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	tellAll(t, map[string]story{
+		"status of the cluster": {commands: []string{"status", "status --json"}},
+		"status of a service":   {commands: []string{"status web", "status web --json"}},
+		"status of a deployment": {commands: []string{"status web"}, answers: map[string][]string{"GetService": {`{"service": {
+			"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "revision": "5", "deployment": "web-6"},
+			"deployment": {"id": "web-6", "from": "3", "to": "5", "state": "DEPLOYMENT_STATE_PAUSED", "reason": "paused by an operator", "settled": 1, "started_at": "2026-03-01T11:59:30Z"},
+			"ready": 2, "wanted": 2, "state": "deploying"}}`}}},
+		"status of a cron": {commands: []string{"status tidy"}, answers: map[string][]string{"GetService": {`{"service": {
+			"service": {"name": "tidy", "kind": "SPEC_KIND_CRON", "revision": "1", "run": "12", "next_run": "2026-03-01T12:05:00Z"}, "state": "scheduled"}}`}}},
+		"status of a daemon": {commands: []string{"status load"}, answers: map[string][]string{"GetService": {`{"service": {
+			"service": {"name": "load", "kind": "SPEC_KIND_DAEMON", "revision": "2"}, "state": "running", "ready": 3, "wanted": 3}}`}}},
+	})
+}
+
+func TestActions(t *testing.T) {
+	t.Parallel()
+	tellAll(t, map[string]story{
+		"scale":   {commands: []string{"scale web 8", "scale web 0 --if-version 17 --json"}},
+		"restart": {commands: []string{"restart web", "restart web --json"}},
+		"stop":    {commands: []string{"stop web", "stop web --remove", "stop web --json"}},
+		"steering of deployments": {commands: []string{
+			"pause web-6", "pause web-6 --json", "resume web-6", "resume web-6 --json", "abort web-6", "abort web-6 --json",
+		}},
+		"abort of a first deployment": {commands: []string{"abort web-1"}, answers: map[string][]string{"AbortDeployment": {"{}"}}},
+		"changes of pools": {commands: []string{
+			"pools create web --quantity cpus=8,mem=16GiB --quantity ports=20000-20099,30000 --priority 10",
+			"pools create web --json",
+			"pools set web --priority 5",
+			"pools set web --quantity mem=unbounded,gpus=2 --if-version 3 --json",
+			"pools set other --priority 5",
+			"pools delete web",
+			"pools delete web --if-version 4 --json",
+		}},
+	})
+}
+
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	spec := "service: web\nrun:\n  command: [./web]\n"
+	tellAll(t, map[string]story{
+		"validate": {commands: []string{
+			"validate testdata/spec/web.yaml", "validate testdata/spec/web.yaml --json",
+			"validate testdata/spec/bad.yaml testdata/spec/web.yaml", "validate testdata/spec/bad.yaml --json",
+			"validate testdata/spec/none.yaml", "validate -", "validate - --json",
+		}, stdin: spec},
+		"plan": {commands: []string{"plan testdata/spec/web.yaml", "plan testdata/spec/web.yaml --json", "plan testdata/spec/bad.yaml"}},
+		"plan that is refused": {commands: []string{"plan -"}, stdin: spec, answers: map[string][]string{
+			"Plan": {"error not_found: web: unknown pool gold: there is spare, web"},
+		}},
+	})
+}

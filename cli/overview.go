@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// clusterStatus prints the cluster in a few lines.
+func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
+	info, err := ask(ctx, a, clusterAPI.GetInfo, &pb.GetInfoRequest{})
+	if err != nil {
+		return err
+	}
+	services, err := pages(ctx, a, clusterAPI.ListServices, &pb.ListServicesRequest{})
+	if err != nil {
+		return err
+	}
+	agents, err := pages(ctx, a, clusterAPI.ListAgents, &pb.ListAgentsRequest{})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return printJoined(w, info, services, agents)
+	}
+	fmt.Fprintf(w, "master: %s leads for %s, epoch %d, aloft %s\n", info.GetMaster(), a.age(info.GetLeadingSince()), info.GetEpoch(), info.GetVersion())
+	fmt.Fprintf(w, "agents: %s\n", tally(agents.GetAgents(), (*pb.AgentView).GetState))
+	fmt.Fprintf(w, "routers: %s\n", tally(info.GetRouters(), routerState))
+	fmt.Fprintf(w, "services: %s\n", tally(services.GetServices(), (*pb.ServiceView).GetState))
+	for _, v := range services.GetServices() {
+		if v.GetReason() != "" {
+			fmt.Fprintf(w, "  %s is %s: %s\n", v.GetService().GetName(), v.GetState(), v.GetReason())
+		}
+	}
+	return nil
+}
+
+func routerState(r *pb.RouterInfo) string {
+	if r.GetConnected() {
+		return "connected"
+	}
+	return "out of reach"
+}
+
+// printJoined prints several answers as one object.
+func printJoined(w io.Writer, answers ...proto.Message) error {
+	joined := make(map[string]json.RawMessage)
+	for _, answer := range answers {
+		text, err := marshalJSON(answer)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(text, &joined); err != nil {
+			return err
+		}
+	}
+	delete(joined, "next_page_token")
+	return printJSON(w, joined)
+}
+
+// tally counts items by a word, as in "3 running, 1 pending".
+func tally[T any](items []T, word func(T) string) string {
+	counts := make(map[string]int)
+	var words []string
+	for _, item := range items {
+		if counts[word(item)]++; counts[word(item)] == 1 {
+			words = append(words, word(item))
+		}
+	}
+	slices.Sort(words)
+	parts := make([]string, 0, len(words))
+	for _, w := range words {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[w], w))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
+}

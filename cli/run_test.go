@@ -1,0 +1,74 @@
+package cli_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aloft-run/aloft/cli"
+)
+
+// runTask is a task of a job that run has made.
+func runTask(state, extra string) string { return task("j-1-1", 1, state, extra) }
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	pending := runTask("PENDING", `, "reason": "no agent has cpus 8"`)
+	output := "{\"lines\": [{\"task\": \"j-1-1\", \"stream\": \"stdout\", \"text\": \"one\"}]}\n" +
+		`{"lines": [{"task": "j-1-1", "stream": "stderr", "text": "two"}]}`
+	answers := func(messages ...string) map[string][]string {
+		return map[string][]string{"Deploy": {acceptedJob}, "Watch": {script(messages...)}, "Logs": {output}}
+	}
+	ends := func(result, state, extra string) map[string][]string {
+		return answers(seen(job(1, "UNDERWAY"), runTask("RUNNING", "")), seen(job(1, result), runTask(state, extra)))
+	}
+	tellAll(t, map[string]story{
+		"run": {
+			commands: []string{
+				"run --name j -- echo one", "run --name j --json -- echo one",
+				"run --name j --cpus 2 --mem 1GiB --pool web --env A=1 --env B=$b --keep -- ./convert $all",
+			},
+			answers: answers(seen(job(1, "UNDERWAY"), pending), seen(runTask("STARTING", "")), seen(job(1, "SUCCEEDED"), runTask("FINISHED", ""))),
+		},
+		"run of a program that fails":             {commands: []string{"run --name j -- false"}, answers: ends("FAILED", "FAILED", `, "last": {"code": 3}`)},
+		"run of a program that a signal ends":     {commands: []string{"run --name j -- sleep 9"}, answers: ends("FAILED", "FAILED", `, "last": {"signal": 9}`)},
+		"run of a program without enough memory":  {commands: []string{"run --name j -- eat"}, answers: ends("FAILED", "FAILED", `, "last": {"signal": 9, "oom": true}`)},
+		"run of a program that is not there":      {commands: []string{"run --name j -- nope"}, answers: ends("FAILED", "FAILED", `, "last": {"error": "command not found: nope"}`)},
+		"run that somebody else stops":            {commands: []string{"run --name j -- sleep 9"}, answers: answers(seen(job(1, "UNDERWAY"), runTask("RUNNING", "")), seen(job(1, "UNDERWAY", `, "stopped": true`), runTask("STOPPED", `, "reason": "the service is stopped"`)))},
+		"run that somebody else removes":          {commands: []string{"run --name j -- sleep 9"}, answers: answers(seen(job(1, "UNDERWAY"), runTask("RUNNING", "")), seen(deleted("services/j")))},
+		"run of what is lost and starts again":    {commands: []string{"run --name j -- echo one"}, answers: answers(seen(job(1, "UNDERWAY"), runTask("LOST", "")), seen(job(1, "SUCCEEDED"), strings.ReplaceAll(runTask("FINISHED", ""), `"id": "j-1-1"`, `"id": "j-1-2", "created_at": "2026-03-01T12:00:00Z"`)))},
+		"run and detach":                          {commands: []string{"run --name j --detach -- echo one"}, answers: map[string][]string{"Deploy": {acceptedJob}}},
+		"run whose output is not to be had":       {commands: []string{"run --name j -- echo one"}, answers: map[string][]string{"Deploy": {acceptedJob}, "Watch": {script(seen(job(1, "SUCCEEDED"), runTask("FINISHED", "")))}, "Logs": {"error unavailable: agent a1 is out of reach"}}},
+		"run of a program that wrote nothing yet": {commands: []string{"run --name j -- true"}, answers: map[string][]string{"Deploy": {acceptedJob}, "Watch": {script(seen(job(1, "SUCCEEDED"), runTask("FINISHED", "")))}, "Logs": {"error not_found: task j-1-1 has no logs"}}},
+	})
+}
+
+// Ctrl-C stops the job; with --keep it is not forgotten.
+func TestRunInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		flags []string
+		stop  string
+	}{
+		"it is removed":       {stop: `Stop {"service":"j","remove":true}`},
+		"it is kept, stopped": {flags: []string{"--keep"}, stop: `Stop {"service":"j"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t, map[string][]string{
+				"Deploy": {acceptedJob}, "Watch": {script(seen(job(1, "UNDERWAY"), runTask("RUNNING", "")), "interrupt")}, "Logs": {"hold"},
+			})
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			f.interrupt = interrupt
+
+			done := f.executeWithin(ctx, "", slices.Concat([]string{"run", "--name", "j"}, test.flags, []string{"--", "sleep", "9"})...)
+
+			asked := f.taken()
+			if done.code != cli.ExitInterrupted || done.err != "" || asked[len(asked)-1] != test.stop {
+				t.Errorf("exit %d, stderr %q, asked %q", done.code, done.err, asked)
+			}
+		})
+	}
+}

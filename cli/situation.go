@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// situation is one service as a watch shows it.
+type situation struct {
+	name        string
+	synced      bool
+	removed     bool // it was there, and is no more
+	service     *pb.Service
+	deployments map[string]*pb.Deployment
+	tasks       map[string]*pb.Task
+}
+
+func newSituation(service string) *situation {
+	return &situation{name: service, deployments: make(map[string]*pb.Deployment), tasks: make(map[string]*pb.Task)}
+}
+
+// apply folds in one message of a watch.
+func (s *situation) apply(m *pb.WatchResponse) {
+	s.synced = m.GetSynced()
+	for _, change := range m.GetChanges() {
+		switch r := change.GetRecord().GetRecord().(type) {
+		case *pb.Record_Service:
+			s.service = r.Service
+		case *pb.Record_Deployment:
+			s.deployments[r.Deployment.GetId()] = r.Deployment
+		case *pb.Record_Task:
+			s.tasks[r.Task.GetId()] = r.Task
+		}
+		s.remove(change.GetDeleted())
+	}
+}
+
+func (s *situation) remove(key string) {
+	s.removed = s.removed || key == "services/"+s.name
+	maps.DeleteFunc(s.tasks, func(name string, _ *pb.Task) bool { return key == "tasks/"+name })
+	maps.DeleteFunc(s.deployments, func(name string, _ *pb.Deployment) bool { return key == "deployments/"+name })
+}
+
+// running returns the deployment that is under way, or nil.
+func (s *situation) running() *pb.Deployment { return s.deployments[s.service.GetDeployment()] }
+
+// count returns how many tasks are in one of the states.
+func (s *situation) count(states ...pb.TaskState) int {
+	n := 0
+	for _, t := range s.tasks {
+		if slices.Contains(states, t.GetStatus().GetState()) {
+			n++
+		}
+	}
+	return n
+}
+
+// ready returns how many tasks are in service.
+func (s *situation) ready() int { return s.count(pb.TaskState_TASK_STATE_READY) }
+
+// wanted returns how many instances there should be. Those of a daemon are the
+// ones that it has.
+func (s *situation) wanted() int {
+	if s.service.GetKind() != pb.SpecKind_SPEC_KIND_DAEMON {
+		return int(s.service.GetInstances())
+	}
+	n := 0
+	for _, t := range s.tasks {
+		if !ended(t) && t.GetStatus().GetState() < pb.TaskState_TASK_STATE_DRAINING {
+			n++
+		}
+	}
+	return n
+}
+
+// newest returns the newest task of a revision, or "".
+func (s *situation) newest(revision int64) string {
+	var newest *pb.Task
+	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
+		t := s.tasks[name]
+		if t.GetRevision() == revision && t.GetAgent() != "" && (newest == nil || !t.GetCreatedAt().AsTime().Before(newest.GetCreatedAt().AsTime())) {
+			newest = t
+		}
+	}
+	return newest.GetId()
+}
+
+// waiting returns why the first task that is not in service is not.
+func (s *situation) waiting() string {
+	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
+		status := s.tasks[name].GetStatus()
+		switch status.GetState() {
+		case pb.TaskState_TASK_STATE_PENDING, pb.TaskState_TASK_STATE_BACKOFF, pb.TaskState_TASK_STATE_RUNNING:
+			if status.GetReason() != "" {
+				return name + ": " + status.GetReason()
+			}
+			if status.GetState() == pb.TaskState_TASK_STATE_BACKOFF {
+				return name + ": " + exitText(status.GetLast()) + ", attempt " + number(status.GetAttempt())
+			}
+		default:
+		}
+	}
+	return ""
+}

@@ -1,0 +1,387 @@
+package agent_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/aloft-run/aloft/agent"
+	"github.com/aloft-run/aloft/agent/supervisor"
+	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
+)
+
+// shell returns a change that has a task run a shell line.
+func shell(line string) func(*spec.Spec) {
+	return func(s *spec.Spec) { s.Run.Command, s.Run.Shell = nil, line }
+}
+
+func command(words ...string) func(*spec.Spec) {
+	return func(s *spec.Spec) { s.Run.Command = words }
+}
+
+// TestTheEnvironmentOfATask is what docs/agent.md says, and nothing else.
+func TestTheEnvironmentOfATask(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	port := freePort(t)
+	orders := runOrders(specOf(spec.Job, command("env"), func(s *spec.Spec) {
+		s.Run.Env = map[string]string{"GREETING": "hi from ${ALOFT_TASK_ID}", "PATH": "/opt/bin:${PATH}", "URL": "http://${ALOFT_HOST}:${PORT_HTTP_API}/"}
+	}), "env-1")
+	order := orders.Run[0]
+	order.Ports, order.Copy, order.Run, order.Attempts = map[string]int32{"http-api": int32(port)}, 3, 9, 1
+	licences, err := resource.SetOf("b", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := resource.NewVector(
+		resource.Item{Type: resource.CPUs, Quantity: resource.Scalar(250)},
+		resource.Item{Type: resource.Mem, Quantity: resource.Scalar(64 << 20)},
+		resource.Item{Type: "io-rate", Quantity: resource.Scalar(1500)},
+		resource.Item{Type: "licences", Quantity: licences},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order.Resources = wire.FromVector(held)
+
+	m.order(orders)
+	m.becomes("env-1", "finished 2")
+
+	sandbox := filepath.Join(m.cfg.DataDir, "tasks", "env-1", "sandbox")
+	want := []string{
+		"ALOFT_AGENT=a1", "ALOFT_ATTEMPT=2", "ALOFT_COPY=3", "ALOFT_CPUS=0.25", "ALOFT_HOST=127.0.0.1", "ALOFT_IO_RATE=1.5",
+		"ALOFT_LICENCES=a,b", "ALOFT_MEM=67108864", "ALOFT_REVISION=1", "ALOFT_RUN=9", "ALOFT_SANDBOX=" + sandbox,
+		"ALOFT_SERVICE=web", "ALOFT_TASK_ID=env-1", "GREETING=hi from env-1", "HOME=" + sandbox,
+		"PATH=/opt/bin:" + os.Getenv("PATH"), "PORT_HTTP_API=" + strconv.Itoa(port), "TMPDIR=" + sandbox + "/tmp",
+		"URL=http://127.0.0.1:" + strconv.Itoa(port) + "/",
+	}
+	var got []string
+	for _, line := range m.output("env-1") {
+		got = append(got, strings.TrimPrefix(line, "stdout: "))
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("environment:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestWordsOfACommandAreExpanded(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	m.order(runOrders(specOf(spec.Job, command("echo", "${ALOFT_SERVICE}-${NAME}", "$$HOME", "$5"), func(s *spec.Spec) {
+		s.Run.Env = map[string]string{"NAME": "n"}
+	}), "echo-1"))
+	m.order(runOrders(specOf(spec.Job, command("echo", "${MISSING}")), "echo-2"))
+	m.becomes("echo-1", "finished 1")
+	m.becomes("echo-2", "failed 1")
+
+	if got := m.output("echo-1"); !slices.Equal(got, []string{"stdout: web-n $HOME $5"}) {
+		t.Errorf("output %q", got)
+	}
+	contains(t, m.status("echo-2").GetLast().GetError(), "${MISSING} is not set")
+}
+
+func TestProgramsThatCannotBeStarted(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	tests := map[string]struct {
+		change func(*spec.Spec)
+		file   string // content of ./program
+		mode   os.FileMode
+		want   string
+	}{
+		"not found":              {change: command("./nothing"), want: "command not found"},
+		"not on PATH":            {change: command("no-such-command"), want: "command not found"},
+		"not executable":         {change: command("./program"), file: "#!/bin/sh\n", mode: 0o644, want: "command is not executable"},
+		"no interpreter":         {change: command("./program"), file: "#!/no/such/interpreter\n", mode: 0o755, want: "no such file"},
+		"of another machine":     {change: command("./program"), file: "\x7fELF garbage", mode: 0o755, want: "exec format error"},
+		"a folder":               {change: command("/tmp"), want: "is a folder"},
+		"no command":             {change: command(), want: "a command or a shell line is needed"},
+		"no working directory":   {change: func(s *spec.Spec) { s.Run.Dir = "missing" }, want: "is no folder in it"},
+		"a directory far away":   {change: func(s *spec.Spec) { s.Run.Dir = "../.." }, want: "leads out of it"},
+		"a user that is nobody":  {change: func(s *spec.Spec) { s.Run.User = "no-such-user" }, want: "cannot run as this user"},
+		"a variable in a circle": {change: func(s *spec.Spec) { s.Run.Env = map[string]string{"A": "${B}", "B": "${A}"} }, want: "cycle"},
+	}
+	n := 0
+	for name, tc := range tests {
+		n++
+		id := "bad-" + strconv.Itoa(n)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(m.cfg.DataDir, "tasks", id, "sandbox", "program")
+			write(t, path, tc.file)
+			if err := os.Chmod(path, max(tc.mode, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+
+			m.order(runOrders(service(command("true"), tc.change), id))
+
+			m.until(id+" fails", func() bool { return m.status(id).GetFailures() > 0 })
+			contains(t, m.status(id).GetLast().GetError(), tc.want)
+		})
+	}
+}
+
+// TestAPortThatAnotherProgramHas: the task fails for good, and the next one gets
+// other ports.
+func TestAPortThatAnotherProgramHas(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	other := listen(t)
+	defer func() { _ = other.Close() }()
+	port := other.Addr().(*net.TCPAddr).Port
+	orders := runOrders(service(command("sleep", "1000")), "web-1", "web-2", "web-3")
+	orders.Run[0].Ports = map[string]int32{"http": int32(port)}
+	orders.Run[1].Ports = map[string]int32{"http": int32(freePort(t))}
+	orders.Run[2].Ports = map[string]int32{"http": 70_000}
+
+	m.order(orders)
+
+	m.becomes("web-1", "failed 1")
+	contains(t, m.status("web-1").GetLast().GetError(), fmt.Sprintf("port %d: port is taken", port))
+	m.becomes("web-2", "ready 1")
+	m.until("web-3 fails", func() bool { return m.status("web-3").GetFailures() > 0 })
+	contains(t, m.status("web-3").GetLast().GetError(), "port 70000 is not within")
+}
+
+// TestAnAddressThatIsNotOfThisMachine, as behind a translation of addresses:
+// ports are tried where they can be.
+func TestAnAddressThatIsNotOfThisMachine(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.end()
+		w.cfg.Address = "192.0.2.1"
+		w.begin()
+		var config net.ListenConfig
+		other, err := config.Listen(t.Context(), "tcp", ":0") //nolint:gosec // the port must be taken on every address
+		if err != nil {
+			w.Fatal(err)
+		}
+		orders := runOrders(service(), "web-1", "web-2")
+		orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+
+		w.order(orders)
+		w.want("web-1", "failed 1")
+		w.want("web-2", "ready 1")
+		_ = other.Close() // nobody connected
+		orders = runOrders(service(), "web-3")
+		orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+		w.order(orders)
+		w.want("web-3", "ready 1")
+	})
+}
+
+// TestOutputThatIsNoText must not keep a report from being sent.
+func TestOutputThatIsNoText(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+
+	m.order(runOrders(specOf(spec.Job, shell(`printf 'a\377b\n'; exit 3`)), "binary"))
+
+	m.becomes("binary", "failed 1")
+	status := m.status("binary")
+	if _, err := proto.Marshal(status); err != nil || !slices.Equal(status.GetLast().GetLastLogs(), []string{"a\uFFFDb"}) {
+		t.Errorf("last lines %q, %v", status.GetLast().GetLastLogs(), err)
+	}
+	if status.GetLast().GetCode() != 3 {
+		t.Errorf("exit %v", status.GetLast())
+	}
+	if got := m.output("binary"); !slices.Equal(got, []string{"stdout: a\uFFFDb"}) {
+		t.Errorf("output %q", got)
+	}
+}
+
+// TestAFollowerGetsEverything that was printed until the program ended.
+func TestAFollowerGetsEverything(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	m.order(runOrders(specOf(spec.Job, shell("while [ ! -e go ]; do sleep 0.01; done; seq 20000")), "seq-1"))
+	m.becomes("seq-1", "ready 1")
+	m.send(&pb.SessionResponse{Epoch: 1, Message: &pb.SessionResponse_Logs{Logs: &pb.LogOrder{
+		Request: "r1", Task: "seq-1", Follow: true, Lines: -1,
+	}}})
+
+	touch(t, filepath.Join(m.cfg.DataDir, "tasks", "seq-1", "sandbox", "go"))
+
+	m.until("the end of the follow", func() bool { return m.answer("r1").ended })
+	got := m.answer("r1")
+	if len(got.lines) != 20_000 || got.lines[19_999] != "stdout: 20000" || got.err != "" {
+		t.Errorf("%d lines, the last %q, error %q", len(got.lines), got.lines[max(0, len(got.lines)-1):], got.err)
+	}
+	m.becomes("seq-1", "finished 1")
+}
+
+// TestAWebServerBecomesReady by its answers over a real connection, and is
+// stopped within its grace.
+func TestAWebServerBecomesReady(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders := runOrders(service(command(self), func(s *spec.Spec) {
+		s.Run.Env = map[string]string{role: "web"}
+		s.Ready = spec.Probe{Kind: spec.HTTPProbe, Path: "/ready", Port: "http", Every: 20 * time.Millisecond, Timeout: 10 * time.Second, Failures: 1}
+	}), "web-1")
+	orders.Run[0].Ports = map[string]int32{"http": int32(freePort(t))}
+	m.order(orders)
+	m.until("the first bad answer", func() bool {
+		return strings.Contains(m.status("web-1").GetReason(), "not ready: http probe: GET /ready: 503")
+	})
+	sandbox := filepath.Join(m.cfg.DataDir, "tasks", "web-1", "sandbox")
+
+	touch(t, filepath.Join(sandbox, "ready"))
+	m.becomes("web-1", "ready 1")
+	remove(t, filepath.Join(sandbox, "ready"))
+	m.becomes("web-1", "running 1")
+
+	m.order(&pb.Orders{Stop: []*pb.StopOrder{{Task: "web-1", Grace: durationpb.New(10 * time.Second)}}})
+	m.becomes("web-1", "stopped 1")
+	if exit := m.status("web-1").GetLast(); exit.GetSignal() != int32(unix.SIGTERM) {
+		t.Errorf("exit %v", exit)
+	}
+}
+
+// TestAnAgentThatIsKilled, and one that takes its place: the program runs on,
+// and it stays ready.
+func TestAnAgentThatIsKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	orders := runOrders(service(command("sleep", "1000")), "web-1")
+	killed, lines := agentProcess(t, dir, orders)
+	for line := ""; line != "web-1 ready 1"; {
+		if !lines.Scan() {
+			t.Fatalf("the agent said %q and no more", line)
+		}
+		line = lines.Text()
+	}
+	checkLocked(t, dir)
+	before := onlyProgram(t, dir)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // it was killed
+
+	m := newMachine(t, dir)
+	m.until("a join", func() bool { joins, _ := m.counts(); return joins > 0 })
+
+	if _, tasks := m.lastJoin(); tasks["web-1"] != "ready 1" {
+		t.Errorf("the first join says %v", tasks)
+	}
+	m.order(orders) // as the master repeats it
+	m.order(&pb.Orders{Run: orders.GetRun()[:0]})
+	after, err := m.runtime.List(t.Context())
+	if err != nil || len(after) != 1 || after[0].PID != before.PID || after[0].Exit != nil {
+		t.Errorf("the program was %+v, and now there are %+v, %v", before, after, err)
+	}
+	m.order(&pb.Orders{Stop: []*pb.StopOrder{{Task: "web-1"}}})
+	m.becomes("web-1", "stopped 1")
+}
+
+// agentProcess starts an agent in a process of its own.
+func agentProcess(t *testing.T, dir string, orders *pb.Orders) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	text, err := protojson.Marshal(orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), "/proc/self/exe", dir)
+	process.Env = append(os.Environ(), role+"=agent")
+	process.Stdin, process.Stderr = strings.NewReader(string(text)), os.Stderr
+	stdout, err := process.StdoutPipe()
+	if err := errors.Join(err, process.Start()); err != nil {
+		t.Fatal(err)
+	}
+	return process, bufio.NewScanner(io.Reader(stdout))
+}
+
+// checkLocked: a second agent on the same folder is refused.
+func checkLocked(t *testing.T, dir string) {
+	t.Helper()
+	made, err := newParts(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := agent.New(made.cfg, newMasters(), made.runtime, made.fetcher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); !errors.Is(err, agent.ErrLocked) {
+		t.Errorf("Run of a second agent = %v, want ErrLocked", err)
+	}
+}
+
+// onlyProgram returns the one program that the supervisor of a folder knows. Its
+// agent has nothing more to say then.
+func onlyProgram(t *testing.T, dir string) supervisor.Task {
+	t.Helper()
+	client, err := supervisor.Dial(t.Context(), filepath.Join(dir, "supervisor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }() // it goes on
+	tasks, err := client.List(t.Context())
+	if err != nil || len(tasks) != 1 {
+		t.Fatalf("the supervisor has %v, %v", tasks, err)
+	}
+	return tasks[0]
+}
+
+func TestManyShortTasks(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+	began := time.Now()
+
+	runMany(m, "job", 200)
+
+	t.Logf("200 tasks in %v", time.Since(began).Round(time.Millisecond))
+	joins, reports := m.counts()
+	t.Logf("%d joins, %d reports", joins, reports)
+}
+
+// runMany runs so many tasks of /bin/true to their end.
+func runMany(m *machine, prefix string, n int) {
+	m.Helper()
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
+	}
+	before := m.ended()
+	m.order(runOrders(specOf(spec.Job, command("/bin/true")), names...))
+	m.until("all tasks have ended", func() bool { return m.ended() == before+n })
+	for _, name := range names {
+		if m.known(name) != "finished 1" {
+			m.Errorf("task %s: %v", name, m.status(name))
+		}
+	}
+	m.order(&pb.Orders{Forget: names})
+}
+
+// BenchmarkShortTasks measures 200 tasks of /bin/true from the order to the last
+// report.
+func BenchmarkShortTasks(b *testing.B) {
+	m := newMachine(b, b.TempDir())
+	for n := 0; b.Loop(); n++ {
+		runMany(m, fmt.Sprintf("job-%d", n), 200)
+	}
+	b.ReportMetric(200*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}

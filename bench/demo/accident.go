@@ -67,8 +67,9 @@ func killAndWait(ctx context.Context, pid int) (load.Window, error) {
 		return kill, fmt.Errorf("kill -9 of process %d: %w", pid, err)
 	}
 	for ctx.Err() == nil {
-		p, err := process.Find(pid)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || p.State == 'Z' {
+		// A zombie is not enough: its other threads may still hold its sockets.
+		_, err := process.Find(pid)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			kill.To = time.Now()
 			return kill, nil
 		}

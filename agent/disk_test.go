@@ -297,7 +297,7 @@ func TestAnAgentWithoutASupervisor(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			w.Errorf("Run = %v", err)
 		}
-		if joins, _ := w.counts(); joins != 1 {
+		if joins, _, _ := w.counts(); joins != 1 {
 			w.Errorf("%d joins", joins)
 		}
 	})

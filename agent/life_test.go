@@ -27,8 +27,9 @@ func TestAServiceRunsUntilItIsStopped(t *testing.T) {
 		w.forget("web-1")
 
 		w.pass(time.Hour)
-		if w.restart(); len(w.joins[1].GetTasks()) != 0 {
-			w.Errorf("a forgotten task is in the join: %v", w.joins[1].GetTasks())
+		w.restart()
+		if _, tasks := w.lastJoin(); len(tasks) != 0 {
+			w.Errorf("a forgotten task is in the join: %v", tasks)
 		}
 		if n := w.runtime.starts(); n != 1 {
 			w.Errorf("%d starts", n)

@@ -282,7 +282,7 @@ func TestAnAgentThatIsKilled(t *testing.T) {
 	_ = killed.Wait() // it was killed
 
 	m := newMachine(t, dir)
-	m.until("a join", func() bool { joins, _ := m.counts(); return joins > 0 })
+	m.until("a join", func() bool { joins, _, _ := m.counts(); return joins > 0 })
 
 	if _, tasks := m.lastJoin(); tasks["web-1"] != "ready 1" {
 		t.Errorf("the first join says %v", tasks)
@@ -354,8 +354,8 @@ func TestManyShortTasks(t *testing.T) {
 	runMany(m, "job", 200)
 
 	t.Logf("200 tasks in %v", time.Since(began).Round(time.Millisecond))
-	joins, reports := m.counts()
-	t.Logf("%d joins, %d reports", joins, reports)
+	_, reports, told := m.counts()
+	t.Logf("%d reports of %d states", reports, told)
 }
 
 // runMany runs so many tasks of /bin/true to their end.

@@ -50,12 +50,8 @@ func TestReportsAreCoalesced(t *testing.T) {
 		for _, name := range names {
 			w.want(name, "ready 1")
 		}
-		told := 0
-		for _, report := range w.reports {
-			told += len(report.GetTasks())
-		}
-		if told > 3*len(names) {
-			w.Errorf("%d reports tell of %d states of %d tasks", len(w.reports), told, len(names))
+		if _, reports, told := w.counts(); told > 3*len(names) {
+			w.Errorf("%d reports tell of %d states of %d tasks", reports, told, len(names))
 		}
 	})
 }
@@ -111,8 +107,9 @@ func TestSessionsAreTriedAgain(t *testing.T) {
 			w.leave(true)
 			w.cut()
 			w.pass(time.Minute)
-			for i := range w.tries[1:] {
-				pauses = append(pauses, w.tries[i+1].Sub(w.tries[i]))
+			tries := w.tried()
+			for i := range tries[1:] {
+				pauses = append(pauses, tries[i+1].Sub(tries[i]))
 			}
 			if err := w.ready(); err == nil {
 				w.Error("ready without a master")
@@ -159,7 +156,7 @@ func TestALongSessionIsFollowedByAShortPause(t *testing.T) {
 		cut := time.Now()
 		w.pass(time.Second)
 
-		if pause := w.tries[len(w.tries)-1].Sub(cut); pause > 50*time.Millisecond {
+		if pause := w.tried()[len(w.tried())-1].Sub(cut); pause > 50*time.Millisecond {
 			w.Errorf("pause %v", pause)
 		}
 	})

@@ -38,7 +38,7 @@ type world struct {
 	cfg     agent.Config
 	runtime *recorder
 	fetcher *countingFetcher
-	log     *bytes.Buffer
+	log     *journal
 	ready   func() error // of the agent that runs
 	end     func()       // ends it
 	close   func()       // of the whole world
@@ -64,7 +64,7 @@ func newWorld(t failer, dir string, script fake.Script) *world {
 	w := &world{
 		failer: t, masters: newMasters(), dir: filepath.Join(dir, "data"),
 		runtime: newRecorder(script),
-		fetcher: &countingFetcher{Fetcher: cache}, log: &bytes.Buffer{},
+		fetcher: &countingFetcher{Fetcher: cache}, log: &journal{},
 	}
 	w.cfg = agent.Config{
 		ID: "a1", BootID: "boot", Hostname: "host", Version: "v1", DataDir: w.dir, Attributes: map[string]string{"zone": "a"},
@@ -206,6 +206,31 @@ func specOf(kind spec.Kind, change ...func(*spec.Spec)) *spec.Spec {
 		each(s)
 	}
 	return s
+}
+
+// journal is the log of an agent, which may be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// Reset forgets what was said.
+func (j *journal) Reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.Reset()
 }
 
 // recorder is a runtime that counts what it is asked, and may misbehave within
@@ -472,10 +497,22 @@ func (m *masters) lastJoin() (*pb.AgentJoin, map[string]string) {
 	return join, states
 }
 
-func (m *masters) counts() (joins, reports int) {
+// tried returns when sessions were asked for.
+func (m *masters) tried() []time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.joins), len(m.reports)
+	return slices.Clone(m.tries)
+}
+
+// counts returns how many joins and reports came, and of how many states the
+// reports told.
+func (m *masters) counts() (joins, reports, told int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, report := range m.reports {
+		told += len(report.GetTasks())
+	}
+	return len(m.joins), len(m.reports), told
 }
 
 func (m *masters) SendLogs(ctx context.Context, request string, batches <-chan []*pb.LogLine, failure func() error) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/bench/load"
@@ -32,7 +33,7 @@ func (t *table) print(l line) {
 	fmt.Fprintf(t.out, format, l.tally.Phase, l.tally.Requests, len(l.tally.Failures),
 		report.Duration(l.tally.P50), report.Duration(l.tally.P99), fmt.Sprintf("%.1f", l.took.Seconds()), fmt.Sprintf("+%d", l.above))
 	for _, note := range t.notes {
-		fmt.Fprintf(t.out, "  %s\n", note)
+		fmt.Fprintf(t.out, "    %s\n", strings.ReplaceAll(note, "\n", "\n    "))
 	}
 	t.notes = nil
 }

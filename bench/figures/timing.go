@@ -20,6 +20,8 @@ const (
 	instances = 4
 	jobs      = 200
 	idleFor   = 5 * time.Second
+
+	answerWithin = 20 * time.Second
 )
 
 // times are the measurements of the rounds.
@@ -85,19 +87,28 @@ func (b *bench) firstAnswer(ctx context.Context, c *cluster.Cluster) (time.Durat
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	began := time.Now()
 	deployed := make(chan error, 1) // the one result
 	go func() {
 		_, err := c.Do(ctx, "deploy", file)
+		if err != nil {
+			cancel(err)
+		}
 		deployed <- err
 	}()
-	err = awaitAnswer(ctx, c.HTTP, builds.Host)
+	if err := awaitAnswer(ctx, c.HTTP, builds.Host); err != nil {
+		return 0, err
+	}
 	took := time.Since(began)
-	return took, errors.Join(err, <-deployed)
+	return took, <-deployed
 }
 
 // awaitAnswer asks without a pause until an instance answers.
 func awaitAnswer(ctx context.Context, url, host string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("no instance answered within %s", answerWithin))
+	defer cancel()
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -105,7 +116,10 @@ func awaitAnswer(ctx context.Context, url, host string) error {
 		}
 		request.Host = host
 		response, err := http.DefaultClient.Do(request)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
 			return fmt.Errorf("asking the router: %w", err)
 		}
 		if err := response.Body.Close(); err != nil {

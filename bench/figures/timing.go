@@ -98,10 +98,13 @@ func (b *bench) firstAnswer(ctx context.Context, c *cluster.Cluster) (time.Durat
 		}
 		deployed <- err
 	}()
-	if err := awaitAnswer(ctx, c.HTTP, builds.Host); err != nil {
-		return 0, err
-	}
+	answered := awaitAnswer(ctx, c.HTTP, builds.Host)
 	took := time.Since(began)
+	if answered != nil {
+		cancel(answered)
+		<-deployed // ended by the cancel, or the cause of it
+		return 0, answered
+	}
 	return took, <-deployed
 }
 

@@ -2,7 +2,8 @@
 // and a range of ports, one partition of weight 1 for each. A configuration file
 // may cut them finer, add resources and attributes, or offer less.
 //
-// It reads the machine once, at the start of an agent, and changes nothing.
+// In a container it is what the container may use. It reads the machine once, at
+// the start of an agent, and changes nothing.
 package machine
 
 import (
@@ -53,6 +54,9 @@ func Detect(dir, ports string) (Machine, error) {
 	if err != nil {
 		return Machine{}, err
 	}
+	limits := ReadLimits(os.DirFS("/"))
+	memory = min(memory, limits.MemoryBytes>>20<<20)
+	cpus := min(int64(runtime.NumCPU())*1000, limits.CPUMillis)
 	disk, err := diskBytes(dir)
 	if err != nil {
 		return Machine{}, err
@@ -68,7 +72,7 @@ func Detect(dir, ports string) (Machine, error) {
 		Hostname: hostname,
 		BootID:   strings.TrimSpace(string(boot)),
 		Partitions: []ledger.Partition{
-			whole(resource.CPUs, resource.Scalar(int64(runtime.NumCPU())*1000)),
+			whole(resource.CPUs, resource.Scalar(cpus)),
 			whole(resource.Mem, resource.Scalar(memory-memory/memoryKept)),
 			whole(resource.Disk, resource.Scalar(disk)),
 			whole(resource.Ports, numbers),

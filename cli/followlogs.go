@@ -42,7 +42,7 @@ type attempt struct {
 type serviceLogs struct {
 	app     *app
 	request *pb.LogsRequest
-	looked  bool             // only follow's goroutine uses this and begun
+	looked  bool // only follow's goroutine uses this and begun
 	begun   map[attempt]bool
 	cancel  context.CancelCauseFunc
 	reading sync.WaitGroup

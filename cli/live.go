@@ -100,7 +100,9 @@ func (b bars) View() tea.View {
 	for _, r := range b.rows {
 		text.WriteString(fitting.Render(b.line(r)) + "\n")
 	}
-	return tea.NewView(text.String())
+	view := tea.NewView(text.String())
+	view.DisableBracketedPasteMode = true // nothing is typed here
+	return view
 }
 
 func (b bars) line(r row) string {

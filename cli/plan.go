@@ -14,7 +14,7 @@ func (a *app) plan() *cobra.Command {
 	return &cobra.Command{
 		Use: "plan FILE...", Short: "Show what deploy would change, step by step; changes nothing",
 		Long: "Show what deploy would change, step by step, and change nothing.\n\n" +
-			"The peak is what the deployment takes at its worst moment beyond what the service holds and wishes for,\n" +
+			"The peak is what the deployment takes at its worst moment beyond what the service holds now,\n" +
 			"and the pool that gives it. What does not fit is told with what becomes of the deployment then.",
 		Example: "  aloft plan web.yaml", Args: atLeastOneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,7 +70,7 @@ func planText(p *pb.ServicePlan) string {
 // peakText says what a deployment takes at its worst moment.
 func peakText(p *pb.ServicePlan) string {
 	if p.GetPeakInstances() == 0 {
-		return "nothing beyond what is wished for"
+		return "nothing extra"
 	}
 	from := "no pool"
 	if len(p.GetPools()) > 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/aloft-run/aloft/agent/machine"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/supervisor"
+	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/telemetry"
@@ -47,9 +48,9 @@ func agentCommand() *cobra.Command {
 		Long: "Run the agent of this machine: it offers the machine's resources, runs tasks and probes them.\n\n" +
 			"When the agent ends, its tasks run on, and a new agent on the same data folder takes them up again.",
 		Example: "  aloft agent --master http://10.0.0.1:7117 --data-dir /var/lib/aloft --attribute zone=a",
-		Args:    noArguments,
+		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := flags.common.logger(cmd.ErrOrStderr())
+			log, err := flags.common.logger(cmd.ErrOrStderr(), "agent")
 			if err != nil {
 				return err
 			}
@@ -100,7 +101,7 @@ func agentConfig(flags agentFlags, log *slog.Logger) (agent.Config, error) {
 	for _, pair := range flags.attributes {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return agent.Config{}, fmt.Errorf("--attribute: found %q; want name=value", pair)
+			return agent.Config{}, cli.UsageError("--attribute: found %q; want name=value", pair)
 		}
 		attributes[name] = value
 	}
@@ -156,7 +157,7 @@ func supervisorCommand() *cobra.Command {
 		Use:    "supervisor",
 		Short:  "Parent the tasks of an agent (an agent starts this itself)",
 		Hidden: true,
-		Args:   noArguments,
+		Args:   cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
 				return errors.New("--dir is missing")

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/telemetry"
 )
 
@@ -61,7 +62,23 @@ func (c *commonFlags) serveAdmin(ctx context.Context, parts *errgroup.Group, pag
 	})
 }
 
-// logger writes to w as the flags say.
-func (c *commonFlags) logger(w io.Writer) (*slog.Logger, error) {
-	return telemetry.NewLogger(w, c.level)
+// logger returns a logger that writes to w as the flags say, with the name of
+// the role: several roles may write to one place.
+func (c *commonFlags) logger(w io.Writer, role string) (*slog.Logger, error) {
+	if err := checkLevel(c.level); err != nil {
+		return nil, err
+	}
+	log, err := telemetry.NewLogger(w, c.level)
+	if err != nil {
+		return nil, err
+	}
+	return log.With(slog.String("role", role)), nil
+}
+
+// checkLevel refuses a level that there is not.
+func checkLevel(level string) error {
+	if _, err := telemetry.NewLogger(io.Discard, level); err != nil {
+		return cli.UsageError("--log-level: %v", err)
+	}
+	return nil
 }

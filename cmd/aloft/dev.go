@@ -2,32 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/aloft-run/aloft/agent/supervisor"
-	"github.com/aloft-run/aloft/client"
-	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/cli"
 )
 
-// Bounds of a development cluster.
-const (
-	devAgentsMax   = 20
-	devPortsFirst  = 20000
-	devPortsEach   = 500
-	devReadyWithin = 20 * time.Second
-	devStopWithin  = 15 * time.Second
-)
+// devAgentsMax bounds the agents of a development cluster.
+const devAgentsMax = 20
 
 // devFlags are how a development cluster is started.
 type devFlags struct {
@@ -44,11 +33,15 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run a whole cluster on this machine: a master, agents and a router",
 		Long: "Run a whole cluster on this machine: a master, agents and a router, each in a process of its own that is\n" +
-			"started again when it dies. Ctrl-C stops all of it, tasks included.",
+			"started again when it dies. Ctrl-C stops all of it, tasks included, and a second Ctrl-C does so at once.",
 		Example: "  aloft dev\n  aloft dev --agents 3 --data-dir ./cluster",
-		Args:    noArguments,
+		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDev(cmd.Context(), flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			asJSON, err := cmd.Flags().GetBool("json")
+			if err != nil {
+				return err
+			}
+			return runDev(cmd.Context(), flags, devOutput{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: asJSON})
 		},
 	}
 	f := cmd.Flags()
@@ -60,145 +53,82 @@ func devCommand() *cobra.Command {
 	return cmd
 }
 
-// runDev runs the processes until ctx is done, and clears away what they left.
-func runDev(ctx context.Context, flags devFlags, out, errOut io.Writer) error {
-	if flags.agents < 1 || flags.agents > devAgentsMax {
-		return fmt.Errorf("--agents: found %d; want 1 to %d", flags.agents, devAgentsMax)
+// runDev runs a cluster until ctx is done or a part of it cannot be kept up, and
+// clears away what it left.
+func runDev(ctx context.Context, flags devFlags, output devOutput) (err error) {
+	if err := flags.check(ctx); err != nil {
+		return err
 	}
-	for _, address := range []string{flags.api, flags.http} {
-		if err := freeAddress(ctx, address); err != nil {
-			return err
-		}
-	}
-	dir := flags.dataDir
-	if dir == "" {
-		temporary, err := os.MkdirTemp("", "aloft-dev-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(temporary)
-		dir = temporary
-	}
-	dir, err := filepath.Abs(dir)
+	dir, remove, err := flags.folder()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, remove()) }()
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	running, cancel := context.WithCancel(ctx)
-	defer cancel()
-	parts, running := errgroup.WithContext(running)
-	defer stopTasks(context.WithoutCancel(ctx), dir, flags.agents) // after the agents have ended
-	defer func() { _ = parts.Wait() }()
-	defer cancel()
-	for _, c := range devChildren(flags, self, dir) {
-		c.out = errOut
-		parts.Go(func() error { return c.keep(running) })
-	}
-	if err := devReady(running, flags); err != nil {
-		cancel()
-		return untilDone(ctx, errors.Join(err, parts.Wait()))
-	}
-	fmt.Fprintf(out, "aloft dev is ready\n  api     http://%s\n  router  http://%s\n  agents  %d\n  data    %s\nCtrl-C stops all.\n",
-		flags.api, flags.http, flags.agents, dir)
-	return untilDone(ctx, parts.Wait())
-}
-
-// freeAddress refuses an address on which something else listens, before
-// anything is started.
-func freeAddress(ctx context.Context, address string) error {
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("address %s cannot be used; choose another with --api or --http: %w", address, err)
-	}
-	return listener.Close()
-}
-
-// devChildren lists the processes of the cluster.
-func devChildren(flags devFlags, self, dir string) []*child {
-	api := "http://" + flags.api
-	children := []*child{
-		{name: "master", argv: []string{self, "master", "--id", "dev", "--data-dir", filepath.Join(dir, "master"),
-			"--listen", flags.api, "--log-level", flags.level}},
-		{name: "router", argv: []string{self, "router", "--id", "dev", "--data-dir", filepath.Join(dir, "router"),
-			"--http", flags.http, "--master", api, "--log-level", flags.level}},
-	}
-	for i := range flags.agents {
-		name := "agent-" + strconv.Itoa(i+1)
-		first := devPortsFirst + i*devPortsEach
-		children = append(children, &child{name: name, argv: []string{self, "agent", "--id", name,
-			"--data-dir", filepath.Join(dir, name), "--master", api,
-			"--ports", fmt.Sprintf("%d-%d", first, first+devPortsEach-1), "--log-level", flags.level}})
-	}
-	return children
-}
-
-// devReady waits until the master leads and every agent and the router is in a
-// session.
-func devReady(ctx context.Context, flags devFlags) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, devReadyWithin, errors.New("the cluster did not become ready in time"))
-	defer cancel()
-	cluster, err := client.New("http://" + flags.api)
+	blocks, err := claimPorts(ctx, flags.agents)
 	if err != nil {
 		return err
 	}
-	defer cluster.Close()
-	for {
-		if devComplete(ctx, cluster, flags.agents) {
-			return nil
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	defer blocks.release()
+	ctx, hurry, stop := interruptions(ctx)
+	defer stop()
+	return newDevCluster(flags, self, dir, blocks, hurry).run(ctx, output)
 }
 
-func devComplete(ctx context.Context, cluster *client.Client, agents int) bool {
-	info, err := cluster.Cluster().GetInfo(ctx, connect.NewRequest(&pb.GetInfoRequest{}))
-	if err != nil || len(info.Msg.GetRouters()) == 0 {
-		return false
+// check refuses what cannot work before anything is started.
+func (f devFlags) check(ctx context.Context) error {
+	if f.agents < 1 || f.agents > devAgentsMax {
+		return cli.UsageError("--agents: found %d; want 1 to %d", f.agents, devAgentsMax)
 	}
-	list, err := cluster.Cluster().ListAgents(ctx, connect.NewRequest(&pb.ListAgentsRequest{}))
-	if err != nil {
-		return false
+	if err := checkLevel(f.level); err != nil {
+		return err
 	}
-	ready := 0
-	for _, a := range list.Msg.GetAgents() {
-		if a.GetState() != "silent" {
-			ready++
-		}
-	}
-	return ready >= agents
-}
-
-// stopTasks ends what the agents left running, and their supervisors.
-func stopTasks(ctx context.Context, dir string, agents int) {
-	ctx, cancel := context.WithTimeout(ctx, devStopWithin)
-	defer cancel()
-	for i := range agents {
-		tasks, err := supervisor.Dial(ctx, filepath.Join(dir, "agent-"+strconv.Itoa(i+1), "supervisor"))
+	for _, flag := range []struct{ name, address string }{{"--api", f.api}, {"--http", f.http}} {
+		var listening net.ListenConfig
+		listener, err := listening.Listen(ctx, "tcp", flag.address)
 		if err != nil {
-			continue // it never started, or has ended
+			return fmt.Errorf("%s: address %s cannot be used; choose another: %w", flag.name, flag.address, err)
 		}
-		stopSupervised(ctx, tasks)
-		_ = tasks.Close()
+		if err := listener.Close(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func stopSupervised(ctx context.Context, tasks *supervisor.Client) {
-	known, err := tasks.List(ctx)
-	if err != nil {
-		return
+// folder returns the folder of the cluster, and what to do with it at the end.
+func (f devFlags) folder() (dir string, remove func() error, err error) {
+	if f.dataDir == "" {
+		dir, err = os.MkdirTemp("", "aloft-dev-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
 	}
-	for _, t := range known {
-		if t.Exit == nil {
-			_ = tasks.KillAll(ctx, t.Key)
-		}
+	dir, err = filepath.Abs(f.dataDir)
+	return dir, func() error { return nil }, err
+}
+
+// devOutput is where a development cluster says what it does.
+type devOutput struct {
+	out, err io.Writer
+	json     bool
+}
+
+// devAddresses is what is printed of a cluster that is ready.
+type devAddresses struct {
+	API     string `json:"api"`
+	Router  string `json:"router"`
+	Agents  int    `json:"agents"`
+	DataDir string `json:"data_dir"`
+}
+
+// announce says that the cluster is ready, and where it is.
+func (o devOutput) announce(at devAddresses) error {
+	if o.json {
+		return json.NewEncoder(o.out).Encode(at)
 	}
-	_ = tasks.Shutdown(ctx)
+	_, err := fmt.Fprintf(o.out, "aloft dev is ready\n  api     %s\n  router  %s\n  agents  %d\n  data    %s\nCtrl-C stops all.\n",
+		at.API, at.Router, at.Agents, at.DataDir)
+	return err
 }

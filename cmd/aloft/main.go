@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -25,6 +24,7 @@ var version = "dev" //nolint:gochecknoglobals // the linker can only set a varia
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
@@ -39,7 +39,11 @@ type streams struct {
 // run carries out one command line and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	root := cli.New(cli.Config{Version: version, In: std.in, Out: std.out, Err: std.err})
-	root.AddCommand(devCommand(), masterCommand(), agentCommand(), routerCommand(), supervisorCommand())
+	for _, cmd := range []*cobra.Command{devCommand(), masterCommand(), agentCommand(), routerCommand()} {
+		cmd.GroupID = cli.RolesGroup
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(supervisorCommand())
 	root.SetArgs(args)
 	return cli.Execute(ctx, root, std.err)
 }
@@ -50,12 +54,4 @@ func untilDone(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// noArguments refuses what follows a command's name.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s takes no argument; found %q", cmd.CommandPath(), args[0])
-	}
-	return nil
 }

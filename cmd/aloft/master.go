@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/store"
 	"github.com/aloft-run/aloft/telemetry"
@@ -37,9 +38,9 @@ func masterCommand() *cobra.Command {
 			"The state is kept in an etcd member inside this process, or in an etcd cluster outside.",
 		Example: "  aloft master --listen 10.0.0.1:7117 --data-dir /var/lib/aloft/master\n" +
 			"  aloft master --listen 10.0.0.1:7117 --etcd-endpoints http://10.0.0.7:2379",
-		Args: noArguments,
+		Args: cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := flags.common.logger(cmd.ErrOrStderr())
+			log, err := flags.common.logger(cmd.ErrOrStderr(), "master")
 			if err != nil {
 				return err
 			}

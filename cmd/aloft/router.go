@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
@@ -40,9 +41,9 @@ func routerCommand() *cobra.Command {
 		Long: "Run a router: it takes requests and spreads them over the ready instances of services.\n\n" +
 			"It keeps its last table on disk and serves on while the masters are away.",
 		Example: "  aloft router --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router",
-		Args:    noArguments,
+		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := flags.common.logger(cmd.ErrOrStderr())
+			log, err := flags.common.logger(cmd.ErrOrStderr(), "router")
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// clusterKey finds the cluster of a script.
+type clusterKey struct{}
+
+// cluster is an `aloft dev` of the real binary.
+type cluster struct {
+	dev     *exec.Cmd // nil while none runs
+	ended   chan error
+	dir     string // of its data
+	keeps   bool   // the folder, when it ends
+	traffic *traffic
+}
+
+func clusterOf(ts *testscript.TestScript) *cluster { return ts.Value(clusterKey{}).(*cluster) }
+
+// clusterCommand starts a cluster, or stops it.
+func clusterCommand(ts *testscript.TestScript, neg bool, args []string) {
+	c := clusterOf(ts)
+	switch {
+	case neg:
+		ts.Fatalf("cluster cannot be negated; start one that fails by exec aloft dev")
+	case slices.Equal(args, []string{"stop"}):
+		c.stop(ts)
+	case c.dev != nil:
+		ts.Fatalf("the cluster runs already")
+	default:
+		c.start(ts, args)
+	}
+}
+
+// start starts a cluster and waits until it says that it is ready.
+func (c *cluster) start(ts *testscript.TestScript, flags []string) {
+	api, router := freeAddress(ts), freeAddress(ts)
+	c.keeps = slices.Contains(flags, "--data-dir")
+	c.dev = exec.Command(program(ts, "aloft"), append([]string{"dev", "--api", api, "--http", router}, flags...)...) //nolint:noctx // stop ends it
+	c.dev.Dir, c.dev.Env = ts.MkAbs("."), environment(ts)
+	log, err := os.OpenFile(ts.MkAbs("dev.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	c.dev.Stderr = log
+	stdout, err := c.dev.StdoutPipe()
+	ts.Check(err)
+	ts.Check(c.dev.Start())
+	ts.Defer(func() { c.stop(ts) })
+	read := bufio.NewScanner(stdout)
+	for read.Scan() && !strings.HasPrefix(read.Text(), "Ctrl-C") {
+		if dir, ok := strings.CutPrefix(strings.TrimSpace(read.Text()), "data "); ok {
+			c.dir = strings.TrimSpace(dir)
+		}
+	}
+	c.ended = make(chan error, 1)
+	go func() { c.ended <- c.dev.Wait() }() // stop takes from it
+	if c.dir == "" {
+		ts.Fatalf("aloft dev did not get ready:\n%s", ts.ReadFile("dev.log"))
+	}
+	ts.Setenv("ALOFT_ADDR", "http://"+api)
+	ts.Setenv("ROUTER", "http://"+router)
+}
+
+// stop ends the cluster with Ctrl-C, as a user does, and checks that it leaves
+// neither a process nor, if it made one itself, a folder.
+func (c *cluster) stop(ts *testscript.TestScript) {
+	if c.dev == nil {
+		return
+	}
+	ts.Check(c.dev.Process.Signal(syscall.SIGINT))
+	var err error
+	select {
+	case err = <-c.ended:
+	case <-time.After(patience):
+		_ = c.dev.Process.Kill()
+		err = errors.New("it did not end after Ctrl-C")
+	}
+	c.dev = nil
+	left := processes(c.owns)
+	_, statErr := os.Stat(c.dir)
+	switch {
+	case err != nil:
+		ts.Fatalf("aloft dev: %v\n%s", err, ts.ReadFile("dev.log"))
+	case len(left) > 0:
+		ts.Fatalf("aloft dev left processes:\n%s", strings.Join(left, "\n"))
+	case !c.keeps && !errors.Is(statErr, os.ErrNotExist):
+		ts.Fatalf("aloft dev left its folder %s", c.dir)
+	}
+}
+
+// owns reports whether a process belongs to the cluster: it names its folder, or
+// works there.
+func (c *cluster) owns(p process) bool {
+	return strings.Contains(p.commandLine, c.dir+"/") || strings.HasPrefix(p.folder, c.dir+"/")
+}
+
+// killCommand sends a signal to a process of the cluster.
+func killCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: kill ROLE SIGNAL")
+	}
+	c, signal := clusterOf(ts), unix.SignalNum("SIG"+args[1])
+	folder := filepath.Join(c.dir, args[0])
+	found := 0
+	processes(func(p process) bool {
+		words := strings.Fields(p.commandLine)
+		if len(words) > 3 && words[1] != "supervisor" && slices.Contains(words, folder) {
+			found++
+			ts.Check(syscall.Kill(p.pid, signal))
+		}
+		return false
+	})
+	if signal == 0 || found != 1 {
+		ts.Fatalf("kill %s %s: %d processes", args[0], args[1], found)
+	}
+}
+
+// process is what /proc tells of one.
+type process struct {
+	pid         int
+	commandLine string
+	folder      string
+}
+
+// processes describes those that wanted wants.
+func processes(wanted func(process) bool) []string {
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	var found []string
+	for _, folder := range folders {
+		text, err := os.ReadFile(filepath.Join(folder, "cmdline"))
+		if err != nil || len(text) == 0 {
+			continue // it has ended, or is the kernel's
+		}
+		p := process{commandLine: strings.TrimSpace(strings.ReplaceAll(string(text), "\x00", " "))}
+		p.pid, _ = strconv.Atoi(filepath.Base(folder))
+		p.folder, _ = os.Readlink(filepath.Join(folder, "cwd"))
+		if p.pid != os.Getpid() && wanted(p) {
+			found = append(found, fmt.Sprintf("%d in %s: %s", p.pid, p.folder, p.commandLine))
+		}
+	}
+	return found
+}
+
+// freeAddress returns an address on which nothing listens.
+func freeAddress(ts *testscript.TestScript) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	ts.Check(err)
+	defer listener.Close()
+	return listener.Addr().String()
+}

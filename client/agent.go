@@ -1,106 +1,83 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"sync"
+	"net/http"
 	"time"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
+type agentSession = session[pb.SessionResponse, *pb.AgentReport]
+
 // AgentSession holds one session of an agent until it breaks. It sends join,
 // then every report that it takes from reports, and hands each message of the
-// master to receive, in order. The error is never nil.
+// master to receive, in order, heartbeats left out. The error is never nil.
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
-	err := c.agentSession(ctx, join, reports, receive)
-	if ctx.Err() == nil {
-		c.failed()
-	}
-	return fmt.Errorf("session with %s: %w", c.master(), err)
-}
-
-func (c *Client) agentSession(
-	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
-) error {
-	ctx, heard, stop := watched(ctx)
-	stream := aloftv1connect.NewAgentServiceClient(c.http, c.master()).Session(ctx)
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	defer stop()
-
-	if err := stream.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}); err != nil {
-		return ended(ctx, receiveError(stream.Receive, err))
-	}
-	sending.Go(func() {
-		beats(ctx, reports, func(report *pb.AgentReport) error {
-			return stream.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Report{Report: report}})
-		}, func() error {
-			return stream.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
-		})
+	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.SessionResponse], agentSession) {
+		line := aloftv1connect.NewAgentServiceClient(at, address).Session(ctx)
+		return line, agentSession{
+			join: func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },
+			send: func(report *pb.AgentReport) error {
+				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Report{Report: report}})
+			},
+			beat: func() error {
+				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
+			},
+			out: reports,
+			receive: func(message *pb.SessionResponse) {
+				if message.GetHeartbeat() == nil {
+					receive(message)
+				}
+			},
+		}
 	})
-	for {
-		message, err := stream.Receive()
-		if err != nil {
-			return ended(ctx, err)
-		}
-		heard()
-		if message.GetHeartbeat() == nil {
-			receive(message)
-		}
-	}
-}
-
-// beats sends what comes, and a heartbeat when nothing came for a while, until
-// ctx is done or the stream is broken: then its reader learns of it too.
-func beats[M any](ctx context.Context, messages <-chan M, send func(M) error, beat func() error) {
-	due := time.NewTicker(heartbeatEvery)
-	defer due.Stop()
-	for {
-		var err error
-		select {
-		case message := <-messages:
-			err = send(message)
-		case <-due.C:
-			err = beat()
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// receiveError returns the reason that the master gave for a stream that could
-// not be written, which Send itself reports only as io.EOF.
-func receiveError[M any](receive func() (M, error), sent error) error {
-	if _, err := receive(); err != nil {
-		return err
-	}
-	return sent
 }
 
 // SendLogs answers a log order: it sends what it takes from batches until the
-// channel is closed, and then the error, if there is one.
+// channel is closed, and then the error of failure, if there is one. It returns
+// early when ctx is done, or the reader or the master has gone; batches may then
+// still have some.
 func (c *Client) SendLogs(ctx context.Context, request string, batches <-chan []*pb.LogLine, failure func() error) error {
-	stream := aloftv1connect.NewAgentServiceClient(c.http, c.master()).SendLogs(ctx)
-	for lines := range batches {
-		if err := stream.Send(&pb.SendLogsRequest{Request: request, Lines: lines}); err != nil {
-			_, closed := stream.CloseAndReceive()
-			return fmt.Errorf("send logs: %w", closed)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream := aloftv1connect.NewAgentServiceClient(c.http, c.first().address).SendLogs(ctx)
+	send := func(m *pb.SendLogsRequest) error {
+		m.Request = request
+		if err := stream.Send(m); err != nil {
+			_, why := stream.CloseAndReceive() // Send itself says only that the stream has ended
+			return fmt.Errorf("send logs: %w", cmp.Or(why, err))
+		}
+		return nil
+	}
+	due := time.NewTicker(c.cfg.SilentAfter) // only a message shows that the other side has gone
+	defer due.Stop()
+	for open := true; open; {
+		var lines []*pb.LogLine
+		select {
+		case lines, open = <-batches:
+		case <-due.C:
+		case <-ctx.Done():
+			return fmt.Errorf("send logs: %w", context.Cause(ctx))
+		}
+		if !open {
+			break
+		}
+		if err := send(&pb.SendLogsRequest{Lines: lines}); err != nil {
+			return err
 		}
 	}
-	end := &pb.SendLogsRequest{Request: request}
+	end := &pb.SendLogsRequest{}
 	if err := failure(); err != nil {
 		end.Error = err.Error()
 	}
-	if err := stream.Send(end); err != nil {
-		_, err = stream.CloseAndReceive()
-		return fmt.Errorf("send logs: %w", err)
+	if err := send(end); err != nil {
+		return err
 	}
 	if _, err := stream.CloseAndReceive(); err != nil {
 		return fmt.Errorf("send logs: %w", err)

@@ -3,113 +3,117 @@
 //
 // It holds connections and no state: a session that breaks returns, and whoever
 // asked for it asks again. Masters are tried in order, beginning with the one
-// that answered last.
+// that answered last. A call is made again only where nothing of it was done.
+//
+// A Client is safe for concurrent use.
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
-// DefaultAddress is where a master listens unless it is told otherwise.
-const DefaultAddress = "http://127.0.0.1:7117"
+// errUnreached is the error for a master to which there is no connection.
+var errUnreached = errors.New("cannot be reached")
 
-// heartbeatEvery is how often a session says that it is alive; a session that
-// hears nothing for silentAfter is broken.
-const (
-	heartbeatEvery = 500 * time.Millisecond
-	silentAfter    = 3 * time.Second
-)
+// standbyHeader is what a master that does not lead sets in its answer.
+const standbyHeader = "Aloft-Standby"
 
-// errSilent is the cause of a session that ended because nothing was heard.
-var errSilent = errors.New("the master is silent")
+// anyMaster stands in calls for the master that is asked.
+const anyMaster = "http://masters"
 
-// Client reaches the masters of one cluster. Make it with New; Close ends its
-// idle connections.
+// Client reaches the masters of one cluster. Make it with New or Open; Close
+// ends its idle connections.
 type Client struct {
+	cfg     Config
 	http    *http.Client
-	masters []string
-	next    atomic.Int64 // index of the master to try first
+	masters []master
+	next    atomic.Int64 // counts up; by it the master to try first
 }
 
 // New returns a client for the masters at the given addresses, such as
 // http://127.0.0.1:7117 or 10.0.0.1:7117. It connects to none of them yet.
-func New(addresses ...string) (*Client, error) {
-	if len(addresses) == 0 {
-		addresses = []string{DefaultAddress}
-	}
-	masters := make([]string, 0, len(addresses))
-	for _, address := range addresses {
-		base, err := baseURL(address)
-		if err != nil {
-			return nil, err
-		}
-		masters = append(masters, base)
+func New(addresses ...string) (*Client, error) { return Open(Config{Masters: addresses}) }
+
+// Open is New with more to say.
+func Open(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	masters, err := cfg.validate()
+	if err != nil {
+		return nil, fmt.Errorf("client config: %w", err)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	protocols.SetHTTP2(true)
 	transport := &http.Transport{
 		Protocols:   protocols,
-		DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		HTTP2:       &http.HTTP2Config{SendPingTimeout: silentAfter, PingTimeout: silentAfter},
+		DialContext: cfg.Dial.reporting(),
+		HTTP2:       &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter, PingTimeout: cfg.SilentAfter},
 	}
-	return &Client{http: &http.Client{Transport: transport}, masters: masters}, nil
-}
-
-func baseURL(address string) (string, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(strings.TrimSuffix(address, "/"))
-	if err != nil {
-		return "", fmt.Errorf("master address: %w", err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" {
-		return "", fmt.Errorf("master address %q: want the form %s", address, DefaultAddress)
-	}
-	return u.String(), nil
+	return &Client{cfg: cfg, http: &http.Client{Transport: transport}, masters: masters}, nil
 }
 
 // Close ends the connections that are idle.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Cluster returns the API of the master that answered last.
+// Cluster returns the API of the cluster.
 func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {
-	return aloftv1connect.NewClusterServiceClient(c.http, c.master())
+	return aloftv1connect.NewClusterServiceClient(c, anyMaster)
 }
 
 // Address returns the address of the master that is asked first.
-func (c *Client) Address() string { return c.master() }
+func (c *Client) Address() string { return c.first().address }
 
-func (c *Client) master() string {
-	return c.masters[int(c.next.Load())%len(c.masters)]
-}
-
-// failed makes the next call go to another master.
-func (c *Client) failed() { c.next.Add(1) }
-
-// watched returns a context that ends with errSilent when the function it
-// returns has not been called for silentAfter.
-func watched(ctx context.Context) (watch context.Context, heard, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(silentAfter, func() { cancel(errSilent) })
-	return ctx, func() { timer.Reset(silentAfter) }, func() { timer.Stop(); cancel(context.Canceled) }
-}
-
-// ended prefers why the context ended over what the broken stream says.
-func ended(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+// Do sends a request to the master that answered last, and to the others in
+// turn as long as nothing of it was done: when there is no connection, or the
+// master says that it does not lead. It is what Cluster's calls go through.
+func (c *Client) Do(req *http.Request) (*http.Response, error) {
+	tries := 1
+	if req.GetBody != nil { // else what was sent once is gone
+		tries = len(c.masters)
 	}
-	return err
+	for {
+		m := c.first()
+		answer, err := c.ask(req, m)
+		undone := errors.Is(err, errUnreached) || err == nil && answer.Header.Get(standbyHeader) != ""
+		if err != nil || undone {
+			c.failed(m)
+		}
+		if tries--; tries == 0 || !undone || req.Context().Err() != nil {
+			return answer, err
+		}
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+	}
 }
+
+// ask sends a request to one master.
+func (c *Client) ask(req *http.Request, m master) (*http.Response, error) {
+	sent := req.Clone(req.Context())
+	sent.URL.Scheme, sent.URL.Host, sent.Host = m.scheme, m.host, ""
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		sent.Body = body
+	}
+	return c.http.Do(sent)
+}
+
+// first returns the master to try first.
+func (c *Client) first() master {
+	turn := c.next.Load()
+	m := c.masters[turn%int64(len(c.masters))]
+	m.turn = turn
+	return m
+}
+
+// failed makes the next call go to another master, once for all calls that
+// found that one failing.
+func (c *Client) failed(m master) { c.next.CompareAndSwap(m.turn, m.turn+1) }

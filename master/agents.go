@@ -4,43 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
-	"github.com/aloft-run/aloft/core/resource"
-	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 	"github.com/aloft-run/aloft/wire"
-)
-
-// heartbeatEvery is how often a session says that the master is there.
-const heartbeatEvery = 500 * time.Millisecond
-
-// Causes of the end of a session.
-var (
-	errReplaced = errors.New("a newer session took its place")
-	errSilent   = errors.New("nothing was heard for too long")
 )
 
 // agentStream is the connection of an agent's session.
 type agentStream = connect.BidiStream[pb.SessionRequest, pb.SessionResponse]
 
+// agentService serves agents: their sessions, and the logs that they are asked
+// for.
+type agentService struct{ master *Master }
+
+var _ aloftv1connect.AgentServiceHandler = agentService{}
+
 // Session serves one agent until its connection breaks, a newer one takes its
 // place, or this master no longer leads.
-func (m *Master) Session(ctx context.Context, stream *agentStream) error {
-	r, err := m.current()
+func (s agentService) Session(ctx context.Context, stream *agentStream) error {
+	r, err := s.master.current()
 	if err != nil {
 		return apiError(err)
 	}
+	lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 	first, err := stream.Receive()
 	if err != nil {
 		return err
@@ -49,8 +45,10 @@ func (m *Master) Session(ctx context.Context, stream *agentStream) error {
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
+	name := slog.String("agent", string(joined.Agent.ID))
+	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
 	err = r.serveAgent(ctx, stream, joined)
-	m.cfg.Log.InfoContext(ctx, "agent's session ended", slog.String("agent", string(joined.Agent.ID)), slog.Any("error", err))
+	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return apiError(err)
 }
 
@@ -59,6 +57,9 @@ func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
 		return engine.AgentJoined{}, errors.New("the first message of a session must be a join")
 	}
 	a := m.GetAgent()
+	if size := proto.Size(a); size > agentBytesMax {
+		return engine.AgentJoined{}, fmt.Errorf("agent %s: its attributes and partitions take %d bytes; want at most %d", a.GetId(), size, agentBytesMax)
+	}
 	partitions, err := wire.ToPartitions(a)
 	if err != nil {
 		return engine.AgentJoined{}, fmt.Errorf("agent %s: %w", a.GetId(), err)
@@ -73,6 +74,7 @@ func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
 func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	reports := make([]engine.Report, 0, len(list))
 	for _, m := range list {
+		clipStatus(m.GetStatus())
 		status, err := wire.ToStatus(m.GetStatus())
 		if err != nil {
 			return nil, fmt.Errorf("task %s: %w", m.GetTask(), err)
@@ -82,57 +84,48 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	return reports, nil
 }
 
-// serveAgent registers the session before the loop hears of it, so that no
-// order falls between the two.
 func (r *reign) serveAgent(ctx context.Context, stream *agentStream, joined engine.AgentJoined) error {
-	agent := joined.Agent.ID
-	link := r.hub.addAgent(agent)
-	ctx, cancel := context.WithCancelCause(ctx)
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	defer cancel(nil)
-	defer func() {
-		if r.hub.removeAgent(link) {
-			leaving, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.SilentAfter)
-			defer done()
-			_, _ = r.submit(leaving, engine.AgentSilent{Agent: agent}) // a new leader learns it by itself
+	link := newAgentLink(joined.Agent.ID)
+	defer close(link.ended)
+	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
+	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		answer, err := e.Step(joined, now)
+		if err == nil {
+			r.hub.addAgent(link)
 		}
-	}()
-	if _, err := r.submit(ctx, joined); err != nil {
+		return answer, err
+	})
+	if err != nil {
 		return err
 	}
-	link.add(func() { link.complete = true })
-	sending.Go(func() { cancel(r.sendOrders(ctx, stream, link)) })
-	heard := time.AfterFunc(r.cfg.SilentAfter, func() { cancel(errSilent) })
-	defer heard.Stop()
-	received := make(chan error, 1)
-	go func() { // not waited for: only the return from here ends its last Receive
-		received <- r.receiveReports(ctx, stream, link, func() { heard.Reset(r.cfg.SilentAfter) })
-	}()
-	select {
-	case err := <-received:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-link.cut:
-		return errReplaced
-	case <-r.hub.gone:
-		return ErrNoLeader
-	}
+	return r.converse(ctx,
+		func(ctx context.Context) error { return r.receiveReports(ctx, stream, link) },
+		func(ctx context.Context) error { return r.sendOrders(ctx, stream, link) })
+}
+
+// agentLeft tells the engine that the session has ended, unless a newer one has
+// taken its place. It waits for as long as this master leads: a new leader
+// learns by itself who is there.
+func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
+	_, _ = r.fold(context.WithoutCancel(ctx), func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		if r.hub.link(link.agent) != link {
+			return engine.Answer{}, nil
+		}
+		r.hub.removeAgent(link)
+		return e.Step(engine.AgentSilent{Agent: link.agent}, now)
+	})
 }
 
 // receiveReports folds in what the agent says. It waits for each report to be
-// durable before it reads the next: an agent cannot flood the loop.
-func (r *reign) receiveReports(ctx context.Context, stream *agentStream, link *agentLink, heard func()) error {
+// durable before it reads the next, so that an agent cannot flood the loop; that
+// time does not count as the agent's silence.
+func (r *reign) receiveReports(ctx context.Context, stream *agentStream, link *agentLink) error {
 	for {
+		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 		message, err := stream.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
-		heard()
 		if len(message.GetReport().GetTasks()) == 0 {
 			continue
 		}
@@ -140,20 +133,23 @@ func (r *reign) receiveReports(ctx context.Context, stream *agentStream, link *a
 		if err != nil {
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
-		if _, err := r.submit(ctx, engine.AgentReported{Agent: link.agent, Tasks: reports}); err != nil {
-			return err
-		}
-		for _, report := range reports {
-			if report.Status.State.Ended() { // also one that was known: the agent waits to forget it
-				link.add(func() { link.tasks[report.Task] = struct{}{} })
+		lineOf(ctx).hearAnytime()
+		_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+			if r.hub.link(link.agent) != link {
+				return engine.Answer{}, errReplaced // what it says may be older than what the newer session said
 			}
+			return e.Step(engine.AgentReported{Agent: link.agent, Tasks: reports}, now)
+		})
+		if err != nil {
+			return err
 		}
 	}
 }
 
-// sendOrders sends what the hub leaves for the agent, and heartbeats.
+// sendOrders sends what the hub leaves for the agent, and heartbeats. An agent
+// that does not take them is as good as silent.
 func (r *reign) sendOrders(ctx context.Context, stream *agentStream, link *agentLink) error {
-	beat := time.NewTicker(heartbeatEvery)
+	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {
 		var messages []*pb.SessionResponse
@@ -162,11 +158,16 @@ func (r *reign) sendOrders(ctx context.Context, stream *agentStream, link *agent
 			messages = r.messages(link)
 		case <-beat.C:
 			messages = []*pb.SessionResponse{{Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}}}
+		case <-link.cut:
+			return errReplaced
+		case <-r.over:
+			return ErrNoLeader
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 		for _, message := range messages {
-			message.Epoch = r.hub.epoch
+			message.Epoch = r.term.Epoch()
+			lineOf(ctx).sayWithin(r.cfg.SilentAfter)
 			if err := stream.Send(message); err != nil {
 				return err
 			}
@@ -178,54 +179,19 @@ func (r *reign) sendOrders(ctx context.Context, stream *agentStream, link *agent
 // is now.
 func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
 	complete, names, logs := link.take()
-	var messages []*pb.SessionResponse
-	orders := &pb.Orders{Complete: complete}
-	if complete {
-		for name := range r.view.tasksOf(link.agent) {
-			names[name] = struct{}{}
-		}
+	orders := newOrders(r.view, link.agent)
+	if orders.message.Complete = complete; complete {
+		names = r.view.tasksOn(link.agent) // what the others of names are is said by leaving them out
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		r.addOrder(orders, link.agent, name)
+		orders.add(name)
 	}
-	if complete || len(orders.Run)+len(orders.Stop)+len(orders.Forget) > 0 {
-		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: orders}})
+	var messages []*pb.SessionResponse
+	if m := orders.message; complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
+		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: m}})
 	}
 	for _, order := range logs {
 		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Logs{Logs: order}})
 	}
 	return messages
-}
-
-// addOrder says what an agent has to do with a task.
-func (r *reign) addOrder(orders *pb.Orders, agent id.Agent, name id.Task) {
-	t, rev := r.view.taskWithRevision(name)
-	switch {
-	case t == nil || t.Claim.Agent != agent || t.Status.State.Ended() || rev == nil:
-		orders.Forget = append(orders.Forget, string(name))
-	case t.Status.State == task.Stopping:
-		orders.Stop = append(orders.Stop, &pb.StopOrder{Task: string(name), Grace: wire.FromDuration(rev.Spec.Deploy.Grace)})
-	default:
-		orders.Run = append(orders.Run, runOrder(t, r.view.claimed(t)))
-		addSpec(orders, rev)
-	}
-}
-
-func runOrder(t *engine.Task, claimed resource.Vector) *pb.RunOrder {
-	m := wire.FromTask(t)
-	return &pb.RunOrder{
-		Task: m.GetId(), Service: m.GetService(), Revision: m.GetRevision(), Ports: m.GetPorts(),
-		Resources: wire.FromVector(claimed), Attempts: int32(t.Status.Attempt), Run: t.Run, Copy: int32(t.Copy),
-	}
-}
-
-func addSpec(orders *pb.Orders, rev *engine.Revision) {
-	for _, sent := range orders.GetRevisions() {
-		if sent.GetService() == string(rev.Service) && sent.GetRevision() == int64(rev.Number) {
-			return
-		}
-	}
-	orders.Revisions = append(orders.Revisions, &pb.RevisionSpec{
-		Service: string(rev.Service), Revision: int64(rev.Number), Spec: wire.FromSpec(rev.Spec),
-	})
 }

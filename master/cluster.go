@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -37,10 +38,10 @@ func (s *clusterService) GetInfo(
 		return nil, apiError(err)
 	}
 	info := &pb.GetInfoResponse{
-		Version: s.master.cfg.Version, Master: s.master.cfg.ID, Epoch: r.hub.epoch,
+		Version: s.master.cfg.Version, Master: s.master.cfg.ID, Epoch: r.term.Epoch(),
 		Revision: r.view.at(), LeadingSince: wire.FromTime(r.since),
 	}
-	routers := r.hub.routerInfos()
+	routers := r.hub.applied()
 	for _, name := range slices.Sorted(maps.Keys(routers)) {
 		info.Routers = append(info.Routers, &pb.RouterInfo{
 			Id: string(name), Connected: true, Applied: wire.FromVersion(routers[name]),
@@ -50,7 +51,7 @@ func (s *clusterService) GetInfo(
 }
 
 // Validate reads specs and tells their problems.
-func (s *clusterService) Validate(
+func (*clusterService) Validate(
 	_ context.Context, req *connect.Request[pb.ValidateRequest],
 ) (*connect.Response[pb.ValidateResponse], error) {
 	submissions, problems, err := readFiles(req.Msg.GetFiles())
@@ -76,10 +77,8 @@ func (s *clusterService) Plan(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	var report engine.PlanReport
-	var refused error
-	err = r.ask(ctx, func(e *engine.Engine) { report, refused = e.Plan(submissions, time.Now()) })
-	if err := errors.Join(err, refused); err != nil {
+	report, err := ask(ctx, r, func(e *engine.Engine) (engine.PlanReport, error) { return e.Plan(submissions, time.Now()) })
+	if err != nil {
 		return nil, apiError(err)
 	}
 	answer := &pb.PlanResponse{}
@@ -96,6 +95,9 @@ func (s *clusterService) Deploy(
 	submissions, err := mustRead(req.Msg.GetFiles())
 	if err != nil {
 		return nil, err
+	}
+	if size := len(req.Msg.GetReason()); size > reasonBytesMax {
+		return nil, invalidArgument(fmt.Errorf("reason: it has %d bytes; want at most %d", size, reasonBytesMax))
 	}
 	versions := make(map[id.Service]int64, len(req.Msg.GetVersions()))
 	for name, version := range req.Msg.GetVersions() {
@@ -139,7 +141,7 @@ func mustRead(files []*pb.SpecFile) ([]engine.Submission, error) {
 // is that of a request that has no files, or too many.
 func readFiles(files []*pb.SpecFile) ([]engine.Submission, []*pb.Problem, error) {
 	if len(files) == 0 || len(files) > filesMax {
-		return nil, nil, connect.NewError(connect.CodeInvalidArgument, errors.New("files: want 1 to 100 spec files"))
+		return nil, nil, invalidArgument(fmt.Errorf("files: found %d; want 1 to %d", len(files), filesMax))
 	}
 	var submissions []engine.Submission
 	var problems []*pb.Problem
@@ -147,7 +149,9 @@ func readFiles(files []*pb.SpecFile) ([]engine.Submission, []*pb.Problem, error)
 		read, err := specfile.Documents(file.GetName(), file.GetText())
 		problems = append(problems, problemsOf(file.GetName(), err)...)
 		for _, document := range read {
-			submissions = append(submissions, engine.Submission{Spec: document.Spec, Source: document.Source})
+			submission := engine.Submission{Spec: document.Spec, Source: document.Source}
+			problems = append(problems, problemsOf(file.GetName(), specSize(submission))...)
+			submissions = append(submissions, submission)
 		}
 	}
 	return submissions, problems, nil

@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"connectrpc.com/connect"
 
@@ -20,15 +21,13 @@ func (s *clusterService) ListDeployments(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	list := all(r.view, func(d *engine.Deployment) bool {
+	list := all(r.view, engine.DeploymentKind, func(d *engine.Deployment) bool {
 		return req.Msg.GetService() == "" || string(d.Service) == req.Msg.GetService()
 	})
-	// The name counts down, so that the newest comes first.
-	name := func(d *engine.Deployment) string {
-		return fmt.Sprintf("%019d %s", 1<<62-d.StartedAt.UnixNano(), d.ID)
-	}
-	sortByName(list, name)
-	page, next, err := pageOf(list, req.Msg.GetPageSize(), req.Msg.GetPageToken(), name)
+	page, next, err := pageOf(list, req.Msg, func(d *engine.Deployment) string {
+		// It counts down, so that the newest comes first.
+		return fmt.Sprintf("%020d %s", math.MaxUint64-uint64(d.StartedAt.UnixNano()), d.ID)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +46,9 @@ func (s *clusterService) GetDeployment(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	name := req.Msg.GetDeployment()
-	d, ok := find[*engine.Deployment](r.view, engine.Key{Kind: engine.DeploymentKind, ID: name})
-	if !ok {
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("%w deployment: %s", engine.ErrUnknown, name))
+	d, err := lookup[*engine.Deployment](r.view, "deployment", engine.Key{Kind: engine.DeploymentKind, ID: req.Msg.GetDeployment()})
+	if err != nil {
+		return nil, err
 	}
 	return connect.NewResponse(&pb.GetDeploymentResponse{Deployment: wire.FromDeployment(d)}), nil
 }

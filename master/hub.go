@@ -11,10 +11,10 @@ import (
 
 // hub is where the loop leaves what sessions have to send, without waiting for
 // any of them. It belongs to one reign.
+//
+// Sessions come and go in the loop, beside the events that say so: which session
+// of an agent is the newest, and what the engine believes, never differ.
 type hub struct {
-	epoch uint64
-	gone  chan struct{} // closed at the end of the reign
-
 	mu      sync.Mutex // guards all below
 	agents  map[id.Agent]*agentLink
 	routers map[id.Router]*routerLink
@@ -22,23 +22,20 @@ type hub struct {
 	logs    map[string]*logRequest
 }
 
-func newHub(epoch uint64) *hub {
+func newHub() *hub {
 	return &hub{
-		epoch:   epoch,
-		gone:    make(chan struct{}),
 		agents:  make(map[id.Agent]*agentLink),
 		routers: make(map[id.Router]*routerLink),
 		logs:    make(map[string]*logRequest),
 	}
 }
 
-func (h *hub) close() { close(h.gone) }
-
 // agentLink is what waits to be sent to one agent.
 type agentLink struct {
 	agent id.Agent
 	wake  chan struct{} // holds one signal
 	cut   chan struct{} // closed when a newer session takes its place
+	ended chan struct{} // closed when the session has ended
 
 	mu       sync.Mutex // guards all below
 	complete bool       // everything is to be said again
@@ -46,31 +43,34 @@ type agentLink struct {
 	logs     []*pb.LogOrder
 }
 
-// addAgent registers a session in place of an older one of the same agent.
-func (h *hub) addAgent(agent id.Agent) *agentLink {
+// newAgentLink returns the link of a session to which all is still to be said.
+func newAgentLink(agent id.Agent) *agentLink {
 	link := &agentLink{
-		agent: agent, wake: make(chan struct{}, 1), cut: make(chan struct{}), tasks: make(map[id.Task]struct{}),
+		agent: agent, wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
+		tasks: make(map[id.Task]struct{}),
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if older, ok := h.agents[agent]; ok {
-		close(older.cut)
-	}
-	h.agents[agent] = link
+	link.add(func() { link.complete = true })
 	return link
 }
 
-// removeAgent reports whether the session was still the newest of its agent.
-func (h *hub) removeAgent(link *agentLink) bool {
+// addAgent registers a session in place of an older one of the same agent.
+func (h *hub) addAgent(link *agentLink) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.agents[link.agent] != link {
-		return false
+	if older, ok := h.agents[link.agent]; ok {
+		close(older.cut)
 	}
-	delete(h.agents, link.agent)
-	return true
+	h.agents[link.agent] = link
 }
 
+// removeAgent forgets a session that is the newest of its agent.
+func (h *hub) removeAgent(link *agentLink) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.agents, link.agent)
+}
+
+// link returns the newest session of an agent, nil if there is none.
 func (h *hub) link(agent id.Agent) *agentLink {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,6 +81,13 @@ func (h *hub) link(agent id.Agent) *agentLink {
 func (h *hub) order(agent id.Agent, task id.Task) {
 	if link := h.link(agent); link != nil {
 		link.add(func() { link.tasks[task] = struct{}{} })
+	}
+}
+
+// orderAll has the agent told again all that it should do.
+func (h *hub) orderAll(agent id.Agent) {
+	if link := h.link(agent); link != nil {
+		link.add(func() { link.complete = true })
 	}
 }
 
@@ -109,30 +116,39 @@ func (l *agentLink) take() (complete bool, tasks map[id.Task]struct{}, logs []*p
 type routerLink struct {
 	router  id.Router
 	wake    chan struct{} // holds one signal
-	cut     chan struct{}
+	cut     chan struct{} // closed when a newer session takes its place
 	applied route.Version // guarded by hub.mu
 }
 
-func (h *hub) addRouter(router id.Router) *routerLink {
+// newRouterLink returns the link of a session that has not got the table yet.
+func newRouterLink(router id.Router) *routerLink {
 	link := &routerLink{router: router, wake: make(chan struct{}, 1), cut: make(chan struct{})}
-	link.wake <- struct{}{} // the table of now is to be sent
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if older, ok := h.routers[router]; ok {
-		close(older.cut)
-	}
-	h.routers[router] = link
+	link.wake <- struct{}{}
 	return link
 }
 
-func (h *hub) removeRouter(link *routerLink) bool {
+// addRouter registers a session in place of an older one of the same router.
+func (h *hub) addRouter(link *routerLink) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.routers[link.router] != link {
-		return false
+	if older, ok := h.routers[link.router]; ok {
+		close(older.cut)
 	}
+	h.routers[link.router] = link
+}
+
+// removeRouter forgets a session that is the newest of its router.
+func (h *hub) removeRouter(link *routerLink) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	delete(h.routers, link.router)
-	return true
+}
+
+// routerLink returns the newest session of a router, nil if there is none.
+func (h *hub) routerLink(router id.Router) *routerLink {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.routers[router]
 }
 
 // publishTable makes every router session send the table. Only the newest
@@ -162,13 +178,13 @@ func (h *hub) confirmed(link *routerLink, version route.Version) {
 	link.applied = version
 }
 
-// routerInfos returns the connected routers.
-func (h *hub) routerInfos() map[id.Router]route.Version {
+// applied returns the table that each connected router has applied.
+func (h *hub) applied() map[id.Router]route.Version {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	infos := make(map[id.Router]route.Version, len(h.routers))
+	versions := make(map[id.Router]route.Version, len(h.routers))
 	for name, link := range h.routers {
-		infos[name] = link.applied
+		versions[name] = link.applied
 	}
-	return infos
+	return versions
 }

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,13 +22,15 @@ const logsWithin = 10 * time.Second
 // linesDefault is how many lines of each stream are shown.
 const linesDefault = 100
 
+// errNobodyAsks is the error for an answer whose reader has left.
+var errNobodyAsks = errors.New("nobody asks for these logs any more")
+
 // logRequest carries lines from an agent's answer to whoever asked.
 type logRequest struct {
 	lines chan []*pb.LogLine
-	begun chan struct{} // closed when the agent answers
-	done  chan struct{} // closed when whoever asked has gone
+	begun chan struct{} // holds the news that the agent answers
+	left  chan struct{} // closed when whoever asked has gone
 	ended chan error    // holds the end of the answer
-	once  sync.Once     // begins the answer
 }
 
 // Logs asks the agents of the tasks and passes on what they send.
@@ -37,6 +40,9 @@ func (s *clusterService) Logs(
 	r, err := s.master.current()
 	if err != nil {
 		return apiError(err)
+	}
+	if lines := req.Msg.GetLines(); lines < 0 {
+		return invalidArgument(fmt.Errorf("lines: found %d; want 0 or more", lines))
 	}
 	tasks := slices.DeleteFunc(r.view.named(req.Msg.GetName()), func(t *engine.Task) bool { return t.Claim.Agent == "" })
 	if len(tasks) == 0 {
@@ -48,7 +54,9 @@ func (s *clusterService) Logs(
 	problems := make([]error, len(tasks))
 	var asking sync.WaitGroup
 	for i, t := range tasks {
-		asking.Go(func() { problems[i] = r.readLogs(ctx, t, req.Msg, lines) })
+		asking.Go(func() {
+			problems[i] = r.protect(ctx, func() error { return r.readLogs(ctx, t, req.Msg, lines) })
+		})
 	}
 	all := make(chan struct{})
 	go func() { // ends with the asking, for which this function waits below
@@ -57,10 +65,11 @@ func (s *clusterService) Logs(
 	}()
 	defer func() { <-all }()
 	defer cancel()
+	send := sender(ctx, stream)
 	for {
 		select {
 		case batch := <-lines:
-			if err := stream.Send(&pb.LogsResponse{Lines: batch}); err != nil {
+			if err := send(&pb.LogsResponse{Lines: batch}); err != nil {
 				return err
 			}
 		case <-all:
@@ -73,12 +82,12 @@ func (s *clusterService) Logs(
 func (r *reign) readLogs(ctx context.Context, t *engine.Task, req *pb.LogsRequest, lines chan<- []*pb.LogLine) error {
 	link := r.hub.link(t.Claim.Agent)
 	if link == nil {
-		return connect.NewError(connect.CodeUnavailable, fmt.Errorf("agent %s is out of reach", t.Claim.Agent))
+		return outOfReach(t)
 	}
 	order := &pb.LogOrder{
 		Request: rand.Text(), Task: string(t.ID), Follow: req.GetFollow(), Previous: req.GetPrevious(), Lines: req.GetLines(),
 	}
-	if order.GetLines() <= 0 {
+	if order.GetLines() == 0 {
 		order.Lines = linesDefault
 	}
 	asked := r.hub.addLogs(order.GetRequest())
@@ -89,7 +98,6 @@ func (r *reign) readLogs(ctx context.Context, t *engine.Task, req *pb.LogsReques
 	})
 	within := time.NewTimer(logsWithin)
 	defer within.Stop()
-	begun := asked.begun
 	for {
 		select {
 		case batch := <-asked.lines:
@@ -100,13 +108,12 @@ func (r *reign) readLogs(ctx context.Context, t *engine.Task, req *pb.LogsReques
 			}
 		case err := <-asked.ended:
 			return err
-		case <-begun:
+		case <-asked.begun:
 			within.Stop()
-			begun = nil
 		case <-within.C:
 			return connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("agent %s did not answer", t.Claim.Agent))
-		case <-link.cut:
-			return connect.NewError(connect.CodeUnavailable, fmt.Errorf("agent %s has connected anew; ask again", t.Claim.Agent))
+		case <-link.ended:
+			return outOfReach(t)
 		case <-r.over:
 			return ErrNoLeader
 		case <-ctx.Done():
@@ -115,9 +122,13 @@ func (r *reign) readLogs(ctx context.Context, t *engine.Task, req *pb.LogsReques
 	}
 }
 
+func outOfReach(t *engine.Task) error {
+	return connect.NewError(connect.CodeUnavailable, fmt.Errorf("agent %s of task %s is out of reach; ask again", t.Claim.Agent, t.ID))
+}
+
 func (h *hub) addLogs(request string) *logRequest {
 	asked := &logRequest{
-		lines: make(chan []*pb.LogLine), begun: make(chan struct{}), done: make(chan struct{}), ended: make(chan error, 1),
+		lines: make(chan []*pb.LogLine), begun: make(chan struct{}, 1), left: make(chan struct{}), ended: make(chan error, 1),
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,40 +140,72 @@ func (h *hub) removeLogs(request string, asked *logRequest) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.logs, request)
-	close(asked.done)
+	close(asked.left)
 }
 
-func (h *hub) findLogs(request string) *logRequest {
+func (h *hub) findLogs(request string) (*logRequest, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.logs[request]
+	if asked, ok := h.logs[request]; ok {
+		return asked, nil
+	}
+	return nil, errNobodyAsks
 }
 
 // SendLogs takes an agent's answer to a log order.
-func (m *Master) SendLogs(
+func (s agentService) SendLogs(
 	ctx context.Context, stream *connect.ClientStream[pb.SendLogsRequest],
 ) (*connect.Response[pb.SendLogsResponse], error) {
-	r, err := m.current()
+	r, err := s.master.current()
 	if err != nil {
 		return nil, apiError(err)
 	}
-	var asked *logRequest
-	for stream.Receive() {
-		message := stream.Msg()
-		if asked == nil {
-			if asked = r.hub.findLogs(message.GetRequest()); asked == nil {
-				return nil, connect.NewError(connect.CodeNotFound, errors.New("nobody asks for these logs any more"))
-			}
-			asked.once.Do(func() { close(asked.begun) })
+	line := lineOf(ctx)
+	if !stream.Receive() {
+		return nil, apiError(cmp.Or(stream.Err(), invalidArgument(errors.New("the answer has no message"))))
+	}
+	asked, err := r.hub.findLogs(stream.Msg().GetRequest())
+	if err != nil {
+		return nil, apiError(err)
+	}
+	line.hearAnytime() // what is followed may write nothing for long
+	line.sayAnytime()
+	defer line.sayWithin(answerWithin)
+	select {
+	case asked.begun <- struct{}{}:
+	default: // it has begun twice
+	}
+	if err := asked.take(ctx, stream); err != nil {
+		return nil, apiError(err)
+	}
+	return connect.NewResponse(&pb.SendLogsResponse{}), nil
+}
+
+// take hands an answer to whoever asked, until it ends or nobody asks any more.
+func (q *logRequest) take(ctx context.Context, stream *connect.ClientStream[pb.SendLogsRequest]) error {
+	line, done := lineOf(ctx), make(chan struct{})
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer close(done)
+	watching.Go(func() {
+		select {
+		case <-q.left:
+			line.hangUp()
+		case <-done:
 		}
-		if err := asked.pass(ctx, message); err != nil {
-			return nil, apiError(err)
+	})
+	for more := true; more; more = stream.Receive() {
+		if err := q.pass(ctx, stream.Msg()); err != nil {
+			return err
 		}
 	}
-	if asked != nil {
-		asked.end(stream.Err())
+	q.end(stream.Err())
+	select {
+	case <-q.left:
+		return errNobodyAsks
+	default:
+		return stream.Err()
 	}
-	return connect.NewResponse(&pb.SendLogsResponse{}), stream.Err()
 }
 
 // pass hands one message of an answer to whoever asked.
@@ -170,9 +213,10 @@ func (q *logRequest) pass(ctx context.Context, message *pb.SendLogsRequest) erro
 	if len(message.GetLines()) > 0 {
 		select {
 		case q.lines <- message.GetLines():
-		case <-q.done:
-			return connect.NewError(connect.CodeNotFound, errors.New("nobody asks for these logs any more"))
+		case <-q.left:
+			return errNobodyAsks
 		case <-ctx.Done():
+			q.end(connect.NewError(connect.CodeUnavailable, errors.New("the agent has left")))
 			return context.Cause(ctx)
 		}
 	}

@@ -2,7 +2,6 @@ package master
 
 import (
 	"context"
-	"slices"
 
 	"connectrpc.com/connect"
 
@@ -22,32 +21,27 @@ func (s *clusterService) ListAgents(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	name := func(a *engine.Agent) string { return string(a.ID) }
-	list := all(r.view, func(*engine.Agent) bool { return true })
-	sortByName(list, name)
-	page, next, err := pageOf(list, req.Msg.GetPageSize(), req.Msg.GetPageToken(), name)
+	list := all(r.view, engine.AgentKind, func(*engine.Agent) bool { return true })
+	page, next, err := pageOf(list, req.Msg, func(a *engine.Agent) string { return string(a.ID) })
 	if err != nil {
 		return nil, err
 	}
-	answer := &pb.ListAgentsResponse{NextPageToken: next}
-	err = r.ask(ctx, func(e *engine.Engine) {
+	tasks := r.view.claimsOn()
+	views, err := ask(ctx, r, func(e *engine.Engine) ([]*pb.AgentView, error) {
+		var views []*pb.AgentView
 		for _, a := range page {
-			answer.Agents = append(answer.Agents, showAgent(r.view, e.Books(), a))
+			views = append(views, showAgent(e.Books(), a, tasks[a.ID]))
 		}
+		return views, nil
 	})
-	return connect.NewResponse(answer), apiError(err)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	return connect.NewResponse(&pb.ListAgentsResponse{Agents: views, NextPageToken: next}), nil
 }
 
-func showAgent(v *view, books *ledger.Ledger, a *engine.Agent) *pb.AgentView {
-	m := &pb.AgentView{Agent: wire.FromAgent(a), State: "ready", Tasks: int32(v.countTasks(a.ID))}
-	switch {
-	case !a.SilentSince.IsZero():
-		m.State = "silent"
-	case a.Draining && m.GetTasks() == 0:
-		m.State = "drained"
-	case a.Draining:
-		m.State = "draining"
-	}
+func showAgent(books *ledger.Ledger, a *engine.Agent, tasks int) *pb.AgentView {
+	m := &pb.AgentView{Agent: wire.FromAgent(a), State: agentState(a, tasks), Tasks: int32(tasks)}
 	if account, ok := books.Agent(a.ID); ok {
 		for t := range account.Types() {
 			balance := account.Balance(t)
@@ -92,21 +86,26 @@ func (s *clusterService) ListPartitions(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	var list []*pb.PartitionView
-	err = r.ask(ctx, func(e *engine.Engine) {
-		for _, a := range all(r.view, func(a *engine.Agent) bool {
-			return req.Msg.GetAgent() == "" || string(a.ID) == req.Msg.GetAgent()
-		}) {
+	agents := all(r.view, engine.AgentKind, func(a *engine.Agent) bool {
+		return req.Msg.GetAgent() == "" || string(a.ID) == req.Msg.GetAgent()
+	})
+	list, err := ask(ctx, r, func(e *engine.Engine) ([]*pb.PartitionView, error) {
+		var list []*pb.PartitionView
+		for _, a := range agents {
 			list = append(list, showPartitions(e.Books(), a)...)
 		}
+		return list, nil
 	})
 	if err != nil {
 		return nil, apiError(err)
 	}
-	name := func(p *pb.PartitionView) string { return p.GetPartition().GetAgent() + "/" + p.GetPartition().GetId() }
-	sortByName(list, name)
-	page, next, err := pageOf(list, req.Msg.GetPageSize(), req.Msg.GetPageToken(), name)
-	return connect.NewResponse(&pb.ListPartitionsResponse{Partitions: page, NextPageToken: next}), err
+	page, next, err := pageOf(list, req.Msg, func(p *pb.PartitionView) string {
+		return p.GetPartition().GetAgent() + "/" + p.GetPartition().GetId()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&pb.ListPartitionsResponse{Partitions: page, NextPageToken: next}), nil
 }
 
 func showPartitions(books *ledger.Ledger, a *engine.Agent) []*pb.PartitionView {
@@ -123,74 +122,6 @@ func showPartitions(books *ledger.Ledger, a *engine.Agent) []*pb.PartitionView {
 	return list
 }
 
-// ListPools lists pools by name.
-func (s *clusterService) ListPools(
-	ctx context.Context, req *connect.Request[pb.ListPoolsRequest],
-) (*connect.Response[pb.ListPoolsResponse], error) {
-	r, err := s.master.current()
-	if err != nil {
-		return nil, apiError(err)
-	}
-	name := func(p *engine.Pool) string { return string(p.ID) }
-	list := all(r.view, func(*engine.Pool) bool { return true })
-	sortByName(list, name)
-	page, next, err := pageOf(list, req.Msg.GetPageSize(), req.Msg.GetPageToken(), name)
-	if err != nil {
-		return nil, err
-	}
-	answer := &pb.ListPoolsResponse{NextPageToken: next}
-	err = r.ask(ctx, func(e *engine.Engine) {
-		for _, p := range page {
-			answer.Pools = append(answer.Pools, showPool(e.Books(), p))
-		}
-	})
-	return connect.NewResponse(answer), apiError(err)
-}
-
-func showPool(books *ledger.Ledger, p *engine.Pool) *pb.PoolView {
-	m := &pb.PoolView{Pool: wire.FromPool(p)}
-	account, ok := books.Pool(p.ID)
-	if !ok {
-		return m
-	}
-	for _, t := range account.Types() {
-		balance, bounded := account.Balance(t)
-		m.Claimed = append(m.Claimed, wire.FromQuantity(t, resource.Scalar(balance.Claimed)))
-		if bounded {
-			m.Free = append(m.Free, wire.FromQuantity(t, resource.Scalar(balance.Free)))
-		}
-		if bounded && balance.Overcommitted() {
-			m.Overcommitted = append(m.Overcommitted, string(t))
-		}
-	}
-	return m
-}
-
-// SetPool makes or changes a pool.
-func (s *clusterService) SetPool(
-	ctx context.Context, req *connect.Request[pb.SetPoolRequest],
-) (*connect.Response[pb.SetPoolResponse], error) {
-	pool, err := wire.ToPool(req.Msg.GetPool())
-	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
-	}
-	answer, err := s.master.submit(ctx, engine.SetPool{
-		Pool: pool, Create: req.Msg.GetCreate(), Version: req.Msg.GetPool().GetVersion(),
-	})
-	if err != nil {
-		return nil, apiError(err)
-	}
-	return connect.NewResponse(&pb.SetPoolResponse{Pool: wire.FromPool(answer.Pool)}), nil
-}
-
-// DeletePool forgets a pool that nobody draws from.
-func (s *clusterService) DeletePool(
-	ctx context.Context, req *connect.Request[pb.DeletePoolRequest],
-) (*connect.Response[pb.DeletePoolResponse], error) {
-	_, err := s.master.submit(ctx, engine.DeletePool{Pool: id.Pool(req.Msg.GetPool()), Version: req.Msg.GetVersion()})
-	return connect.NewResponse(&pb.DeletePoolResponse{}), apiError(err)
-}
-
 // GetCapacity sums up the cluster by resource type.
 func (s *clusterService) GetCapacity(
 	ctx context.Context, _ *connect.Request[pb.GetCapacityRequest],
@@ -199,38 +130,18 @@ func (s *clusterService) GetCapacity(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	answer := &pb.GetCapacityResponse{}
-	err = r.ask(ctx, func(e *engine.Engine) {
+	types, err := ask(ctx, r, func(e *engine.Engine) ([]*pb.Capacity, error) {
+		var types []*pb.Capacity
 		for _, c := range e.Capacity() {
-			answer.Types = append(answer.Types, &pb.Capacity{
+			types = append(types, &pb.Capacity{
 				Type: string(c.Type), Total: wire.FromQuantity(c.Type, resource.Scalar(c.Quantity)),
 				Free: wire.FromQuantity(c.Type, resource.Scalar(c.Free)), Weighted: c.Weighted,
 			})
 		}
+		return types, nil
 	})
-	return connect.NewResponse(answer), apiError(err)
-}
-
-// ListNotes tells the newest part of the cluster's story.
-func (s *clusterService) ListNotes(
-	_ context.Context, req *connect.Request[pb.ListNotesRequest],
-) (*connect.Response[pb.ListNotesResponse], error) {
-	r, err := s.master.current()
 	if err != nil {
 		return nil, apiError(err)
 	}
-	size := int(req.Msg.GetPageSize())
-	if size <= 0 || size > pageMax {
-		size = pageDefault
-	}
-	notes := r.view.notes(req.Msg.GetAfter(), id.Service(req.Msg.GetService()))
-	if req.Msg.GetAfter() == 0 && len(notes) > size {
-		notes = notes[len(notes)-size:] // without a place to begin, the newest
-	}
-	notes = slices.Clip(notes[:min(size, len(notes))])
-	answer := &pb.ListNotesResponse{}
-	for _, n := range notes {
-		answer.Notes = append(answer.Notes, wire.FromNote(n.seq, n.note))
-	}
-	return connect.NewResponse(answer), nil
+	return connect.NewResponse(&pb.GetCapacityResponse{Types: types}), nil
 }

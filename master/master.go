@@ -24,6 +24,9 @@ import (
 // lead, or no longer. The call may be made again.
 var ErrNoLeader = errors.New("this master does not lead; try again")
 
+// errLost is why a term ended that the store says is over.
+var errLost = errors.New("the term was lost")
+
 // Store is where leadership and the state come from.
 type Store interface {
 	// Campaign waits until this master leads.
@@ -35,7 +38,7 @@ type Config struct {
 	ID          string
 	Version     string        // of this binary, for people
 	SilentAfter time.Duration // an agent or router not heard of for so long is out of reach; default 3s
-	History     int           // batches of changes that watches can resume from; default 10,000
+	History     int           // changes of records that a watch can resume over; default 50,000
 	NotesMax    int           // lines of the cluster's story that are kept; default 10,000
 	Registerer  prometheus.Registerer
 	Log         *slog.Logger // default: discard
@@ -46,7 +49,7 @@ func (c Config) withDefaults() Config {
 		c.SilentAfter = 3 * time.Second
 	}
 	if c.History == 0 {
-		c.History = 10_000
+		c.History = 50_000
 	}
 	if c.NotesMax == 0 {
 		c.NotesMax = 10_000
@@ -65,11 +68,18 @@ func (c Config) validate() error {
 	if c.ID == "" {
 		problems = append(problems, errors.New("a master needs an ID"))
 	}
-	if c.SilentAfter < 0 || c.History < 0 || c.NotesMax < 0 {
-		problems = append(problems, errors.New("times and limits must not be negative"))
+	if c.SilentAfter < 0 {
+		problems = append(problems, fmt.Errorf("silence is after %v; want more than 0", c.SilentAfter))
+	}
+	if c.History < 0 || c.NotesMax < 0 {
+		problems = append(problems, fmt.Errorf("a history of %d changes and %d notes; want more than 0", c.History, c.NotesMax))
 	}
 	return errors.Join(problems...)
 }
+
+// beatEvery is how often a session says that the master is there: several times
+// within what the other side takes for silence.
+func (c Config) beatEvery() time.Duration { return c.SilentAfter / 6 }
 
 // Master is one replica of the control plane. Make it with New and start it
 // with Run; its handlers serve from the beginning.
@@ -86,55 +96,53 @@ func New(cfg Config, state Store) (*Master, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("master config: %w", err)
 	}
-	return &Master{cfg: cfg, store: state, metrics: newMetrics(cfg.Registerer)}, nil
+	m := &Master{cfg: cfg, store: state}
+	m.metrics = newMetrics(cfg.Registerer, m)
+	return m, nil
 }
 
 // Run stands by, leads, and stands by again until ctx is done.
 func (m *Master) Run(ctx context.Context) error {
 	for {
-		term, err := m.store.Campaign(ctx, m.cfg.ID)
+		err := m.serveTerm(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err != nil {
-			m.cfg.Log.WarnContext(ctx, "campaign broke; it begins again", slog.Any("error", err))
-			if !wait(ctx, m.cfg.SilentAfter/3) {
-				return context.Cause(ctx)
-			}
-			continue
-		}
-		err = m.lead(ctx, term)
-		if ctx.Err() != nil {
+		m.cfg.Log.ErrorContext(ctx, "not leading; campaigns again", slog.Any("error", err))
+		if !wait(ctx, m.cfg.SilentAfter/10) { // what broke a term may break the next one at once
 			return context.Cause(ctx)
 		}
-		m.cfg.Log.WarnContext(ctx, "no longer leading", slog.Uint64("epoch", term.Epoch()), slog.Any("error", err))
 	}
 }
 
-// Ready returns nil when this master can answer, and else why not.
-func (m *Master) Ready() error {
-	if m.reign.Load() == nil {
-		return ErrNoLeader
+// serveTerm waits to lead, leads, and returns why that ended.
+func (m *Master) serveTerm(ctx context.Context) error {
+	term, err := m.store.Campaign(ctx, m.cfg.ID)
+	if err != nil {
+		return err
 	}
-	return nil
+	err = m.lead(ctx, term)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return errors.Join(fmt.Errorf("term %d: %w", term.Epoch(), err), term.Resign(ending))
 }
 
 // lead owns the cluster for one term.
 func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	r, err := load(ctx, m.cfg, m.metrics, term)
 	if err != nil {
-		return errors.Join(err, term.Resign(ctx))
+		return err
 	}
 	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
 	m.reign.Store(r)
-	m.metrics.leading.Set(1)
-	err = r.run(ctx)
-	m.metrics.leading.Set(0)
-	m.reign.Store(nil)
+	defer m.reign.Store(nil)
+	return r.run(ctx)
+}
 
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	return errors.Join(err, term.Resign(ending))
+// Ready returns nil when this master can answer, and else why not.
+func (m *Master) Ready() error {
+	_, err := m.current()
+	return err
 }
 
 // current returns the term that this master leads in.

@@ -1,21 +1,23 @@
 package master
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/task"
+)
 
 // metrics are what a master measures of itself.
 type metrics struct {
-	leading prometheus.Gauge
 	steps   prometheus.Histogram
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
+	refused *prometheus.CounterVec
 }
 
-func newMetrics(registerer prometheus.Registerer) *metrics {
+func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
 	fast := prometheus.ExponentialBuckets(0.00005, 2, 16) // 50 µs to 1.6 s
 	m := &metrics{
-		leading: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "aloft_master_leading", Help: "1 while this master leads.",
-		}),
 		steps: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "aloft_master_step_duration_seconds", Help: "Time to fold one batch of events into the cluster.", Buckets: fast,
 		}),
@@ -25,7 +27,76 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "aloft_master_batch_events", Help: "Events in one batch.", Buckets: prometheus.ExponentialBuckets(1, 4, 7),
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_master_refused_events_total", Help: "Events that were refused, by why.",
+		}, []string{"reason"}),
 	}
-	registerer.MustRegister(m.leading, m.steps, m.commits, m.batch)
+	registerer.MustRegister(m.steps, m.commits, m.batch, m.refused, newCensus(master))
 	return m
+}
+
+// census counts the cluster when it is scraped. A master that stands by shows
+// none: the leader does.
+type census struct {
+	master                 *Master
+	leading, tasks, agents *prometheus.Desc
+}
+
+func newCensus(master *Master) *census {
+	return &census{
+		master:  master,
+		leading: prometheus.NewDesc("aloft_master_leading", "1 while this master leads.", nil, nil),
+		tasks:   prometheus.NewDesc("aloft_master_tasks", "Tasks that are kept, by state.", []string{"state"}, nil),
+		agents:  prometheus.NewDesc("aloft_master_agents", "Agents, by state.", []string{"state"}, nil),
+	}
+}
+
+// Describe sends what Collect may send.
+func (c *census) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.leading
+	descs <- c.tasks
+	descs <- c.agents
+}
+
+// Collect counts.
+func (c *census) Collect(samples chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
+		samples <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	r, err := c.master.current()
+	if err != nil {
+		gauge(c.leading, 0)
+		return
+	}
+	gauge(c.leading, 1)
+	for state, count := range r.view.countTasks() {
+		gauge(c.tasks, count, state.String())
+	}
+	for state, count := range r.view.countAgents() {
+		gauge(c.agents, count, state)
+	}
+}
+
+// countTasks returns how many tasks are in each state.
+func (v *view) countTasks() map[task.State]int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	counts := make(map[task.State]int, len(v.states))
+	for state := task.Pending; state <= task.Lost; state++ {
+		counts[state] = v.states[state]
+	}
+	return counts
+}
+
+// countAgents returns how many agents are in each state.
+func (v *view) countAgents() map[string]int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	counts := map[string]int{"ready": 0, "draining": 0, "drained": 0, "silent": 0}
+	for _, record := range v.kinds[engine.AgentKind] {
+		if a, ok := record.(*engine.Agent); ok {
+			counts[agentState(a, len(v.byAgent[a.ID]))]++
+		}
+	}
+	return counts
 }

@@ -1,11 +1,11 @@
 package master
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"connectrpc.com/connect"
 )
 
 // Page sizes of lists.
@@ -14,36 +14,57 @@ const (
 	pageMax     = 1000
 )
 
-// pageOf cuts the page after token out of a list. The token is the name of the
-// last item of the page before: it stays right when items come and go. Names
-// are unique in the list, and compare gives the list's order.
-func pageOf[T any](list []T, size int32, token string, name func(T) string) ([]T, string, error) {
-	if size < 0 || size > pageMax {
-		return nil, "", connect.NewError(connect.CodeInvalidArgument,
-			fmt.Errorf("page_size: found %d; want 1 to %d, or 0 for %d", size, pageMax, pageDefault))
-	}
-	if size == 0 {
-		size = pageDefault
-	}
-	begin := 0
-	if token != "" {
-		i, found := slices.BinarySearchFunc(list, token, func(item T, token string) int {
-			return strings.Compare(name(item), token)
-		})
-		begin = i
-		if found {
-			begin++
-		}
-	}
-	end := min(len(list), begin+int(size))
-	next := ""
-	if end < len(list) && end > begin {
-		next = name(list[end-1])
-	}
-	return list[begin:end], next, nil
+// tokenMark begins every page token, so that a text that is none is told.
+const tokenMark = "p1."
+
+func tokenText() *base64.Encoding { return base64.RawURLEncoding.Strict() }
+
+// pageRequest is what the requests of all lists have.
+type pageRequest interface {
+	GetPageSize() int32
+	GetPageToken() string
 }
 
-// sortByName orders a list for pageOf.
-func sortByName[T any](list []T, name func(T) string) {
+// pageOf returns the page of a list that is asked for, and the token of the next
+// one, "" after the last. The list comes in any order, and is sorted by name.
+// A token holds the last name of the page before it: it stays right when items
+// come and go. Names are unique in the list.
+func pageOf[T any](list []T, req pageRequest, name func(T) string) ([]T, string, error) {
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, "", err
+	}
+	if req.GetPageToken() != "" {
+		after, err := readToken(req.GetPageToken())
+		if err != nil {
+			return nil, "", err
+		}
+		list = slices.DeleteFunc(list, func(item T) bool { return name(item) <= after })
+	}
 	slices.SortFunc(list, func(a, b T) int { return strings.Compare(name(a), name(b)) })
+	if len(list) <= size {
+		return list, "", nil
+	}
+	return list[:size], tokenMark + tokenText().EncodeToString([]byte(name(list[size-1]))), nil
+}
+
+func readToken(token string) (after string, err error) {
+	text, marked := strings.CutPrefix(token, tokenMark)
+	name, err := tokenText().DecodeString(text)
+	if !marked || err != nil {
+		return "", invalidArgument(errors.New("page_token: it is not one that a list of this cluster gave"))
+	}
+	return string(name), nil
+}
+
+// pageSize returns how many items a page has. More than the most is the most.
+func pageSize(asked int32) (int, error) {
+	switch {
+	case asked < 0:
+		return 0, invalidArgument(fmt.Errorf("page_size: found %d; want 1 to %d, or 0 for %d", asked, pageMax, pageDefault))
+	case asked == 0:
+		return pageDefault, nil
+	default:
+		return min(int(asked), pageMax), nil
+	}
 }

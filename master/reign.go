@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"runtime/debug"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/task"
 	"github.com/aloft-run/aloft/store"
-	"github.com/aloft-run/aloft/wire"
 )
 
 // batchMax bounds how many events one commit carries.
@@ -30,11 +30,12 @@ type reign struct {
 	since    time.Time
 }
 
-// request is an event, or a question to the engine, with the way back.
+// request is a step of the cluster, or a question about it, with the way back.
+// Both run in the loop; neither may keep the engine, or wait for anything.
 type request struct {
-	event engine.Event
-	ask   func(*engine.Engine) // instead of event; runs in the loop and must not keep the engine
-	reply chan reply           // holds the one reply
+	fold  func(e *engine.Engine, now time.Time) (engine.Answer, error)
+	ask   func(e *engine.Engine) error // instead of fold
+	reply chan reply                   // holds the one reply
 }
 
 type reply struct {
@@ -42,50 +43,31 @@ type reply struct {
 	err    error
 }
 
-// load builds the cluster from the store.
-func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (*reign, error) {
-	var records []engine.Record
-	var revision int64
-	for _, prefix := range wire.Prefixes() {
-		at, err := term.Load(ctx, prefix, func(key string, value []byte) error {
-			record, err := wire.Unmarshal(value)
-			if err != nil {
-				return fmt.Errorf("record %s: %w", key, err)
-			}
-			records = append(records, record)
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", prefix, err)
-		}
-		revision = max(revision, at)
-	}
-	now := time.Now()
-	e := engine.New(engine.Config{Epoch: term.Epoch(), Zones: time.LoadLocation})
-	if err := e.Load(slices.Values(records)); err != nil {
-		return nil, fmt.Errorf("load the cluster: %w", err)
-	}
-	r := &reign{
-		cfg: cfg, term: term, engine: e, metrics: metrics, since: now,
-		view:     newView(cfg, records, revision),
-		hub:      newHub(term.Epoch()),
-		requests: make(chan request),
-		over:     make(chan struct{}),
-	}
-	r.hub.publishTable(e.Table())
-	return r, nil
-}
-
 // submit has the loop fold in an event. After ErrNoLeader the event may have
 // been folded in or not.
 func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
-	return r.send(ctx, request{event: event, reply: make(chan reply, 1)})
+	return r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
 }
 
-// ask runs question in the loop, between two batches.
-func (r *reign) ask(ctx context.Context, question func(*engine.Engine)) error {
-	_, err := r.send(ctx, request{ask: question, reply: make(chan reply, 1)})
-	return err
+// fold is submit for an event that depends on what the loop alone can tell.
+func (r *reign) fold(
+	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
+) (engine.Answer, error) {
+	return r.send(ctx, request{fold: fold, reply: make(chan reply, 1)})
+}
+
+// ask returns the answer to a question about what is durable.
+func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (T, error)) (T, error) {
+	var answer T // a caller that has left does not look at it any more
+	asked := func(e *engine.Engine) (err error) {
+		answer, err = question(e)
+		return err
+	}
+	if _, err := r.send(ctx, request{ask: asked, reply: make(chan reply, 1)}); err != nil {
+		var none T
+		return none, err
+	}
+	return answer, nil
 }
 
 func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
@@ -109,7 +91,6 @@ func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
 // run is the one loop. It returns why the term ended.
 func (r *reign) run(ctx context.Context) error {
 	defer close(r.over)
-	defer r.hub.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -119,9 +100,9 @@ func (r *reign) run(ctx context.Context) error {
 		case first := <-r.requests:
 			err = r.step(ctx, r.gather(first))
 		case <-timer.C:
-			err = r.step(ctx, []request{{event: engine.Tick{}, reply: make(chan reply, 1)}})
+			err = r.step(ctx, nil)
 		case <-r.term.Lost():
-			err = errors.New("the term was lost")
+			err = errLost
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -153,76 +134,114 @@ func (r *reign) gather(first request) []request {
 	return batch
 }
 
-// step folds in a batch, commits what it changed, answers and publishes. An
-// error ends the term.
+// step folds in a batch, commits what it changed, publishes, and then answers.
+// An error ends the term. An empty batch says that time has passed.
 func (r *reign) step(ctx context.Context, batch []request) error {
 	began := time.Now()
 	replies := make([]reply, len(batch))
+	folded := 0
 	for i, req := range batch {
-		if req.ask != nil {
-			req.ask(r.engine)
+		if req.fold == nil {
 			continue
 		}
-		replies[i].answer, replies[i].err = r.engine.Step(req.event, began)
-	}
-	changes := r.engine.Take(began)
-	r.metrics.steps.Observe(time.Since(began).Seconds())
-	r.metrics.batch.Observe(float64(len(batch)))
-	if err := r.commit(ctx, changes); err != nil {
-		for _, req := range batch {
-			req.reply <- reply{err: fmt.Errorf("%w: the outcome is not known: %v", ErrNoLeader, err)}
+		folded++
+		if replies[i].answer, replies[i].err = req.fold(r.engine, began); replies[i].err != nil {
+			r.metrics.refused.WithLabelValues(refusal(replies[i].err)).Inc()
 		}
-		return err
+	}
+	if folded > 0 || len(batch) == 0 {
+		changes := r.engine.Take(began)
+		r.metrics.steps.Observe(time.Since(began).Seconds())
+		r.metrics.batch.Observe(float64(folded))
+		if err := r.commit(ctx, changes); err != nil {
+			for _, req := range batch {
+				req.reply <- reply{err: fmt.Errorf("%w: the outcome is not known: %v", ErrNoLeader, err)}
+			}
+			return err
+		}
 	}
 	for i, req := range batch {
+		if req.ask != nil {
+			replies[i].err = r.protect(ctx, func() error { return req.ask(r.engine) })
+		}
 		req.reply <- replies[i]
 	}
 	return nil
+}
+
+// refusal returns the word by which a refused event is counted.
+func refusal(err error) string {
+	switch {
+	case errors.Is(err, engine.ErrUnknown):
+		return "unknown"
+	case errors.Is(err, engine.ErrStale):
+		return "stale"
+	case errors.Is(err, engine.ErrInvalid):
+		return "invalid"
+	case errors.Is(err, engine.ErrConflict):
+		return "conflict"
+	case errors.Is(err, errReplaced):
+		return "replaced"
+	default:
+		return "other"
+	}
 }
 
 // commit makes changes durable and then publishes them.
 func (r *reign) commit(ctx context.Context, changes engine.Changes) error {
 	revision := r.view.at()
 	if len(changes.Records) > 0 {
-		ops := make([]store.Op, 0, len(changes.Records))
-		for _, change := range changes.Records {
-			op := store.Op{Key: wire.StoreKey(change.Key), Delete: change.Record == nil}
-			if change.Record != nil {
-				value, err := wire.Marshal(change.Record)
-				if err != nil {
-					return fmt.Errorf("record %s: %w", op.Key, err)
-				}
-				op.Value = value
-			}
-			ops = append(ops, op)
+		ops, err := operations(changes.Records)
+		if err != nil {
+			return err
 		}
 		began := time.Now()
-		committed, err := r.term.Commit(ctx, ops)
-		if err != nil {
+		if revision, err = r.term.Commit(ctx, ops); err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
 		r.metrics.commits.Observe(time.Since(began).Seconds())
-		revision = committed
 	}
 	r.publish(ctx, revision, changes)
 	return nil
 }
 
-// publish tells readers, agents, routers and watchers.
+// publish tells readers, watchers, agents and routers.
 func (r *reign) publish(ctx context.Context, revision int64, changes engine.Changes) {
 	for _, note := range changes.Notes {
 		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", string(note.Kind)), slog.String("text", note.Text))
 	}
-	r.view.apply(revision, changes)
-	for _, change := range changes.Records {
-		if t, ok := change.Record.(*engine.Task); ok && t.Claim.Agent != "" {
+	for _, change := range r.view.apply(revision, changes) {
+		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {
 			r.hub.order(t.Claim.Agent, t.ID)
 		}
 	}
 	for _, ended := range changes.Forget {
 		r.hub.order(ended.Agent, ended.Task)
 	}
+	for _, agent := range changes.Agents {
+		if len(r.engine.Strays(agent)) > 0 {
+			r.hub.orderAll(agent) // what complete orders do not name is stopped
+		}
+	}
 	if changes.Table != nil {
 		r.hub.publishTable(*changes.Table)
 	}
+}
+
+// ordered reports whether a change of a task is something for its agent to do.
+func ordered(t *engine.Task, before engine.Record) bool {
+	old, known := before.(*engine.Task)
+	state := t.Status.State
+	return (state == task.Assigned || state == task.Stopping) && (!known || old.Status.State != state)
+}
+
+// protect keeps a panic in what serves one client from ending the master.
+func (r *reign) protect(ctx context.Context, work func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.cfg.Log.ErrorContext(ctx, "bug: a request made the master panic", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("internal error: %v", p)
+		}
+	}()
+	return work()
 }

@@ -2,10 +2,7 @@ package master
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -21,8 +18,7 @@ import (
 // routerStream is the connection of a router's session.
 type routerStream = connect.BidiStream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse]
 
-// routerService serves the sessions of routers: a type of its own, because the
-// method has the name of the agents' one.
+// routerService serves the sessions of routers.
 type routerService struct{ master *Master }
 
 var _ aloftv1connect.RouterServiceHandler = routerService{}
@@ -34,90 +30,94 @@ func (s routerService) Session(ctx context.Context, stream *routerStream) error 
 	if err != nil {
 		return apiError(err)
 	}
+	lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 	first, err := stream.Receive()
 	if err != nil {
 		return err
 	}
-	router := id.Router(first.GetRouter())
-	if err := id.Check(router); err != nil {
-		return connect.NewError(connect.CodeInvalidArgument, err)
-	}
-	err = r.serveRouter(ctx, stream, router)
-	s.master.cfg.Log.InfoContext(ctx, "router's session ended", slog.String("router", string(router)), slog.Any("error", err))
+	name := slog.String("router", first.GetRouter())
+	r.cfg.Log.InfoContext(ctx, "router joins", name)
+	err = r.serveRouter(ctx, stream, id.Router(first.GetRouter()))
+	r.cfg.Log.InfoContext(ctx, "router's session ended", name, slog.Any("error", err))
 	return apiError(err)
 }
 
 func (r *reign) serveRouter(ctx context.Context, stream *routerStream, router id.Router) error {
-	link := r.hub.addRouter(router)
-	ctx, cancel := context.WithCancelCause(ctx)
-	var working sync.WaitGroup
-	defer working.Wait()
-	defer cancel(nil)
-	defer func() {
-		if r.hub.removeRouter(link) {
-			leaving, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.SilentAfter)
-			defer done()
-			_, _ = r.submit(leaving, engine.RouterGone{Router: router}) // a new leader learns it by itself
-		}
-	}()
+	link := newRouterLink(router)
+	defer r.routerLeft(ctx, link) // also when it is not known whether it has joined
 	// The engine waits for this router's confirmations before it stops anything,
 	// from before the router can be sent a table.
-	if _, err := r.submit(ctx, engine.RouterConfirmed{Confirmation: route.Confirmation{Router: router}}); err != nil {
+	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		answer, err := e.Step(engine.RouterConfirmed{Confirmation: route.Confirmation{Router: router}}, now)
+		if err == nil {
+			r.hub.addRouter(link)
+		}
+		return answer, err
+	})
+	if err != nil {
 		return err
 	}
-	working.Go(func() { cancel(r.sendTables(ctx, stream, link)) })
-	heard := time.AfterFunc(r.cfg.SilentAfter, func() { cancel(errSilent) })
-	defer heard.Stop()
-	received := make(chan error, 1)
-	go func() { // not waited for: only the return from here ends its last Receive
-		received <- r.receiveConfirmations(ctx, stream, link, func() { heard.Reset(r.cfg.SilentAfter) })
-	}()
-	select {
-	case err := <-received:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-link.cut:
-		return errReplaced
-	case <-r.hub.gone:
-		return ErrNoLeader
-	}
+	return r.converse(ctx,
+		func(ctx context.Context) error { return r.receiveConfirmations(ctx, stream, link) },
+		func(ctx context.Context) error { return r.sendTables(ctx, stream, link) })
 }
 
-func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, link *routerLink, heard func()) error {
-	for {
-		message, err := stream.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
+// routerLeft tells the engine that the session has ended, unless a newer one has
+// taken its place.
+func (r *reign) routerLeft(ctx context.Context, link *routerLink) {
+	_, _ = r.fold(context.WithoutCancel(ctx), func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		if r.hub.routerLink(link.router) != link {
+			return engine.Answer{}, nil
 		}
+		r.hub.removeRouter(link)
+		return e.Step(engine.RouterGone{Router: link.router}, now)
+	})
+}
+
+func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, link *routerLink) error {
+	for {
+		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
+		message, err := stream.Receive()
 		if err != nil {
 			return err
 		}
-		heard()
 		if message.GetApplied() == nil {
 			continue
 		}
+		lineOf(ctx).hearAnytime()
 		confirmation := wire.ToConfirmation(message)
 		confirmation.Router = link.router
-		r.hub.confirmed(link, confirmation.Version)
-		if _, err := r.submit(ctx, engine.RouterConfirmed{Confirmation: confirmation}); err != nil {
+		_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+			if r.hub.routerLink(link.router) != link {
+				return engine.Answer{}, errReplaced
+			}
+			r.hub.confirmed(link, confirmation.Version)
+			return e.Step(engine.RouterConfirmed{Confirmation: confirmation}, now)
+		})
+		if err != nil {
 			return err
 		}
 	}
 }
 
+// sendTables sends the newest table whenever there is one, and heartbeats.
 func (r *reign) sendTables(ctx context.Context, stream *routerStream, link *routerLink) error {
-	beat := time.NewTicker(heartbeatEvery)
+	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {
-		message := &pb.RouterServiceSessionResponse{Epoch: r.hub.epoch}
+		message := &pb.RouterServiceSessionResponse{Epoch: r.term.Epoch()}
 		select {
 		case <-link.wake:
 			message.Table = wire.FromTable(r.hub.newestTable())
 		case <-beat.C:
+		case <-link.cut:
+			return errReplaced
+		case <-r.over:
+			return ErrNoLeader
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		lineOf(ctx).sayWithin(r.cfg.SilentAfter)
 		if err := stream.Send(message); err != nil {
 			return err
 		}

@@ -3,8 +3,12 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -12,47 +16,94 @@ import (
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
+// StandbyHeader is set in the answer of a master that does not lead. Nothing of
+// the call was done: it may be made to another master.
+const StandbyHeader = "Aloft-Standby"
+
 // Bounds of what a client may ask of the server.
 const (
 	messageBytesMax = 8 << 20
+	sessionBytesMax = 64 << 20 // all that a large agent runs, with the last words of each
 	headerBytesMax  = 64 << 10
 	headerWithin    = 5 * time.Second
-	bodyWithin      = 30 * time.Second
+	requestWithin   = 30 * time.Second // to send one
+	answerWithin    = 30 * time.Second // to read one, or one message of a stream
 	idleMax         = 2 * time.Minute
+	pingAfter       = 3 * time.Second
 )
 
-// Handler returns the API and the sessions, with rest for every other path.
+// Handler returns the API and the sessions, with rest for every other path. It
+// is for Serve, or a server like it.
 func (m *Master) Handler(rest http.Handler) http.Handler {
-	limits := connect.WithReadMaxBytes(messageBytesMax)
+	recovers := connect.WithRecover(m.recovered)
+	requests := connect.WithReadMaxBytes(messageBytesMax)
+	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()
-	mux.Handle(bounded(aloftv1connect.NewClusterServiceHandler(&clusterService{m}, limits)))
-	mux.Handle(aloftv1connect.NewAgentServiceHandler(m, limits))
-	mux.Handle(aloftv1connect.NewRouterServiceHandler(routerService{m}, limits))
-	mux.Handle("/", rest)
+	handle := func(path string, handler http.Handler) { mux.Handle(path, m.leading(handler)) }
+	handle(aloftv1connect.NewClusterServiceHandler(&clusterService{m}, recovers, requests, connect.WithInterceptors(settled())))
+	handle(aloftv1connect.NewAgentServiceHandler(agentService{m}, recovers, sessions))
+	handle(aloftv1connect.NewRouterServiceHandler(routerService{m}, recovers, sessions))
+	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
+		l, req := withLine(w, req)
+		l.sayAnytime() // a call before on the same connection may have bounded it
+		rest.ServeHTTP(w, req)
+	})
 	return mux
 }
 
-// bounded gives a client only so long to send its request: a slow one does not
-// hold a connection for ever. The sessions, which never end, are not bounded.
-func bounded(path string, handler http.Handler) (string, http.Handler) {
-	return path, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin)); err != nil {
-			http.Error(w, "this connection takes no deadline", http.StatusInternalServerError)
-			return
+// leading lets calls pass while this master leads. A client gets only so long to
+// send its request and to read the answer, unless its handler says otherwise.
+func (m *Master) leading(handler http.Handler) http.Handler {
+	refuse := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		l, req := withLine(w, req)
+		l.hearWithin(requestWithin)
+		l.sayWithin(requestWithin + answerWithin)
+		_, err := m.current()
+		switch {
+		case err == nil:
+			handler.ServeHTTP(w, req)
+		case refuse.IsSupported(req):
+			w.Header().Set(StandbyHeader, "true")
+			_ = refuse.Write(w, req, apiError(err)) // a client that has left does not miss it
+		default:
+			w.Header().Set(StandbyHeader, "true")
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
-		handler.ServeHTTP(w, req)
 	})
 }
 
+// settled bounds the answer from when the request has come: it is then no longer
+// the client that is waited for.
+func settled() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			lineOf(ctx).hearAnytime()
+			answer, err := next(ctx, req)
+			lineOf(ctx).sayWithin(answerWithin)
+			return answer, err
+		}
+	}
+}
+
+// recovered is the answer to a call that made its handler panic.
+func (m *Master) recovered(ctx context.Context, call connect.Spec, _ http.Header, p any) error {
+	m.cfg.Log.ErrorContext(ctx, "bug: a call made the master panic", slog.String("call", call.Procedure),
+		slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	return connect.NewError(connect.CodeInternal, fmt.Errorf("internal error: %v", p))
+}
+
 // Serve answers on listener until ctx is done: HTTP/1.1 and HTTP/2 without TLS.
+// No handler runs any more when it returns.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	calls := &calls{handler: handler}
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           calls,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 3 * time.Second, WriteByteTimeout: bodyWithin},
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: answerWithin},
 		ReadHeaderTimeout: headerWithin,
 		IdleTimeout:       idleMax,
 		MaxHeaderBytes:    headerBytesMax,
@@ -60,8 +111,44 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	}
 	closing := context.AfterFunc(ctx, func() { _ = server.Close() }) // sessions end with it; their clients come again
 	defer closing()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	err := server.Serve(listener)
+	_ = server.Close() // also when the listener broke
+	calls.wait()
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// calls counts the calls that a handler is at work on.
+type calls struct {
+	handler http.Handler
+
+	mu      sync.Mutex // guards closed, and working from growing once it is set
+	closed  bool
+	working sync.WaitGroup
+}
+
+// ServeHTTP serves a call, unless the server is closed.
+func (c *calls) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.working.Add(1)
+	}
+	c.mu.Unlock()
+	if closed {
+		http.Error(w, "closing", http.StatusServiceUnavailable)
+		return
+	}
+	defer c.working.Done()
+	c.handler.ServeHTTP(w, req)
+}
+
+// wait returns when all calls have ended, and lets none begin.
+func (c *calls) wait() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.working.Wait()
 }

@@ -2,31 +2,40 @@ package master
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 )
 
 // errTrimmed is the error for a watch from a revision that is no longer kept.
-var errTrimmed = errors.New("that revision is no longer kept; watch from 0")
+var errTrimmed = errors.New("that revision is not kept, or not any more; watch from 0")
 
 // story keeps the newest batches of changes, so that a watch can resume, and
 // the newest notes. The view's lock guards it.
 type story struct {
-	batches   []published
-	first     int64 // number of the oldest batch kept
-	since     int64 // changes up to this revision are not in batches
-	most      int
-	notes     []engine.Note
-	noted     int64 // number of the newest note
-	notesMost int
+	batches    []published
+	first      int64 // number of the oldest batch kept
+	since      int64 // changes up to this revision are not in batches
+	changes    int   // in batches
+	changesMax int
+	notes      []numberedNote
+	notesMax   int
+	noted      int64 // number of the newest note
 }
 
 // published is one batch as it was made known.
 type published struct {
 	revision int64
-	changes  []engine.Change
+	changes  []publishedChange
 	notes    []numberedNote
+}
+
+// publishedChange is a change with what it took the place of, nil for nothing.
+type publishedChange struct {
+	engine.Change
+
+	before engine.Record
 }
 
 // numberedNote is a note with its place in the story of this term.
@@ -36,36 +45,56 @@ type numberedNote struct {
 }
 
 func newStory(cfg Config, revision int64) story {
-	return story{since: revision, most: cfg.History, notesMost: cfg.NotesMax}
+	return story{since: revision, changesMax: cfg.History, notesMax: cfg.NotesMax}
 }
 
-func (s *story) add(revision int64, changes engine.Changes) {
-	batch := published{revision: revision, changes: changes.Records}
-	for _, note := range changes.Notes {
+func (s *story) add(revision int64, changes []publishedChange, notes []engine.Note) {
+	batch := published{revision: revision, changes: changes}
+	for _, note := range notes {
 		s.noted++
-		s.notes = append(s.notes, note)
 		batch.notes = append(batch.notes, numberedNote{s.noted, note})
 	}
 	s.batches = append(s.batches, batch)
-	if extra := len(s.batches) - s.most; extra > s.most { // seldom, because it copies
-		s.since = s.batches[extra-1].revision
-		s.first += int64(extra)
-		s.batches = append([]published(nil), s.batches[extra:]...)
+	s.changes += len(changes)
+	s.notes = append(s.notes, batch.notes...)
+	s.trim()
+}
+
+// trim forgets the oldest. What is cut off a slice is overwritten: its array
+// lives until it is full.
+func (s *story) trim() {
+	for len(s.batches) > 1 && (s.changes > s.changesMax || len(s.batches) > s.changesMax) {
+		s.since = s.batches[0].revision
+		s.changes -= len(s.batches[0].changes)
+		s.first++
+		s.batches[0] = published{}
+		s.batches = s.batches[1:]
 	}
-	if extra := len(s.notes) - s.notesMost; extra > s.notesMost {
-		s.notes = append([]engine.Note(nil), s.notes[extra:]...)
+	if extra := len(s.notes) - s.notesMax; extra > 0 {
+		clear(s.notes[:extra])
+		s.notes = s.notes[extra:]
 	}
 }
 
-// notes returns the notes after that number, oldest first.
-func (v *view) notes(after int64, service id.Service) []numberedNote {
+// notes returns up to a number of notes after that one, oldest first; after 0
+// the newest.
+func (v *view) notes(after int64, service id.Service, most int) []numberedNote {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	about := func(n numberedNote) bool { return service == "" || n.note.Service == service }
 	var list []numberedNote
-	first := v.story.noted - int64(len(v.story.notes)) + 1
-	for i, note := range v.story.notes {
-		if seq := first + int64(i); seq > after && (service == "" || note.Service == service) {
-			list = append(list, numberedNote{seq, note})
+	if after == 0 {
+		for _, n := range slices.Backward(v.story.notes) {
+			if about(n) && len(list) < most {
+				list = append(list, n)
+			}
+		}
+		slices.Reverse(list)
+		return list
+	}
+	for _, n := range v.story.notes {
+		if n.seq > after && about(n) && len(list) < most {
+			list = append(list, n)
 		}
 	}
 	return list

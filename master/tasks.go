@@ -2,7 +2,6 @@ package master
 
 import (
 	"context"
-	"errors"
 
 	"connectrpc.com/connect"
 
@@ -20,14 +19,7 @@ func (s *clusterService) ListTasks(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	name := func(t *engine.Task) string { return string(t.ID) }
-	list := all(r.view, func(t *engine.Task) bool {
-		return (req.Msg.GetEnded() || !t.Status.State.Ended()) &&
-			(req.Msg.GetService() == "" || string(t.Service) == req.Msg.GetService()) &&
-			(req.Msg.GetAgent() == "" || string(t.Claim.Agent) == req.Msg.GetAgent())
-	})
-	sortByName(list, name)
-	page, next, err := pageOf(list, req.Msg.GetPageSize(), req.Msg.GetPageToken(), name)
+	page, next, err := pageOf(r.view.tasks(req.Msg), req.Msg, func(t *engine.Task) string { return string(t.ID) })
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +30,23 @@ func (s *clusterService) ListTasks(
 	return connect.NewResponse(answer), nil
 }
 
+// tasks returns those that are asked for, in no order.
+func (v *view) tasks(req *pb.ListTasksRequest) []*engine.Task {
+	keep := func(t *engine.Task) bool {
+		return (req.GetEnded() || !t.Status.State.Ended()) && (req.GetAgent() == "" || string(t.Claim.Agent) == req.GetAgent())
+	}
+	if req.GetService() == "" {
+		return all(v, engine.TaskKind, keep)
+	}
+	var list []*engine.Task
+	for _, t := range v.tasksOf(id.Service(req.GetService())) {
+		if keep(t) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
 // Explain says why a task or service is as it is.
 func (s *clusterService) Explain(
 	ctx context.Context, req *connect.Request[pb.ExplainRequest],
@@ -46,30 +55,9 @@ func (s *clusterService) Explain(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	var lines []string
-	var refused error
-	err = r.ask(ctx, func(e *engine.Engine) { lines, refused = e.Explain(req.Msg.GetName()) })
-	if err := errors.Join(err, refused); err != nil {
+	lines, err := ask(ctx, r, func(e *engine.Engine) ([]string, error) { return e.Explain(req.Msg.GetName()) })
+	if err != nil {
 		return nil, apiError(err)
 	}
 	return connect.NewResponse(&pb.ExplainResponse{Lines: lines}), nil
-}
-
-// named returns the tasks that a name means: one task, or those of a service
-// that have not ended, or else the newest that has.
-func (v *view) named(name string) []*engine.Task {
-	if t, ok := find[*engine.Task](v, engine.Key{Kind: engine.TaskKind, ID: name}); ok {
-		return []*engine.Task{t}
-	}
-	tasks := v.parts(id.Service(name)).tasks
-	if running := live(tasks); len(running) > 0 || len(tasks) == 0 {
-		return running
-	}
-	newest := tasks[0]
-	for _, t := range tasks {
-		if t.CreatedAt.After(newest.CreatedAt) {
-			newest = t
-		}
-	}
-	return []*engine.Task{newest}
 }

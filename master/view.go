@@ -1,9 +1,6 @@
 package master
 
 import (
-	"iter"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -19,9 +16,10 @@ import (
 type view struct {
 	mu        sync.RWMutex // guards all below
 	revision  int64
-	records   map[engine.Key]engine.Record
+	kinds     [engine.TaskKind + 1]map[string]engine.Record // by kind and name
 	byService map[id.Service]*serviceIndex
-	byAgent   map[id.Agent]map[id.Task]*engine.Task
+	byAgent   map[id.Agent]map[id.Task]*engine.Task // those that hold a claim there
+	states    [task.Lost + 1]int                    // how many tasks are in each
 	story     story
 	published chan struct{} // closed and made anew at each publication
 }
@@ -33,77 +31,89 @@ type serviceIndex struct {
 	deployments map[id.Deployment]*engine.Deployment
 }
 
+func (x *serviceIndex) empty() bool { return len(x.tasks)+len(x.revisions)+len(x.deployments) == 0 }
+
 func newView(cfg Config, records []engine.Record, revision int64) *view {
 	v := &view{
 		revision:  revision,
-		records:   make(map[engine.Key]engine.Record, len(records)),
 		byService: make(map[id.Service]*serviceIndex),
 		byAgent:   make(map[id.Agent]map[id.Task]*engine.Task),
 		story:     newStory(cfg, revision),
 		published: make(chan struct{}),
 	}
+	for kind := range v.kinds {
+		v.kinds[kind] = make(map[string]engine.Record)
+	}
 	for _, record := range records {
-		v.put(record.Key(), record)
+		v.put(engine.Change{Key: record.Key(), Record: record})
 	}
 	return v
 }
 
-// apply publishes changes that are durable at revision.
-func (v *view) apply(revision int64, changes engine.Changes) {
+// apply publishes changes that are durable at revision, and returns them with
+// what they took the place of.
+func (v *view) apply(revision int64, changes engine.Changes) []publishedChange {
 	if len(changes.Records) == 0 && len(changes.Notes) == 0 {
-		return
+		return nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.revision = revision
+	list := make([]publishedChange, 0, len(changes.Records))
 	for _, change := range changes.Records {
-		v.put(change.Key, change.Record)
-	}
-	v.story.add(revision, changes)
-	close(v.published)
-	v.published = make(chan struct{})
-}
-
-// put replaces what stands under key; nil takes it away.
-func (v *view) put(key engine.Key, record engine.Record) {
-	old := v.records[key]
-	if record == nil {
-		delete(v.records, key)
-	} else {
-		v.records[key] = record
-	}
-	switch r := cmpOr(record, old).(type) {
-	case *engine.Task:
-		v.indexTask(r, record == nil)
-	case *engine.Revision:
-		set(v.service(r.Service).revisions, r.Number, r, record == nil)
-	case *engine.Deployment:
-		set(v.service(r.Service).deployments, r.ID, r, record == nil)
-	case *engine.Service:
-		if v.service(r.Name); record == nil {
-			delete(v.byService, r.Name)
+		before := v.put(change)
+		if change.Record != nil || before != nil { // what came and went in one batch never was
+			list = append(list, publishedChange{change, before})
 		}
 	}
+	v.story.add(revision, list, changes.Notes)
+	close(v.published)
+	v.published = make(chan struct{})
+	return list
 }
 
-func cmpOr(record, old engine.Record) engine.Record {
-	if record != nil {
-		return record
+// put replaces what stands under a key, and returns what stood there.
+func (v *view) put(change engine.Change) (before engine.Record) {
+	of := v.kinds[change.Key.Kind]
+	if old, there := of[change.Key.ID]; there {
+		before = old
+		v.index(old, false)
 	}
-	return old
-}
-
-func set[K comparable, V any](m map[K]V, key K, value V, gone bool) {
-	if gone {
-		delete(m, key)
+	if change.Record == nil {
+		delete(of, change.Key.ID)
 	} else {
-		m[key] = value
+		of[change.Key.ID] = change.Record
+		v.index(change.Record, true)
+	}
+	return before
+}
+
+// index makes a record found by what it belongs to, or no longer.
+func (v *view) index(record engine.Record, there bool) {
+	service := serviceOf(record)
+	switch r := record.(type) {
+	case *engine.Task:
+		set(v.indexOf(service).tasks, r.ID, r, there)
+		v.indexTask(r, there)
+	case *engine.Revision:
+		set(v.indexOf(service).revisions, r.Number, r, there)
+	case *engine.Deployment:
+		set(v.indexOf(service).deployments, r.ID, r, there)
+	default:
+		return
+	}
+	if v.byService[service].empty() {
+		delete(v.byService, service)
 	}
 }
 
-func (v *view) indexTask(t *engine.Task, gone bool) {
-	set(v.service(t.Service).tasks, t.ID, t, gone)
-	if t.Claim.Agent == "" {
+func (v *view) indexTask(t *engine.Task, there bool) {
+	if there {
+		v.states[t.Status.State]++
+	} else {
+		v.states[t.Status.State]--
+	}
+	if !t.Status.State.HoldsClaim() {
 		return
 	}
 	tasks, ok := v.byAgent[t.Claim.Agent]
@@ -111,20 +121,46 @@ func (v *view) indexTask(t *engine.Task, gone bool) {
 		tasks = make(map[id.Task]*engine.Task)
 		v.byAgent[t.Claim.Agent] = tasks
 	}
-	set(tasks, t.ID, t, gone)
+	if set(tasks, t.ID, t, there); len(tasks) == 0 {
+		delete(v.byAgent, t.Claim.Agent)
+	}
 }
 
-func (v *view) service(name id.Service) *serviceIndex {
-	index, ok := v.byService[name]
+func set[K comparable, V any](m map[K]V, key K, value V, there bool) {
+	if there {
+		m[key] = value
+	} else {
+		delete(m, key)
+	}
+}
+
+func (v *view) indexOf(service id.Service) *serviceIndex {
+	index, ok := v.byService[service]
 	if !ok {
 		index = &serviceIndex{
 			tasks:       make(map[id.Task]*engine.Task),
 			revisions:   make(map[id.Revision]*engine.Revision),
 			deployments: make(map[id.Deployment]*engine.Deployment),
 		}
-		v.byService[name] = index
+		v.byService[service] = index
 	}
 	return index
+}
+
+// serviceOf returns the service that a record belongs to, "" for those of none.
+func serviceOf(record engine.Record) id.Service {
+	switch r := record.(type) {
+	case *engine.Service:
+		return r.Name
+	case *engine.Revision:
+		return r.Service
+	case *engine.Deployment:
+		return r.Service
+	case *engine.Task:
+		return r.Service
+	default:
+		return ""
+	}
 }
 
 // at returns the revision of the store that the view shows.
@@ -134,100 +170,42 @@ func (v *view) at() int64 {
 	return v.revision
 }
 
-// find returns the record of that kind and name, or false.
+// find returns the record of that kind and name, or false. The caller holds v.mu
+// at least for reading.
 func find[R engine.Record](v *view, key engine.Key) (R, bool) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	r, ok := v.records[key].(R)
+	r, ok := v.kinds[key.Kind][key.ID].(R)
 	return r, ok
 }
 
-// all returns the records of one type that pass keep, in no order.
-func all[R engine.Record](v *view, keep func(R) bool) []R {
+// job is a task with what its agent must know of it.
+type job struct {
+	task     *engine.Task
+	revision *engine.Revision // that its program is of
+	settings *engine.Revision // that it lives by now: settings change without new instances
+	claimed  resource.Vector  // ports included
+}
+
+// job finds a task; its parts are nil where they are not there.
+func (v *view) job(name id.Task) job {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	var list []R
-	for _, record := range v.records {
-		if r, ok := record.(R); ok && keep(r) {
-			list = append(list, r)
+	t, ok := find[*engine.Task](v, engine.Key{Kind: engine.TaskKind, ID: string(name)})
+	if !ok {
+		return job{}
+	}
+	found := job{task: t, claimed: v.claimed(t)}
+	found.revision, _ = find[*engine.Revision](v, engine.RevisionKey(t.Service, t.Revision))
+	found.settings = found.revision
+	if s, ok := find[*engine.Service](v, engine.Key{Kind: engine.ServiceKind, ID: string(t.Service)}); ok {
+		wanted, ok := find[*engine.Revision](v, engine.RevisionKey(t.Service, s.Revision))
+		if ok && found.revision != nil && wanted.Generation == found.revision.Generation {
+			found.settings = wanted
 		}
 	}
-	return list
+	return found
 }
 
-// parts is what belongs to one service.
-type parts struct {
-	tasks       []*engine.Task       // by name
-	revisions   []*engine.Revision   // newest first
-	deployments []*engine.Deployment // newest first
-}
-
-func (v *view) parts(service id.Service) parts {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	index, ok := v.byService[service]
-	if !ok {
-		return parts{}
-	}
-	p := parts{
-		tasks:       sorted(index.tasks),
-		revisions:   sorted(index.revisions),
-		deployments: slices.Collect(maps.Values(index.deployments)),
-	}
-	slices.Reverse(p.revisions)
-	slices.SortFunc(p.deployments, newestFirst)
-	return p
-}
-
-func newestFirst(a, b *engine.Deployment) int {
-	if c := b.StartedAt.Compare(a.StartedAt); c != 0 {
-		return c
-	}
-	return len(b.ID) - len(a.ID)
-}
-
-func sorted[K interface{ ~string | ~int64 }, V any](m map[K]V) []V {
-	list := make([]V, 0, len(m))
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, m[key])
-	}
-	return list
-}
-
-// tasksOf returns the tasks of an agent that are not over, and those that are
-// and stand in the history.
-func (v *view) tasksOf(agent id.Agent) iter.Seq[id.Task] {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return maps.Keys(maps.Clone(v.byAgent[agent]))
-}
-
-// countTasks returns how many tasks hold a claim on an agent.
-func (v *view) countTasks(agent id.Agent) int {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	count := 0
-	for _, t := range v.byAgent[agent] {
-		if t.Status.State.HoldsClaim() {
-			count++
-		}
-	}
-	return count
-}
-
-// taskWithRevision returns a task and its revision, nil where there is none.
-func (v *view) taskWithRevision(name id.Task) (*engine.Task, *engine.Revision) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	t, ok := v.records[engine.Key{Kind: engine.TaskKind, ID: string(name)}].(*engine.Task)
-	if !ok {
-		return nil, nil
-	}
-	rev, _ := v.records[engine.RevisionKey(t.Service, t.Revision)].(*engine.Revision)
-	return t, rev
-}
-
-// claimed returns what a task holds by type, ports included.
+// claimed returns what a task holds by type. The caller holds v.mu.
 func (v *view) claimed(t *engine.Task) resource.Vector {
 	agent, ok := find[*engine.Agent](v, engine.Key{Kind: engine.AgentKind, ID: string(t.Claim.Agent)})
 	if !ok {
@@ -247,20 +225,13 @@ func (v *view) claimed(t *engine.Task) resource.Vector {
 	return held
 }
 
-// live returns the tasks that hold a claim or wait for one.
-func live(tasks []*engine.Task) []*engine.Task {
-	return slices.DeleteFunc(slices.Clone(tasks), func(t *engine.Task) bool {
-		return t.Status.State.Ended()
-	})
-}
-
-// ready counts the tasks that are in service.
-func ready(tasks []*engine.Task) int {
-	count := 0
-	for _, t := range tasks {
-		if t.Status.State == task.Ready {
-			count++
-		}
+// tasksOn returns the tasks that hold a claim on an agent.
+func (v *view) tasksOn(agent id.Agent) map[id.Task]struct{} {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	names := make(map[id.Task]struct{}, len(v.byAgent[agent]))
+	for name := range v.byAgent[agent] {
+		names[name] = struct{}{}
 	}
-	return count
+	return names
 }

@@ -3,11 +3,11 @@ package master
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"slices"
-	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -15,12 +15,13 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// snapshotPage bounds the records in one message of a watch.
-const snapshotPage = 1000
+// watchBytesMax is about what one message of a watch carries: well below the
+// 4 MiB that clients of gRPC take unless told otherwise.
+const watchBytesMax = 1 << 20
 
 // Watch sends everything that is there, or nothing when it resumes, and then
 // every change. A watcher that is too slow for the history is ended with
-// "out_of_range", and may resume with a watch from 0.
+// "out_of_range", and may begin again with a watch from 0.
 func (s *clusterService) Watch(
 	ctx context.Context, req *connect.Request[pb.WatchRequest], stream *connect.ServerStream[pb.WatchResponse],
 ) error {
@@ -28,16 +29,31 @@ func (s *clusterService) Watch(
 	if err != nil {
 		return apiError(err)
 	}
-	w := watch{view: r.view, service: id.Service(req.Msg.GetService()), notes: req.Msg.GetNotes(), send: stream.Send}
-	if from := req.Msg.GetFromRevision(); from > 0 {
+	w := watch{view: r.view, service: id.Service(req.Msg.GetService()), notes: req.Msg.GetNotes(), send: sender(ctx, stream)}
+	switch from := req.Msg.GetFromRevision(); {
+	case from < 0:
+		return invalidArgument(fmt.Errorf("from_revision: found %d; want 0 or more", from))
+	case from > 0:
 		err = w.resume(from)
-	} else {
+	default:
 		err = w.snapshot()
 	}
 	if err == nil {
 		err = w.follow(ctx, r.over)
 	}
 	return apiError(err)
+}
+
+// sender returns how to send to a client that may take only so long to read.
+func sender[M any](ctx context.Context, stream *connect.ServerStream[M]) func(*M) error {
+	line := lineOf(ctx)
+	line.hearAnytime() // the request has come
+	line.sayAnytime()
+	return func(m *M) error {
+		line.sayWithin(answerWithin)
+		defer line.sayAnytime()
+		return stream.Send(m)
+	}
 }
 
 // watch is one reader that follows the story.
@@ -47,6 +63,7 @@ type watch struct {
 	notes   bool
 	send    func(*pb.WatchResponse) error
 	next    int64 // number of the batch to send next
+	sent    int64 // all up to this revision has been sent
 }
 
 // resume finds the first batch after a revision.
@@ -54,40 +71,43 @@ func (w *watch) resume(from int64) error {
 	w.view.mu.RLock()
 	defer w.view.mu.RUnlock()
 	s := &w.view.story
-	if from < s.since {
+	if from < s.since || from > w.view.revision {
 		return errTrimmed
 	}
 	i, _ := slices.BinarySearchFunc(s.batches, from+1, func(b published, revision int64) int {
 		return cmp.Compare(b.revision, revision)
 	})
-	w.next = s.first + int64(i)
+	w.next, w.sent = s.first+int64(i), from
 	return nil
 }
 
 // snapshot sends all that is there now, by kind and name.
 func (w *watch) snapshot() error {
 	records, revision := w.collect()
-	page := &pb.WatchResponse{Revision: revision}
+	var changes []*pb.WatchChange
+	size := 0
 	for _, record := range records {
-		page.Changes = append(page.Changes, &pb.WatchChange{Record: wire.FromRecord(record)})
-		if len(page.Changes) == snapshotPage {
-			if err := w.send(page); err != nil {
+		change := &pb.WatchChange{Record: wire.FromRecord(record)}
+		if changes, size = append(changes, change), size+proto.Size(change); size >= watchBytesMax {
+			if err := w.send(&pb.WatchResponse{Revision: revision, Changes: changes}); err != nil {
 				return err
 			}
-			page = &pb.WatchResponse{Revision: revision}
+			changes, size = nil, 0
 		}
 	}
-	page.Synced = true
-	return w.send(page)
+	w.sent = revision
+	return w.send(&pb.WatchResponse{Revision: revision, Changes: changes, Synced: true})
 }
 
 func (w *watch) collect() ([]engine.Record, int64) {
 	w.view.mu.RLock()
 	defer w.view.mu.RUnlock()
 	var records []engine.Record
-	for _, record := range w.view.records {
-		if w.wantsRecord(record) {
-			records = append(records, record)
+	for _, of := range w.view.kinds {
+		for _, record := range of {
+			if w.wants(record) {
+				records = append(records, record)
+			}
 		}
 	}
 	slices.SortFunc(records, func(a, b engine.Record) int { return compareKeys(a.Key(), b.Key()) })
@@ -107,10 +127,8 @@ func (w *watch) follow(ctx context.Context, over <-chan struct{}) error {
 			return err
 		}
 		for _, batch := range batches {
-			if message := w.message(batch); message != nil {
-				if err := w.send(message); err != nil {
-					return err
-				}
+			if err := w.sendBatch(batch); err != nil {
+				return err
 			}
 		}
 		select {
@@ -137,77 +155,44 @@ func (w *watch) waiting() ([]published, <-chan struct{}, error) {
 	return batches, w.view.published, nil
 }
 
-// message returns what of a batch the watcher wants, or nil.
-func (w *watch) message(batch published) *pb.WatchResponse {
-	m := &pb.WatchResponse{Revision: batch.revision, Synced: true}
+// sendBatch sends what of a batch the watcher wants. Of several messages only
+// the last carries the batch's revision: who resumes from one before it gets the
+// whole batch again.
+func (w *watch) sendBatch(batch published) error {
+	m := &pb.WatchResponse{Synced: true}
+	size := 0
 	for _, change := range batch.changes {
+		var c *pb.WatchChange
 		switch {
-		case change.Record == nil && w.wantsDeleted(change.Key):
-			m.Changes = append(m.Changes, &pb.WatchChange{Deleted: wire.StoreKey(change.Key)})
-		case change.Record != nil && w.wantsRecord(change.Record):
-			m.Changes = append(m.Changes, &pb.WatchChange{Record: wire.FromRecord(change.Record)})
+		case change.Record != nil && w.wants(change.Record):
+			c = &pb.WatchChange{Record: wire.FromRecord(change.Record)}
+		case change.Record == nil && w.wants(change.before):
+			c = &pb.WatchChange{Deleted: wire.StoreKey(change.Key)}
+		default:
+			continue
 		}
+		if size >= watchBytesMax {
+			m.Revision = w.sent
+			if err := w.send(m); err != nil {
+				return err
+			}
+			m, size = &pb.WatchResponse{Synced: true}, 0
+		}
+		m.Changes, size = append(m.Changes, c), size+proto.Size(c)
 	}
 	for _, n := range batch.notes {
 		if w.notes && (w.service == "" || n.note.Service == w.service) {
 			m.Notes = append(m.Notes, wire.FromNote(n.seq, n.note))
 		}
 	}
-	if len(m.Changes)+len(m.Notes) == 0 {
+	w.sent = batch.revision
+	if m.Revision = w.sent; len(m.GetChanges())+len(m.GetNotes()) == 0 {
 		return nil
 	}
-	return m
+	return w.send(m)
 }
 
-func (w *watch) wantsRecord(record engine.Record) bool {
-	if w.service == "" {
-		return true
-	}
-	switch r := record.(type) {
-	case *engine.Service:
-		return r.Name == w.service
-	case *engine.Revision:
-		return r.Service == w.service
-	case *engine.Deployment:
-		return r.Service == w.service
-	case *engine.Task:
-		return r.Service == w.service
-	default:
-		return false
-	}
-}
-
-// wantsDeleted reports whether what stood under key may have belonged to the
-// service: the names of tasks, deployments and revisions begin with its name.
-func (w *watch) wantsDeleted(key engine.Key) bool {
-	return w.service == "" || key.Kind >= engine.ServiceKind && strings.HasPrefix(key.ID, string(w.service))
-}
-
-// apiError gives an error the code that clients act on.
-func apiError(err error) error {
-	var coded *connect.Error
-	switch {
-	case err == nil, errors.As(err, &coded):
-		return err
-	case errors.Is(err, ErrNoLeader):
-		return connect.NewError(connect.CodeUnavailable, err)
-	case errors.Is(err, errTrimmed):
-		return connect.NewError(connect.CodeOutOfRange, err)
-	case errors.Is(err, engine.ErrUnknown):
-		return connect.NewError(connect.CodeNotFound, err)
-	case errors.Is(err, engine.ErrStale):
-		return connect.NewError(connect.CodeAborted, err)
-	case errors.Is(err, engine.ErrInvalid):
-		return connect.NewError(connect.CodeInvalidArgument, err)
-	case errors.Is(err, engine.ErrConflict):
-		return connect.NewError(connect.CodeFailedPrecondition, err)
-	case errors.Is(err, errReplaced):
-		return connect.NewError(connect.CodeAborted, err)
-	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):
-		return connect.NewError(connect.CodeDeadlineExceeded, err)
-	case errors.Is(err, context.Canceled):
-		return connect.NewError(connect.CodeCanceled, err)
-	default:
-		return connect.NewError(connect.CodeInternal, err)
-	}
+// wants reports whether a record belongs to what is watched.
+func (w *watch) wants(record engine.Record) bool {
+	return w.service == "" || serviceOf(record) == w.service
 }

@@ -1,0 +1,95 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultAddress is where a master listens unless it is told otherwise.
+const DefaultAddress = "http://127.0.0.1:7117"
+
+// dialWithin bounds how long a connection may take to come about.
+const dialWithin = 2 * time.Second
+
+// Config says where the masters are and how to speak with them. Zero fields get
+// their defaults.
+type Config struct {
+	Masters        []string      // addresses; default: DefaultAddress
+	HeartbeatEvery time.Duration // how often a session says that it is there; default 500ms
+	SilentAfter    time.Duration // a session that hears nothing for so long is broken; default 3s
+	Dial           Dial          // default: TCP
+}
+
+// Dial connects to an address, as net.Dialer does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// reporting makes an error tell that nothing was sent.
+func (d Dial) reporting() Dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d(ctx, network, address)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w: %w", address, errUnreached, err)
+		}
+		return conn, nil
+	}
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Masters) == 0 {
+		c.Masters = []string{DefaultAddress}
+	}
+	if c.HeartbeatEvery == 0 {
+		c.HeartbeatEvery = 500 * time.Millisecond
+	}
+	if c.SilentAfter == 0 {
+		c.SilentAfter = 3 * time.Second
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: dialWithin}).DialContext
+	}
+	return c
+}
+
+// validate returns the masters that the config names. The error joins all
+// problems.
+func (c Config) validate() ([]master, error) {
+	var masters []master
+	var problems []error
+	for _, address := range c.Masters {
+		m, err := parseMaster(address)
+		masters, problems = append(masters, m), append(problems, err)
+	}
+	if c.HeartbeatEvery < 0 || c.SilentAfter < 0 {
+		problems = append(problems, fmt.Errorf("heartbeats every %v and silence after %v; want more than 0", c.HeartbeatEvery, c.SilentAfter))
+	}
+	return masters, errors.Join(problems...)
+}
+
+// master is one of the masters.
+type master struct {
+	address string // as a URL
+	scheme  string
+	host    string
+	turn    int64 // when it was the first
+}
+
+func parseMaster(address string) (master, error) {
+	text := strings.TrimSuffix(address, "/")
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return master{}, fmt.Errorf("master address: %w", err)
+	}
+	plain := &url.URL{Scheme: u.Scheme, Host: u.Host}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || *plain != *u {
+		return master{}, fmt.Errorf("master address %q: want the form %s", address, DefaultAddress)
+	}
+	return master{address: u.String(), scheme: u.Scheme, host: u.Host}, nil
+}

@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// errSilent is the cause of a session that ended because nothing was heard.
+var errSilent = errors.New("the master is silent")
+
+// stream is one open stream of a session: M comes in.
+type stream[M any] interface {
+	Receive() (*M, error)
+	CloseRequest() error
+	CloseResponse() error
+}
+
+// session is what agents' and routers' sessions have in common: O goes out.
+type session[M, O any] struct {
+	join    func() error  // sends the first message
+	send    func(O) error // sends one that is taken from out
+	beat    func() error  // says only that this side is there
+	out     <-chan O
+	receive func(*M) // takes each message that comes
+}
+
+// hold keeps a session with the master that answered last until it breaks. The
+// error is never nil; the next session is tried with another master.
+func hold[M, O any](
+	ctx context.Context, c *Client, open func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O]),
+) error {
+	m := c.first()
+	watched, cancel := context.WithCancelCause(ctx)
+	silence := time.AfterFunc(c.cfg.SilentAfter, func() { cancel(errSilent) })
+	defer silence.Stop()
+	line, s := open(watched, c.http, m.address)
+	var sending sync.WaitGroup
+	err := s.join()
+	if err == nil {
+		sending.Go(func() { s.speak(watched, c.cfg.HeartbeatEvery) })
+	}
+	err = s.listen(line, silence, c.cfg.SilentAfter, err)
+	cancel(context.Canceled)
+	sending.Wait()
+	_, _ = line.CloseRequest(), line.CloseResponse() // the stream is broken, or has just been cancelled
+	if ctx.Err() == nil {
+		c.failed(m)
+	}
+	if cause := context.Cause(watched); errors.Is(cause, errSilent) {
+		err = cause
+	}
+	return fmt.Errorf("session with %s: %w", m.address, err)
+}
+
+// listen hands on what comes until the stream breaks, and says why it did. The
+// time that receive takes is not the master's silence. What kept the first
+// message from being sent is said by the master, if it says anything: the stream
+// itself reports only its end.
+func (s *session[M, O]) listen(line stream[M], silence *time.Timer, silentAfter time.Duration, unsent error) error {
+	for {
+		message, err := line.Receive()
+		silence.Stop()
+		switch {
+		case err != nil:
+			return err
+		case unsent != nil:
+			return unsent
+		}
+		s.receive(message)
+		silence.Reset(silentAfter)
+	}
+}
+
+// speak sends what comes, and a heartbeat when nothing came for a while, until
+// ctx is done or the stream is broken: then its reader learns of it too.
+func (s *session[M, O]) speak(ctx context.Context, every time.Duration) {
+	due := time.NewTicker(every)
+	defer due.Stop()
+	for {
+		var err error
+		select {
+		case message := <-s.out:
+			err = s.send(message)
+		case <-due.C:
+			err = s.beat()
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package master
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/core/engine"
+)
+
+// apiError gives an error the code that clients act on.
+func apiError(err error) error {
+	if _, coded := errors.AsType[*connect.Error](err); coded || err == nil {
+		return err
+	}
+	return connect.NewError(codeOf(err), err)
+}
+
+func codeOf(err error) connect.Code {
+	switch {
+	case errors.Is(err, ErrNoLeader):
+		return connect.CodeUnavailable
+	case errors.Is(err, errTrimmed):
+		return connect.CodeOutOfRange
+	case errors.Is(err, engine.ErrUnknown), errors.Is(err, errNobodyAsks):
+		return connect.CodeNotFound
+	case errors.Is(err, engine.ErrStale), errors.Is(err, errReplaced):
+		return connect.CodeAborted
+	case errors.Is(err, engine.ErrInvalid):
+		return connect.CodeInvalidArgument
+	case errors.Is(err, engine.ErrConflict):
+		return connect.CodeFailedPrecondition
+	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):
+		return connect.CodeDeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return connect.CodeCanceled
+	default:
+		return connect.CodeInternal
+	}
+}
+
+// invalidArgument is the error for a request that can never succeed as it is.
+func invalidArgument(err error) error { return connect.NewError(connect.CodeInvalidArgument, err) }

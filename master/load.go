@@ -1,0 +1,100 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/store"
+	"github.com/aloft-run/aloft/wire"
+)
+
+// load builds the cluster from the store.
+func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (*reign, error) {
+	records, revision, err := readRecords(ctx, term)
+	if err != nil {
+		return nil, err
+	}
+	records, remains := withoutRemains(records)
+	if len(remains) > 0 {
+		cfg.Log.WarnContext(ctx, "records of a commit that broke off are dropped", slog.Int("records", len(remains)))
+		if revision, err = term.Commit(ctx, remains); err != nil {
+			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
+		}
+	}
+	e := engine.New(engine.Config{Epoch: term.Epoch(), Zones: time.LoadLocation})
+	if err := e.Load(slices.Values(records)); err != nil {
+		return nil, fmt.Errorf("load the cluster: %w", err)
+	}
+	r := &reign{
+		cfg: cfg, term: term, engine: e, metrics: metrics, since: time.Now(),
+		view:     newView(cfg, records, revision),
+		hub:      newHub(),
+		requests: make(chan request),
+		over:     make(chan struct{}),
+	}
+	r.hub.publishTable(e.Table())
+	return r, nil
+}
+
+// readRecords reads all that is kept. Nobody but this term can write meanwhile.
+func readRecords(ctx context.Context, term *store.Term) (records []engine.Record, revision int64, err error) {
+	for _, prefix := range wire.Prefixes() {
+		at, err := term.Load(ctx, prefix, func(key string, value []byte) error {
+			record, err := wire.Unmarshal(value)
+			if err != nil {
+				return fmt.Errorf("record %s: %w", key, err)
+			}
+			if own := wire.StoreKey(record.Key()); own != key {
+				return fmt.Errorf("record %s says that it is %s", key, own)
+			}
+			records = append(records, record)
+			return nil
+		})
+		if err != nil {
+			return nil, 0, fmt.Errorf("load %s: %w", prefix, err)
+		}
+		revision = max(revision, at)
+	}
+	return records, revision, nil
+}
+
+// withoutRemains parts the cluster from what a commit left that was too large
+// for one transaction and broke off: what belongs to a service that had not come
+// yet or was already gone, and what the service does not know of yet. Nobody has
+// ever been told of it. The remains are returned as their deletion.
+func withoutRemains(records []engine.Record) (cluster []engine.Record, remains []store.Op) {
+	services := make(map[id.Service]*engine.Service)
+	revisions := make(map[engine.Key]bool)
+	for _, record := range records {
+		switch r := record.(type) {
+		case *engine.Service:
+			services[r.Name] = r
+		case *engine.Revision:
+			revisions[r.Key()] = true
+		}
+	}
+	for _, record := range records {
+		whole := true
+		switch r := record.(type) {
+		case *engine.Revision:
+			s := services[r.Service]
+			whole = s != nil && r.Number <= s.Newest
+		case *engine.Deployment:
+			s := services[r.Service]
+			whole = s != nil && (r.State.Ended() || s.Deployment == r.ID)
+		case *engine.Task:
+			whole = services[r.Service] != nil && (!r.Status.State.Ended() || revisions[engine.RevisionKey(r.Service, r.Revision)])
+		}
+		if whole {
+			cluster = append(cluster, record)
+		} else {
+			remains = append(remains, store.Op{Key: wire.StoreKey(record.Key()), Delete: true})
+		}
+	}
+	return cluster, remains
+}

@@ -1,0 +1,123 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+)
+
+// lookup returns the record of that kind and name. The error is what the API
+// answers when there is none.
+func lookup[R engine.Record](v *view, what string, key engine.Key) (R, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r, ok := find[R](v, key)
+	if !ok {
+		return r, connect.NewError(connect.CodeNotFound, fmt.Errorf("%w %s: %s", engine.ErrUnknown, what, key.ID))
+	}
+	return r, nil
+}
+
+// all returns the records of one kind that pass keep, in no order.
+func all[R engine.Record](v *view, kind engine.Kind, keep func(R) bool) []R {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var list []R
+	for _, record := range v.kinds[kind] {
+		if r, ok := record.(R); ok && keep(r) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// parts is what belongs to one service.
+type parts struct {
+	tasks       []*engine.Task       // newest first
+	revisions   []*engine.Revision   // newest first
+	deployments []*engine.Deployment // newest first
+}
+
+func (v *view) parts(service id.Service) parts {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	index, ok := v.byService[service]
+	if !ok {
+		return parts{}
+	}
+	return parts{
+		tasks: slices.SortedFunc(maps.Values(index.tasks), func(a, b *engine.Task) int {
+			return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), newer(a.ID, b.ID))
+		}),
+		revisions: slices.SortedFunc(maps.Values(index.revisions), func(a, b *engine.Revision) int {
+			return cmp.Compare(b.Number, a.Number)
+		}),
+		deployments: slices.SortedFunc(maps.Values(index.deployments), func(a, b *engine.Deployment) int {
+			return cmp.Or(b.StartedAt.Compare(a.StartedAt), newer(a.ID, b.ID))
+		}),
+	}
+}
+
+// newer orders names of one service that end in a number: web-10 before web-9.
+func newer[T ~string](a, b T) int {
+	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a))
+}
+
+// tasksOf returns the tasks of a service, in no order.
+func (v *view) tasksOf(service id.Service) []*engine.Task {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if index, ok := v.byService[service]; ok {
+		return slices.Collect(maps.Values(index.tasks))
+	}
+	return nil
+}
+
+// named returns the tasks that a name means: one task, or those of a service
+// that have not ended, or else the newest that has.
+func (v *view) named(name string) []*engine.Task {
+	if t, err := lookup[*engine.Task](v, "task", engine.Key{Kind: engine.TaskKind, ID: name}); err == nil {
+		return []*engine.Task{t}
+	}
+	tasks := v.parts(id.Service(name)).tasks
+	if running := live(tasks); len(running) > 0 {
+		return running
+	}
+	return tasks[:min(1, len(tasks))]
+}
+
+// claimsOn returns how many tasks hold a claim on each agent.
+func (v *view) claimsOn() map[id.Agent]int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	counts := make(map[id.Agent]int, len(v.byAgent))
+	for agent, tasks := range v.byAgent {
+		counts[agent] = len(tasks)
+	}
+	return counts
+}
+
+// agentState tells in one word how an agent with so many tasks stands.
+func agentState(a *engine.Agent, tasks int) string {
+	switch {
+	case !a.SilentSince.IsZero():
+		return "silent"
+	case a.Draining && tasks == 0:
+		return "drained"
+	case a.Draining:
+		return "draining"
+	default:
+		return "ready"
+	}
+}
+
+// live returns the tasks that have not ended.
+func live(tasks []*engine.Task) []*engine.Task {
+	return slices.DeleteFunc(slices.Clone(tasks), func(t *engine.Task) bool { return t.Status.State.Ended() })
+}

@@ -1,0 +1,41 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// Causes of the end of a session.
+var (
+	errReplaced = errors.New("a newer session took its place")
+	errSilent   = errors.New("nothing was heard for too long")
+)
+
+// converse is what every session is: it listens and speaks at the same time,
+// until one of the two ends, and returns what ended it first, nil for a client
+// that went away in good order. Both have ended when it returns.
+func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context) error) error {
+	line := lineOf(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	var speaking sync.WaitGroup
+	defer speaking.Wait()
+	defer cancel(nil)
+	speaking.Go(func() {
+		cancel(r.protect(ctx, func() error { return speak(ctx) }))
+		line.hangUp()
+	})
+	err := listen(ctx)
+	line.sayWithin(r.cfg.SilentAfter) // for what is still to be said
+	cancel(err)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, io.EOF):
+		return nil
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		return errSilent
+	default:
+		return cause
+	}
+}

@@ -1,18 +1,14 @@
 // Package builds makes releases of the hello example for a bench to deploy:
-// archives to fetch, and the spec files that name them.
+// programs to fetch, and the spec files that name them.
 //
-// Each version is a build of its own, so its archive has a content and a digest
-// of its own, as releases in real life have.
+// Each version is a build of its own, with a content and a digest of its own, as
+// releases in real life have.
 package builds
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,12 +25,12 @@ const (
 // Release is one version of hello, ready to be deployed.
 type Release struct {
 	Version string
-	archive string // path
+	program string // path
 	digest  string
 }
 
 // Build makes the release of a version from the repository at source, with its
-// archive in folder.
+// program in folder.
 func Build(ctx context.Context, source, folder, version string) (Release, error) {
 	program := filepath.Join(folder, "hello-"+version)
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version, "-o", program, "./examples/hello")
@@ -43,44 +39,11 @@ func Build(ctx context.Context, source, folder, version string) (Release, error)
 	if output, err := build.CombinedOutput(); err != nil {
 		return Release{}, fmt.Errorf("building hello %s: %w\n%s", version, err, output)
 	}
-	archive := program + ".tar.gz"
-	digest, err := pack(archive, program)
-	if err != nil {
-		return Release{}, fmt.Errorf("packing hello %s: %w", version, err)
-	}
-	return Release{Version: version, archive: archive, digest: digest}, os.Remove(program)
-}
-
-// pack writes an archive that holds the program as hello, and returns its digest.
-func pack(archive, program string) (digest string, err error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
-		return "", err
+		return Release{}, err
 	}
-	file, err := os.Create(archive)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = file.Close() }()
-	sum := sha256.New()
-	squeezed, err := gzip.NewWriterLevel(io.MultiWriter(file, sum), gzip.BestSpeed)
-	if err != nil {
-		return "", err
-	}
-	entries := tar.NewWriter(squeezed)
-	if err := entries.WriteHeader(&tar.Header{Name: "hello", Mode: 0o755, Size: int64(len(content))}); err != nil {
-		return "", err
-	}
-	if _, err := entries.Write(content); err != nil {
-		return "", err
-	}
-	if err := entries.Close(); err != nil {
-		return "", err
-	}
-	if err := squeezed.Close(); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), file.Close()
+	return Release{Version: version, program: program, digest: fmt.Sprintf("%x", sha256.Sum256(content))}, nil
 }
 
 // Deploy is what a spec file says about the release beside its program. Zero
@@ -107,12 +70,12 @@ instances: %d
 resources: {cpus: 0.05, mem: 64MiB}
 run:
   command: [%s]
-  fetch: [{url: "file://%s", sha256: %s}]
+  fetch: [{url: "file://%s", sha256: %s, dest: hello, executable: true}]
 ports: [http]
 ready: {http: /ready, port: http, every: 1s, timeout: 1s}
 route: {host: %s, port: http}
 deploy: {%s}
-`, Service, d.Instances, strings.Join(command, ", "), r.archive, r.digest, Host, strings.Join(deploy, ", "))
-	file := strings.TrimSuffix(r.archive, ".tar.gz") + ".yaml"
+`, Service, d.Instances, strings.Join(command, ", "), r.program, r.digest, Host, strings.Join(deploy, ", "))
+	file := r.program + ".yaml"
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }

@@ -46,11 +46,12 @@ func (r *results) add(what, command string, bar time.Duration, times []time.Dura
 	r.figures = append(r.figures, figure{what, command, "under " + report.Duration(bar), value, middle < bar})
 }
 
-// addMemory notes an amount of memory with its bar.
-func (r *results) addMemory(what string, bar, bytes int64) {
+// addMemory notes an amount of memory.
+func (r *results) addMemory(m memory) {
 	const mega = 1_000_000
 	r.figures = append(r.figures, figure{
-		what, "VmRSS in /proc", fmt.Sprintf("under %d MB", bar/mega), fmt.Sprintf("%.1f MB", float64(bytes)/mega), bytes < bar,
+		"memory (RSS) of the idle " + m.part, "`/proc/PID/stat`",
+		fmt.Sprintf("under %d MB", m.bar/mega), fmt.Sprintf("%.1f MB", float64(m.bytes)/mega), m.bytes < m.bar,
 	})
 }
 

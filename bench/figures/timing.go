@@ -27,6 +27,8 @@ const (
 // times are the measurements of the rounds.
 type times struct {
 	ready, first, roll, bad, jobs []time.Duration
+
+	memory []memory // of the last round
 }
 
 // measureCluster measures a fresh cluster in each round, and the memory of the
@@ -45,6 +47,9 @@ func (b *bench) measureCluster(ctx context.Context) error {
 	add(fmt.Sprintf("roll of %d instances that are ready at once, settle 0", instances), "`aloft deploy` of the second", 2*time.Second, t.roll)
 	add("a release that exits at once is judged bad and rolled back", "`aloft deploy` of a bad one", 5*time.Second, t.bad)
 	add(fmt.Sprintf("%d tasks of `/bin/true` on one agent", jobs), "`aloft deploy --wait` of a job", 3*time.Second, t.jobs)
+	for _, part := range t.memory {
+		b.results.addMemory(part)
+	}
 	return nil
 }
 
@@ -75,9 +80,9 @@ func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err erro
 		*step.into = append(*step.into, took)
 	}
 	if last {
-		return b.measureMemory(ctx, c)
+		t.memory, err = b.measureMemory(ctx, c)
 	}
-	return nil
+	return err
 }
 
 // firstAnswer measures from the start of `aloft deploy` to the first answer of
@@ -180,25 +185,29 @@ func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration
 	return time.Since(began), err
 }
 
+// memory is what a part of the cluster takes.
+type memory struct {
+	part       string
+	bar, bytes int64
+}
+
 // measureMemory measures the parts of a cluster that has had work and rests.
-func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) error {
+func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) ([]memory, error) {
 	b.say("memory, after %s of rest", idleFor)
 	select {
 	case <-time.After(idleFor):
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	for _, part := range []struct {
-		name string
-		bar  int64
-	}{{"master", 80_000_000}, {"agent", 40_000_000}, {"supervisor", 15_000_000}} {
-		p, err := partOf(c, part.name)
+	parts := []memory{{part: "master", bar: 80_000_000}, {part: "agent", bar: 40_000_000}, {part: "supervisor", bar: 15_000_000}}
+	for i := range parts {
+		p, err := partOf(c, parts[i].part)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		b.results.addMemory("memory (RSS) of the idle "+part.name, part.bar, p.RSS)
+		parts[i].bytes = p.RSS
 	}
-	return nil
+	return parts, nil
 }
 
 // partOf returns the process of a part of the cluster, by the binary's command

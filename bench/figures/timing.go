@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,10 +108,9 @@ func (b *bench) firstAnswer(ctx context.Context, c *cluster.Cluster) (time.Durat
 	took := time.Since(began)
 	if answered != nil {
 		cancel(answered)
-		<-deployed // ended by the cancel, or the cause of it
-		return 0, answered
 	}
-	return took, <-deployed
+	err = <-deployed
+	return took, cmp.Or(answered, err)
 }
 
 // awaitAnswer asks without a pause until an instance answers.

@@ -177,7 +177,7 @@ func TestBadFilesAreRefused(t *testing.T) {
 
 // bomb returns a document whose aliases stand for a billion words.
 func bomb() string {
-	text := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	text := "a0: &a0 [a, b, c, d, e, f, g, h, i, j]\n"
 	for i := 1; i < 9; i++ {
 		before := strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10)
 		text += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, before)

@@ -25,6 +25,7 @@ const (
 	messageBytesMax = 8 << 20
 	sessionBytesMax = 64 << 20 // all that a large agent runs, with the last words of each
 	headerBytesMax  = 64 << 10
+	compressFrom    = 16 << 10 // below that, the time and memory it takes are worth more
 	headerWithin    = 5 * time.Second
 	requestWithin   = 30 * time.Second // to send one
 	answerWithin    = 30 * time.Second // to read one, or one message of a stream
@@ -35,14 +36,14 @@ const (
 // Handler returns the API and the sessions, with rest for every other path. It
 // is for Serve, or a server like it.
 func (m *Master) Handler(rest http.Handler) http.Handler {
-	recovers := connect.WithRecover(m.recovered)
+	all := connect.WithHandlerOptions(connect.WithRecover(m.recovered), connect.WithCompressMinBytes(compressFrom))
 	requests := connect.WithReadMaxBytes(messageBytesMax)
 	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()
 	handle := func(path string, handler http.Handler) { mux.Handle(path, m.leading(handler)) }
-	handle(aloftv1connect.NewClusterServiceHandler(&clusterService{m}, recovers, requests, connect.WithInterceptors(settled())))
-	handle(aloftv1connect.NewAgentServiceHandler(agentService{m}, recovers, sessions))
-	handle(aloftv1connect.NewRouterServiceHandler(routerService{m}, recovers, sessions))
+	handle(aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled())))
+	handle(aloftv1connect.NewAgentServiceHandler(agentService{m}, all, sessions))
+	handle(aloftv1connect.NewRouterServiceHandler(routerService{m}, all, sessions))
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		l, req := withLine(w, req)
 		l.sayAnytime() // a call before on the same connection may have bounded it

@@ -70,13 +70,14 @@ type Agent struct {
 	joined  atomic.Bool // a master has answered in the session that is open
 
 	// Owned by Run.
-	tasks   map[id.Task]*instance
-	alarms  alarms
-	epoch   epoch
-	outbox  outbox
-	writing writing
-	tidying tidying
-	answers map[string]answer // to log orders, under way
+	tasks     map[id.Task]*instance
+	alarms    alarms
+	epoch     epoch
+	outbox    outbox
+	writing   writing
+	tidying   tidying
+	displaced displacements
+	answers   map[string]answer // to log orders, under way
 }
 
 // New returns an agent that has not started.

@@ -75,22 +75,24 @@ func (a *Agent) started(ctx context.Context, in *instance) {
 func (a *Agent) refused(ctx context.Context, in *instance, err error) {
 	a.cfg.Log.InfoContext(ctx, "task not started", slog.String("task", string(in.task)),
 		slog.Int("attempt", in.status.Attempt), slog.Any("error", err))
+	if errors.Is(err, errPortTaken) && in.takesAnyPort() && a.displaced.allows(time.Now()) {
+		a.displace(ctx, in, err)
+		return
+	}
 	hopeless := errors.Is(err, errPortTaken) || errors.Is(err, runtime.ErrAlreadyStarted)
 	a.end(ctx, in, &task.Exit{Code: -1, Error: words(err.Error()), At: time.Now()}, !hopeless)
 }
 
-// exited folds in the end of a program. The same end may come again: then it
-// was not forgotten in time.
+// exited folds in the end of a program. That of a short one may come before it is
+// known to have started; and the same end may come again, when it was not
+// forgotten in time.
 func (a *Agent) exited(ctx context.Context, exit runtime.Exit) {
 	in, ok := a.tasks[exit.Key.Task]
-	switch {
-	case !ok || in.status.Attempt != exit.Key.Attempt || !in.hasProgram():
+	if !ok || in.status.Attempt != exit.Key.Attempt || !in.hasProgram() {
 		if !ok || !slices.Contains(in.ended, exit.Key) {
 			a.forgetEnds(ctx, []runtime.Key{exit.Key})
 		}
 		return
-	case in.status.State == task.Starting: // a short program ends before its start is known
-		a.move(ctx, in, task.Start{At: exit.At})
 	}
 	in.ended = append(in.ended, exit.Key)
 	a.end(ctx, in, exitOf(exit), true)
@@ -111,7 +113,7 @@ func exitOf(exit runtime.Exit) *task.Exit {
 // program to end. Unless it ran to completion it may be tried again.
 func (a *Agent) end(ctx context.Context, in *instance, exit *task.Exit, again bool) {
 	in.stopProbes()
-	in.launchDue, in.cancelLaunch = false, nil
+	in.cancelLaunch = nil
 	if exit != nil && exit.Error == "" {
 		exit.Error = in.verdict
 	}

@@ -140,8 +140,8 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 	}
 }
 
-// TestAPortThatAnotherProgramHas: the task fails for good, and the next one gets
-// other ports.
+// TestAPortThatAnotherProgramHas: the task ends as stopped, which is not held
+// against its program, and the next one gets other ports.
 func TestAPortThatAnotherProgramHas(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, t.TempDir())
@@ -155,8 +155,8 @@ func TestAPortThatAnotherProgramHas(t *testing.T) {
 
 	m.order(orders)
 
-	m.becomes("web-1", "failed 1")
-	contains(t, m.status("web-1").GetLast().GetError(), fmt.Sprintf("port %d: port is taken", port))
+	m.becomes("web-1", "stopped 1")
+	contains(t, m.status("web-1").GetReason(), fmt.Sprintf("port %d: port is taken", port))
 	m.becomes("web-2", "ready 1")
 	m.until("web-3 fails", func() bool { return m.status("web-3").GetFailures() > 0 })
 	contains(t, m.status("web-3").GetLast().GetError(), "port 70000 is not within")
@@ -179,7 +179,7 @@ func TestAnAddressThatIsNotOfThisMachine(t *testing.T) {
 		orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
 
 		w.order(orders)
-		w.want("web-1", "failed 1")
+		w.want("web-1", "stopped 1")
 		w.want("web-2", "ready 1")
 		_ = other.Close() // nobody connected
 		orders = runOrders(service(), "web-3")

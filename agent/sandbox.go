@@ -19,7 +19,7 @@ import (
 const attemptsKept = 3
 
 // errPortTaken says that another program of the machine holds a port that the
-// books call free. The task fails for good: its successor gets other ports.
+// books call free. The task is not tried again: its successor gets other ports.
 var errPortTaken = errors.New("port is taken by another program on this machine")
 
 // sandbox is what must be in place before a program starts.

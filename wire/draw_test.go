@@ -289,7 +289,6 @@ func drawTask(t *rapid.T) engine.Record {
 		Retry:  drawSmall(t, "retry"),
 		Ports:  rapid.MapOfN(rapid.StringN(0, 8, 40), rapid.IntRange(0, 65535), 0, 3).Draw(t, "ports"),
 		Status: drawStatus(t), Restart: rapid.Bool().Draw(t, "restart"), CreatedAt: drawTime(t, "created"),
-		NotBefore: drawTime(t, "not before"),
 	}
 	if rapid.Bool().Draw(t, "placed") {
 		r.Claim = ledger.Claim{Task: r.ID, Agent: id.Agent(drawName(t, "agent")), Pool: id.Pool(drawText(t, "pool"))}

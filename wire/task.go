@@ -17,7 +17,7 @@ func FromTask(t *engine.Task) *pb.Task {
 		Id: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Run: t.Run, Copy: int32(t.Copy),
 		Retry: int32(t.Retry), Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
 		Slices: fromSlices(t.Claim.Slices), Ports: fromPorts(t.Ports), Status: FromStatus(t.Status),
-		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt), NotBefore: FromTime(t.NotBefore),
+		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt),
 	}
 }
 
@@ -34,7 +34,7 @@ func toTask(m *pb.Task) (*engine.Task, error) {
 		ID: id.Task(m.GetId()), Service: id.Service(m.GetService()), Revision: id.Revision(m.GetRevision()),
 		Run: m.GetRun(), Copy: int(m.GetCopy()), Retry: int(m.GetRetry()),
 		Ports: toPorts(m.GetPorts()), Status: status, Restart: m.GetRestart(),
-		CreatedAt: ToTime(m.GetCreatedAt()), NotBefore: ToTime(m.GetNotBefore()),
+		CreatedAt: ToTime(m.GetCreatedAt()),
 	}
 	if m.GetAgent() != "" {
 		t.Claim = ledger.Claim{Task: t.ID, Agent: id.Agent(m.GetAgent()), Pool: id.Pool(m.GetPool()), Slices: slices}

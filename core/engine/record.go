@@ -151,7 +151,6 @@ type Task struct {
 	Status    task.Status
 	Restart   bool // asked to be replaced
 	CreatedAt time.Time
-	NotBefore time.Time // a retry waits until then to be placed
 }
 
 // RevisionKey returns the key of a service's revision.

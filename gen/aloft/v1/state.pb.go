@@ -1384,7 +1384,6 @@ type Task struct {
 	Status        *TaskStatus            `protobuf:"bytes,11,opt,name=status,proto3" json:"status,omitempty"`
 	Restart       bool                   `protobuf:"varint,12,opt,name=restart,proto3" json:"restart,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1506,13 +1505,6 @@ func (x *Task) GetRestart() bool {
 func (x *Task) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
-	}
-	return nil
-}
-
-func (x *Task) GetNotBefore() *timestamppb.Timestamp {
-	if x != nil {
-		return x.NotBefore
 	}
 	return nil
 }
@@ -1755,7 +1747,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"U\n" +
 	"\x05Slice\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\tR\tpartition\x12.\n" +
-	"\bquantity\x18\x02 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\"\x84\x04\n" +
+	"\bquantity\x18\x02 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\"\xc9\x03\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1a\n" +
@@ -1771,9 +1763,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x06status\x18\v \x01(\v2\x14.aloft.v1.TaskStatusR\x06status\x12\x18\n" +
 	"\arestart\x18\f \x01(\bR\arestart\x129\n" +
 	"\n" +
-	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
-	"\n" +
-	"not_before\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x1a8\n" +
+	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1898,13 +1888,12 @@ var file_aloft_v1_state_proto_depIdxs = []int32{
 	17, // 36: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
 	12, // 37: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
 	19, // 38: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	19, // 39: aloft.v1.Task.not_before:type_name -> google.protobuf.Timestamp
-	19, // 40: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	19, // 39: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }

@@ -15,9 +15,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aloft-run/aloft/bench/process"
 )
 
 const (
@@ -97,8 +100,23 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 }
 
-// PID returns the process that all others of the cluster descend from.
-func (c *Cluster) PID() int { return c.dev.Process.Pid }
+// Part returns the process of a part of the cluster: the one that runs this
+// command of the binary with these words side by side among its arguments. Else
+// the error wraps ErrNotFound.
+func (c *Cluster) Part(command string, words ...string) (process.Process, error) {
+	all, err := process.Descendants(c.dev.Process.Pid)
+	if err != nil {
+		return process.Process{}, err
+	}
+	wanted := strings.Join(words, " ")
+	for _, p := range all {
+		_, arguments, found := strings.Cut(p.Command, "/aloft "+command+" ")
+		if found && strings.Contains(arguments+" ", wanted+" ") {
+			return p, nil
+		}
+	}
+	return process.Process{}, fmt.Errorf("the process of aloft %s %s: %w", command, strings.Join(words, " "), ErrNotFound)
+}
 
 // API returns the URL of its master.
 func (c *Cluster) API() string { return "http://" + c.api }

@@ -55,6 +55,19 @@ func TestACluster(t *testing.T) {
 		t.Errorf("Do of a wrong command line = %v, want ErrFailed", err)
 	}
 	watchASchedule(t, c)
+	first, err := c.Part("agent", "--id", "agent-1")
+	if err != nil {
+		t.Error(err)
+	}
+	if second, err := c.Part("agent", "--id", "agent-2"); err != nil || second.PID == first.PID {
+		t.Errorf("Part = %+v, %v; want another process than %d", second, err, first.PID)
+	}
+	if _, err := c.Part("router"); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Part("agent", "--id", "agent-3"); !errors.Is(err, cluster.ErrNotFound) {
+		t.Errorf("Part of an agent that is not there = %v, want ErrNotFound", err)
+	}
 
 	stopped = true
 	if err := c.Stop(); err != nil {

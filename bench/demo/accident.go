@@ -19,8 +19,6 @@ import (
 // victim is the agent that is killed and drained.
 const victim = "agent-1"
 
-var errNone = errors.New("there is none")
-
 // killInstance kills a ready instance and waits until all are ready again.
 func (s *story) killInstance(ctx context.Context) error {
 	before, err := s.cluster.Await(ctx, builds.Service, "all instances are ready", settled(later))
@@ -57,7 +55,7 @@ func programOf(task string) (process.Process, error) {
 			return p, nil
 		}
 	}
-	return process.Process{}, fmt.Errorf("the process of task %s: %w", task, errNone)
+	return process.Process{}, fmt.Errorf("task %s has no process", task)
 }
 
 // killAndWait kills a process and returns the time in which it died.
@@ -85,7 +83,7 @@ func (s *story) killAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	agent, err := s.agentProcess()
+	agent, err := s.cluster.Part("agent", "--id", victim)
 	if err != nil {
 		return err
 	}
@@ -93,8 +91,8 @@ func (s *story) killAgent(ctx context.Context) error {
 		return err
 	}
 	err = cluster.Until(ctx, "the agent is back", func() (bool, error) {
-		again, err := s.agentProcess()
-		if errors.Is(err, errNone) {
+		again, err := s.cluster.Part("agent", "--id", victim)
+		if errors.Is(err, cluster.ErrNotFound) {
 			return false, nil
 		}
 		return again.PID != agent.PID, err
@@ -110,20 +108,6 @@ func (s *story) killAgent(ctx context.Context) error {
 		err = fmt.Errorf("the instances did not run on: %v, then %v", before, after)
 	}
 	return err
-}
-
-// agentProcess returns the process of the victim.
-func (s *story) agentProcess() (process.Process, error) {
-	all, err := process.Descendants(s.cluster.PID())
-	if err != nil {
-		return process.Process{}, err
-	}
-	for _, p := range all {
-		if strings.Contains(p.Command, " agent --id "+victim+" ") {
-			return p, nil
-		}
-	}
-	return process.Process{}, fmt.Errorf("the process of agent %s: %w", victim, errNone)
 }
 
 // programs returns each ready instance with its process, sorted.

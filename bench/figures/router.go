@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/bench/cluster"
@@ -17,7 +20,6 @@ import (
 
 const (
 	backendHost = "backend.localhost"
-	backendPort = 20499 // the last of the first agent of `aloft dev`
 	runTakes    = 4 * time.Second
 )
 
@@ -63,14 +65,14 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 
 // subjects deploys the backend, and starts every proxy in front of it.
 func (b *bench) subjects(ctx context.Context, c *cluster.Cluster) (found []subject, stop func() error, err error) {
-	if err := b.deployBackend(ctx, c); err != nil {
-		return nil, nil, err
-	}
-	router, err := partOf(c, "router")
+	backend, err := b.deployBackend(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	backend := fmt.Sprintf("127.0.0.1:%d", backendPort)
+	router, err := c.Part("router")
+	if err != nil {
+		return nil, nil, err
+	}
 	found = []subject{{"bare backend", "http://" + backend + "/", 0}, {"aloft", c.HTTP + "/", router.PID}}
 	var servers []*rival.Server
 	stop = func() error {
@@ -95,29 +97,50 @@ func (b *bench) subjects(ctx context.Context, c *cluster.Cluster) (found []subje
 	return found, stop, nil
 }
 
-// deployBackend deploys the server behind all proxies as a service of aloft.
-func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) error {
-	command, err := rival.Backend(b.folder, backendPort)
+// deployBackend deploys the server behind all proxies as a service of aloft, and
+// returns where it serves.
+func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) (string, error) {
+	port, err := lastPort(c)
 	if err != nil {
-		return err
+		return "", err
+	}
+	command, err := rival.Backend(b.folder, port)
+	if err != nil {
+		return "", err
 	}
 	text := fmt.Sprintf(`service: backend
 instances: 1
 resources: {cpus: 1, mem: 128MiB}
-run: {command: [%q, %q, %q, %q, %q, %q, %q]}
+run: {command: [%s]}
 ports: [{name: http, number: %d}]
 ready: {tcp: true, port: http}
 route: {host: %s, port: http}
 deploy: {settle: 0s}
-`, command[0], command[1], command[2], command[3], command[4], command[5], command[6], backendPort, backendHost)
+`, strings.Join(command, ", "), port, backendHost)
 	file := filepath.Join(b.folder, "backend.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
+		return "", err
 	}
 	if _, err := c.Do(ctx, "deploy", file); err != nil {
-		return err
+		return "", err
 	}
-	return awaitAnswer(ctx, c.HTTP, backendHost)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), awaitAnswer(ctx, c.HTTP, backendHost)
+}
+
+// lastPort returns the last of the ports that the agent was told to offer.
+func lastPort(c *cluster.Cluster) (int, error) {
+	agent, err := c.Part("agent")
+	if err != nil {
+		return 0, err
+	}
+	_, flag, _ := strings.Cut(agent.Command, "--ports ")
+	ports, _, _ := strings.Cut(flag, " ")
+	_, last, _ := strings.Cut(ports, "-")
+	port, err := strconv.Atoi(last)
+	if err != nil {
+		return 0, fmt.Errorf("no ports in the command line of the agent: %s", agent.Command)
+	}
+	return port, nil
 }
 
 // load runs the load generator against the subject, with the CPU time that the

@@ -13,7 +13,6 @@ import (
 
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/cluster"
-	"github.com/aloft-run/aloft/bench/process"
 )
 
 const (
@@ -201,26 +200,11 @@ func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) ([]memory
 	}
 	parts := []memory{{part: "master", bar: 80_000_000}, {part: "agent", bar: 40_000_000}, {part: "supervisor", bar: 15_000_000}}
 	for i := range parts {
-		p, err := partOf(c, parts[i].part)
+		p, err := c.Part(parts[i].part)
 		if err != nil {
 			return nil, err
 		}
 		parts[i].bytes = p.RSS
 	}
 	return parts, nil
-}
-
-// partOf returns the process of a part of the cluster, by the binary's command
-// that it runs.
-func partOf(c *cluster.Cluster, command string) (process.Process, error) {
-	all, err := process.Descendants(c.PID())
-	if err != nil {
-		return process.Process{}, err
-	}
-	for _, p := range all {
-		if words := strings.Fields(p.Command); len(words) > 1 && words[1] == command {
-			return p, nil
-		}
-	}
-	return process.Process{}, fmt.Errorf("the cluster has no process of `aloft %s`", command)
 }

@@ -17,8 +17,51 @@ import (
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
 )
+
+// TestTheDiskIsFirst: what is started or told is on disk by then.
+func TestTheDiskIsFirst(t *testing.T) {
+	t.Parallel()
+	var tasks string // their folder
+	starting := func(launch runtime.Launch) fake.Play {
+		found, err := kept(filepath.Join(tasks, string(launch.Key.Task), "task.pb"))
+		if err != nil || stateOf(found.GetStatus()) != fmt.Sprintf("starting %d", launch.Key.Attempt) {
+			return fake.Play{Refused: fmt.Errorf("on disk is %v, %v", found.GetStatus(), err)}
+		}
+		lives := []time.Duration{-1, time.Minute}[len(launch.Key.Task)%2] // some end while their start is written
+		return fake.Play{Lives: lives, Exit: runtime.Exit{Code: 7}}
+	}
+	inWorld(t, starting, func(w *world) {
+		tasks = filepath.Join(w.dir, "tasks")
+		w.watch = func(report *pb.TaskReport) {
+			found, err := kept(w.file(report.GetTask(), "task.pb"))
+			if err != nil {
+				w.Error(err)
+			}
+			told, errTold := wire.ToStatus(report.GetStatus())
+			onDisk, errDisk := wire.ToStatus(found.GetStatus())
+			if _, news := task.Observe(onDisk, told); news || errors.Join(errTold, errDisk) != nil {
+				w.Errorf("told %v; on disk is %v; %v, %v", told, onDisk, errTold, errDisk)
+			}
+		}
+		var names []string
+		for i := range 50 {
+			names = append(names, fmt.Sprintf("web-%d", i))
+		}
+
+		w.run(service(), names...)
+		w.pass(time.Hour)
+
+		for _, name := range names {
+			if code := w.status(name).GetLast().GetCode(); code != 7 {
+				w.Errorf("%s: %v", name, w.status(name).GetLast())
+			}
+		}
+	})
+}
 
 // TestAFullDisk: the agent says so and goes on, and what it could not write is
 // written when there is room again.
@@ -43,6 +86,13 @@ func TestAFullDisk(t *testing.T) {
 		if list := w.programs(); len(list) != 3 {
 			w.Errorf("the runtime has %v; it must keep the ends that the disk does not have", list)
 		}
+		w.run(job(), "copy-2")
+		w.fill("copy-2")
+		w.pass(time.Minute)
+		w.forget("copy-2")
+		if list := w.programs(); len(list) != 4 {
+			w.Errorf("the runtime has %v; it need not keep the end of what is forgotten", list)
+		}
 		remove(w, w.file("web-1", "task.pb.new"))
 		remove(w, w.file("copy-1", "task.pb.new"))
 		w.pass(time.Second)
@@ -51,7 +101,7 @@ func TestAFullDisk(t *testing.T) {
 			w.Errorf("the runtime still has %v", list)
 		}
 		w.restart()
-		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 2" || tasks["copy-1"] != "finished 1" {
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 3" || tasks["copy-1"] != "finished 1" {
 			w.Errorf("the join says %v", tasks)
 		}
 	})
@@ -66,6 +116,10 @@ func TestAFullDiskAndAnotherAgent(t *testing.T) {
 		w.fill("copy-1")
 		w.pass(time.Hour)
 		w.want("copy-1", "finished 1")
+		w.runtime.again(runtime.Exit{Key: runtime.Key{Task: "copy-1", Attempt: 1}, At: time.Now()})
+		if list := w.programs(); len(list) != 1 {
+			w.Errorf("the runtime has %v; it must keep the end that the disk does not have", list)
+		}
 
 		w.end()
 		remove(w, w.file("copy-1", "task.pb.new"))

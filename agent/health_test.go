@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	"github.com/aloft-run/aloft/core/spec"
 )
@@ -105,6 +106,52 @@ func TestATaskThatIsNotAlive(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAVerdictIsOfItsAttempt: the next one may end for another reason.
+func TestAVerdictIsOfItsAttempt(t *testing.T) {
+	t.Parallel()
+	script := func(launch runtime.Launch) fake.Play {
+		if launch.Key.Attempt == 1 {
+			return fake.Play{}
+		}
+		return fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 9}}
+	}
+	inWorld(t, script, func(w *world) {
+		w.run(service(aliveByFile), "web-2")
+		w.pass(time.Minute)
+		touch(w, w.file("web-2", "sandbox", "hung"))
+		w.await("web-2", "backoff 1")
+
+		w.await("web-2", "backoff 2")
+
+		if exit := w.status("web-2").GetLast(); exit.GetCode() != 9 || exit.GetError() != "" {
+			w.Errorf("exit %v", exit)
+		}
+	})
+}
+
+// TestWhatIsNotAliveDoesNotComeBack: it is on its way out, though its ready
+// probe finds it good again.
+func TestWhatIsNotAliveDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		often := func(s *spec.Spec) { s.Ready.Every = time.Second }
+		w.run(service(readyByFile, often, aliveByFile), "web-1")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+		remove(w, w.file("web-1", "sandbox", "ready"))
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		for !strings.Contains(w.status("web-1").GetReason(), "not alive") {
+			w.pass(time.Second)
+		}
+
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(9 * time.Second)
+
+		w.want("web-1", "running 1")
+		contains(w, w.status("web-1").GetReason(), "not alive")
+	})
 }
 
 // await lets time pass until the master knows a task to be in a state, and

@@ -230,6 +230,12 @@ func TestStopsWhereverATaskIs(t *testing.T) {
 			arrange: func(w *world) { w.runtime.setLate(time.Second) },
 			starts:  1,
 		},
+		"while it starts, and it ignores SIGTERM": {
+			script:  always(fake.Play{Obeys: -1}),
+			spec:    service(),
+			arrange: func(w *world) { w.runtime.setLate(time.Second) },
+			starts:  1,
+		},
 		"in backoff": {
 			script:  always(fake.Play{Lives: -1}),
 			spec:    service(),

@@ -201,7 +201,7 @@ func (m *machine) until(what string, met func() bool) {
 	m.Helper()
 	due := time.NewTicker(2 * time.Millisecond)
 	defer due.Stop()
-	for end := time.Now().Add(time.Minute); !met(); <-due.C {
+	for end := time.Now().Add(20 * time.Second); !met(); <-due.C {
 		if time.Now().After(end) {
 			m.mu.Lock()
 			defer m.mu.Unlock()

@@ -201,6 +201,7 @@ func TestOrdersThatAreNotUnderstood(t *testing.T) {
 func TestMessagesThatSayNothing(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
+		touch(w, w.file("web-0", "bystander"))
 		w.send(&pb.SessionResponse{Epoch: 1})
 		w.send(&pb.SessionResponse{Epoch: 1, Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
 		w.send(&pb.SessionResponse{Epoch: 1, Message: &pb.SessionResponse_Logs{}})
@@ -210,8 +211,27 @@ func TestMessagesThatSayNothing(t *testing.T) {
 		w.run(service(), "web-1")
 
 		w.want("web-1", "ready 1")
-		if entries, err := os.ReadDir(filepath.Join(w.dir, "tasks")); err != nil || len(entries) != 1 {
+		if entries, err := os.ReadDir(filepath.Join(w.dir, "tasks")); err != nil || len(entries) != 2 {
 			w.Errorf("folders %v, %v", entries, err)
+		}
+		if _, err := os.Stat(w.file("web-0", "bystander")); err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// TestAStopInTheMessageOfTheRun: it is never started.
+func TestAStopInTheMessageOfTheRun(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		orders := runOrders(service(), "web-1")
+		orders.Stop = []*pb.StopOrder{{Task: "web-1"}}
+
+		w.order(orders)
+
+		w.want("web-1", "stopped 1")
+		if n := w.runtime.starts(); n != 0 {
+			w.Errorf("%d starts", n)
 		}
 	})
 }

@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
@@ -76,24 +74,6 @@ func TestWhatChangesWithoutASession(t *testing.T) {
 		if told := w.story("web-1")[before:]; len(told) != 1 {
 			w.Errorf("told %v", told)
 		}
-	})
-}
-
-// TestReportsSayWhatTheDiskHas: a status that a new agent would not know is not
-// told yet.
-func TestReportsSayWhatTheDiskHas(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		w.run(service(), "web-1")
-		w.stop("web-1", time.Minute)
-
-		told := w.status("web-1")
-
-		change(w, w.file("web-1", "task.pb"), func(kept *pb.KeptTask) {
-			if !proto.Equal(kept.GetStatus(), told) {
-				w.Errorf("on disk %v, told %v", kept.GetStatus(), told)
-			}
-		})
 	})
 }
 

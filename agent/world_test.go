@@ -288,7 +288,11 @@ func (r *recorder) Start(ctx context.Context, launch runtime.Launch) error {
 	defer r.mu.Unlock()
 	if late := r.late; late > 0 {
 		r.mu.Unlock()
-		time.Sleep(late)
+		select {
+		case <-time.After(late):
+		case <-ctx.Done():
+			err = context.Cause(ctx) // it may have started
+		}
 		r.mu.Lock()
 	}
 	r.asked[launch.Key]++
@@ -366,8 +370,9 @@ type masters struct {
 	broken   chan error
 
 	mu       sync.Mutex
-	away     bool        // sessions end at once
-	deaf     bool        // no report is taken
+	away     bool // sessions end at once
+	deaf     bool // no report is taken
+	watch    func(*pb.TaskReport)
 	tries    []time.Time // of sessions
 	joins    []*pb.AgentJoin
 	reports  []*pb.AgentReport
@@ -450,6 +455,9 @@ func (m *masters) hear(report *pb.AgentReport) {
 
 func (m *masters) take(list []*pb.TaskReport) {
 	for _, report := range list {
+		if m.watch != nil {
+			m.watch(report)
+		}
 		m.statuses[report.GetTask()] = report.GetStatus()
 		m.stories[report.GetTask()] = append(m.stories[report.GetTask()], stateOf(report.GetStatus()))
 	}
@@ -587,19 +595,26 @@ func aliveByFile(s *spec.Spec) {
 	}
 }
 
+// kept reads a task file.
+func kept(path string) (*pb.KeptTask, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var found pb.KeptTask
+	return &found, proto.Unmarshal(content, &found)
+}
+
 // change changes a task file.
 func change(t failer, path string, how func(*pb.KeptTask)) {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	found, err := kept(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kept pb.KeptTask
-	if err := proto.Unmarshal(content, &kept); err != nil {
-		t.Fatal(err)
-	}
-	how(&kept)
-	if content, err = proto.Marshal(&kept); err != nil {
+	how(found)
+	content, err := proto.Marshal(found)
+	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, path, string(content))

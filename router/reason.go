@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/router/upstream"
@@ -111,6 +112,11 @@ func (r *refusal) write(w http.ResponseWriter) {
 	if status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", "1")
 	}
+	text := r.text + "\n"
+	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, r.text+"\n") // a client that is gone needs no answer
+	_, _ = io.WriteString(w, text) // a client that is gone needs no answer
+	if r.reason == Stopping {
+		_ = http.NewResponseController(w).Flush() // its connection is about to be closed
+	}
 }

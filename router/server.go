@@ -16,7 +16,7 @@ const (
 	lookEvery = 5 * time.Millisecond
 	// farewell is how long requests that are held have for their answer when the
 	// grace has run out.
-	farewell = 100 * time.Millisecond
+	farewell = time.Second
 )
 
 func (r *Router) listen(ctx context.Context) (net.Listener, error) {

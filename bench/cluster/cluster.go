@@ -110,7 +110,7 @@ func (c *Cluster) Part(command string, words ...string) (process.Process, error)
 	}
 	wanted := strings.Join(words, " ")
 	for _, p := range all {
-		_, arguments, found := strings.Cut(p.Command, "/aloft "+command+" ")
+		_, arguments, found := strings.Cut(p.Command, "/"+filepath.Base(c.cfg.Aloft)+" "+command+" ")
 		if found && strings.Contains(arguments+" ", wanted+" ") {
 			return p, nil
 		}

@@ -170,6 +170,10 @@ func (s subject) cpu() (time.Duration, error) {
 	return tree.CPU, err
 }
 
+// caddyRate is Caddy's rate beside that of Go's own proxy, on which it is built.
+// The router must not be below it.
+const caddyRate = 13.0 / 12
+
 // compare holds the router to the rate of Go's own proxy.
 func (b *bench) compare() {
 	rate := func(proxy string, connections int) float64 {
@@ -185,9 +189,9 @@ func (b *bench) compare() {
 		b.results.figures = append(b.results.figures, figure{
 			what:    "the router's rate beside " + rival.ReverseProxyName,
 			command: fmt.Sprintf("`wrk --threads 2 --connections %d`", connections),
-			bar:     "not below it",
+			bar:     fmt.Sprintf("%.2f ×, which Caddy does", caddyRate),
 			value:   fmt.Sprintf("%.2f ×", ours/theirs),
-			met:     ours >= theirs,
+			met:     ours >= caddyRate*theirs,
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -75,6 +76,9 @@ func (e *Engine) closeAsNeeded(m *machine) {
 }
 
 func (v AgentJoined) fold(e *Engine) (Answer, error) {
+	if strings.ContainsAny(v.Address, "[]/ \t\r\n") { // routers refuse a whole table for one such endpoint
+		return Answer{}, invalid("agent %s: address %q: want a host name or an IP address", v.Agent.ID, v.Address)
+	}
 	m := e.agents[v.Agent.ID]
 	record := &Agent{Agent: v.Agent}
 	if m != nil {

@@ -106,6 +106,10 @@ func (e *Engine) failDeployment(s *service, d *Deployment, reason string) {
 		e.endDeployment(s, d, DeployFailed, reason)
 		return
 	}
+	if err := e.mayReturn(s); err != nil {
+		e.endDeployment(s, d, DeployFailed, fmt.Sprintf("%s; it cannot go back: %v", reason, err))
+		return
+	}
 	e.goBack(s, d, RolledBack, reason)
 }
 
@@ -129,6 +133,15 @@ func (s *service) specTo(d *Deployment) *spec.Spec { return s.revisions[d.To].Sp
 // way back failed.
 func (s *service) canGoBack(d *Deployment) bool {
 	return !d.Automatic && (s.record.LastGood == 0 || s.generation(s.record.LastGood) != s.generation(d.To))
+}
+
+// mayReturn returns what speaks against the last good revision: while the service
+// was stopped, another may have got its routes, or its pool may have gone.
+func (e *Engine) mayReturn(s *service) error {
+	if good := s.revisions[s.record.LastGood]; good != nil {
+		return e.admit(good.Spec, nil)
+	}
+	return nil
 }
 
 // goBack ends a deployment and starts one to the last good revision. When there
@@ -213,6 +226,9 @@ func (v AbortDeployment) fold(e *Engine) (Answer, error) {
 	if s.record.LastGood != 0 && s.generation(s.record.LastGood) == s.generation(d.To) {
 		e.endDeployment(s, d, Aborted, "ended by an operator")
 		return Answer{Changed: true, Service: s.record}, nil
+	}
+	if err := e.mayReturn(s); err != nil {
+		return Answer{}, err
 	}
 	back := e.goBack(s, d, Aborted, "ended by an operator")
 	return Answer{Changed: true, Service: s.record, Deployment: back}, nil

@@ -64,7 +64,9 @@ func (e *Engine) newTask(s *service, fields Task) {
 	e.putService(s, func(r *Service) { r.Tasks++ })
 	fields.ID = taskID(s.record.Name, fields.Revision, s.record.Tasks)
 	fields.Service = s.record.Name
-	fields.CreatedAt = e.now
+	if fields.CreatedAt = e.now; e.now.Before(s.record.RestartedAt) { // by the clock of a leader before
+		fields.CreatedAt = s.record.RestartedAt
+	}
 	fields.Status = task.Status{State: task.Pending, Since: e.now}
 	t := &entry{record: &fields, owner: s, number: s.record.Tasks}
 	e.tasks[fields.ID] = t

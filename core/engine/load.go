@@ -30,6 +30,9 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, record.Key().ID, err))
 		}
 	}
+	for _, s := range e.services {
+		e.claimWanted(s)
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
 		if err := e.settleLoaded(e.services[name]); err != nil {
 			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, name, err))

@@ -66,6 +66,17 @@ func (e *Engine) claimRules(s *service) {
 	}
 }
 
+// claimWanted notes the routes of the wanted revision alone. A new leader does so
+// for every service before any gets the routes that it may go back to.
+func (e *Engine) claimWanted(s *service) {
+	if wanted := s.wantedSpec(); wanted != nil {
+		for _, rule := range rulesOf(wanted) {
+			e.rules[rule] = s.record.Name
+			s.rules = append(s.rules, rule)
+		}
+	}
+}
+
 // refreshTable makes the table anew, and has those services planned whose tasks
 // left it and wait for no router.
 func (e *Engine) refreshTable() {
@@ -107,7 +118,8 @@ func sameService(a, b route.Service) bool {
 		slices.Equal(a.Rules, b.Rules) && slices.Equal(a.Endpoints, b.Endpoints)
 }
 
-// partsOf returns a service's part of the table. A rule leads to the ready tasks
+// partsOf returns a service's part of the table: of the rules that are its own,
+// for routers refuse a table in which two services have one. A rule leads to the ready tasks
 // whose spec has it, at the port that their spec says; so during a deployment
 // that changes routes, each answers for its own. Rules that lead to the same
 // endpoints are one entry; an entry after the first is named after the first's
@@ -120,7 +132,7 @@ func (e *Engine) partsOf(s *service) []route.Service {
 	var parts []route.Service
 	for _, used := range s.specsInUse() {
 		for _, r := range used.Routes {
-			if rule := ruleOf(r); !hasRule(parts, rule) && (used == s.wantedSpec() || s.answered(rule)) {
+			if rule := ruleOf(r); e.rules[rule] == s.record.Name && !hasRule(parts, rule) && (used == s.wantedSpec() || s.answered(rule)) {
 				parts = addRule(parts, rule, r, e.endpoints(s, rule))
 			}
 		}

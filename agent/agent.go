@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -64,6 +65,7 @@ type Agent struct {
 	runtime Runtime
 	fetcher Fetcher
 	folder  folder
+	lock    io.Closer            // of the folder; nil until it is taken
 	events  chan func()          // run by Run, one after the other
 	reports chan *pb.AgentReport // to the session that is open
 	workers sync.WaitGroup
@@ -105,15 +107,28 @@ func New(cfg Config, masters Masters, rt Runtime, fetcher Fetcher) (*Agent, erro
 	}, nil
 }
 
-// Run works until ctx is done, and returns its cause. The error wraps ErrLocked
-// or ErrFormat when the data folder is not for this agent. All goroutines have
-// ended when Run returns; the tasks run on.
-func (a *Agent) Run(ctx context.Context) error {
+// Open takes the data folder for this agent until Run returns. The error wraps
+// ErrLocked or ErrFormat when the folder is not for this agent. Run does it where
+// it was not done; whoever has a runtime that works in the folder too calls it
+// before that begins, so that no other agent's tasks are touched.
+func (a *Agent) Open() error {
 	lock, err := a.folder.open()
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	defer func() { _ = lock.Close() }() // nothing was written to it that matters
+	a.lock = lock
+	return nil
+}
+
+// Run works until ctx is done, and returns its cause, or the error of Open. All
+// goroutines have ended when Run returns; the tasks run on.
+func (a *Agent) Run(ctx context.Context) error {
+	if a.lock == nil {
+		if err := a.Open(); err != nil {
+			return err
+		}
+	}
+	defer func() { _ = a.lock.Close() }() // nothing was written to it that matters
 	ctx, stop := context.WithCancel(ctx)
 	defer a.workers.Wait()
 	defer stop()

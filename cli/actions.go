@@ -30,7 +30,7 @@ func (a *app) scale() *cobra.Command {
 			if err != nil {
 				return UsageError("INSTANCES: found %q; want a whole number from 0", args[1])
 			}
-			request.Service, request.Instances = args[0], int32(instances)
+			request.Service, request.Instances = args[0], new(int32(instances))
 			return call(cmd, a, clusterAPI.Scale, request, say(cmd, func(r *pb.ScaleResponse) string {
 				return fmt.Sprintf("%s: %s wanted", r.GetService().GetName(), plural(int(r.GetService().GetInstances()), "instance"))
 			}))

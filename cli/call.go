@@ -95,8 +95,8 @@ func (a *app) advise(err error) error {
 	switch coded.Code() {
 	case connect.CodeUnavailable:
 		return &exitError{ExitUnreachable, fmt.Errorf(
-			"no master answered at %s: %s\nIs one running? Start a cluster with 'aloft dev', or name a master with --addr or $%s",
-			a.masters.Address(), coded.Message(), addressVariable,
+			"no master answered: %s\nIs one running? Start a cluster with 'aloft dev', or name a master with --addr or $%s",
+			coded.Message(), addressVariable,
 		)}
 	case connect.CodeUnimplemented, connect.CodeUnknown:
 		return &exitError{ExitUnreachable, fmt.Errorf(

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func New(cfg Config) *cobra.Command {
 	root.SetIn(cfg.In)
 	root.SetOut(cfg.Out)
 	root.SetErr(cfg.Err)
-	root.PersistentFlags().StringVar(&a.address, "addr", "", "address of a master (default $"+addressVariable+" or "+client.DefaultAddress+")")
+	root.PersistentFlags().StringVar(&a.address, "addr", "", "address of a master, or of several with commas (default $"+addressVariable+" or "+client.DefaultAddress+")")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the API's answer as JSON")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return UsageError("%v\nSee '%s --help'", err, cmd.CommandPath())
@@ -98,11 +99,12 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(a.schema(), a.version())
 }
 
-// cluster returns the API of the master that the command line or the
+// cluster returns the API of the masters that the command line or the
 // environment names.
 func (a *app) cluster() (clusterAPI, error) {
 	if a.masters == nil {
-		masters, err := client.New(cmp.Or(a.address, os.Getenv(addressVariable), client.DefaultAddress))
+		addresses := cmp.Or(a.address, os.Getenv(addressVariable), client.DefaultAddress)
+		masters, err := client.New(strings.Split(addresses, ",")...)
 		if err != nil {
 			return nil, &exitError{ExitUsage, err}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,12 +82,35 @@ func (a *app) serviceStatus(ctx context.Context, w io.Writer, name string) error
 	if a.json {
 		return printJSON(w, answer.GetService())
 	}
-	a.showService(w, answer.GetService())
+	failed, err := a.failedBefore(ctx, answer.GetService().GetDeployment())
+	if err != nil {
+		return err
+	}
+	a.showService(w, answer.GetService(), failed)
 	return nil
 }
 
-// showService prints a service, its deployment, its tasks, and what failed.
-func (a *app) showService(w io.Writer, v *pb.ServiceView) {
+// failedBefore returns the deployment from which another one leads back, or nil.
+func (a *app) failedBefore(ctx context.Context, back *pb.Deployment) (*pb.Deployment, error) {
+	if !back.GetAutomatic() {
+		return nil, nil
+	}
+	answer, err := ask(ctx, a, clusterAPI.ListDeployments, &pb.ListDeploymentsRequest{Service: back.GetService(), PageSize: 10})
+	if err != nil {
+		return nil, err
+	}
+	newest := answer.GetDeployments()
+	for i, d := range newest {
+		if d.GetId() == back.GetId() && i+1 < len(newest) {
+			return newest[i+1], nil
+		}
+	}
+	return nil, nil
+}
+
+// showService prints a service, its deployment with the one from which it leads
+// back, its tasks, and what failed.
+func (a *app) showService(w io.Writer, v *pb.ServiceView, failed *pb.Deployment) {
 	fmt.Fprintln(w, headline(v))
 	if v.GetReason() != "" {
 		fmt.Fprintf(w, "  reason: %s\n", v.GetReason())
@@ -94,23 +118,33 @@ func (a *app) showService(w io.Writer, v *pb.ServiceView) {
 	for _, r := range v.GetRevision().GetSpec().GetRoutes() {
 		fmt.Fprintf(w, "  route: %s\n", route(r))
 	}
-	if d := v.GetDeployment(); d != nil {
+	deployments := slices.DeleteFunc([]*pb.Deployment{v.GetDeployment(), failed}, func(d *pb.Deployment) bool { return d == nil })
+	for _, d := range deployments {
 		fmt.Fprintf(w, "  deployment: %s\n", a.deploymentText(d))
 	}
 	if next := v.GetService().GetNextRun(); next != nil {
 		fmt.Fprintf(w, "  next run: %s, in %s\n", a.clock(next), span(next.AsTime().Sub(a.cfg.Now())))
 	}
-	if len(v.GetTasks()) == 0 {
-		return
+	if len(v.GetTasks()) > 0 {
+		fmt.Fprintln(w)
+		rows := make([][]string, 0, len(v.GetTasks()))
+		for _, t := range v.GetTasks() {
+			rows = append(rows, a.taskRow(t))
+		}
+		table(w, taskHead, rows)
 	}
-	fmt.Fprintln(w)
-	rows := make([][]string, 0, len(v.GetTasks()))
+	shown := make(map[string]bool)
 	for _, t := range v.GetTasks() {
-		rows = append(rows, a.taskRow(t))
+		what := "its last attempt failed"
+		if ended(t) {
+			what = "failed"
+		}
+		shown[t.GetId()] = a.showFailure(w, t.GetId(), what, t.GetStatus().GetLast())
 	}
-	table(w, taskHead, rows)
-	for _, t := range v.GetTasks() {
-		a.showFailure(w, t)
+	for _, d := range deployments {
+		if f := d.GetFailure(); !shown[f.GetTask()] {
+			a.showFailure(w, f.GetTask(), "failed", f.GetExit())
+		}
 	}
 }
 
@@ -143,19 +177,15 @@ func (a *app) deploymentText(d *pb.Deployment) string {
 	return text
 }
 
-// showFailure prints how the last attempt of a task ended and what it wrote,
-// when it did not end well.
-func (a *app) showFailure(w io.Writer, t *pb.Task) {
-	last := t.GetStatus().GetLast()
-	if last == nil || succeeded(last) {
-		return
+// showFailure prints how an attempt of a task ended and what it wrote, unless it
+// ended well. It reports whether it did.
+func (a *app) showFailure(w io.Writer, task, what string, exit *pb.Exit) bool {
+	if exit == nil || succeeded(exit) {
+		return false
 	}
-	what := "its last attempt failed"
-	if ended(t) {
-		what = "failed"
-	}
-	fmt.Fprintf(w, "\n%s: %s %s ago: %s\n", t.GetId(), what, a.age(last.GetAt()), exitText(last))
-	for _, line := range last.GetLastLogs() {
+	fmt.Fprintf(w, "\n%s: %s %s ago: %s\n", task, what, a.age(exit.GetAt()), exitText(exit))
+	for _, line := range exit.GetLastLogs() {
 		fmt.Fprintf(w, "  | %s\n", line)
 	}
+	return true
 }

@@ -27,6 +27,19 @@ func TestUsage(t *testing.T) {
 	}}.tell(t))
 }
 
+// Of several masters the next is asked when one cannot be reached.
+func TestSeveralMasters(t *testing.T) {
+	t.Parallel()
+	f := startFake(t, nil)
+	f.url = "127.0.0.1:1," + f.url
+
+	done := f.execute(t, "", "services")
+
+	if done.code != cli.ExitOK || len(f.taken()) != 1 {
+		t.Errorf("exit %d, stderr %q", done.code, done.err)
+	}
+}
+
 // Each code of the API leads to one exit code.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
@@ -63,7 +76,7 @@ func TestUnreachable(t *testing.T) {
 
 			done := f.execute(t, "", strings.Fields(command)...)
 
-			if done.code != cli.ExitUnreachable || !strings.HasPrefix(done.err, "aloft: no master answered at http://127.0.0.1:1: ") ||
+			if done.code != cli.ExitUnreachable || !strings.HasPrefix(done.err, "aloft: no master answered: 127.0.0.1:1 ") ||
 				!strings.Contains(done.err, "ALOFT_ADDR") {
 				t.Errorf("exit %d, stderr %q", done.code, done.err)
 			}

@@ -36,6 +36,9 @@ func (a *app) readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > specfile.SizeMax {
+		return nil, fmt.Errorf("%s has %d bytes; want at most %d", name, info.Size(), specfile.SizeMax)
+	}
 	return io.ReadAll(io.LimitReader(file, specfile.SizeMax+1)) // one more tells that it is too large
 }
 

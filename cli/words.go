@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -126,20 +125,12 @@ func succeeded(e *pb.Exit) bool {
 	return e.GetCode() == 0 && e.GetSignal() == 0 && e.GetError() == "" && !e.GetOom()
 }
 
-// exitText says how a program ended.
+// exitText says how a program ended, "" when it has not.
 func exitText(e *pb.Exit) string {
-	switch {
-	case e == nil:
+	if e == nil {
 		return ""
-	case e.GetOom():
-		return "killed for lack of memory (OOM)"
-	case e.GetError() != "":
-		return e.GetError()
-	case e.GetSignal() != 0:
-		return "signal " + number(e.GetSignal()) + " (" + syscall.Signal(e.GetSignal()).String() + ")"
-	default:
-		return "exit code " + number(e.GetCode())
 	}
+	return wire.ToExit(e).String()
 }
 
 // route prints where requests for a service arrive.

@@ -143,10 +143,13 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return processes.Run(ctx) })
-	parts.Go(func() error { return a.Run(ctx) })
-	flags.common.serveAdmin(ctx, parts, adminPage{address: flags.admin, registry: telemetry.NewRegistry(), ready: a.Ready})
+	if err := a.Open(); err != nil { // before the runtime takes over tasks that may be another's
+		return err
+	}
+	parts, running := errgroup.WithContext(ctx)
+	parts.Go(func() error { return processes.Run(running) })
+	parts.Go(func() error { return a.Run(running) })
+	flags.common.serveAdmin(running, parts, adminPage{address: flags.admin, registry: telemetry.NewRegistry(), ready: a.Ready})
 	return untilDone(ctx, parts.Wait())
 }
 

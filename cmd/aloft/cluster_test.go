@@ -109,10 +109,10 @@ func (c *cluster) owns(p process) bool {
 	return strings.Contains(p.commandLine, c.dir+"/") || strings.HasPrefix(p.folder, c.dir+"/")
 }
 
-// killCommand sends a signal to a process of the cluster.
-func killCommand(ts *testscript.TestScript, neg bool, args []string) {
+// signalCommand sends a signal to a process of the cluster.
+func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: kill ROLE SIGNAL")
+		ts.Fatalf("usage: signal ROLE NAME")
 	}
 	c, signal := clusterOf(ts), unix.SignalNum("SIG"+args[1])
 	folder := filepath.Join(c.dir, args[0])
@@ -126,7 +126,7 @@ func killCommand(ts *testscript.TestScript, neg bool, args []string) {
 		return false
 	})
 	if signal == 0 || found != 1 {
-		ts.Fatalf("kill %s %s: %d processes", args[0], args[1], found)
+		ts.Fatalf("signal %s %s: %d processes", args[0], args[1], found)
 	}
 }
 

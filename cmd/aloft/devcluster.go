@@ -71,6 +71,8 @@ func (d *devCluster) run(ctx context.Context, output devOutput) error {
 	keep(masterGoing, &master, d.master)
 	err := d.await(going, d.leads)
 	if err == nil {
+		defer d.stopTasks(context.WithoutCancel(ctx)) // not earlier: the folder may have been another cluster's
+		defer edge.Wait()
 		for _, c := range d.edge {
 			keep(going, &edge, c)
 		}
@@ -83,8 +85,6 @@ func (d *devCluster) run(ctx context.Context, output devOutput) error {
 		fail(err)
 	}
 	<-going.Done()
-	edge.Wait()
-	d.stopTasks(context.WithoutCancel(ctx))
 	return untilDone(ctx, context.Cause(going))
 }
 

@@ -84,8 +84,8 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 		return errors.Join(err, listener.Close())
 	}
 	admin := telemetry.Admin(telemetry.AdminConfig{Registry: registry, Ready: m.Ready, Pprof: flags.common.pprof})
-	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return m.Run(ctx) })
-	parts.Go(func() error { return master.Serve(ctx, listener, m.Handler(admin)) })
+	parts, running := errgroup.WithContext(ctx)
+	parts.Go(func() error { return m.Run(running) })
+	parts.Go(func() error { return master.Serve(running, listener, m.Handler(admin)) })
 	return untilDone(ctx, parts.Wait())
 }

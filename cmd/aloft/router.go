@@ -103,9 +103,9 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	if err != nil {
 		return err
 	}
-	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return r.Run(ctx) })
-	flags.common.serveAdmin(ctx, parts, adminPage{
+	parts, running := errgroup.WithContext(ctx)
+	parts.Go(func() error { return r.Run(running) })
+	flags.common.serveAdmin(running, parts, adminPage{
 		address: flags.admin, registry: registry,
 		ready: func() error {
 			if r.Status().Version == (route.Version{}) {

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 //	waitfor REGEXP COMMAND...           runs a command until its output matches; "!" before it: until it does not
 //	traffic HOST                        asks a service by the router all the time
 //	traffic stop                        ends that; every request must have been answered
-//	kill ROLE SIGNAL                    sends a signal to a process of the cluster: master, router, agent-1
+//	signal ROLE NAME                    sends a signal to a process of the cluster: master, router, agent-1
 //	gone REGEXP                         waits until no process has a command line that matches
 //
 // In files *.yaml, @WORK@ is the script's folder and @WEBBY@ the path of a small
@@ -56,7 +56,7 @@ func TestScripts(t *testing.T) {
 			return fillIn(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster": clusterCommand, "waitfor": waitfor, "traffic": trafficCommand, "kill": killCommand, "gone": gone,
+			"cluster": clusterCommand, "waitfor": waitfor, "traffic": trafficCommand, "signal": signalCommand, "gone": gone,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "oom" {

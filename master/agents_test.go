@@ -155,7 +155,7 @@ func TestOrdersFollowTheTasks(t *testing.T) {
 		}
 
 		n.deploy(strings.Replace(web(2, "v1"), "grace: 7s", "grace: 9s", 1)) // takes effect without new instances
-		must[pb.ScaleResponse](t)(n.api.Scale(t.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: 1})))
+		must[pb.ScaleResponse](t)(n.api.Scale(t.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(1))})))
 		n.eventually("a stop", func() bool {
 			told = s.told()
 			return len(told) > 0

@@ -13,8 +13,8 @@ import (
 // operations returns what the store shall do. A group that is too large for one
 // transaction is cut in order, and a crash may leave only its beginning. So the
 // order is one in which every beginning can be loaded: a claim is given back
-// before another task gets it, and what is referred to stands before what
-// refers to it. Only what belongs to a service may stand without it: see
+// before another task gets it, what is referred to stands before what refers to
+// it, and the numbers of a service are used up before it is gone. Only what belongs to a service may stand without it: see
 // withoutRemains.
 func operations(changes []engine.Change) ([]store.Op, error) {
 	changes = slices.Clone(changes)
@@ -36,7 +36,8 @@ func operations(changes []engine.Change) ([]store.Op, error) {
 
 // The turns in which changes are written.
 const (
-	endedTasks = iota
+	usedNumbers = iota
+	endedTasks
 	goneServices
 	agentsAndPools
 	revisionsAndDeployments
@@ -57,6 +58,8 @@ func turn(c engine.Change) int {
 		default:
 			return goneRest
 		}
+	case *engine.Cluster:
+		return usedNumbers
 	case *engine.Task:
 		if r.Status.State.Ended() {
 			return endedTasks

@@ -176,7 +176,7 @@ func life(n *node, j *journal) {
 	n.persist("deploy v2", func() error { return n.try(web(2, "v2")) })
 	n.readyOf("web", 2, 2, j)
 	n.persist("scale", func() error {
-		_, err := n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: 1}))
+		_, err := n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(1))}))
 		return err
 	})
 	n.eventually("one instance is left", func() bool {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,19 @@ type node struct {
 	lines    *lines
 	api      aloftv1connect.ClusterServiceClient
 	stop     func() // ends it as kill -9 would: its term is left to the lease
+
+	closers []func()
+}
+
+// Cleanup has something done when the node is closed, or else the test ends.
+func (n *node) Cleanup(f func()) { n.closers = append(n.closers, f) }
+
+// close ends the node and all that was made for it.
+func (n *node) close() {
+	for _, f := range slices.Backward(n.closers) {
+		f()
+	}
+	n.closers = nil
 }
 
 // start starts a master on a store. It ends with the test, if not before.
@@ -68,7 +82,8 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(n.stop)
+	n.Cleanup(n.stop)
+	t.Cleanup(n.close)
 	n.api = n.client().Cluster()
 	return n
 }
@@ -172,6 +187,29 @@ func files(texts ...string) []*pb.SpecFile {
 func (n *node) service(name string) *pb.ServiceView {
 	n.Helper()
 	return must[pb.GetServiceResponse](n.T)(n.api.GetService(n.Context(), ask(&pb.GetServiceRequest{Service: name}))).GetService()
+}
+
+// rawLine is a connection in the hands of the test.
+type rawLine struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+func (n *node) raw() *rawLine {
+	n.Helper()
+	conn, err := n.lines.dial(n.Context(), "", "")
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(func() { _ = conn.Close() })
+	return &rawLine{n.T, conn}
+}
+
+func (l *rawLine) write(text string) {
+	l.t.Helper()
+	if _, err := l.conn.Write([]byte(text)); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // lines are a listener whose connections are in memory.

@@ -36,7 +36,7 @@ const (
 // Handler returns the API and the sessions, with rest for every other path. It
 // is for Serve, or a server like it.
 func (m *Master) Handler(rest http.Handler) http.Handler {
-	all := connect.WithHandlerOptions(connect.WithRecover(m.recovered), connect.WithCompressMinBytes(compressFrom))
+	all := connect.WithHandlerOptions(connect.WithRecover(m.recovered), connect.WithCompressMinBytes(compressFrom), withStrictJSON())
 	requests := connect.WithReadMaxBytes(messageBytesMax)
 	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()

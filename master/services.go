@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -83,10 +84,14 @@ func (s *clusterService) ListRevisions(
 	return connect.NewResponse(answer), nil
 }
 
-// Scale sets the wanted number of instances.
+// Scale sets the wanted number of instances. An absent number is refused: it is
+// rather forgotten than 0.
 func (s *clusterService) Scale(
 	ctx context.Context, req *connect.Request[pb.ScaleRequest],
 ) (*connect.Response[pb.ScaleResponse], error) {
+	if req.Msg.Instances == nil {
+		return nil, invalidArgument(errors.New("instances: missing; want a number from 0"))
+	}
 	answer, err := s.master.submit(ctx, engine.Scale{
 		Service: id.Service(req.Msg.GetService()), Instances: int(req.Msg.GetInstances()), Version: req.Msg.GetVersion(),
 	})

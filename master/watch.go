@@ -192,7 +192,11 @@ func (w *watch) sendBatch(batch published) error {
 	return w.send(m)
 }
 
-// wants reports whether a record belongs to what is watched.
+// wants reports whether a record belongs to what is watched. What leaders keep
+// for each other is not shown.
 func (w *watch) wants(record engine.Record) bool {
+	if _, hidden := record.(*engine.Cluster); hidden {
+		return false
+	}
 	return w.service == "" || serviceOf(record) == w.service
 }

@@ -1,0 +1,413 @@
+package master_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/master"
+	"github.com/aloft-run/aloft/store/memory"
+)
+
+// follower is a watch that keeps what it is told.
+type follower struct {
+	node    *node
+	service string
+
+	mu       sync.Mutex // guards all below
+	revision int64
+	synced   bool
+	told     []string // every change and note after the beginning
+	records  map[string]*pb.Record
+	end      error
+	stop     func()
+}
+
+// follow begins a watch of a service, "" for all.
+func (n *node) follow(service string) *follower {
+	f := &follower{node: n, service: service, records: make(map[string]*pb.Record)}
+	f.resume()
+	n.Cleanup(func() { f.stop() })
+	return f
+}
+
+// resume goes on with the watch where it was.
+func (f *follower) resume() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.node.Context()))
+	var reading sync.WaitGroup
+	f.stop = func() { cancel(); reading.Wait() }
+	from := f.revision
+	reading.Go(func() {
+		stream, err := f.node.api.Watch(ctx, ask(&pb.WatchRequest{FromRevision: from, Service: f.service, Notes: true}))
+		for err == nil && stream.Receive() {
+			f.take(stream.Msg())
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.end = err; err == nil {
+			f.end = stream.Err()
+		}
+	})
+}
+
+func (f *follower) take(m *pb.WatchResponse) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, change := range m.GetChanges() {
+		key := change.GetDeleted()
+		if delete(f.records, key); key == "" {
+			key = keyOf(change.GetRecord())
+			f.records[key] = change.GetRecord()
+		}
+		if f.synced {
+			f.told = append(f.told, fmt.Sprintf("%d %s %v", m.GetRevision(), key, change))
+		}
+	}
+	for _, note := range m.GetNotes() {
+		f.told = append(f.told, fmt.Sprintf("%d %d %s %s", m.GetRevision(), note.GetSeq(), note.GetKind(), note.GetText()))
+	}
+	f.revision, f.synced = max(f.revision, m.GetRevision()), f.synced || m.GetSynced()
+}
+
+func (f *follower) ended() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end
+}
+
+func (f *follower) seen() map[string]*pb.Record {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.records)
+}
+
+// listed returns all that the lists show.
+func (n *node) listed() map[string]*pb.Record {
+	n.Helper()
+	records := make(map[string]*pb.Record)
+	add := func(r *pb.Record) { records[keyOf(r)] = r }
+	ctx := n.Context()
+	for _, v := range must[pb.ListAgentsResponse](n.T)(n.api.ListAgents(ctx, ask(&pb.ListAgentsRequest{PageSize: 1000}))).GetAgents() {
+		add(&pb.Record{Record: &pb.Record_Agent{Agent: v.GetAgent()}})
+	}
+	for _, v := range must[pb.ListPoolsResponse](n.T)(n.api.ListPools(ctx, ask(&pb.ListPoolsRequest{PageSize: 1000}))).GetPools() {
+		add(&pb.Record{Record: &pb.Record_Pool{Pool: v.GetPool()}})
+	}
+	for _, d := range must[pb.ListDeploymentsResponse](n.T)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{PageSize: 1000}))).GetDeployments() {
+		add(&pb.Record{Record: &pb.Record_Deployment{Deployment: d}})
+	}
+	for _, t := range must[pb.ListTasksResponse](n.T)(n.api.ListTasks(ctx, ask(&pb.ListTasksRequest{Ended: true, PageSize: 1000}))).GetTasks() {
+		add(&pb.Record{Record: &pb.Record_Task{Task: t}})
+	}
+	for _, v := range must[pb.ListServicesResponse](n.T)(n.api.ListServices(ctx, ask(&pb.ListServicesRequest{PageSize: 1000}))).GetServices() {
+		add(&pb.Record{Record: &pb.Record_Service{Service: v.GetService()}})
+		for _, r := range must[pb.ListRevisionsResponse](n.T)(n.api.ListRevisions(ctx, ask(&pb.ListRevisionsRequest{
+			Service: v.GetService().GetName(), PageSize: 1000,
+		}))).GetRevisions() {
+			add(&pb.Record{Record: &pb.Record_Revision{Revision: r}})
+		}
+	}
+	return records
+}
+
+func ofService(records map[string]*pb.Record, service string) map[string]*pb.Record {
+	if service == "" {
+		return records
+	}
+	records = maps.Clone(records)
+	maps.DeleteFunc(records, func(_ string, r *pb.Record) bool {
+		names := []string{
+			r.GetService().GetName(), r.GetRevision().GetService(), r.GetDeployment().GetService(), r.GetTask().GetService(),
+		}
+		return !slices.Contains(names, service)
+	})
+	return records
+}
+
+// TestWatchIsTheLists has watchers come, break and resume at any moment of a
+// cluster's life. What each has seen is what the lists show in the end, and those
+// that resumed saw what those saw that never broke.
+func TestWatchIsTheLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(inBubble{t}, func(rt *rapid.T) {
+			n := single(t)
+			n.join("a1", 6)
+			steady, broken := n.follow(""), n.follow("")
+			synctest.Wait() // both have begun
+			all := []*follower{steady, broken}
+			for range rapid.IntRange(1, 20).Draw(rt, "steps") {
+				all = append(all, n.anything(rt, broken)...)
+			}
+			time.Sleep(time.Minute)
+
+			listed := n.listed()
+			for _, f := range all {
+				if diff := cmp.Diff(ofService(listed, f.service), f.seen(), protocmp.Transform()); diff != "" {
+					rt.Fatalf("a watcher of %q (-lists +watch):\n%s", f.service, diff)
+				}
+				f.stop()
+			}
+			if diff := cmp.Diff(steady.told, broken.told); diff != "" {
+				rt.Fatalf("after resuming (-steady +broken):\n%s", diff)
+			}
+			n.close()
+		})
+	})
+}
+
+// inBubble is a test without the deadline that a bubble's time has no part in.
+type inBubble struct{ testing.TB }
+
+// anything lets something happen. It returns the watcher that began by it, if
+// one did.
+func (n *node) anything(rt *rapid.T, broken *follower) []*follower {
+	service := rapid.SampledFrom([]string{"web", "web-2", "once"}).Draw(rt, "service")
+	ctx := n.Context()
+	switch rapid.IntRange(0, 8).Draw(rt, "what") {
+	case 0, 1, 2:
+		kind := map[string]string{"web": "service", "web-2": "service", "once": "job"}[service]
+		n.allowed(n.try(fmt.Sprintf("%s: %s\nresources: {cpus: 1}\nrun: {command: [%s]}\n%s: %d\n", kind, service,
+			rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "command"),
+			map[string]string{"service": "instances", "job": "copies"}[kind], rapid.IntRange(1, 3).Draw(rt, "instances"))))
+	case 3:
+		_, err := n.api.Scale(ctx, ask(&pb.ScaleRequest{Service: service, Instances: new(rapid.Int32Range(0, 4).Draw(rt, "instances"))}))
+		n.allowed(err)
+	case 4:
+		_, err := n.api.Stop(ctx, ask(&pb.StopRequest{Service: service, Remove: rapid.Bool().Draw(rt, "remove")}))
+		n.allowed(err)
+	case 5:
+		_, err := n.api.SetPool(ctx, ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "p1", Priority: rapid.Int32Range(0, 3).Draw(rt, "priority")}}))
+		n.allowed(err)
+	case 6:
+		synctest.Wait()
+		broken.stop()
+		if rapid.Bool().Draw(rt, "a change while it is away") {
+			n.allowed(n.try("service: web\nrun: {command: [c]}\n"))
+		}
+		broken.resume()
+	case 7:
+		return []*follower{n.follow(rapid.SampledFrom([]string{"", service}).Draw(rt, "filter"))}
+	default:
+		time.Sleep(time.Duration(rapid.IntRange(1, 5_000).Draw(rt, "pause")) * time.Millisecond)
+	}
+	return nil
+}
+
+// allowed fails on an error that is not a refusal by the state of the cluster.
+func (n *node) allowed(err error) {
+	n.Helper()
+	if code := connect.CodeOf(err); err != nil && code != connect.CodeFailedPrecondition && code != connect.CodeNotFound && code != connect.CodeInvalidArgument {
+		n.Fatal(err)
+	}
+}
+
+func TestRefusedWatches(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		from int64
+		code connect.Code
+	}{
+		"from a revision that is not kept":   {2, connect.CodeOutOfRange},
+		"from one that has not come":         {1 << 40, connect.CodeOutOfRange},
+		"from one that cannot be":            {-1, connect.CodeInvalidArgument},
+		"from the one before the oldest yet": {40, connect.CodeOutOfRange},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, memory.New(memory.Config{}), master.Config{History: 10})
+				n.leads()
+				for i := range 50 {
+					n.deploy(fmt.Sprintf("service: web\ninstances: 0\nrun: {command: [v%d]}\n", i))
+				}
+
+				stream, err := n.api.Watch(t.Context(), ask(&pb.WatchRequest{FromRevision: tc.from}))
+				for err == nil && stream.Receive() {
+					t.Errorf("it was told %v", stream.Msg())
+				}
+				if err == nil {
+					err = stream.Err()
+				}
+
+				checkError(t, err, tc.code)
+			})
+		})
+	}
+}
+
+// TestDeletionsOfOneService has names that begin alike, and one so long that the
+// names of its tasks are cut.
+func TestDeletionsOfOneService(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		long := strings.Repeat("web", 21)
+		var watchers []*follower
+		for _, name := range []string{"web", "web-1", long} {
+			n.deploy(fmt.Sprintf("service: %s\nrun: {command: [a]}\n", name))
+			watchers = append(watchers, n.follow(name))
+		}
+		for _, f := range watchers {
+			if seen := f.seen(); len(seen) != 4 {
+				t.Errorf("of %s there are %v", f.service, slices.Sorted(maps.Keys(seen)))
+			}
+		}
+
+		must[pb.StopResponse](t)(n.api.Stop(t.Context(), ask(&pb.StopRequest{Service: long, Remove: true})))
+		must[pb.StopResponse](t)(n.api.Stop(t.Context(), ask(&pb.StopRequest{Service: "web-1", Remove: true})))
+		n.eventually("both are forgotten", func() bool { return len(ofService(n.listed(), "")) == 4 })
+
+		for _, f := range watchers {
+			want := map[string]int{"web": 4}[f.service]
+			if seen := f.seen(); len(seen) != want {
+				t.Errorf("of %s there are %v", f.service, slices.Sorted(maps.Keys(seen)))
+			}
+			deleted := 0
+			for _, line := range f.told {
+				deleted += strings.Count(line, "deleted:")
+			}
+			if f.service == "web" && deleted > 0 || f.service != "web" && deleted != 4 {
+				t.Errorf("%s was told of %d deletions: %q", f.service, deleted, f.told)
+			}
+		}
+	})
+}
+
+// TestSlowWatcher never reads. It holds up nobody, and is cut.
+func TestSlowWatcher(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, memory.New(memory.Config{}), master.Config{History: 100})
+		n.leads()
+		slow := n.raw()
+		slow.write("POST /aloft.v1.ClusterService/Watch HTTP/1.1\r\nHost: a\r\nContent-Type: application/connect+json\r\n" +
+			"Connect-Protocol-Version: 1\r\nContent-Length: 7\r\n\r\n\x00\x00\x00\x00\x02{}")
+		synctest.Wait() // its answer does not fit: nobody reads
+		began := time.Now()
+
+		for i := range 100 {
+			n.deploy(fmt.Sprintf("service: web\ninstances: 0\nrun: {command: [v%d]}\n", i))
+		}
+
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("100 deployments took %v", waited)
+		}
+		time.Sleep(31 * time.Second)
+		if _, err := slow.conn.Write([]byte("x")); err == nil {
+			t.Error("it is still connected")
+		}
+	})
+}
+
+// TestWatcherThatFellBehind reads again when the history has passed it.
+func TestWatcherThatFellBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, memory.New(memory.Config{}), master.Config{History: 10})
+		n.leads()
+		var line *valve
+		c := n.clientOver(&line)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stream, err := c.Cluster().Watch(ctx, ask(&pb.WatchRequest{}))
+		if err != nil || !stream.Receive() {
+			t.Fatal(err, stream.Err())
+		}
+		line.shut()
+		for i := range 50 {
+			n.deploy(fmt.Sprintf("service: web\ninstances: 0\nrun: {command: [v%d], env: {A: x%s}}\n", i, noise(50<<10)))
+		}
+		line.reopen()
+
+		for stream.Receive() {
+		}
+
+		checkError(t, stream.Err(), connect.CodeOutOfRange, "watch from 0")
+	})
+}
+
+func TestManyWatchers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		var watchers []*follower
+		for range 1000 {
+			watchers = append(watchers, n.follow(""))
+		}
+		synctest.Wait()
+
+		n.deploy("service: web\ninstances: 0\nrun: {command: [a]}\n")
+
+		want := n.listed()
+		for i, f := range watchers {
+			if got := f.seen(); len(got) != len(want) || f.ended() != nil {
+				t.Fatalf("watcher %d has seen %v; it ended with %v", i, got, f.ended())
+			}
+		}
+	})
+}
+
+func TestWatchEndsWithTheTerm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New(memory.Config{})
+		n := start(t, cluster, master.Config{})
+		n.leads()
+		f := n.follow("")
+		synctest.Wait()
+
+		cluster.Depose()
+
+		n.eventually("the watch has ended", func() bool { return f.ended() != nil })
+		checkError(t, f.ended(), connect.CodeUnavailable)
+	})
+}
+
+func TestLargeStateComesInParts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		text := noise(100 << 10)
+		var specs []string
+		for i := range 40 {
+			specs = append(specs, fmt.Sprintf("service: web-%d\ninstances: 0\nrun: {command: [a], env: {A: x%s}}\n", i, text))
+		}
+		early := n.follow("")
+		synctest.Wait()
+		n.deploy(specs...) // one batch
+
+		late := n.follow("")
+
+		want := n.listed()
+		for _, f := range []*follower{early, late} {
+			if diff := cmp.Diff(want, f.seen(), protocmp.Transform()); diff != "" {
+				t.Errorf("it differs: %s", diff)
+			}
+		}
+		stream, err := n.api.Watch(t.Context(), ask(&pb.WatchRequest{}))
+		for parts := 0; err == nil && stream.Receive(); parts++ {
+			if stream.Msg().GetSynced() {
+				if parts < 5 {
+					t.Errorf("it came in %d parts", parts+1)
+				}
+				_ = stream.Close()
+				break
+			}
+		}
+	})
+}

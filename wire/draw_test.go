@@ -208,8 +208,12 @@ func drawConfirmation(t *rapid.T) route.Confirmation {
 
 // drawRecord draws a record of any kind.
 func drawRecord(t *rapid.T) engine.Record {
-	kinds := []func(*rapid.T) engine.Record{drawAgent, drawPool, drawService, drawRevision, drawDeployment, drawTask}
+	kinds := []func(*rapid.T) engine.Record{drawCluster, drawAgent, drawPool, drawService, drawRevision, drawDeployment, drawTask}
 	return kinds[rapid.IntRange(0, len(kinds)-1).Draw(t, "kind of record")](t)
+}
+
+func drawCluster(t *rapid.T) engine.Record {
+	return &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks")}
 }
 
 func drawPartitions(t *rapid.T) []ledger.Partition {

@@ -11,6 +11,8 @@ import (
 // for an unknown kind.
 func folder(kind engine.Kind) string {
 	switch kind {
+	case engine.ClusterKind:
+		return "cluster"
 	case engine.AgentKind:
 		return "agents"
 	case engine.PoolKind:
@@ -32,7 +34,7 @@ func folder(kind engine.Kind) string {
 // loads them.
 func Prefixes() []string {
 	var list []string
-	for kind := engine.AgentKind; kind <= engine.TaskKind; kind++ {
+	for kind := engine.ClusterKind; kind <= engine.TaskKind; kind++ {
 		list = append(list, folder(kind)+"/")
 	}
 	return list
@@ -44,7 +46,7 @@ func StoreKey(key engine.Key) string { return folder(key.Kind) + "/" + key.ID }
 // KeyOf returns the key of what stands there in the store.
 func KeyOf(storeKey string) (engine.Key, error) {
 	in, name, _ := strings.Cut(storeKey, "/")
-	for kind := engine.AgentKind; kind <= engine.TaskKind; kind++ {
+	for kind := engine.ClusterKind; kind <= engine.TaskKind; kind++ {
 		if folder(kind) == in && name != "" {
 			return engine.Key{Kind: kind, ID: name}, nil
 		}

@@ -25,6 +25,8 @@ func Unmarshal(value []byte) (engine.Record, error) {
 // FromRecord returns record as a message.
 func FromRecord(record engine.Record) *pb.Record {
 	switch r := record.(type) {
+	case *engine.Cluster:
+		return &pb.Record{Record: &pb.Record_Cluster{Cluster: FromCluster(r)}}
 	case *engine.Agent:
 		return &pb.Record{Record: &pb.Record_Agent{Agent: FromAgent(r)}}
 	case *engine.Pool:
@@ -48,6 +50,8 @@ func ToRecord(m *pb.Record) (engine.Record, error) {
 		return nil, err
 	}
 	switch r := m.GetRecord().(type) {
+	case *pb.Record_Cluster:
+		return toCluster(r.Cluster), nil
 	case *pb.Record_Agent:
 		return orNil(toAgent(r.Agent))
 	case *pb.Record_Pool:

@@ -148,7 +148,7 @@ func TestQuantityWithoutKindIsWhatIsThere(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	want := []string{"agents/", "pools/", "services/", "revisions/", "deployments/", "tasks/"}
+	want := []string{"cluster/", "agents/", "pools/", "services/", "revisions/", "deployments/", "tasks/"}
 	for i, prefix := range wire.Prefixes() {
 		key, err := wire.KeyOf(prefix + "web/1")
 		if prefix != want[i] || err != nil || key != (engine.Key{Kind: engine.Kind(i + 1), ID: "web/1"}) {

@@ -116,7 +116,7 @@ func (e *Engine) deployAgain(s *service, r *Revision, reason string) Deployed {
 }
 
 func (e *Engine) newService(wanted *spec.Spec) *service {
-	record := &Service{Name: wanted.Name, Kind: wanted.Kind, CreatedAt: e.now}
+	record := &Service{Name: wanted.Name, Kind: wanted.Kind, Tasks: e.retired(), CreatedAt: e.now}
 	return e.addService(record)
 }
 

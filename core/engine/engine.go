@@ -61,6 +61,7 @@ type Engine struct {
 	began       time.Time // of the first step after Load
 	loaded      bool      // Load found records: agents and routers may be on their way
 	books       ledger.Ledger
+	cluster     *Cluster // nil until a service has been removed
 	agents      map[id.Agent]*machine
 	pools       map[id.Pool]*Pool
 	services    map[id.Service]*service

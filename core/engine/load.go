@@ -52,6 +52,9 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 
 func (e *Engine) load(record Record) error {
 	switch r := record.(type) {
+	case *Cluster:
+		e.cluster = r
+		return nil
 	case *Agent:
 		return e.loadAgent(r)
 	case *Pool:
@@ -185,7 +188,7 @@ func (s *service) openRuns() []int64 {
 // that Load needs to rebuild the cluster.
 func (e *Engine) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		for _, list := range [][]Record{e.agentRecords(), e.poolRecords(), e.serviceRecords()} {
+		for _, list := range [][]Record{e.clusterRecords(), e.agentRecords(), e.poolRecords(), e.serviceRecords()} {
 			for _, record := range list {
 				if !yield(record) {
 					return
@@ -193,6 +196,13 @@ func (e *Engine) Records() iter.Seq[Record] {
 			}
 		}
 	}
+}
+
+func (e *Engine) clusterRecords() []Record {
+	if e.cluster == nil {
+		return nil
+	}
+	return []Record{e.cluster}
 }
 
 func (e *Engine) agentRecords() []Record {

@@ -197,8 +197,8 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 }
 
 // forgetRemoved forgets a service that is to be removed, once it is empty and no
-// silent agent can still run one of its tasks: names of tasks begin anew when
-// the service does.
+// silent agent can still run one of its tasks. The numbers that it gave out stay
+// used up.
 func (e *Engine) forgetRemoved(s *service) {
 	if !s.record.Removing || len(s.live) > 0 || s.stray > 0 {
 		return
@@ -215,6 +215,7 @@ func (e *Engine) forgetRemoved(s *service) {
 		delete(s.revisions, number)
 		e.batch.put(RevisionKey(s.record.Name, number), nil)
 	}
+	e.retire(s.record.Tasks)
 	e.claimRules(s)
 	delete(e.services, s.record.Name)
 	delete(e.daemons, s.record.Name)

@@ -16,7 +16,8 @@ type Kind uint8
 
 // The kinds of record, in the order in which a new leader loads them.
 const (
-	AgentKind Kind = iota + 1
+	ClusterKind Kind = iota + 1
+	AgentKind
 	PoolKind
 	ServiceKind
 	RevisionKind
@@ -31,11 +32,17 @@ type Key struct {
 	ID   string
 }
 
-// Record is one durable piece of the cluster: an *Agent, *Pool, *Service,
-// *Revision, *Deployment or *Task. A record that has left the engine is never
+// Record is one durable piece of the cluster: a *Cluster, *Agent, *Pool,
+// *Service, *Revision, *Deployment or *Task. A record that has left the engine is never
 // changed again: the engine replaces it by a new one.
 type Record interface {
 	Key() Key
+}
+
+// Cluster is what is remembered of the services that were removed. There is one
+// such record, or none while no service has been removed.
+type Cluster struct {
+	Tasks int64 // the most numbers of tasks that one of them gave out
 }
 
 // Agent is one machine as the cluster knows it.
@@ -157,6 +164,9 @@ type Task struct {
 func RevisionKey(service id.Service, number id.Revision) Key {
 	return Key{RevisionKind, string(service) + "/" + strconv.FormatInt(int64(number), 10)}
 }
+
+// Key returns the key of the one record of the cluster as a whole.
+func (c *Cluster) Key() Key { return Key{ClusterKind, "removed"} }
 
 // Key returns the agent's key.
 func (a *Agent) Key() Key { return Key{AgentKind, string(a.ID)} }

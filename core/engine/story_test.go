@@ -51,6 +51,7 @@ func stories() map[string]func(w *world) {
 		"surge-withdrawn":       surgeWithdrawn,
 		"long-service":          longService,
 		"stop-start-remove":     stopStartRemove,
+		"removed-and-again":     removedAndAgain,
 	}
 }
 
@@ -451,6 +452,22 @@ func stopStartRemove(w *world) {
 	w.ask(engine.StopService{Service: "hello", Remove: true})
 	w.pass(5 * time.Second)
 	w.say("%d records", len(w.durable))
+}
+
+// removedAndAgain uses names of services anew, under one leader and the next:
+// agents refuse to start a task of a name that they have started before.
+func removedAndAgain(w *world) {
+	hello(w)
+	for range 2 {
+		w.ask(engine.StopService{Service: "hello", Remove: true})
+		w.pass(5 * time.Second)
+		w.lead()
+		w.deploy(web("hello", "ok", 2, version(1)))
+		w.pass(5 * time.Second)
+	}
+	w.ask(engine.StopService{Service: "hello", Remove: true})
+	w.deploy(web("other", "ok", 1))
+	w.pass(5 * time.Second)
 }
 
 // TestStories plays the stories and keeps what happened in files.

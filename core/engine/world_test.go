@@ -158,18 +158,14 @@ func (w *world) keep(c engine.Change) {
 	}
 }
 
-// forget drops a record. With a service that was removed, the names of its tasks
-// are free again; so no agent may still have one.
+// forget drops a record. No agent may still have a task of a service that is
+// forgotten; the names of its tasks stay used.
 func (w *world) forget(key engine.Key) {
 	w.Helper()
 	delete(w.durable, key)
 	if key.Kind != engine.ServiceKind {
 		return
 	}
-	maps.DeleteFunc(w.used, func(name id.Task, _ time.Time) bool {
-		rest, ours := strings.CutPrefix(string(name), key.ID+"-")
-		return ours && strings.Count(rest, "-") == 1
-	})
 	for _, m := range w.machines {
 		for name, p := range m.tasks {
 			if strings.HasPrefix(string(name), key.ID+"-") && !p.status.State.Ended() {

@@ -232,6 +232,7 @@ type Record struct {
 	//	*Record_Revision
 	//	*Record_Deployment
 	//	*Record_Task
+	//	*Record_Cluster
 	Record        isRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -328,6 +329,15 @@ func (x *Record) GetTask() *Task {
 	return nil
 }
 
+func (x *Record) GetCluster() *Cluster {
+	if x != nil {
+		if x, ok := x.Record.(*Record_Cluster); ok {
+			return x.Cluster
+		}
+	}
+	return nil
+}
+
 type isRecord_Record interface {
 	isRecord_Record()
 }
@@ -356,6 +366,10 @@ type Record_Task struct {
 	Task *Task `protobuf:"bytes,6,opt,name=task,proto3,oneof"`
 }
 
+type Record_Cluster struct {
+	Cluster *Cluster `protobuf:"bytes,7,opt,name=cluster,proto3,oneof"`
+}
+
 func (*Record_Agent) isRecord_Record() {}
 
 func (*Record_Pool) isRecord_Record() {}
@@ -367,6 +381,56 @@ func (*Record_Revision) isRecord_Record() {}
 func (*Record_Deployment) isRecord_Record() {}
 
 func (*Record_Task) isRecord_Record() {}
+
+func (*Record_Cluster) isRecord_Record() {}
+
+// What is remembered of the services that were removed: kept in the store, and
+// not shown by the API.
+type Cluster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most numbers of tasks that one of them gave out: a new service goes on
+	// from there, so that no name of a task is ever used twice.
+	Tasks         int64 `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cluster) Reset() {
+	*x = Cluster{}
+	mi := &file_aloft_v1_state_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cluster) ProtoMessage() {}
+
+func (x *Cluster) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_state_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
+func (*Cluster) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Cluster) GetTasks() int64 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
 
 // A share of one resource type on one agent.
 type Partition struct {
@@ -382,7 +446,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_aloft_v1_state_proto_msgTypes[1]
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +458,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[1]
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +471,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Partition) GetId() string {
@@ -457,7 +521,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +533,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +546,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Agent) GetId() string {
@@ -575,7 +639,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +651,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +664,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Pool) GetId() string {
@@ -658,7 +722,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +734,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +747,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Service) GetName() string {
@@ -828,7 +892,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +904,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +917,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Revision) GetService() string {
@@ -931,7 +995,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1007,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1020,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Deployment) GetId() string {
@@ -1089,7 +1153,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1165,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1178,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Failure) GetTask() string {
@@ -1146,7 +1210,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1222,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1235,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1232,7 +1296,7 @@ type TaskStatus struct {
 
 func (x *TaskStatus) Reset() {
 	*x = TaskStatus{}
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1308,7 @@ func (x *TaskStatus) String() string {
 func (*TaskStatus) ProtoMessage() {}
 
 func (x *TaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1321,7 @@ func (x *TaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
 func (*TaskStatus) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskStatus) GetState() TaskState {
@@ -1327,7 +1391,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1403,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1416,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Slice) GetPartition() string {
@@ -1390,7 +1454,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1466,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1479,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Task) GetId() string {
@@ -1528,7 +1592,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1604,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1617,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Note) GetSeq() int64 {
@@ -1623,7 +1687,7 @@ var File_aloft_v1_state_proto protoreflect.FileDescriptor
 
 const file_aloft_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14aloft/v1/state.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x02\n" +
+	"\x14aloft/v1/state.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
 	"\x06Record\x12'\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentH\x00R\x05agent\x12$\n" +
 	"\x04pool\x18\x02 \x01(\v2\x0e.aloft.v1.PoolH\x00R\x04pool\x12-\n" +
@@ -1632,8 +1696,11 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"deployment\x18\x05 \x01(\v2\x14.aloft.v1.DeploymentH\x00R\n" +
 	"deployment\x12$\n" +
-	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04taskB\b\n" +
-	"\x06record\"\x90\x01\n" +
+	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04task\x12-\n" +
+	"\acluster\x18\a \x01(\v2\x11.aloft.v1.ClusterH\x00R\aclusterB\b\n" +
+	"\x06record\"\x1f\n" +
+	"\aCluster\x12\x14\n" +
+	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\"\x90\x01\n" +
 	"\tPartition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
@@ -1823,77 +1890,79 @@ func file_aloft_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_aloft_v1_state_proto_goTypes = []any{
 	(JobResult)(0),                // 0: aloft.v1.JobResult
 	(DeploymentState)(0),          // 1: aloft.v1.DeploymentState
 	(TaskState)(0),                // 2: aloft.v1.TaskState
 	(*Record)(nil),                // 3: aloft.v1.Record
-	(*Partition)(nil),             // 4: aloft.v1.Partition
-	(*Agent)(nil),                 // 5: aloft.v1.Agent
-	(*Pool)(nil),                  // 6: aloft.v1.Pool
-	(*Service)(nil),               // 7: aloft.v1.Service
-	(*Revision)(nil),              // 8: aloft.v1.Revision
-	(*Deployment)(nil),            // 9: aloft.v1.Deployment
-	(*Failure)(nil),               // 10: aloft.v1.Failure
-	(*Exit)(nil),                  // 11: aloft.v1.Exit
-	(*TaskStatus)(nil),            // 12: aloft.v1.TaskStatus
-	(*Slice)(nil),                 // 13: aloft.v1.Slice
-	(*Task)(nil),                  // 14: aloft.v1.Task
-	(*Note)(nil),                  // 15: aloft.v1.Note
-	nil,                           // 16: aloft.v1.Agent.AttributesEntry
-	nil,                           // 17: aloft.v1.Task.PortsEntry
-	(*Quantity)(nil),              // 18: aloft.v1.Quantity
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(SpecKind)(0),                 // 20: aloft.v1.SpecKind
-	(*Spec)(nil),                  // 21: aloft.v1.Spec
+	(*Cluster)(nil),               // 4: aloft.v1.Cluster
+	(*Partition)(nil),             // 5: aloft.v1.Partition
+	(*Agent)(nil),                 // 6: aloft.v1.Agent
+	(*Pool)(nil),                  // 7: aloft.v1.Pool
+	(*Service)(nil),               // 8: aloft.v1.Service
+	(*Revision)(nil),              // 9: aloft.v1.Revision
+	(*Deployment)(nil),            // 10: aloft.v1.Deployment
+	(*Failure)(nil),               // 11: aloft.v1.Failure
+	(*Exit)(nil),                  // 12: aloft.v1.Exit
+	(*TaskStatus)(nil),            // 13: aloft.v1.TaskStatus
+	(*Slice)(nil),                 // 14: aloft.v1.Slice
+	(*Task)(nil),                  // 15: aloft.v1.Task
+	(*Note)(nil),                  // 16: aloft.v1.Note
+	nil,                           // 17: aloft.v1.Agent.AttributesEntry
+	nil,                           // 18: aloft.v1.Task.PortsEntry
+	(*Quantity)(nil),              // 19: aloft.v1.Quantity
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(SpecKind)(0),                 // 21: aloft.v1.SpecKind
+	(*Spec)(nil),                  // 22: aloft.v1.Spec
 }
 var file_aloft_v1_state_proto_depIdxs = []int32{
-	5,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
-	6,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
-	7,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
-	8,  // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
-	9,  // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
-	14, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
-	18, // 6: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
-	16, // 7: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
-	4,  // 8: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
-	19, // 9: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
-	19, // 10: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
-	19, // 11: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
-	18, // 12: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
-	20, // 13: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
-	19, // 14: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
-	19, // 15: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
-	0,  // 16: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
-	19, // 17: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	19, // 18: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
-	21, // 19: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
-	19, // 20: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 21: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
-	19, // 22: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
-	19, // 23: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
-	19, // 24: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
-	19, // 25: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
-	10, // 26: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
-	11, // 27: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
-	19, // 28: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
-	2,  // 29: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
-	19, // 30: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
-	19, // 31: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
-	19, // 32: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
-	11, // 33: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
-	18, // 34: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
-	13, // 35: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
-	17, // 36: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
-	12, // 37: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
-	19, // 38: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	19, // 39: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	6,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
+	7,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
+	8,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
+	9,  // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
+	10, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
+	15, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
+	4,  // 6: aloft.v1.Record.cluster:type_name -> aloft.v1.Cluster
+	19, // 7: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
+	17, // 8: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
+	5,  // 9: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
+	20, // 10: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
+	20, // 11: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
+	20, // 12: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
+	19, // 13: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
+	21, // 14: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
+	20, // 15: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
+	20, // 16: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
+	0,  // 17: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
+	20, // 18: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	20, // 19: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
+	22, // 20: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
+	20, // 21: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 22: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
+	20, // 23: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
+	20, // 24: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
+	20, // 25: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
+	20, // 26: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
+	11, // 27: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
+	12, // 28: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
+	20, // 29: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
+	2,  // 30: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
+	20, // 31: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
+	20, // 32: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
+	20, // 33: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
+	12, // 34: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
+	19, // 35: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
+	14, // 36: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
+	18, // 37: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
+	13, // 38: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
+	20, // 39: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	20, // 40: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }
@@ -1909,6 +1978,7 @@ func file_aloft_v1_state_proto_init() {
 		(*Record_Revision)(nil),
 		(*Record_Deployment)(nil),
 		(*Record_Task)(nil),
+		(*Record_Cluster)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1916,7 +1986,7 @@ func file_aloft_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_state_proto_rawDesc), len(file_aloft_v1_state_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

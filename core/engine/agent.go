@@ -173,7 +173,7 @@ func (e *Engine) observe(m *machine, report Report) {
 		return
 	}
 	before := t.record.Status
-	next, changed := task.Observe(before, report.Status)
+	next, changed := task.Observe(before, e.inTime(before, report.Status))
 	if changed {
 		next = t.owner.judgeEnd(t, next)
 		e.become(t, next)
@@ -184,6 +184,27 @@ func (e *Engine) observe(m *machine, report Report) {
 	if t.state().Ended() {
 		e.disown(m, report)
 	}
+}
+
+// inTime returns what an agent reports with no time of it still to come: the
+// clock of an agent may be ahead, and what it calls ready would not have settled
+// before the cluster's clock got there. What is known of the same state stays, so
+// that reports of it again do not move its time.
+func (e *Engine) inTime(known, reported task.Status) task.Status {
+	next := reported
+	if reported.Since.After(e.now) {
+		next.Since = e.now
+		if known.State == reported.State && known.Attempt == reported.Attempt {
+			next.Since = known.Since
+		}
+	}
+	if reported.ReadySince.After(e.now) {
+		next.ReadySince = next.Since
+		if !known.ReadySince.IsZero() && known.Attempt == reported.Attempt {
+			next.ReadySince = known.ReadySince
+		}
+	}
+	return next
 }
 
 // failedStart reports whether an attempt failed by itself between two reports.

@@ -261,6 +261,34 @@ func TestAgentsThatDoNotComeToANewLeader(t *testing.T) {
 	}
 }
 
+// TestAgentWhoseClockIsAhead reports what is still to come by the cluster's clock.
+func TestAgentWhoseClockIsAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addAgent("a1", 8)
+	w.machines["a1"].connected = false // the reports come by hand
+	w.deploy(web("hello", "ok", 1))
+	ahead := w.now.Add(time.Hour)
+	ready := task.Status{State: task.Ready, Since: ahead, ReadySince: ahead, Attempt: 1}
+	report := engine.AgentReported{Agent: "a1", Tasks: []engine.Report{{Task: "hello-1-1", Status: ready}}}
+	since := w.now
+	w.step(report)
+	w.commit()
+	w.now = w.now.Add(time.Second)
+	w.step(report) // again, as to a new leader
+	w.commit()
+
+	w.now = w.now.Add(time.Second)
+	w.commit()
+
+	if status := w.engine.Task("hello-1-1").Status; !status.Since.Equal(since) || !status.ReadySince.Equal(since) {
+		t.Errorf("found ready since %v and %v, want %v", status.Since, status.ReadySince, since)
+	}
+	if d := w.engine.Deployment("hello-1"); d.State != engine.Done {
+		t.Errorf("the deployment is %s, want done after 2 s of settling", d.State)
+	}
+}
+
 // TestAssignedTasksAreToldAgain loses the order to start a task.
 func TestAssignedTasksAreToldAgain(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func Judge(progress Progress, deploy spec.Deploy, plan Plan, now time.Time) (Pro
 	case plan.Paused:
 		return next, Verdict{}
 	case deploy.Failures > 0 && next.FailuresInRow >= deploy.Failures:
-		return next, failed("%d starts of revision %d failed in a row", next.FailuresInRow, plan.Revision)
+		return next, failed("%d starts failed in a row", next.FailuresInRow)
 	case deploy.Deadline > 0 && !now.Before(next.Due(deploy)):
 		return next, failed("no progress for %v: waiting for %s", deploy.Deadline, orOther(plan.Waiting))
 	}

@@ -69,7 +69,7 @@ func TestJudge(t *testing.T) {
 		},
 		"so many failures in a row are enough": {
 			story: []moment{{0, going}, {time.Second, failures(1, 0)}, {time.Second, failures(3, 0)}},
-			want:  rollout.Verdict{Outcome: rollout.Failed, Reason: "3 starts of revision 2 failed in a row"},
+			want:  rollout.Verdict{Outcome: rollout.Failed, Reason: "3 starts failed in a row"},
 		},
 		"an instance that settles between them ends the row": {
 			story: []moment{
@@ -83,7 +83,7 @@ func TestJudge(t *testing.T) {
 			story: []moment{
 				{0, going}, {time.Second, failures(2, 0)}, {time.Second, failures(0, 0)}, {time.Second, failures(1, 0)},
 			},
-			want: rollout.Verdict{Outcome: rollout.Failed, Reason: "3 starts of revision 2 failed in a row"},
+			want: rollout.Verdict{Outcome: rollout.Failed, Reason: "3 starts failed in a row"},
 		},
 		"a paused one has no deadline and counts no failures": {
 			story: []moment{{0, going}, {time.Second, paused}, {time.Hour, with(func(p *rollout.Plan) { p.Paused, p.Failures = true, 9 })}},

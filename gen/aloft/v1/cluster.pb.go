@@ -1383,10 +1383,11 @@ func (x *ListRevisionsResponse) GetNextPageToken() string {
 }
 
 type ScaleRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Instances     int32                  `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
-	Version       int64                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Needed: that it is absent does not mean 0.
+	Instances     *int32 `protobuf:"varint,2,opt,name=instances,proto3,oneof" json:"instances,omitempty"`
+	Version       int64  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1429,8 +1430,8 @@ func (x *ScaleRequest) GetService() string {
 }
 
 func (x *ScaleRequest) GetInstances() int32 {
-	if x != nil {
-		return x.Instances
+	if x != nil && x.Instances != nil {
+		return *x.Instances
 	}
 	return 0
 }
@@ -4076,11 +4077,13 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
 	"\x15ListRevisionsResponse\x120\n" +
 	"\trevisions\x18\x01 \x03(\v2\x12.aloft.v1.RevisionR\trevisions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"s\n" +
 	"\fScaleRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
-	"\tinstances\x18\x02 \x01(\x05R\tinstances\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x03R\aversion\"<\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12!\n" +
+	"\tinstances\x18\x02 \x01(\x05H\x00R\tinstances\x88\x01\x01\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x03R\aversionB\f\n" +
+	"\n" +
+	"_instances\"<\n" +
 	"\rScaleResponse\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.aloft.v1.ServiceR\aservice\"D\n" +
 	"\x0eRestartRequest\x12\x18\n" +
@@ -4507,6 +4510,7 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_session_proto_init()
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
+	file_aloft_v1_cluster_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

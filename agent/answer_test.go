@@ -149,6 +149,11 @@ func TestLongLinesAreSentInPieces(t *testing.T) {
 		w.print("web-1", 1, "stdout", "short\n"+long+"\nshort again\n")
 
 		w.ask(&pb.LogOrder{Request: "r1", Task: "web-1", Follow: true, Lines: -1})
+		w.print("web-1", 1, "stdout", strings.Repeat("x", 100_000))
+		w.pass(time.Second)
+		if last := w.answer("r1").lines; !strings.HasPrefix(last[len(last)-1], "stdout: xxx") {
+			w.Error("of a line that does not end, nothing is sent")
+		}
 		w.pass(time.Minute)
 
 		got := w.answer("r1")
@@ -159,8 +164,23 @@ func TestLongLinesAreSentInPieces(t *testing.T) {
 			}
 			text.WriteString(strings.TrimPrefix(line, "stdout: "))
 		}
-		if want := "short" + long + "short again"; !got.ended || text.String() != want {
+		if want := "short" + long + "short again" + strings.Repeat("x", 100_000); !got.ended || text.String() != want {
 			w.Errorf("%d bytes in %d lines, want %d bytes", text.Len(), len(got.lines), len(want))
+		}
+	})
+}
+
+// TestManyLinesAreSentInBatches that a master takes.
+func TestManyLinesAreSentInBatches(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.print("web-1", 1, "stdout", strings.Repeat(strings.Repeat("x", 999)+"\n", 2000))
+
+		w.ask(&pb.LogOrder{Request: "r1", Task: "web-1", Lines: 2000})
+
+		got := w.answer("r1")
+		if len(got.lines) != 2000 || got.batchMax < 200_000 || got.batchMax > 300_000 {
+			w.Errorf("%d lines in batches of up to %d bytes", len(got.lines), got.batchMax)
 		}
 	})
 }

@@ -270,8 +270,8 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 			w.Errorf("logs of %v, %v", attempts, err)
 		}
 		for i := range 6 {
-			name := fmt.Sprintf("copy-%d", i)
-			w.run(job(), name)
+			name := fmt.Sprintf("copy-%d", 9-i)
+			w.run(specOf(spec.Job, fetching("artifact.txt")), name)
 			w.pass(time.Second)
 			w.forget(name)
 			if i == 3 {
@@ -286,7 +286,7 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 		for _, entry := range entries {
 			left = append(left, entry.Name())
 		}
-		if want := "copy-3 copy-4 copy-5 web-1"; err != nil || strings.Join(left, " ") != want {
+		if want := "copy-4 copy-5 copy-6 web-1"; err != nil || strings.Join(left, " ") != want {
 			w.Errorf("left are %v, %v, want %s", left, err, want)
 		}
 		inside, err := os.ReadDir(w.file("copy-5"))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
@@ -36,6 +37,34 @@ func TestReadyFollowsItsProbe(t *testing.T) {
 		if reason := w.status("web-1").GetReason(); reason != "" {
 			w.Errorf("ready, and yet %q", reason)
 		}
+	})
+}
+
+// TestTheCommandOfAProbe has the task's variables, and may say much.
+func TestTheCommandOfAProbe(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		asking := func(command ...string) func(*spec.Spec) {
+			return func(s *spec.Spec) {
+				readyByFile(s)
+				s.Ready.Command, s.Run.Env = command, map[string]string{"NAME": "of ${ALOFT_TASK_ID}"}
+			}
+		}
+
+		w.run(service(asking("test", "${NAME}", "=", "of web-1")), "web-1")
+		w.run(service(asking("sh", "-c", `test "$NAME" = "of web-2" && test "$PWD" = "$ALOFT_SANDBOX"`)), "web-2")
+		w.run(service(asking("sh", "-c", `head -c 100000 /dev/zero | tr '\0' '\377'; exit 7`)), "web-3")
+		w.run(service(asking("no-such-program")), "web-4")
+		w.run(service(asking("echo", "${MISSING}")), "web-5")
+
+		w.want("web-1", "ready 1")
+		w.want("web-2", "ready 1")
+		reason := w.status("web-3").GetReason()
+		if contains(w, reason, "exit status 7"); len(reason) > 700 || !utf8.ValidString(reason) {
+			w.Errorf("reason of %d bytes: %q", len(reason), reason)
+		}
+		contains(w, w.status("web-4").GetReason(), "not found")
+		contains(w, w.status("web-5").GetReason(), "${MISSING} is not set")
 	})
 }
 
@@ -103,6 +132,8 @@ func TestATaskThatIsNotAlive(t *testing.T) {
 				remove(w, w.file("web-1", "sandbox", "hung"))
 				w.pass(time.Minute)
 				w.want("web-1", "ready 2")
+				touch(w, w.file("web-1", "sandbox", "hung"))
+				w.await("web-1", "backoff 2") // the second attempt is watched as well
 			})
 		})
 	}

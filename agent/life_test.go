@@ -3,6 +3,7 @@ package agent_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	"github.com/aloft-run/aloft/core/spec"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
 )
 
 func TestAServiceRunsUntilItIsStopped(t *testing.T) {
@@ -91,6 +93,53 @@ func TestBackoff(t *testing.T) {
 		}
 		if logs := w.status("web-1").GetLast().GetLastLogs(); !slices.Equal(logs, []string{"it broke"}) {
 			w.Errorf("last lines %q", logs)
+		}
+	})
+}
+
+// TestTheSoonestIsDueFirst: a task that waits for long holds up no other.
+func TestTheSoonestIsDueFirst(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
+		w.run(service(), "web-1")
+		w.pass(10 * time.Minute) // its pause is of minutes now
+		w.run(service(), "web-2")
+		w.run(service(), "web-3")
+
+		w.pass(time.Second)
+
+		w.want("web-2", "backoff 2")
+		w.want("web-3", "backoff 2")
+	})
+}
+
+// TestARestartKeepsWhatTheTaskHolds: the same ports and the same claim.
+func TestARestartKeepsWhatTheTaskHolds(t *testing.T) {
+	t.Parallel()
+	var launches []runtime.Launch
+	script := func(launch runtime.Launch) fake.Play {
+		launches = append(launches, launch)
+		return fake.Play{Lives: time.Minute}
+	}
+	inWorld(t, script, func(w *world) {
+		orders := runOrders(service(), "web-1")
+		orders.Run[0].Ports = map[string]int32{"http": int32(freePort(t))}
+		orders.Run[0].Resources = wire.FromVector(service().Resources)
+
+		w.order(orders)
+		w.pass(61 * time.Second)
+		w.restart()
+		w.pass(63 * time.Second)
+
+		if len(launches) != 3 {
+			w.Fatalf("%d launches", len(launches))
+		}
+		for i, launch := range launches {
+			if launch.Env["PORT_HTTP"] != launches[0].Env["PORT_HTTP"] || launch.CPUMillis != launches[0].CPUMillis ||
+				launch.MemoryBytes != launches[0].MemoryBytes || launch.CPUMillis == 0 || launch.Sandbox != launches[0].Sandbox ||
+				launch.Env["ALOFT_ATTEMPT"] != strconv.Itoa(i+1) {
+				w.Errorf("launch %d is %+v, the first was %+v", i+1, launch, launches[0])
+			}
 		}
 	})
 }
@@ -285,6 +334,7 @@ func TestASecondStopBringsTheEndForward(t *testing.T) {
 		w.stop("web-2", time.Hour)
 
 		w.stop("web-2", time.Second)
+		w.want("web-2", "stopping 1")
 		w.pass(time.Second)
 
 		w.want("web-2", "stopped 1")

@@ -81,6 +81,9 @@ func TestTheEnvironmentOfATask(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("environment:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	if info, err := os.Stat(filepath.Join(sandbox, "tmp")); err != nil || info.Mode() != 0o777|os.ModeDir|os.ModeSticky {
+		t.Errorf("the folder for temporary files: %v, %v", info, err)
+	}
 }
 
 func TestWordsOfACommandAreExpanded(t *testing.T) {

@@ -215,6 +215,9 @@ func TestAProgramWithoutATaskFile(t *testing.T) {
 					w.Errorf("the first join says %v", tasks)
 				}
 				contains(w, w.log.String(), "level=ERROR")
+				if _, err := os.Stat(w.file("web-1", "task.pb.damaged")); (err == nil) != strings.HasPrefix(name, "the file") {
+					w.Errorf("what was damaged is not put aside: %v", err)
+				}
 				w.pass(3 * time.Second)
 				w.want("web-1", "stopped 1")
 				w.forget("web-1")

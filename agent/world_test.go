@@ -383,9 +383,10 @@ type masters struct {
 
 // logAnswer is what was sent for a log order.
 type logAnswer struct {
-	lines []string // as stream: text
-	err   string
-	ended bool
+	lines    []string // as stream: text
+	batchMax int      // bytes of text in the largest batch
+	err      string
+	ended    bool
 }
 
 func newMasters() *masters {
@@ -525,9 +526,14 @@ func (m *masters) counts() (joins, reports, told int) {
 
 func (m *masters) SendLogs(ctx context.Context, request string, batches <-chan []*pb.LogLine, failure func() error) error {
 	for batch := range batches {
-		for _, line := range batch {
-			m.note(request, func(a *logAnswer) { a.lines = append(a.lines, line.GetStream()+": "+line.GetText()) })
-		}
+		m.note(request, func(a *logAnswer) {
+			size := 0
+			for _, line := range batch {
+				a.lines = append(a.lines, line.GetStream()+": "+line.GetText())
+				size += len(line.GetText())
+			}
+			a.batchMax = max(a.batchMax, size)
+		})
 	}
 	m.note(request, func(a *logAnswer) {
 		if err := failure(); err != nil {

@@ -16,9 +16,9 @@ func seen(changes ...string) string {
 	return `{"synced": true, "changes": [` + strings.Join(changes, ", ") + `]}`
 }
 
-func service(revision int, deployment, extra string) string {
-	return fmt.Sprintf(`{"record": {"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "instances": 2, "revision": %d, "deployment": %q%s}}}`,
-		revision, deployment, extra)
+func service(revision int, deployment string) string {
+	return fmt.Sprintf(`{"record": {"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "instances": 2, "revision": %d, "deployment": %q}}}`,
+		revision, deployment)
 }
 
 func deployment(id string, from, to int, state, extra string) string {
@@ -50,12 +50,12 @@ const (
 
 // settled is a deployment that goes well.
 var settled = script(
-	seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "GOING", ""), task("web-3-5", 3, "READY", ""), task("web-3-6", 3, "READY", "")),
+	seen(service(4, "web-6"), deployment("web-6", 3, 4, "GOING", ""), task("web-3-5", 3, "READY", ""), task("web-3-6", 3, "READY", "")),
 	seen(task("web-4-7", 4, "RUNNING", `, "reason": "not ready: http probe: status 503"`)),
 	"after 1s "+seen(task("web-4-7", 4, "READY", ""), deployment("web-6", 3, 4, "GOING", `, "settled": 1`)),
 	seen(task("web-3-5", 3, "STOPPED", "")),
 	"after 500ms "+seen(task("web-4-8", 4, "READY", ""), deployment("web-6", 3, 4, "GOING", `, "settled": 2`)),
-	"after 500ms "+seen(task("web-3-6", 3, "STOPPED", ""), service(4, "", ""), deployment("web-6", 3, 4, "DONE", `, "settled": 2, "reason": "2 instances of revision 4"`)),
+	"after 500ms "+seen(task("web-3-6", 3, "STOPPED", ""), service(4, ""), deployment("web-6", 3, 4, "DONE", `, "settled": 2, "reason": "2 instances of revision 4"`)),
 )
 
 func TestDeploy(t *testing.T) {
@@ -73,61 +73,61 @@ func TestDeploy(t *testing.T) {
 		"deploy for the first time": {commands: deploy, answers: map[string][]string{
 			"Deploy": {acceptedFirst},
 			"Watch": {script(
-				seen(service(1, "web-1", ""), deployment("web-1", 0, 1, "GOING", ""), task("web-1-1", 1, "PENDING", `, "reason": "no agent has cpus 8"`)),
+				seen(service(1, "web-1"), deployment("web-1", 0, 1, "GOING", ""), task("web-1-1", 1, "PENDING", `, "reason": "no agent has cpus 8"`)),
 				seen(task("web-1-1", 1, "BACKOFF", `, "attempt": 2, "last": {"code": 1}`)),
-				seen(task("web-1-1", 1, "READY", ""), service(1, "", ""), deployment("web-1", 0, 1, "DONE", "")),
+				seen(task("web-1-1", 1, "READY", ""), service(1, ""), deployment("web-1", 0, 1, "DONE", "")),
 			)},
 		}},
 		"deploy that is rolled back": {
 			commands: []string{"deploy testdata/spec/web.yaml", "deploy testdata/spec/web.yaml --json"},
 			answers: map[string][]string{"Deploy": {accepted}, "Watch": {script(
-				seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "GOING", ""), task("web-3-5", 3, "READY", ""), task("web-3-6", 3, "READY", "")),
-				"after 1s "+seen(service(3, "web-7", ""), deployment("web-6", 3, 4, "ROLLED_BACK", `, "reason": "2 starts failed in a row"`+failure), deployment("web-7", 4, 3, "GOING", `, "automatic": true`)),
-				"after 1s "+seen(service(3, "", ""), deployment("web-7", 4, 3, "DONE", `, "automatic": true`)),
+				seen(service(4, "web-6"), deployment("web-6", 3, 4, "GOING", ""), task("web-3-5", 3, "READY", ""), task("web-3-6", 3, "READY", "")),
+				"after 1s "+seen(service(3, "web-7"), deployment("web-6", 3, 4, "ROLLED_BACK", `, "reason": "2 starts failed in a row"`+failure), deployment("web-7", 4, 3, "GOING", `, "automatic": true`)),
+				"after 1s "+seen(service(3, ""), deployment("web-7", 4, 3, "DONE", `, "automatic": true`)),
 			)}},
 		},
 		"deploy that fails at the first revision": {commands: deploy, answers: map[string][]string{
 			"Deploy": {acceptedFirst},
-			"Watch": {script(seen(service(0, "", ""), deployment("web-1", 0, 1, "ROLLED_BACK",
+			"Watch": {script(seen(service(0, ""), deployment("web-1", 0, 1, "ROLLED_BACK",
 				`, "reason": "2 starts failed in a row", "failure": {"task": "web-1-1", "exit": {"error": "command not found: ./web"}}`)))},
 		}},
 		"deploy that never gets ready": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
-			"Watch": {script(seen(service(3, "", ""), deployment("web-6", 3, 4, "ROLLED_BACK", `, "reason": "no progress for 5m0s"`),
+			"Watch": {script(seen(service(3, ""), deployment("web-6", 3, 4, "ROLLED_BACK", `, "reason": "no progress for 5m0s"`),
 				task("web-4-7", 4, "STOPPED", ""), task("web-3-5", 3, "READY", "")))},
 			"Logs": {`{"lines": [{"task": "web-4-7", "stream": "stdout", "text": "waiting for the database"}]}`},
 		}},
 		"deploy whose way back failed": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
-			"Watch":  {script(seen(service(4, "", ""), deployment("web-6", 3, 4, "FAILED", `, "reason": "2 starts failed in a row"`+failure)))},
+			"Watch":  {script(seen(service(4, ""), deployment("web-6", 3, 4, "FAILED", `, "reason": "2 starts failed in a row"`+failure)))},
 		}},
 		"deploy that pauses": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
-			"Watch":  {script(seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "PAUSED", `, "reason": "2 starts failed in a row"`+failure)))},
+			"Watch":  {script(seen(service(4, "web-6"), deployment("web-6", 3, 4, "PAUSED", `, "reason": "2 starts failed in a row"`+failure)))},
 		}},
 		"deploy that another one supersedes": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
-			"Watch":  {script(seen(service(5, "web-7", ""), deployment("web-6", 3, 4, "SUPERSEDED", `, "reason": "deployment web-7 took its place"`)))},
+			"Watch":  {script(seen(service(5, "web-7"), deployment("web-6", 3, 4, "SUPERSEDED", `, "reason": "deployment web-7 took its place"`)))},
 		}},
 		"deploy that is aborted": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
-			"Watch":  {script(seen(service(3, "", ""), deployment("web-6", 3, 4, "ABORTED", `, "reason": "ended by an operator"`+failure)))},
+			"Watch":  {script(seen(service(3, ""), deployment("web-6", 3, 4, "ABORTED", `, "reason": "ended by an operator"`+failure)))},
 		}},
 		"deploy of a service that is removed": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
 			"Watch": {script(
-				seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "GOING", "")),
+				seen(service(4, "web-6"), deployment("web-6", 3, 4, "GOING", "")),
 				seen(deleted("deployments/web-6"), deleted("services/web")),
 			)},
 		}},
 		"deploy of what is there": {commands: deploy, answers: map[string][]string{
-			"Deploy": {unchanged}, "Watch": {script(seen(service(4, "", ""), deployment("web-6", 3, 4, "DONE", "")))},
+			"Deploy": {unchanged}, "Watch": {script(seen(service(4, ""), deployment("web-6", 3, 4, "DONE", "")))},
 		}},
 		"deploy of what is on its way": {commands: deploy, answers: map[string][]string{"Deploy": {unchanged}, "Watch": {settled}}},
 		"deploy through a change of leader": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
 			"Watch": {
-				seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "GOING", "")) + "\nerror unavailable: this master does not lead; try again",
+				seen(service(4, "web-6"), deployment("web-6", 3, 4, "GOING", "")) + "\nerror unavailable: this master does not lead; try again",
 				"error out_of_range: that revision is no longer kept; watch from 0",
 				settled,
 			},
@@ -174,7 +174,7 @@ func TestDeployOfAJob(t *testing.T) {
 func TestDeployInterrupted(t *testing.T) {
 	t.Parallel()
 	f := startFake(t, map[string][]string{"Deploy": {accepted}, "Watch": {
-		script(seen(service(4, "web-6", ""), deployment("web-6", 3, 4, "GOING", "")), "interrupt"),
+		script(seen(service(4, "web-6"), deployment("web-6", 3, 4, "GOING", "")), "interrupt"),
 	}})
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

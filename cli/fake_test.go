@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,9 +51,7 @@ type fake struct {
 func startFake(t *testing.T, answers map[string][]string) *fake {
 	t.Helper()
 	f := &fake{answers: make(map[string][]string), more: make(chan struct{}), clock: &clock{now: noon}}
-	for method, list := range answers {
-		f.answers[method] = list
-	}
+	maps.Copy(f.answers, answers)
 	mux := http.NewServeMux()
 	methods := pb.File_aloft_v1_cluster_proto.Services().ByName("ClusterService").Methods()
 	for i := range methods.Len() {

@@ -70,7 +70,7 @@ func (a *app) watch(ctx context.Context, service string, seen func(*situation) (
 	if err != nil {
 		return false, false, err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	now := newSituation(service)
 	for stream.Receive() {
 		heard = true

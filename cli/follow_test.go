@@ -48,7 +48,7 @@ func TestLogsFollowAService(t *testing.T) {
 	t.Parallel()
 
 	f, _ := followed(t, map[string][]string{"Logs": {"hold"}, "Watch": {script(
-		seen(service(3, "", ""), task("web-3-5", 3, "READY", `, "attempt": 1`), task("web-2-1", 2, "FAILED", `, "attempt": 1`)),
+		seen(service(3, ""), task("web-3-5", 3, "READY", `, "attempt": 1`), task("web-2-1", 2, "FAILED", `, "attempt": 1`)),
 		seen(task("web-3-5", 3, "BACKOFF", `, "attempt": 1`), task("web-4-7", 4, "STARTING", `, "attempt": 1`)),
 		seen(task("web-3-5", 3, "RUNNING", `, "attempt": 2`), task("web-4-7", 4, "RUNNING", `, "attempt": 1`)),
 		"asked Logs 3", "interrupt",
@@ -104,7 +104,7 @@ func TestStatusWatch(t *testing.T) {
 
 	_, done := followed(t, map[string][]string{
 		"GetService": {ready("1"), ready("1"), ready("2"), ready("2")},
-		"Watch": {script(seen(service(3, "", "")), seen(task("web-3-5", 3, "READY", "")), "asked GetService 3",
+		"Watch": {script(seen(service(3, "")), seen(task("web-3-5", 3, "READY", "")), "asked GetService 3",
 			seen(task("web-3-6", 3, "READY", "")), "asked GetService 4", "interrupt")},
 	}, "status", "web", "--watch")
 
@@ -116,7 +116,7 @@ func TestStatusWatch(t *testing.T) {
 
 func TestStatusWatchEndsWithTheService(t *testing.T) {
 	t.Parallel()
-	f := startFake(t, map[string][]string{"Watch": {script(seen(service(3, "", "")), seen(deleted("services/web")))}})
+	f := startFake(t, map[string][]string{"Watch": {script(seen(service(3, "")), seen(deleted("services/web")))}})
 
 	done := f.execute(t, "", "status", "web", "-w")
 

@@ -50,7 +50,7 @@ func (a *app) copyLogs(ctx context.Context, request *pb.LogsRequest, write func(
 	if err != nil {
 		return a.advise(err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
 		for _, line := range stream.Msg().GetLines() {
 			if err := write(line); err != nil {

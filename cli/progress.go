@@ -64,7 +64,7 @@ func (l *lines) step(row int, s step) { l.print(row, s.String()) }
 
 func (l *lines) end(row int, text string, _ bool) { l.print(row, text) }
 
-func (l *lines) close() {}
+func (*lines) close() {}
 
 func (l *lines) print(row int, text string) {
 	l.mu.Lock()

@@ -35,7 +35,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err == nil && info.Size() > specfile.SizeMax {
 		return nil, fmt.Errorf("%s has %d bytes; want at most %d", name, info.Size(), specfile.SizeMax)
 	}
@@ -115,7 +115,7 @@ func validityOf(specs []*spec.Spec, err error) validity {
 	return v
 }
 
-func (a *app) schema() *cobra.Command {
+func (*app) schema() *cobra.Command {
 	return &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of spec files, for editors", Example: "  aloft schema > aloft.schema.json", Args: NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -30,13 +30,16 @@ func (a *app) version() *cobra.Command {
 			if a.json {
 				return printJSON(out, known)
 			}
-			fmt.Fprintf(out, "aloft %s\n", known.Client)
-			if err != nil { // without a master it is still an answer
-				fmt.Fprintln(out, "no master reached")
-				return nil
-			}
-			fmt.Fprintf(out, "master %s: aloft %s, epoch %d\n", known.Leader, known.Master, known.Epoch)
+			fmt.Fprintf(out, "aloft %s\n", known.Client) // without a master it is still an answer
+			fmt.Fprintln(out, masterText(known))
 			return nil
 		},
 	}
+}
+
+func masterText(v versions) string {
+	if v.Leader == "" {
+		return "no master reached"
+	}
+	return fmt.Sprintf("master %s: aloft %s, epoch %d", v.Leader, v.Master, v.Epoch)
 }

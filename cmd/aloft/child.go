@@ -37,7 +37,7 @@ func (c *child) keep(ctx context.Context) error {
 		began := time.Now()
 		err := c.once(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end, and has
+			return nil
 		}
 		if early++; time.Since(began) > childSteady {
 			early = 0

@@ -51,11 +51,11 @@ func clusterCommand(ts *testscript.TestScript, neg bool, args []string) {
 func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	api, router := freeAddress(ts), freeAddress(ts)
 	c.keeps = slices.Contains(flags, "--data-dir")
-	c.dev = exec.Command(program(ts, "aloft"), append([]string{"dev", "--api", api, "--http", router}, flags...)...) //nolint:noctx // stop ends it
+	c.dev = exec.Command(program(ts, "aloft"), append([]string{"dev", "--api", api, "--http", router}, flags...)...)
 	c.dev.Dir, c.dev.Env = ts.MkAbs("."), environment(ts)
 	log, err := os.OpenFile(ts.MkAbs("dev.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	c.dev.Stderr = log
 	stdout, err := c.dev.StdoutPipe()
 	ts.Check(err)
@@ -158,8 +158,8 @@ func processes(wanted func(process) bool) []string {
 
 // freeAddress returns an address on which nothing listens.
 func freeAddress(ts *testscript.TestScript) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/aloft-run/aloft/cli"
 )
 
-// version is set by the linker; see the Makefile.
-var version = "dev" //nolint:gochecknoglobals // the linker can only set a variable
+// version is set by the linker, which can only set a variable; see the Makefile.
+var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -38,12 +38,14 @@ type streams struct {
 
 // run carries out one command line and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
+	//nolint:contextcheck // a command gets its context from Execute
 	root := cli.New(cli.Config{Version: version, In: std.in, Out: std.out, Err: std.err})
+	//nolint:contextcheck // as above
 	for _, cmd := range []*cobra.Command{devCommand(), masterCommand(), agentCommand(), routerCommand()} {
 		cmd.GroupID = cli.RolesGroup
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(supervisorCommand())
+	root.AddCommand(supervisorCommand()) //nolint:contextcheck // as above
 	root.SetArgs(args)
 	return cli.Execute(ctx, root, std.err)
 }

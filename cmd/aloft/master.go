@@ -75,7 +75,7 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer state.Close()
+	defer func() { _ = state.Close() }()
 	registry := telemetry.NewRegistry()
 	m, err := master.New(master.Config{
 		ID: cmp.Or(flags.id, strings.ToLower(name)), Version: version, Registerer: registry, Log: log,

@@ -49,12 +49,12 @@ func webby() {
 		defer close(ended)
 		<-ctx.Done()
 		stopping.Store(true)
-		_ = server.Shutdown(context.Background())
+		_ = server.Shutdown(context.WithoutCancel(ctx))
 	}()
-	fmt.Printf("%s listens on %s\n", *version, *listen) //nolint:forbidigo // a program's own output
+	fmt.Printf("%s listens on %s\n", *version, *listen)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:forbidigo // a program of its own
+		os.Exit(1)
 	}
 	<-ended
 }
@@ -70,7 +70,7 @@ func ask() {
 	_ = flags.Parse(os.Args[1:]) // it exits at an error
 	if err := send(os.Stdout, *method, flags.Arg(0), *host, *kind, *body); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:forbidigo // a program of its own
+		os.Exit(1)
 	}
 }
 
@@ -96,7 +96,7 @@ func send(out io.Writer, method, url, host, kind, body string) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	fmt.Fprintln(out, answer.StatusCode)
 	_, err = io.Copy(out, answer.Body)
 	return err

@@ -85,7 +85,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	if err != nil {
 		return err
 	}
-	defer access.Close()
+	defer func() { _ = access.Close() }()
 	masters, err := client.New(flags.masters...)
 	if err != nil {
 		return err

@@ -111,7 +111,7 @@ func waitfor(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	var output []byte
 	soon(ts, func() bool {
-		command := exec.Command(program(ts, args[1]), args[2:]...) //nolint:noctx // it ends by itself
+		command := exec.Command(program(ts, args[1]), args[2:]...)
 		command.Dir, command.Env = ts.MkAbs("."), environment(ts)
 		var err error
 		if output, err = command.CombinedOutput(); err != nil {

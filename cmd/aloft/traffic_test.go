@@ -44,7 +44,7 @@ func flow(url, host string) *traffic {
 		client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 		defer client.CloseIdleConnections()
 		for ctx.Err() == nil && f.lost == "" {
-			f.lost = one(client, url, host)
+			f.lost = one(context.WithoutCancel(ctx), client, url, host)
 			f.asked++
 			select {
 			case <-time.After(5 * time.Millisecond):
@@ -61,8 +61,8 @@ func (f *traffic) end() {
 }
 
 // one sends a request and says what went wrong.
-func one(client *http.Client, url, host string) string {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+func one(ctx context.Context, client *http.Client, url, host string) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err.Error()
 	}
@@ -71,7 +71,7 @@ func one(client *http.Client, url, host string) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
 		return fmt.Sprintf("status %d: %s %v", answer.StatusCode, text, err)

@@ -166,7 +166,7 @@ func RevisionKey(service id.Service, number id.Revision) Key {
 }
 
 // Key returns the key of the one record of the cluster as a whole.
-func (c *Cluster) Key() Key { return Key{ClusterKind, "removed"} }
+func (*Cluster) Key() Key { return Key{ClusterKind, "removed"} }
 
 // Key returns the agent's key.
 func (a *Agent) Key() Key { return Key{AgentKind, string(a.ID)} }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -25,8 +27,9 @@ func (s *clusterService) ListDeployments(
 		return req.Msg.GetService() == "" || string(d.Service) == req.Msg.GetService()
 	})
 	page, next, err := pageOf(list, req.Msg, func(d *engine.Deployment) string {
-		// It counts down, so that the newest comes first.
-		return fmt.Sprintf("%020d %s", math.MaxUint64-uint64(d.StartedAt.UnixNano()), d.ID)
+		// Both numbers count down, so that the newest comes first.
+		number, _ := strconv.Atoi(string(d.ID[strings.LastIndexByte(string(d.ID), '-')+1:]))
+		return fmt.Sprintf("%020d %s %019d", math.MaxUint64-uint64(d.StartedAt.UnixNano()), d.Service, math.MaxInt-number)
 	})
 	if err != nil {
 		return nil, err

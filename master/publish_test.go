@@ -38,6 +38,7 @@ type kept struct {
 }
 
 func keepJournal(t *testing.T) *journal {
+	t.Helper()
 	return &journal{T: t, values: make(map[string][]kept), broken: func(int) (bool, bool) { return false, false }}
 }
 

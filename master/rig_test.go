@@ -27,6 +27,7 @@ import (
 type node struct {
 	*testing.T
 
+	cluster  *memory.Cluster
 	master   *master.Master
 	member   *memory.Member
 	registry *prometheus.Registry
@@ -62,7 +63,7 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{T: t, master: m, member: member, registry: registry, lines: listen()}
+	n := &node{T: t, cluster: cluster, master: m, member: member, registry: registry, lines: listen()}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -1,0 +1,470 @@
+package master_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/master"
+	"github.com/aloft-run/aloft/store/memory"
+)
+
+// town is a cluster with some of everything.
+func town(t *testing.T) *node {
+	t.Helper()
+	n := single(t)
+	must[pb.SetPoolResponse](t)(n.api.SetPool(t.Context(), ask(&pb.SetPoolRequest{Create: true, Pool: &pb.Pool{
+		Id: "front", Quantities: []*pb.Quantity{{Type: "cpus", Scalar: 3000}},
+	}})))
+	n.join("a1", 4)
+	n.deploy(strings.Replace(web(2, "v1"), "instances", "pool: front\ninstances", 1), "job: once\nrun: {command: [a]}\n")
+	n.readyOf("web", 1, 2, nil)
+	return n
+}
+
+// call is one call of the API, of which only the error counts.
+type call func(n *node) error
+
+func of[A any](_ *connect.Response[A], err error) error { return err }
+
+func TestRefusedCalls(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		call call
+		code connect.Code
+		says []string
+	}{
+		"show an unknown service": {func(n *node) error {
+			return of(n.api.GetService(n.Context(), ask(&pb.GetServiceRequest{Service: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"revisions of an unknown service": {func(n *node) error {
+			return of(n.api.ListRevisions(n.Context(), ask(&pb.ListRevisionsRequest{Service: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"scale an unknown service": {func(n *node) error {
+			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "nope", Instances: new(int32(1))})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"scale below nothing": {func(n *node) error {
+			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(-1))})))
+		}, connect.CodeInvalidArgument, []string{"-1 instances"}},
+		"scale a job": {func(n *node) error {
+			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "once", Instances: new(int32(2))})))
+		}, connect.CodeInvalidArgument, []string{"only a service"}},
+		"scale based on what was": {func(n *node) error {
+			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(1)), Version: 99})))
+		}, connect.CodeAborted, []string{"changed since it was read"}},
+		"restart an unknown service": {func(n *node) error { return of(n.api.Restart(n.Context(), ask(&pb.RestartRequest{Service: "nope"}))) }, connect.CodeNotFound, nil},
+		"restart based on what was": {func(n *node) error {
+			return of(n.api.Restart(n.Context(), ask(&pb.RestartRequest{Service: "web", Version: 99})))
+		}, connect.CodeAborted, nil},
+		"stop an unknown service": {func(n *node) error { return of(n.api.Stop(n.Context(), ask(&pb.StopRequest{Service: "nope"}))) }, connect.CodeNotFound, nil},
+		"stop based on what was": {func(n *node) error {
+			return of(n.api.Stop(n.Context(), ask(&pb.StopRequest{Service: "web", Version: 99})))
+		}, connect.CodeAborted, nil},
+		"roll an unknown service back": {func(n *node) error { return of(n.api.Rollback(n.Context(), ask(&pb.RollbackRequest{Service: "nope"}))) }, connect.CodeNotFound, nil},
+		"roll back to an unknown revision": {func(n *node) error {
+			return of(n.api.Rollback(n.Context(), ask(&pb.RollbackRequest{Service: "web", To: 77})))
+		}, connect.CodeNotFound, []string{"revision 77"}},
+		"roll back to nothing": {func(n *node) error { return of(n.api.Rollback(n.Context(), ask(&pb.RollbackRequest{Service: "web"}))) }, connect.CodeFailedPrecondition, []string{"no good revision"}},
+		"show an unknown deployment": {func(n *node) error {
+			return of(n.api.GetDeployment(n.Context(), ask(&pb.GetDeploymentRequest{Deployment: "web-9"})))
+		}, connect.CodeNotFound, []string{"unknown deployment: web-9"}},
+		"pause an unknown deployment": {func(n *node) error {
+			return of(n.api.PauseDeployment(n.Context(), ask(&pb.PauseDeploymentRequest{Deployment: "web-9"})))
+		}, connect.CodeNotFound, nil},
+		"pause a deployment that has ended": {func(n *node) error {
+			return of(n.api.PauseDeployment(n.Context(), ask(&pb.PauseDeploymentRequest{Deployment: "web-1"})))
+		}, connect.CodeFailedPrecondition, nil},
+		"resume an unknown deployment": {func(n *node) error {
+			return of(n.api.ResumeDeployment(n.Context(), ask(&pb.ResumeDeploymentRequest{Deployment: "web-9"})))
+		}, connect.CodeNotFound, nil},
+		"abort an unknown deployment": {func(n *node) error {
+			return of(n.api.AbortDeployment(n.Context(), ask(&pb.AbortDeploymentRequest{Deployment: "web-9"})))
+		}, connect.CodeNotFound, nil},
+		"explain what nobody knows": {func(n *node) error { return of(n.api.Explain(n.Context(), ask(&pb.ExplainRequest{Name: "nope"}))) }, connect.CodeNotFound, []string{"nope"}},
+		"drain an unknown agent": {func(n *node) error {
+			return of(n.api.DrainAgent(n.Context(), ask(&pb.DrainAgentRequest{Agent: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown agent: nope"}},
+		"drain within less than nothing": {func(n *node) error {
+			return of(n.api.DrainAgent(n.Context(), ask(&pb.DrainAgentRequest{Agent: "a1", Deadline: durationpb.New(-time.Second)})))
+		}, connect.CodeInvalidArgument, nil},
+		"undrain an unknown agent": {func(n *node) error {
+			return of(n.api.UndrainAgent(n.Context(), ask(&pb.UndrainAgentRequest{Agent: "nope"})))
+		}, connect.CodeNotFound, nil},
+		"remove an unknown agent": {func(n *node) error {
+			return of(n.api.RemoveAgent(n.Context(), ask(&pb.RemoveAgentRequest{Agent: "nope"})))
+		}, connect.CodeNotFound, nil},
+		"remove an agent that is there": {func(n *node) error {
+			return of(n.api.RemoveAgent(n.Context(), ask(&pb.RemoveAgentRequest{Agent: "a1"})))
+		}, connect.CodeFailedPrecondition, []string{"connected"}},
+		"set no pool": {func(n *node) error { return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{}))) }, connect.CodeInvalidArgument, nil},
+		"make a pool that is there": {func(n *node) error {
+			return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{Create: true, Pool: &pb.Pool{Id: "front"}})))
+		}, connect.CodeFailedPrecondition, []string{"pool front exists"}},
+		"set a pool based on what was": {func(n *node) error {
+			return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "front", Version: 9}})))
+		}, connect.CodeAborted, nil},
+		"set a pool of no sense": {func(n *node) error {
+			return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "p", Quantities: []*pb.Quantity{{Type: "cpus", Kind: 7}}}})))
+		}, connect.CodeInvalidArgument, []string{"cpus"}},
+		"set a pool without an end": {func(n *node) error {
+			return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "p", Quantities: []*pb.Quantity{{Type: "x", Members: []string{strings.Repeat("a", 100<<10)}}}}})))
+		}, connect.CodeInvalidArgument, []string{"want at most"}},
+		"delete an unknown pool": {func(n *node) error {
+			return of(n.api.DeletePool(n.Context(), ask(&pb.DeletePoolRequest{Pool: "nope"})))
+		}, connect.CodeNotFound, nil},
+		"delete a pool in use": {func(n *node) error {
+			return of(n.api.DeletePool(n.Context(), ask(&pb.DeletePoolRequest{Pool: "front"})))
+		}, connect.CodeFailedPrecondition, []string{"used by web"}},
+		"deploy nothing": {func(n *node) error { return of(n.api.Deploy(n.Context(), ask(&pb.DeployRequest{}))) }, connect.CodeInvalidArgument, []string{"found 0; want 1 to 100"}},
+		"deploy too many files": {func(n *node) error {
+			return of(n.api.Deploy(n.Context(), ask(&pb.DeployRequest{Files: make([]*pb.SpecFile, 101)})))
+		}, connect.CodeInvalidArgument, []string{"found 101; want 1 to 100"}},
+		"deploy based on what was": {func(n *node) error {
+			return of(n.api.Deploy(n.Context(), ask(&pb.DeployRequest{Files: files(web(3, "v2")), Versions: map[string]int64{"web": 9}})))
+		}, connect.CodeAborted, nil},
+		"deploy to an unknown pool": {func(n *node) error { return n.try("service: x\npool: nope\nrun: {command: [a]}\n") }, connect.CodeNotFound, []string{"unknown pool nope"}},
+		"deploy over another kind":  {func(n *node) error { return n.try("job: web\nrun: {command: [a]}\n") }, connect.CodeFailedPrecondition, nil},
+		"deploy another's route":    {func(n *node) error { return n.try(strings.Replace(web(1, "v1"), "service: web", "service: thief", 1)) }, connect.CodeFailedPrecondition, []string{"service web has it"}},
+		"deploy for an endless reason": {func(n *node) error {
+			return of(n.api.Deploy(n.Context(), ask(&pb.DeployRequest{Files: files(web(3, "v2")), Reason: noise(1001)})))
+		}, connect.CodeInvalidArgument, []string{"reason", "at most 1000"}},
+		"deploy what takes too much to keep": {func(n *node) error { return n.try(enormous()) }, connect.CodeInvalidArgument, []string{"large takes", "want at most"}},
+		"plan nothing":                       {func(n *node) error { return of(n.api.Plan(n.Context(), ask(&pb.PlanRequest{}))) }, connect.CodeInvalidArgument, nil},
+		"plan for an unknown pool": {func(n *node) error {
+			return of(n.api.Plan(n.Context(), ask(&pb.PlanRequest{Files: files("service: x\npool: nope\nrun: {command: [a]}\n")})))
+		}, connect.CodeNotFound, nil},
+		"validate nothing":            {func(n *node) error { return of(n.api.Validate(n.Context(), ask(&pb.ValidateRequest{}))) }, connect.CodeInvalidArgument, nil},
+		"a page of less than nothing": {func(n *node) error { return of(n.api.ListTasks(n.Context(), ask(&pb.ListTasksRequest{PageSize: -1}))) }, connect.CodeInvalidArgument, []string{"page_size: found -1"}},
+		"services from an unknown page": {func(n *node) error {
+			return of(n.api.ListServices(n.Context(), ask(&pb.ListServicesRequest{PageToken: "web"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"revisions from an unknown page": {func(n *node) error {
+			return of(n.api.ListRevisions(n.Context(), ask(&pb.ListRevisionsRequest{Service: "web", PageToken: "p1.%"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"deployments from an unknown page": {func(n *node) error {
+			return of(n.api.ListDeployments(n.Context(), ask(&pb.ListDeploymentsRequest{PageToken: "p2.aa"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"agents from an unknown page": {func(n *node) error {
+			return of(n.api.ListAgents(n.Context(), ask(&pb.ListAgentsRequest{PageToken: "p1"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"partitions from an unknown page": {func(n *node) error {
+			return of(n.api.ListPartitions(n.Context(), ask(&pb.ListPartitionsRequest{PageToken: "x"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"pools from an unknown page": {func(n *node) error {
+			return of(n.api.ListPools(n.Context(), ask(&pb.ListPoolsRequest{PageToken: "x"})))
+		}, connect.CodeInvalidArgument, []string{"page_token"}},
+		"notes of less than nothing":    {func(n *node) error { return of(n.api.ListNotes(n.Context(), ask(&pb.ListNotesRequest{PageSize: -5}))) }, connect.CodeInvalidArgument, []string{"page_size"}},
+		"notes after less than nothing": {func(n *node) error { return of(n.api.ListNotes(n.Context(), ask(&pb.ListNotesRequest{After: -5}))) }, connect.CodeInvalidArgument, []string{"after"}},
+		"logs of an unknown task":       {func(n *node) error { return n.logs(&pb.LogsRequest{Name: "nope"}).wait() }, connect.CodeNotFound, []string{"nope"}},
+		"less than no lines of logs":    {func(n *node) error { return n.logs(&pb.LogsRequest{Name: "web", Lines: -1}).wait() }, connect.CodeInvalidArgument, []string{"lines: found -1"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := town(t)
+				before := n.listed()
+
+				err := tc.call(n)
+
+				checkError(t, err, tc.code, tc.says...)
+				if after := n.listed(); fmt.Sprint(after) != fmt.Sprint(before) {
+					t.Errorf("it changed %v\nto %v", before, after)
+				}
+			})
+		})
+	}
+}
+
+// enormous is a spec of the size that a file may just have, and that takes half
+// as much again when it is read.
+func enormous() string {
+	text := "service: large\nrun:\n  command: [a]\n  env:\n"
+	for i := range 10 {
+		text += fmt.Sprintf("    A%d: x%s\n", i, strings.Repeat("x", 90<<10))
+	}
+	return text
+}
+
+// TestCallsThatChangeNothing are those that ask for what there is already.
+func TestCallsThatChangeNothing(t *testing.T) {
+	t.Parallel()
+	tests := map[string]call{
+		"scale to what there is": func(n *node) error {
+			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(2))})))
+		},
+		"undrain what is not drained": func(n *node) error {
+			return of(n.api.UndrainAgent(n.Context(), ask(&pb.UndrainAgentRequest{Agent: "a1"})))
+		},
+		"set a pool to what it is": func(n *node) error {
+			return of(n.api.SetPool(n.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{
+				Id: "front", Quantities: []*pb.Quantity{{Type: "cpus", Scalar: 3000}},
+			}})))
+		},
+		"deploy what is deployed": func(n *node) error {
+			return n.try(strings.Replace(web(2, "v1"), "instances", "pool: front\ninstances", 1))
+		},
+		"plan what is deployed": func(n *node) error {
+			return of(n.api.Plan(n.Context(), ask(&pb.PlanRequest{Files: files(strings.Replace(web(5, "v9"), "instances", "pool: front\ninstances", 1))})))
+		},
+		"validate": func(n *node) error {
+			return of(n.api.Validate(n.Context(), ask(&pb.ValidateRequest{Files: files(web(5, "v9"))})))
+		},
+		"explain": func(n *node) error { return of(n.api.Explain(n.Context(), ask(&pb.ExplainRequest{Name: "web"}))) },
+		"roll back to what there is": func(n *node) error {
+			return of(n.api.Rollback(n.Context(), ask(&pb.RollbackRequest{Service: "web", To: 1})))
+		},
+	}
+	for name, call := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := town(t)
+				before := n.listed()
+
+				err := call(n)
+
+				if after := n.listed(); err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
+					t.Errorf("error %v; it changed %v\nto %v", err, before, after)
+				}
+			})
+		})
+	}
+}
+
+// TestOperations takes a cluster through all that an operator can do with it.
+func TestOperations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, ctx := town(t), t.Context()
+		version := n.service("web").GetService().GetVersion()
+		scaled := must[pb.ScaleResponse](t)(n.api.Scale(ctx, ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(1)), Version: version})))
+		if scaled.GetService().GetInstances() != 1 || scaled.GetService().GetVersion() != version+1 {
+			t.Errorf("scaled to %v", scaled)
+		}
+		n.readyOf("web", 1, 1, nil)
+
+		planned := must[pb.PlanResponse](t)(n.api.Plan(ctx, ask(&pb.PlanRequest{Files: files(strings.Replace(web(1, "v2"), "instances", "pool: front\ninstances", 1))})))
+		if plan := planned.GetPlans()[0]; plan.GetFrom() != 1 || plan.GetTo() != 2 || !plan.GetReplaces() || plan.GetPeakInstances() != 1 || len(plan.GetSteps()) == 0 {
+			t.Errorf("the plan is %v", plan)
+		}
+		deployed := n.deploy(strings.NewReplacer("instances", "pool: front\ninstances", "settle: 0s", "settle: 5s").Replace(web(1, "v2"))).GetServices()[0]
+		if deployed.GetRevision() != 2 || deployed.GetDeployment() != "web-2" || !deployed.GetChanged() || deployed.GetKind() != pb.SpecKind_SPEC_KIND_SERVICE {
+			t.Errorf("deployed %v", deployed)
+		}
+		must[pb.PauseDeploymentResponse](t)(n.api.PauseDeployment(ctx, ask(&pb.PauseDeploymentRequest{Deployment: "web-2"})))
+		if d := must[pb.GetDeploymentResponse](t)(n.api.GetDeployment(ctx, ask(&pb.GetDeploymentRequest{Deployment: "web-2"}))).GetDeployment(); d.GetState() != pb.DeploymentState_DEPLOYMENT_STATE_PAUSED {
+			t.Errorf("paused, it is %v", d)
+		}
+		must[pb.ResumeDeploymentResponse](t)(n.api.ResumeDeployment(ctx, ask(&pb.ResumeDeploymentRequest{Deployment: "web-2"})))
+		n.readyOf("web", 2, 1, nil)
+
+		back := must[pb.RollbackResponse](t)(n.api.Rollback(ctx, ask(&pb.RollbackRequest{Service: "web"}))).GetService()
+		if back.GetRevision() != 1 || back.GetDeployment() != "web-3" || !back.GetChanged() {
+			t.Errorf("rolled back: %v", back)
+		}
+		if aborted := must[pb.AbortDeploymentResponse](t)(n.api.AbortDeployment(ctx, ask(&pb.AbortDeploymentRequest{Deployment: "web-3"}))); aborted.GetDeployment() != "web-4" {
+			t.Errorf("the way back is %v", aborted)
+		}
+		n.readyOf("web", 2, 1, nil)
+		if list := must[pb.ListDeploymentsResponse](t)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{Service: "web"}))).GetDeployments(); len(list) != 4 || list[0].GetId() != "web-4" {
+			t.Errorf("deployments %v", list)
+		}
+		if list := must[pb.ListRevisionsResponse](t)(n.api.ListRevisions(ctx, ask(&pb.ListRevisionsRequest{Service: "web"}))).GetRevisions(); len(list) != 2 || list[0].GetNumber() != 2 {
+			t.Errorf("revisions %v", list)
+		}
+
+		before := n.service("web").GetTasks()[0].GetId()
+		time.Sleep(time.Second)
+		must[pb.RestartResponse](t)(n.api.Restart(ctx, ask(&pb.RestartRequest{Service: "web"})))
+		n.eventually("it is replaced", func() bool {
+			list := n.service("web").GetTasks()
+			return len(list) == 1 && list[0].GetId() != before && list[0].GetStatus().GetState() == pb.TaskState_TASK_STATE_READY
+		})
+		if stopped := must[pb.StopResponse](t)(n.api.Stop(ctx, ask(&pb.StopRequest{Service: "web"}))); !stopped.GetService().GetStopped() {
+			t.Errorf("stopped: %v", stopped)
+		}
+		n.eventually("it has stopped", func() bool { return n.service("web").GetState() == "stopped" })
+		removed := must[pb.StopResponse](t)(n.api.Stop(ctx, ask(&pb.StopRequest{Service: "web", Remove: true})))
+		if !removed.GetService().GetRemoving() {
+			t.Errorf("removed: %v", removed)
+		}
+		refused[pb.GetServiceResponse](t, connect.CodeNotFound)(n.api.GetService(ctx, ask(&pb.GetServiceRequest{Service: "web"})))
+		must[pb.DeletePoolResponse](t)(n.api.DeletePool(ctx, ask(&pb.DeletePoolRequest{Pool: "front"})))
+	})
+}
+
+func TestMachines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, ctx := town(t), t.Context()
+		agents := must[pb.ListAgentsResponse](t)(n.api.ListAgents(ctx, ask(&pb.ListAgentsRequest{}))).GetAgents()
+		if a := agents[0]; len(agents) != 1 || a.GetState() != "ready" || a.GetTasks() != 3 ||
+			amount(a.GetTotal(), "cpus") != 4000 || amount(a.GetFree(), "cpus") != 1900 || amount(a.GetFree(), "ports") != 9998 {
+			t.Errorf("agents %v", agents)
+		}
+		partitions := must[pb.ListPartitionsResponse](t)(n.api.ListPartitions(ctx, ask(&pb.ListPartitionsRequest{Agent: "a1"}))).GetPartitions()
+		if len(partitions) != 3 || partitions[0].GetPartition().GetId() != "cpus" || partitions[0].GetFree().GetScalar() != 1900 ||
+			partitions[2].GetFree().GetRanges()[0].GetFirst() != 20002 {
+			t.Errorf("partitions %v", partitions)
+		}
+		pools := must[pb.ListPoolsResponse](t)(n.api.ListPools(ctx, ask(&pb.ListPoolsRequest{}))).GetPools()
+		if len(pools) != 1 || amount(pools[0].GetClaimed(), "cpus") != 2000 || amount(pools[0].GetFree(), "cpus") != 1000 || len(pools[0].GetOvercommitted()) != 0 {
+			t.Errorf("pools %v", pools)
+		}
+		must[pb.SetPoolResponse](t)(n.api.SetPool(ctx, ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "front", Quantities: []*pb.Quantity{{Type: "cpus", Scalar: 500}}}})))
+		pools = must[pb.ListPoolsResponse](t)(n.api.ListPools(ctx, ask(&pb.ListPoolsRequest{}))).GetPools()
+		if over := pools[0].GetOvercommitted(); len(over) != 1 || over[0] != "cpus" {
+			t.Errorf("a pool made smaller: %v", pools)
+		}
+		capacity := must[pb.GetCapacityResponse](t)(n.api.GetCapacity(ctx, ask(&pb.GetCapacityRequest{}))).GetTypes()
+		if c := capacity[0]; c.GetType() != "cpus" || c.GetTotal().GetScalar() != 4000 || c.GetFree().GetScalar() != 1900 || c.GetWeighted() != 1900 {
+			t.Errorf("capacity %v", capacity)
+		}
+
+		must[pb.DrainAgentResponse](t)(n.api.DrainAgent(ctx, ask(&pb.DrainAgentRequest{Agent: "a1", Deadline: durationpb.New(time.Second)})))
+		if state := n.agentState("a1"); state != "draining" {
+			t.Errorf("the agent is %s", state)
+		}
+		must[pb.UndrainAgentResponse](t)(n.api.UndrainAgent(ctx, ask(&pb.UndrainAgentRequest{Agent: "a1"})))
+		if state := n.agentState("a1"); state != "ready" {
+			t.Errorf("the agent is %s", state)
+		}
+		other := n.join("a2", 1)
+		must[pb.DrainAgentResponse](t)(n.api.DrainAgent(ctx, ask(&pb.DrainAgentRequest{Agent: "a2"})))
+		if state := n.agentState("a2"); state != "drained" {
+			t.Errorf("the empty agent is %s", state)
+		}
+		other.leave()
+		n.eventually("it is silent", func() bool { return n.agentState("a2") == "silent" })
+		must[pb.RemoveAgentResponse](t)(n.api.RemoveAgent(ctx, ask(&pb.RemoveAgentRequest{Agent: "a2"})))
+		if state := n.agentState("a2"); state != "unknown" {
+			t.Errorf("removed, the agent is %s", state)
+		}
+	})
+}
+
+func amount(list []*pb.Quantity, name string) int64 {
+	for _, q := range list {
+		if q.GetType() == name {
+			return q.GetScalar()
+		}
+	}
+	return -1
+}
+
+func TestProblemsOfSpecs(t *testing.T) {
+	t.Parallel()
+	bad := "service: web\ninstances: -1\nrun: {comand: [a]}\n"
+	tests := map[string]func(n *node, files []*pb.SpecFile) error{
+		"deploy": func(n *node, files []*pb.SpecFile) error {
+			return of(n.api.Deploy(n.Context(), ask(&pb.DeployRequest{Files: files})))
+		},
+		"plan": func(n *node, files []*pb.SpecFile) error {
+			return of(n.api.Plan(n.Context(), ask(&pb.PlanRequest{Files: files})))
+		},
+	}
+	for name, call := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := single(t)
+
+				err := call(n, []*pb.SpecFile{{Name: "good.yaml", Text: []byte(web(1, "v1"))}, {Name: "bad.yaml", Text: []byte(bad)}})
+
+				checkError(t, err, connect.CodeInvalidArgument, "bad.yaml: line 2", "instances", "bad.yaml: line 3", "comand")
+				refusal, ok := errors.AsType[*connect.Error](err)
+				if !ok || len(refusal.Details()) != 1 {
+					t.Fatalf("the error has %v", refusal)
+				}
+				detail, err := refusal.Details()[0].Value()
+				problems, ok := detail.(*pb.Problems)
+				if err != nil || !ok || len(problems.GetProblems()) < 2 {
+					t.Fatalf("its detail is %v, %v", detail, err)
+				}
+				if p := problems.GetProblems()[0]; p.GetFile() != "bad.yaml" || p.GetLine() != 2 || p.GetField() != "instances" || p.GetMessage() == "" {
+					t.Errorf("the first problem is %v", p)
+				}
+				if list := n.listed(); len(list) != 0 {
+					t.Errorf("there is %v", list)
+				}
+			})
+		})
+	}
+}
+
+func TestValidateTellsAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+
+		answer := must[pb.ValidateResponse](t)(n.api.Validate(t.Context(), ask(&pb.ValidateRequest{Files: files(
+			web(1, "v1"), "service: x\n", "\xff", "{", strings.Repeat("#", 2<<20), "job: once\nrun: {command: [a]}\n",
+		)})))
+
+		if len(answer.GetSpecs()) != 2 || len(answer.GetProblems()) != 4 {
+			t.Errorf("%d specs, problems %v", len(answer.GetSpecs()), answer.GetProblems())
+		}
+	})
+}
+
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New(memory.Config{})
+		leader := start(t, cluster, master.Config{ID: "m1"})
+		leader.leads()
+		standby := start(t, cluster, master.Config{ID: "m2"})
+		synctest.Wait()
+
+		refused[pb.GetInfoResponse](t, connect.CodeUnavailable, "does not lead")(standby.api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{})))
+		refused[pb.DeployResponse](t, connect.CodeUnavailable)(standby.api.Deploy(t.Context(), ask(&pb.DeployRequest{Files: files(web(1, "v1"))})))
+		checkError(t, standby.logs(&pb.LogsRequest{Name: "web"}).wait(), connect.CodeUnavailable)
+		session := standby.open(standby.client())
+		session.send(joinOf(small("a1")))
+		standby.eventually("the session is refused", func() bool { return session.ended() != nil })
+		checkError(t, session.ended(), connect.CodeUnavailable)
+		counted(t, standby, "aloft_master_leading", map[string]float64{"": 0})
+
+		leader.stop()
+		standby.leads()
+
+		info := must[pb.GetInfoResponse](t)(standby.api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{})))
+		if info.GetMaster() != "m2" || info.GetEpoch() < 3 || info.GetRevision() < 2 || info.GetLeadingSince() == nil {
+			t.Errorf("info %v", info)
+		}
+	})
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		cfg  master.Config
+		says []string
+	}{
+		"no name":          {master.Config{}, []string{"needs an ID"}},
+		"negative bounds":  {master.Config{ID: "m1", History: -1}, []string{"-1 changes"}},
+		"all that is bad":  {master.Config{SilentAfter: -1, NotesMax: -2}, []string{"needs an ID", "-1ns", "-2 notes"}},
+		"silence too late": {master.Config{ID: "m1", SilentAfter: -time.Second}, []string{"-1s"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := master.New(tc.cfg, memory.New(memory.Config{}).Join())
+
+			for _, words := range tc.says {
+				if err == nil || !strings.Contains(err.Error(), words) {
+					t.Errorf("error = %v, want one that says %q", err, words)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,24 @@
+package master
+
+import (
+	"context"
+
+	"github.com/aloft-run/aloft/core/engine"
+)
+
+// StateOf returns how a service of these records is summed up, when it waits for
+// that.
+func StateOf(waiting string, service *engine.Service, records ...engine.Record) (state, reason string) {
+	v := newView(Config{}, append(records, service), 1)
+	return v.look(service, waiting).state()
+}
+
+// AskWhatPanics asks the loop a question that has a bug.
+func (m *Master) AskWhatPanics(ctx context.Context) error {
+	r, err := m.current()
+	if err != nil {
+		return err
+	}
+	_, err = ask(ctx, r, func(*engine.Engine) (int, error) { panic("a bug") })
+	return err
+}

@@ -205,8 +205,8 @@ func (p *Process) Start(ctx context.Context, launch Launch) error {
 	}
 	start.Cgroup = p.limiter.create(launch)
 	_, err = client.Start(ctx, start)
-	if errors.Is(err, supervisor.ErrGone) {
-		err = p.startAgain(ctx, launch, start)
+	if lost(client, err) {
+		err = p.startAgain(ctx, launch, start, errors.Is(err, supervisor.ErrGone))
 	}
 	if err != nil {
 		p.limiter.remove(start.Cgroup)
@@ -215,9 +215,10 @@ func (p *Process) Start(ctx context.Context, launch Launch) error {
 	return nil
 }
 
-// startAgain repeats a start whose answer was lost with the connection. If it
-// had happened, the attempt is known.
-func (p *Process) startAgain(ctx context.Context, launch Launch, start supervisor.Start) error {
+// startAgain repeats a start that came to nothing because the connection was
+// lost. While the answer to one is unknown, it may have happened: then the
+// attempt is known.
+func (p *Process) startAgain(ctx context.Context, launch Launch, start supervisor.Start, unknown bool) error {
 	for {
 		client, err := p.supervisor(ctx)
 		if err != nil {
@@ -226,17 +227,29 @@ func (p *Process) startAgain(ctx context.Context, launch Launch, start superviso
 		start.Cgroup = p.limiter.create(launch) // they may have been removed as nobody's
 		_, err = client.Start(ctx, start)
 		switch {
-		case err == nil || errors.Is(err, supervisor.ErrAlreadyStarted):
+		case err == nil || unknown && errors.Is(err, supervisor.ErrAlreadyStarted):
 			return nil
-		case !errors.Is(err, supervisor.ErrGone):
+		case !lost(client, err):
 			return err
 		}
+		unknown = unknown || errors.Is(err, supervisor.ErrGone)
 		select {
 		case <-time.After(reconnectMin):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// lost reports whether an error says that the connection is of no more use. It
+// ends one that another client has taken over, so that Run opens a new one: the
+// other may have left long ago.
+func lost(client *supervisor.Client, err error) bool {
+	if errors.Is(err, supervisor.ErrSuperseded) {
+		_ = client.Close() // nothing is lost with it
+		return true
+	}
+	return errors.Is(err, supervisor.ErrGone)
 }
 
 // Stop sends SIGTERM to the program's process group, and after grace SIGKILL to
@@ -267,7 +280,7 @@ func (p *Process) ask(ctx context.Context, what string, key Key, do func(*superv
 		switch {
 		case err == nil:
 			return nil
-		case !errors.Is(err, supervisor.ErrGone):
+		case !lost(client, err):
 			return fmt.Errorf("%s %s: %w", what, key, err)
 		}
 		select {

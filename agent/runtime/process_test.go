@@ -392,6 +392,53 @@ func TestAKilledSupervisorIsReplaced(t *testing.T) {
 	}
 }
 
+// TestAnotherClientDoesNotDisableTheRuntime: one that came and left took the
+// say with it.
+func TestAnotherClientDoesNotDisableTheRuntime(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, "superseded", runtime.LimitsOff)
+	ran := b.launch("ran", "exec sleep 1000")
+	b.start(t, ran)
+	supersede := func() {
+		t.Helper()
+		client, err := supervisor.Dial(t.Context(), filepath.Join(b.dir, "supervisor"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	supersede()
+	next := b.launch("next", "exec sleep 1000")
+	b.start(t, next)
+
+	supersede()
+	if err := b.Start(t.Context(), next); !errors.Is(err, runtime.ErrAlreadyStarted) {
+		t.Errorf("Start = %v, want ErrAlreadyStarted", err)
+	}
+	for _, key := range []runtime.Key{ran.Key, next.Key} {
+		supersede()
+		if err := b.Kill(t.Context(), key); err != nil {
+			t.Errorf("Kill = %v", err)
+		}
+		if exit := b.nextExit(t); exit.Key != key || exit.Signal != int(unix.SIGKILL) {
+			t.Errorf("exit = %+v", exit)
+		}
+		if err := b.Forget(t.Context(), key); err != nil { // else it comes again with the next connection
+			t.Errorf("Forget = %v", err)
+		}
+	}
+	supersede()
+	if err := b.Forget(t.Context(), next.Key); err != nil {
+		t.Errorf("Forget = %v", err)
+	}
+	if tasks, err := b.List(t.Context()); err != nil || len(tasks) != 0 {
+		t.Errorf("List = %+v, %v", tasks, err)
+	}
+}
+
 func TestNewRefusesABadConfig(t *testing.T) {
 	t.Parallel()
 	_, err := runtime.New(runtime.Config{Agent: "Not A Name", Limits: "some"})

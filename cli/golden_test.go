@@ -32,7 +32,6 @@ func (f *fake) execute(t *testing.T, stdin string, args ...string) result {
 
 func (f *fake) executeWithin(ctx context.Context, stdin string, args ...string) result {
 	var out, errOut bytes.Buffer
-	//nolint:contextcheck // a command gets its context from Execute
 	root := cli.New(cli.Config{Version: "v1.2.3", In: strings.NewReader(stdin), Out: &out, Err: &errOut, Now: f.clock.time})
 	root.SetArgs(append([]string{"--addr", f.url}, args...))
 	code := cli.Execute(ctx, root, &errOut)

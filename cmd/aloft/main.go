@@ -38,14 +38,12 @@ type streams struct {
 
 // run carries out one command line and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
-	//nolint:contextcheck // a command gets its context from Execute
 	root := cli.New(cli.Config{Version: version, In: std.in, Out: std.out, Err: std.err})
-	//nolint:contextcheck // as above
 	for _, cmd := range []*cobra.Command{devCommand(), masterCommand(), agentCommand(), routerCommand()} {
 		cmd.GroupID = cli.RolesGroup
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(supervisorCommand()) //nolint:contextcheck // as above
+	root.AddCommand(supervisorCommand())
 	root.SetArgs(args)
 	return cli.Execute(ctx, root, std.err)
 }

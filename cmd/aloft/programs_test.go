@@ -51,7 +51,7 @@ func webby() {
 		stopping.Store(true)
 		_ = server.Shutdown(context.WithoutCancel(ctx))
 	}()
-	fmt.Printf("%s listens on %s\n", *version, *listen)
+	fmt.Fprintf(os.Stdout, "%s listens on %s\n", *version, *listen)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -52,10 +53,10 @@ func (r *runner) follow(ctx context.Context) (last *pb.Task, err error) {
 		over := now.service.GetResult() > pb.JobResult_JOB_RESULT_UNDERWAY || now.service.GetStopped()
 		return over && ended(last), nil
 	})
-	if err != nil {
+	if ctx.Err() != nil {
 		return nil, err
 	}
-	return last, r.rest(ctx)
+	return last, errors.Join(err, r.rest(ctx)) // what it wrote is shown however it ended
 }
 
 // look takes in how a task is.

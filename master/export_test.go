@@ -22,3 +22,8 @@ func (m *Master) AskWhatPanics(ctx context.Context) error {
 	_, err = ask(ctx, r, func(*engine.Engine) (int, error) { panic("a bug") })
 	return err
 }
+
+// Submit has the loop fold in an event.
+func (m *Master) Submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
+	return m.submit(ctx, event)
+}

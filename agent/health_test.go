@@ -53,7 +53,7 @@ func TestTheCommandOfAProbe(t *testing.T) {
 
 		w.run(service(asking("test", "${NAME}", "=", "of web-1")), "web-1")
 		w.run(service(asking("sh", "-c", `test "$NAME" = "of web-2" && test "$PWD" = "$ALOFT_SANDBOX"`)), "web-2")
-		w.run(service(asking("sh", "-c", `head -c 100000 /dev/zero | tr '\0' '\377'; exit 7`)), "web-3")
+		w.run(service(asking("sh", "-c", `printf '\377'; head -c 100000 /dev/zero | tr '\0' x; exit 7`)), "web-3")
 		w.run(service(asking("no-such-program")), "web-4")
 		w.run(service(asking("echo", "${MISSING}")), "web-5")
 
@@ -162,6 +162,32 @@ func TestAVerdictIsOfItsAttempt(t *testing.T) {
 	})
 }
 
+// TestWhatIsNotAliveEndsByItself before it is stopped: that moment means nothing
+// to the attempts after it.
+func TestWhatIsNotAliveEndsByItself(t *testing.T) {
+	t.Parallel()
+	script := func(launch runtime.Launch) fake.Play {
+		if launch.Key.Attempt == 1 {
+			return fake.Play{Lives: 121 * time.Second}
+		}
+		return fake.Play{Lives: -1}
+	}
+	inWorld(t, script, func(w *world) {
+		w.run(service(aliveByFile), "web-1")
+		w.pass(time.Minute - time.Second)
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(62 * time.Second) // it was found not alive after 120 s, would be stopped after 130 s, and ends after 121 s
+		w.want("web-1", "backoff 1")
+		contains(w, w.status("web-1").GetLast().GetError(), "not alive")
+
+		w.pass(14 * time.Second) // attempts after 1, 3 and 7 s; the next after 15 s
+
+		w.want("web-1", "backoff 4")
+		w.pass(time.Second)
+		w.want("web-1", "backoff 5")
+	})
+}
+
 // TestWhatIsNotAliveDoesNotComeBack: it is on its way out, though its ready
 // probe finds it good again.
 func TestWhatIsNotAliveDoesNotComeBack(t *testing.T) {
@@ -216,6 +242,24 @@ func TestAProgramThatNeverLives(t *testing.T) {
 
 		w.want("web-1", "running 2")
 		contains(w, w.status("web-1").GetLast().GetError(), "not alive")
+	})
+}
+
+// TestAJobThatNeverLives has no deployment with a deadline.
+func TestAJobThatNeverLives(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		s := job()
+		aliveByFile(s)
+		s.Alive.Command = []string{"false"}
+		w.run(s, "copy-1")
+
+		w.pass(5*time.Minute - time.Second)
+		w.want("copy-1", "ready 1")
+		w.pass(2 * time.Minute)
+
+		w.want("copy-1", "failed 1")
+		contains(w, w.status("copy-1").GetLast().GetError(), "not alive")
 	})
 }
 

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -40,16 +39,16 @@ func (a *Agent) probeCommand(in *instance) (func(context.Context, []string) erro
 		var output beginning
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err = cmd.Run(); err != nil {
-			return fmt.Errorf("%w: %s", err, strings.TrimSpace(words(output.String())))
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(words(string(output.kept))))
 		}
 		return nil
 	}, nil
 }
 
 // beginning keeps the first bytes that are written to it.
-type beginning struct{ bytes.Buffer }
+type beginning struct{ kept []byte }
 
 func (b *beginning) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), commandOutputMax-b.Len())])
+	b.kept = append(b.kept, p[:min(len(p), commandOutputMax-len(b.kept))]...)
 	return len(p), nil
 }

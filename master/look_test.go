@@ -16,7 +16,7 @@ import (
 func TestStates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	// is is a task of web: the later ones of a list are older.
+	// A call of is makes a task of web; the later ones of a list are older.
 	is := func(name id.Task, state task.State, change ...func(*task.Status)) *engine.Task {
 		s := task.Status{State: state, Since: now}
 		for _, apply := range change {
@@ -39,37 +39,45 @@ func TestStates(t *testing.T) {
 	}{
 		"all are ready": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 2},
-			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Ready)}, "web-1-1 to stop", "running", "",
+			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Ready)},
+			"web-1-1 to stop", "running", "",
 		},
 		"none are wanted": {engine.Service{Kind: spec.Service, Revision: 1}, nil, "", "running", ""},
 		"none has a place": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1},
-			[]engine.Record{is("web-1-1", task.Pending, because("1 agent short of mem"))}, "room for web-1-1", "pending", "1 agent short of mem",
+			[]engine.Record{is("web-1-1", task.Pending, because("1 agent short of mem"))},
+			"room for web-1-1", "pending", "1 agent short of mem",
 		},
 		"none is ready, and nobody says why": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1},
-			[]engine.Record{is("web-1-1", task.Starting)}, "web-1-1 to become ready", "pending", "waiting for web-1-1 to become ready",
+			[]engine.Record{is("web-1-1", task.Starting)},
+			"web-1-1 to become ready", "pending", "waiting for web-1-1 to become ready",
 		},
 		"none is there at all": {engine.Service{Kind: spec.Service, Revision: 1, Instances: 1}, nil, "", "pending", ""},
 		"one is not ready": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 2},
-			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Running, because("503"))}, "", "degraded", "503",
+			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Running, because("503"))},
+			"", "degraded", "503",
 		},
 		"one waits to be started again": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 2},
-			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Backoff, exits(3))}, "", "degraded", "exit code 3",
+			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Backoff, exits(3))},
+			"", "degraded", "exit code 3",
 		},
 		"one starts": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 2},
-			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Assigned)}, "", "degraded", "1 of 2 ready",
+			[]engine.Record{is("web-1-1", task.Ready), is("web-1-2", task.Assigned)},
+			"", "degraded", "1 of 2 ready",
 		},
 		"the newest trouble counts": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 3},
-			[]engine.Record{is("web-1-9", task.Running, because("older")), is("web-1-10", task.Running, because("newer"))}, "", "pending", "newer",
+			[]engine.Record{is("web-1-9", task.Running, because("older")), is("web-1-10", task.Running, because("newer"))},
+			"", "pending", "newer",
 		},
 		"a deployment goes on": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1, Deployment: "web-1"},
-			[]engine.Record{deployment(engine.Going, ""), is("web-1-1", task.Starting)}, "web-1-1 to become ready", "deploying", "waiting for web-1-1 to become ready",
+			[]engine.Record{deployment(engine.Going, ""), is("web-1-1", task.Starting)},
+			"web-1-1 to become ready", "deploying", "waiting for web-1-1 to become ready",
 		},
 		"a deployment has no room": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1, Deployment: "web-1"},
@@ -78,11 +86,13 @@ func TestStates(t *testing.T) {
 		},
 		"a deployment seen in a list": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1, Deployment: "web-1"},
-			[]engine.Record{deployment(engine.Going, ""), is("web-1-1", task.Pending, because("no room"))}, "", "deploying", "no room",
+			[]engine.Record{deployment(engine.Going, ""), is("web-1-1", task.Pending, because("no room"))},
+			"", "deploying", "no room",
 		},
 		"a deployment is paused": {
 			engine.Service{Kind: spec.Service, Revision: 1, Instances: 1, Deployment: "web-1"},
-			[]engine.Record{deployment(engine.Paused, "paused by an operator")}, "an operator", "deploying", "paused by an operator",
+			[]engine.Record{deployment(engine.Paused, "paused by an operator")},
+			"an operator", "deploying", "paused by an operator",
 		},
 		"the first deployment failed": {
 			engine.Service{Kind: spec.Service}, []engine.Record{deployment(engine.DeployFailed, "2 starts failed")}, "", "failed", "2 starts failed",
@@ -93,7 +103,8 @@ func TestStates(t *testing.T) {
 			engine.Service{Kind: spec.Service, Revision: 1, Stopped: true}, []engine.Record{is("web-1-1", task.Draining)}, "", "stopping", "",
 		},
 		"it is removed": {
-			engine.Service{Kind: spec.Service, Revision: 1, Stopped: true, Removing: true}, []engine.Record{is("web-1-1", task.Stopping)},
+			engine.Service{Kind: spec.Service, Revision: 1, Stopped: true, Removing: true},
+			[]engine.Record{is("web-1-1", task.Stopping)},
 			"", "stopping", "it is forgotten once its last task has ended",
 		},
 		"a daemon on all agents": {
@@ -105,7 +116,8 @@ func TestStates(t *testing.T) {
 		"a daemon without agents": {engine.Service{Kind: spec.Daemon, Revision: 1}, nil, "", "running", ""},
 		"a job has no place": {
 			engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Underway},
-			[]engine.Record{is("web-1-1", task.Pending, because("no agent fits"))}, "", "pending", "no agent fits",
+			[]engine.Record{is("web-1-1", task.Pending, because("no agent fits"))},
+			"", "pending", "no agent fits",
 		},
 		"a job runs":               {engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Underway}, []engine.Record{is("web-1-1", task.Running)}, "", "running", ""},
 		"a job is done":            {engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Succeeded}, []engine.Record{is("web-1-1", task.Finished)}, "", "succeeded", ""},
@@ -113,7 +125,8 @@ func TestStates(t *testing.T) {
 		"a job has failed somehow": {engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Unsuccessful}, nil, "", "failed", "a copy failed"},
 		"the last failure counts": {
 			engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Unsuccessful},
-			[]engine.Record{is("web-1-2", task.Failed, exits(1)), is("web-1-1", task.Lost, because("agent a1 is silent"), at(time.Hour))}, "", "failed", "agent a1 is silent",
+			[]engine.Record{is("web-1-2", task.Failed, exits(1)), is("web-1-1", task.Lost, because("agent a1 is silent"), at(time.Hour))},
+			"", "failed", "agent a1 is silent",
 		},
 		"a job was stopped":        {engine.Service{Kind: spec.Job, Revision: 1, Result: engine.Unsuccessful, Stopped: true}, nil, "", "stopped", ""},
 		"a cron waits":             {engine.Service{Kind: spec.Cron, Revision: 1}, nil, "", "scheduled", ""},

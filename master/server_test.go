@@ -340,7 +340,7 @@ func (p panics) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (p panics) Enabled(context.Context, slog.Level) bool { return true }
+func (panics) Enabled(context.Context, slog.Level) bool { return true }
 
 func TestPanicsEndOneCall(t *testing.T) {
 	t.Parallel()

@@ -255,7 +255,8 @@ func TestOperations(t *testing.T) {
 		if plan := planned.GetPlans()[0]; plan.GetFrom() != 1 || plan.GetTo() != 2 || !plan.GetReplaces() || plan.GetPeakInstances() != 1 || len(plan.GetSteps()) == 0 {
 			t.Errorf("the plan is %v", plan)
 		}
-		deployed := n.deploy(strings.NewReplacer("instances", "pool: front\ninstances", "settle: 0s", "settle: 5s").Replace(web(1, "v2"))).GetServices()[0]
+		slow := strings.NewReplacer("instances", "pool: front\ninstances", "settle: 0s", "settle: 5s")
+		deployed := n.deploy(slow.Replace(web(1, "v2"))).GetServices()[0]
 		if deployed.GetRevision() != 2 || deployed.GetDeployment() != "web-2" || !deployed.GetChanged() || deployed.GetKind() != pb.SpecKind_SPEC_KIND_SERVICE {
 			t.Errorf("deployed %v", deployed)
 		}
@@ -270,14 +271,17 @@ func TestOperations(t *testing.T) {
 		if back.GetRevision() != 1 || back.GetDeployment() != "web-3" || !back.GetChanged() {
 			t.Errorf("rolled back: %v", back)
 		}
-		if aborted := must[pb.AbortDeploymentResponse](t)(n.api.AbortDeployment(ctx, ask(&pb.AbortDeploymentRequest{Deployment: "web-3"}))); aborted.GetDeployment() != "web-4" {
+		n.readyOf("web", 1, 2, nil) // as many as that revision says
+		n.deploy(slow.Replace(web(1, "v3")))
+		if aborted := must[pb.AbortDeploymentResponse](t)(n.api.AbortDeployment(ctx, ask(&pb.AbortDeploymentRequest{Deployment: "web-4"}))); aborted.GetDeployment() != "web-5" {
 			t.Errorf("the way back is %v", aborted)
 		}
-		n.readyOf("web", 2, 1, nil)
-		if list := must[pb.ListDeploymentsResponse](t)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{Service: "web"}))).GetDeployments(); len(list) != 4 || list[0].GetId() != "web-4" {
+		n.scale("web", 1)
+		n.readyOf("web", 1, 1, nil)
+		if list := must[pb.ListDeploymentsResponse](t)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{Service: "web"}))).GetDeployments(); len(list) != 5 || list[0].GetId() != "web-5" {
 			t.Errorf("deployments %v", list)
 		}
-		if list := must[pb.ListRevisionsResponse](t)(n.api.ListRevisions(ctx, ask(&pb.ListRevisionsRequest{Service: "web"}))).GetRevisions(); len(list) != 2 || list[0].GetNumber() != 2 {
+		if list := must[pb.ListRevisionsResponse](t)(n.api.ListRevisions(ctx, ask(&pb.ListRevisionsRequest{Service: "web"}))).GetRevisions(); len(list) != 3 || list[0].GetNumber() != 3 {
 			t.Errorf("revisions %v", list)
 		}
 

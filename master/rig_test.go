@@ -57,7 +57,9 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 		cfg.ID = "m1"
 	}
 	cfg.Registerer = registry
-	cfg.Log = slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError}))
+	if cfg.Log == nil {
+		cfg.Log = testLogger(t)
+	}
 	member := cluster.Join()
 	m, err := master.New(cfg, member)
 	if err != nil {
@@ -249,6 +251,11 @@ func (l *lines) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+func testLogger(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
 // testLog writes to the test's log what a master would print.

@@ -146,8 +146,9 @@ func (a *Agent) loop(ctx context.Context) error {
 	for {
 		a.write(ctx)
 		a.tidy(ctx)
-		report, reports := a.nextReport()
-		timer.Reset(time.Until(a.nextDue()))
+		now := time.Now()
+		report, reports := a.nextReport(now)
+		timer.Reset(a.nextDue(now).Sub(now))
 		select {
 		case act := <-a.events:
 			act()
@@ -156,7 +157,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-timer.C:
 			a.actOnDue(ctx, time.Now())
 		case reports <- report:
-			a.outbox.sent()
+			a.outbox.sent(time.Now())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -195,14 +196,18 @@ func (a *Agent) move(ctx context.Context, in *instance, event task.Event) bool {
 	return true
 }
 
-// nextDue returns when actOnDue has something to do, at the latest in an hour.
-func (a *Agent) nextDue() time.Time {
-	due := time.Now().Add(time.Hour)
+// nextDue returns when the loop has something to do by itself, at the latest in
+// an hour.
+func (a *Agent) nextDue(now time.Time) time.Time {
+	due := now.Add(time.Hour)
 	if at, ok := a.alarms.next(); ok && at.Before(due) {
 		due = at
 	}
 	if again := a.writing.again; !again.IsZero() && again.Before(due) {
 		due = again
+	}
+	if at := a.outbox.dueAt(); a.outbox.waits() && at.Before(due) && at.After(now) {
+		due = at
 	}
 	return due
 }

@@ -56,6 +56,7 @@ func TestTheCommandOfAProbe(t *testing.T) {
 		w.run(service(asking("sh", "-c", `printf '\377'; head -c 100000 /dev/zero | tr '\0' x; exit 7`)), "web-3")
 		w.run(service(asking("no-such-program")), "web-4")
 		w.run(service(asking("echo", "${MISSING}")), "web-5")
+		w.pass(time.Second)
 
 		w.want("web-1", "ready 1")
 		w.want("web-2", "ready 1")

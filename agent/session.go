@@ -47,7 +47,7 @@ func (a *Agent) join() *pb.AgentJoin {
 		Address: a.cfg.Address, Attributes: a.cfg.Attributes, Partitions: wire.FromPartitions(a.cfg.ID, a.cfg.Partitions),
 	}}
 	join.Tasks = a.reportsOf(maps.Keys(a.tasks))
-	a.outbox.sent()
+	a.outbox.empty()
 	a.outbox.open = true
 	return join
 }
@@ -58,12 +58,26 @@ func (a *Agent) leave() {
 	a.joined.Store(false)
 }
 
+// Each report costs the master a commit. So many are sent at once; when there is
+// more to tell, one in each interval tells it.
+const (
+	reportsAtOnce  = 10
+	reportInterval = 20 * time.Millisecond
+)
+
 // outbox is what the master of the open session must still be told.
 type outbox struct {
 	open   bool
 	unsent map[id.Task]bool
 	report *pb.AgentReport // of all unsent; nil: to be made
+	paid   time.Time       // until then the intervals are used up
 }
+
+// dueAt returns when the next report may be sent.
+func (o *outbox) dueAt() time.Time { return o.paid.Add(-(reportsAtOnce - 1) * reportInterval) }
+
+// waits reports whether there is something to tell, and somebody to tell it to.
+func (o *outbox) waits() bool { return o.open && len(o.unsent) > 0 }
 
 // add has a task reported.
 func (o *outbox) add(name id.Task) {
@@ -71,16 +85,23 @@ func (o *outbox) add(name id.Task) {
 	o.report = nil
 }
 
-// sent takes note that all was told.
-func (o *outbox) sent() {
+// sent takes note that all was told by a report.
+func (o *outbox) sent(now time.Time) {
+	o.paid = now.Add(max(0, o.paid.Sub(now)) + reportInterval)
+	o.empty()
+}
+
+// empty takes note that all is known.
+func (o *outbox) empty() {
 	clear(o.unsent)
 	o.report = nil
 }
 
 // nextReport says how the tasks stand that changed since the last report. The
-// channel is nil when there is nothing to say, or nobody to say it to.
-func (a *Agent) nextReport() (*pb.AgentReport, chan<- *pb.AgentReport) {
-	if !a.outbox.open || len(a.outbox.unsent) == 0 {
+// channel is nil when there is nothing to say, nobody to say it to, or when it is
+// too early.
+func (a *Agent) nextReport(now time.Time) (*pb.AgentReport, chan<- *pb.AgentReport) {
+	if !a.outbox.waits() || a.outbox.dueAt().After(now) {
 		return nil, nil
 	}
 	if a.outbox.report == nil {

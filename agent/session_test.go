@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -33,23 +34,34 @@ func TestTheJoinSaysAllThatTheAgentHas(t *testing.T) {
 	})
 }
 
-// TestReportsAreCoalesced: of each task the newest status, and of many tasks
-// few reports.
+// TestReportsAreCoalesced: of each task the newest status, and of many tasks few
+// reports, for each costs the master a commit.
 func TestReportsAreCoalesced(t *testing.T) {
 	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		var names []string
+	inWorld(t, always(fake.Play{Lives: -1}), func(w *world) {
 		for i := range 200 {
-			names = append(names, "web-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+			w.run(service(), fmt.Sprintf("web-%d", i))
+		}
+		_, reports, _ := w.counts()
+		if reports != 10 {
+			w.Errorf("%d reports at once", reports)
 		}
 
-		w.run(service(), names...)
-
-		for _, name := range names {
-			w.want(name, "ready 1")
+		w.pass(19 * time.Millisecond)
+		if _, reports, _ = w.counts(); reports != 10 {
+			w.Errorf("%d reports within an interval", reports)
 		}
-		if _, reports, told := w.counts(); told > 3*len(names) {
-			w.Errorf("%d reports tell of %d states of %d tasks", reports, told, len(names))
+		w.pass(time.Millisecond)
+		if _, reports, _ = w.counts(); reports != 11 {
+			w.Errorf("%d reports after an interval", reports)
+		}
+
+		for i := range 200 {
+			w.want(fmt.Sprintf("web-%d", i), "backoff 1")
+		}
+		w.pass(time.Minute)
+		if _, more, _ := w.counts(); more > reports+100 {
+			w.Errorf("%d reports of 200 tasks that were started 5 times", more-reports)
 		}
 	})
 }

@@ -68,8 +68,7 @@ func TestTheDiskIsFirst(t *testing.T) {
 func TestAFullDisk(t *testing.T) {
 	t.Parallel()
 	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
-		w.fill("web-1")
-		w.fill("copy-1")
+		freed := []func(){w.fill("web-1"), w.fill("copy-1")}
 
 		w.run(service(), "web-1")
 		w.run(job(), "copy-1")
@@ -87,14 +86,15 @@ func TestAFullDisk(t *testing.T) {
 			w.Errorf("the runtime has %v; it must keep the ends that the disk does not have", list)
 		}
 		w.run(job(), "copy-2")
-		w.fill("copy-2")
+		freed = append(freed, w.fill("copy-2"))
 		w.pass(time.Minute)
 		w.forget("copy-2")
 		if list := w.programs(); len(list) != 4 {
 			w.Errorf("the runtime has %v; it need not keep the end of what is forgotten", list)
 		}
-		remove(w, w.file("web-1", "task.pb.new"))
-		remove(w, w.file("copy-1", "task.pb.new"))
+		for _, makeRoom := range freed[:2] {
+			makeRoom()
+		}
 		w.pass(time.Second)
 		contains(w, w.log.String(), "kept on disk again")
 		if list := w.programs(); len(list) != 1 {
@@ -113,7 +113,7 @@ func TestAFullDiskAndAnotherAgent(t *testing.T) {
 	t.Parallel()
 	inWorld(t, byTask(map[string]fake.Play{"copy-1": {Lives: time.Minute}}), func(w *world) {
 		w.run(job(), "copy-1")
-		w.fill("copy-1")
+		makeRoom := w.fill("copy-1")
 		w.pass(time.Hour)
 		w.want("copy-1", "finished 1")
 		w.runtime.again(runtime.Exit{Key: runtime.Key{Task: "copy-1", Attempt: 1}, At: time.Now()})
@@ -122,7 +122,7 @@ func TestAFullDiskAndAnotherAgent(t *testing.T) {
 		}
 
 		w.end()
-		remove(w, w.file("copy-1", "task.pb.new"))
+		makeRoom()
 		w.begin()
 
 		if _, tasks := w.lastJoin(); tasks["copy-1"] != "finished 1" {
@@ -131,12 +131,73 @@ func TestAFullDiskAndAnotherAgent(t *testing.T) {
 	})
 }
 
-// fill has every write of a task's file fail as on a full disk.
-func (w *world) fill(name string) {
+// fill has every write of a task's file fail as on a full disk, until what it
+// returns is called.
+func (w *world) fill(name string) (makeRoom func()) {
 	w.Helper()
-	if err := errors.Join(os.MkdirAll(w.file(name), 0o755), os.Symlink("/dev/full", w.file(name, "task.pb.new"))); err != nil {
+	file, aside := w.file(name, "task.pb"), w.file(name, "aside")
+	there := os.Rename(file, aside) == nil
+	err := os.MkdirAll(w.file(name), 0o755)
+	for _, path := range []string{file, file + ".new"} {
+		err = errors.Join(err, os.Symlink("/dev/full", path))
+	}
+	if err != nil {
 		w.Fatal(err)
 	}
+	return func() {
+		remove(w, file)
+		remove(w, file+".new")
+		if !there {
+			return
+		}
+		if err := os.Rename(aside, file); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// TestARecordThatIsNotWhole: the agent was killed in the middle of a write.
+func TestARecordThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(), "web-1")
+		w.end()
+		content, err := os.ReadFile(w.file("web-1", "task.pb"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		write(w, w.file("web-1", "task.pb"), string(content[:len(content)-3]))
+
+		w.begin()
+
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 1" {
+			w.Errorf("the join says %v", tasks)
+		}
+		w.stop("web-1", time.Second)
+		w.restart()
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "stopped 1" {
+			w.Errorf("the next join says %v", tasks)
+		}
+	})
+}
+
+// TestATaskFileDoesNotGrow, however often its task fails.
+func TestATaskFileDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
+		w.run(service(), "web-1")
+		w.pass(24 * time.Hour)
+		told := w.known("web-1")
+
+		w.restart()
+
+		if _, tasks := w.lastJoin(); tasks["web-1"] != told || w.runtime.starts() < 250 {
+			w.Errorf("the join says %v after %d starts, told was %s", tasks, w.runtime.starts(), told)
+		}
+		if info, err := os.Stat(w.file("web-1", "task.pb")); err != nil || info.Size() > 20_000 {
+			w.Errorf("the file is %v, %v", info.Size(), err)
+		}
+	})
 }
 
 func TestASandboxThatCannotBeMade(t *testing.T) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
@@ -90,17 +91,66 @@ func (f folder) checkFormat() error {
 	return nil
 }
 
-// keepTask writes the task file. It is not synced to the disk: when the machine
-// fails its programs are gone too.
-func (f folder) keepTask(name id.Task, kept *pb.KeptTask) error {
-	content, err := proto.Marshal(kept)
-	if err != nil {
-		return err
+// keepTask writes the task file: whole, or when it has records already, only a
+// further one with the newest status. It is not synced to the disk: when the
+// machine fails its programs are gone too.
+func (f folder) keepTask(name id.Task, kept *pb.KeptTask, records int) error {
+	if records > 0 {
+		err := f.addStatus(name, kept.GetStatus())
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := os.MkdirAll(f.task(name), 0o755); err != nil {
 		return err
 	}
-	return replaceFile(f.file(name), content)
+	var content bytes.Buffer
+	if _, err := protodelim.MarshalTo(&content, kept); err != nil {
+		return err
+	}
+	return replaceFile(f.file(name), content.Bytes())
+}
+
+// addStatus appends a record to the task file, in one write.
+func (f folder) addStatus(name id.Task, status *pb.TaskStatus) error {
+	var record bytes.Buffer
+	if _, err := protodelim.MarshalTo(&record, &pb.KeptTask{Status: status}); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(f.file(name), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(record.Bytes())
+	return errors.Join(err, file.Close())
+}
+
+// readTask returns what the task file says, and how many records it has, or 0
+// when it must be written anew: the last record is not whole. Its writer was
+// killed, and nothing was done or told yet. The error wraps fs.ErrNotExist when
+// there is no file.
+func (f folder) readTask(name id.Task) (kept *pb.KeptTask, records int, err error) {
+	content, err := os.ReadFile(f.file(name))
+	if err != nil {
+		return nil, 0, err
+	}
+	kept = &pb.KeptTask{}
+	for from := bytes.NewReader(content); ; records++ {
+		var next pb.KeptTask
+		err := protodelim.UnmarshalFrom(from, &next)
+		switch {
+		case errors.Is(err, io.EOF):
+			return kept, records, nil
+		case errors.Is(err, io.ErrUnexpectedEOF) && records > 0:
+			return kept, 0, nil
+		case err != nil:
+			return nil, 0, fmt.Errorf("record %d: %w", records+1, err)
+		case records == 0:
+			kept = &next
+		default:
+			kept.Status = next.GetStatus()
+		}
+	}
 }
 
 // dropTask removes the task file.

@@ -24,6 +24,8 @@ type instance struct {
 	status task.Status
 	kept   *pb.TaskStatus // the newest one on disk, which is what masters are told; nil: none yet
 
+	records int // in its file; 0: it must be written whole
+
 	grace   time.Duration // of the stop that was asked
 	killAt  time.Time     // an attempt that is not alive is stopped then; zero: none
 	verdict string        // why we ended the attempt, for its exit

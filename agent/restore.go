@@ -13,12 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/task"
-	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
 
@@ -84,7 +81,7 @@ func (a *Agent) restoreTasks(ctx context.Context) (others []id.Task, err error) 
 		if err != nil || !entry.IsDir() || id.Check(name) != nil {
 			continue // none of ours
 		}
-		in, err := a.folder.readTask(name)
+		in, err := a.readTask(name)
 		if err == nil {
 			a.tasks[name] = in
 			continue
@@ -100,14 +97,11 @@ func (a *Agent) restoreTasks(ctx context.Context) (others []id.Task, err error) 
 	return others, nil
 }
 
-// readTask reads a task file. The error wraps fs.ErrNotExist when there is none.
-func (f folder) readTask(name id.Task) (*instance, error) {
-	content, err := os.ReadFile(f.file(name))
+// readTask returns the task of a task file. The error wraps fs.ErrNotExist when
+// there is none.
+func (a *Agent) readTask(name id.Task) (*instance, error) {
+	kept, records, err := a.folder.readTask(name)
 	if err != nil {
-		return nil, err
-	}
-	var kept pb.KeptTask
-	if err := proto.Unmarshal(content, &kept); err != nil {
 		return nil, err
 	}
 	status, err := wire.ToStatus(kept.GetStatus())
@@ -122,7 +116,7 @@ func (f folder) readTask(name id.Task) (*instance, error) {
 		return nil, fmt.Errorf("an agent has no task that is %s", status.State)
 	case kept.GetSpec() == nil && over:
 		in := newRemnant(name, status)
-		in.kept, in.grace = kept.GetStatus(), strayGrace
+		in.kept, in.records, in.grace = kept.GetStatus(), records, strayGrace
 		return in, nil
 	}
 	s, err := wire.ToSpec(kept.GetSpec())
@@ -133,7 +127,7 @@ func (f folder) readTask(name id.Task) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.status, in.kept, in.grace = status, kept.GetStatus(), s.Deploy.Grace
+	in.status, in.kept, in.records, in.grace = status, kept.GetStatus(), records, s.Deploy.Grace
 	return in, nil
 }
 

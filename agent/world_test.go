@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/fetch"
@@ -607,8 +608,21 @@ func kept(path string) (*pb.KeptTask, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found pb.KeptTask
-	return &found, proto.Unmarshal(content, &found)
+	var found *pb.KeptTask
+	for from := bytes.NewReader(content); ; {
+		var next pb.KeptTask
+		err := protodelim.UnmarshalFrom(from, &next)
+		switch {
+		case errors.Is(err, io.EOF):
+			return found, nil
+		case err != nil:
+			return nil, err
+		case found == nil:
+			found = &next
+		default:
+			found.Status = next.GetStatus()
+		}
+	}
 }
 
 // change changes a task file.
@@ -619,11 +633,11 @@ func change(t failer, path string, how func(*pb.KeptTask)) {
 		t.Fatal(err)
 	}
 	how(found)
-	content, err := proto.Marshal(found)
-	if err != nil {
+	var content bytes.Buffer
+	if _, err := protodelim.MarshalTo(&content, found); err != nil {
 		t.Fatal(err)
 	}
-	write(t, path, string(content))
+	write(t, path, content.String())
 }
 
 func write(t failer, path, content string) {

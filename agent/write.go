@@ -17,6 +17,9 @@ import (
 // writeAgain is how long after the disk took no more it is tried again.
 const writeAgain = time.Second
 
+// recordsMax is how many records a task file gets before it is written anew.
+const recordsMax = 100
+
 // writing is what the disk must still be told. One batch is written at a time:
 // what changes meanwhile waits, and of each task only the newest status is
 // written.
@@ -29,11 +32,12 @@ type writing struct {
 
 // page is what the disk is told of one task, and what waits for that.
 type page struct {
-	task   id.Task
-	kept   *pb.KeptTask  // nil: the task is forgotten
-	launch bool          // the newest attempt may be started then
-	ended  []runtime.Key // attempts whose ends the runtime may forget then
-	err    error
+	task    id.Task
+	kept    *pb.KeptTask  // nil: the task is forgotten
+	records int           // in the task's file
+	launch  bool          // the newest attempt may be started then
+	ended   []runtime.Key // attempts whose ends the runtime may forget then
+	err     error
 }
 
 // write begins to write what has changed, unless a batch is being written: the
@@ -60,6 +64,7 @@ func (a *Agent) pages() []page {
 		p := page{task: name}
 		if in, ok := a.tasks[name]; ok {
 			p.kept = &pb.KeptTask{Order: in.order, Spec: in.rev.wire, Status: wire.FromStatus(in.status)}
+			p.records = in.records % recordsMax
 			p.launch, in.launchDue = in.launchDue, false
 			p.ended = slices.Clone(in.ended)
 		}
@@ -74,7 +79,7 @@ func (f folder) write(pages []page) {
 		if p.kept == nil {
 			pages[i].err = f.dropTask(p.task)
 		} else {
-			pages[i].err = f.keepTask(p.task, p.kept)
+			pages[i].err = f.keepTask(p.task, p.kept, p.records)
 		}
 	}
 }
@@ -101,7 +106,9 @@ func (a *Agent) written(ctx context.Context, pages []page) {
 func (a *Agent) kept(ctx context.Context, in *instance, p page) {
 	in.kept = p.kept.GetStatus()
 	a.outbox.add(p.task)
+	in.records = 0
 	if p.err == nil {
+		in.records = p.records + 1
 		in.ended = in.ended[len(p.ended):]
 		a.forgetEnds(ctx, p.ended)
 	}

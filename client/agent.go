@@ -63,6 +63,7 @@ func (c *Client) SendLogs(ctx context.Context, request string, batches <-chan []
 		case lines, open = <-batches:
 		case <-due.C:
 		case <-ctx.Done():
+			_, _ = stream.CloseAndReceive() // else the transport waits for what is sent next
 			return fmt.Errorf("send logs: %w", context.Cause(ctx))
 		}
 		if !open {

@@ -41,12 +41,17 @@ func hold[M, O any](
 	var sending sync.WaitGroup
 	err := s.join()
 	if err == nil {
-		sending.Go(func() { s.speak(watched, c.cfg.HeartbeatEvery) })
+		sending.Go(func() {
+			s.speak(watched, c.cfg.HeartbeatEvery)
+			// The transport does not hear of the end of ctx while it waits for
+			// what is sent next.
+			_ = line.CloseRequest()
+		})
 	}
 	err = s.listen(line, silence, c.cfg.SilentAfter, err)
 	cancel(context.Canceled)
 	sending.Wait()
-	_, _ = line.CloseRequest(), line.CloseResponse() // the stream is broken, or has just been cancelled
+	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
 	if ctx.Err() == nil {
 		c.failed(m)
 	}

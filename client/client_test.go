@@ -1,0 +1,209 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/client"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		given, want string // want "" for an address that is refused
+	}{
+		"a URL":                {"http://127.0.0.1:7117", "http://127.0.0.1:7117"},
+		"a URL with a slash":   {"http://127.0.0.1:7117/", "http://127.0.0.1:7117"},
+		"host and port":        {"10.0.0.1:7117", "http://10.0.0.1:7117"},
+		"a name":               {"https://masters.example.com", "https://masters.example.com"},
+		"IPv6":                 {"[::1]:7117", "http://[::1]:7117"},
+		"nothing":              {"", ""},
+		"no host":              {"http://:7117", ""},
+		"another scheme":       {"ftp://127.0.0.1", ""},
+		"a path":               {"http://127.0.0.1:7117/api", ""},
+		"a question":           {"http://127.0.0.1:7117?a=b", ""},
+		"a user":               {"http://me:secret@127.0.0.1:7117", ""},
+		"a fragment":           {"http://127.0.0.1:7117#a", ""},
+		"a port that is none":  {"http://127.0.0.1:port", ""},
+		"spaces":               {"http://127 0.0.1", ""},
+		"several in one":       {"http://a:1,http://b:1", ""},
+		"a control character":  {"http://127.0.0.1\x00", ""},
+		"half an IPv6 address": {"http://[::1", ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			c, err := client.New(tc.given)
+
+			switch {
+			case tc.want == "" && err == nil:
+				t.Errorf("%q is taken for %s", tc.given, c.Address())
+			case tc.want != "" && (err != nil || c.Address() != tc.want):
+				t.Errorf("%q is %v, want %s", tc.given, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	c, err := client.New()
+	if err != nil || c.Address() != client.DefaultAddress {
+		t.Errorf("without addresses it is %v", err)
+	}
+
+	_, err = client.Open(client.Config{Masters: []string{"ftp://a", "http://b/c"}, SilentAfter: -1})
+
+	for _, words := range []string{`"ftp://a"`, `"http://b/c"`, "-1ns"} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("error = %v, want one that says %s", err, words)
+		}
+	}
+}
+
+func info(t *testing.T, c *client.Client) (string, error) {
+	t.Helper()
+	answer, err := c.Cluster().GetInfo(t.Context(), connect.NewRequest(&pb.GetInfoRequest{}))
+	if err != nil {
+		return "", err
+	}
+	return answer.Msg.GetMaster(), nil
+}
+
+func TestCallsFindTheLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads, refusals := newNetwork(t), &leader{name: "m3"}, 0
+		n.serve("m2:1", standby(&refusals))
+		n.serve("m3:1", leads.handler())
+		c := n.open("m1:1", "m2:1", "m3:1")
+
+		for range 3 {
+			if name, err := info(t, c); err != nil || name != "m3" {
+				t.Errorf("GetInfo is answered by %q, %v", name, err)
+			}
+		}
+
+		if refusals != 1 || leads.count() != 3 || c.Address() != "http://m3:1" {
+			t.Errorf("the others refused %d calls, the leader answered %d; next is %s", refusals, leads.count(), c.Address())
+		}
+	})
+}
+
+func TestStreamsFindTheLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, refusals := newNetwork(t), 0
+		n.serve("m2:1", standby(&refusals))
+		n.serve("m3:1", (&leader{name: "m3"}).handler())
+		c := n.open("m1:1", "m2:1", "m3:1")
+
+		stream, err := c.Cluster().Watch(t.Context(), connect.NewRequest(&pb.WatchRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = stream.Close() }()
+
+		if !stream.Receive() || stream.Msg().GetRevision() != 7 || refusals != 1 {
+			t.Errorf("it got %v, %v after %d refusals", stream.Msg(), stream.Err(), refusals)
+		}
+	})
+}
+
+func TestNobodyLeads(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		masters []string
+		says    string
+		refused int
+	}{
+		"nobody is there":           {[]string{"m1:1", "m3:1"}, "m3:1 cannot be reached: nobody listens on m3:1", 0},
+		"the last stands by":        {[]string{"m1:1", "m2:1"}, "does not lead", 1},
+		"the last is not there":     {[]string{"m2:1", "m1:1"}, "m1:1 cannot be reached", 1},
+		"the only one is not there": {[]string{"m1:1"}, "m1:1 cannot be reached", 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, refusals := newNetwork(t), 0
+				n.serve("m2:1", standby(&refusals))
+				c := n.open(tc.masters...)
+
+				_, err := info(t, c)
+
+				if connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), tc.says) || refusals != tc.refused {
+					t.Errorf("error = %v after %d refusals, want one that says %q after %d", err, refusals, tc.says, tc.refused)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatMayBeDoneIsNotDoneTwice breaks a call when the master has it.
+func TestWhatMayBeDoneIsNotDoneTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, first, second := newNetwork(t), &leader{name: "m1"}, &leader{name: "m2"}
+		first.info = func(context.Context) error { panic(http.ErrAbortHandler) }
+		n.serve("m1:1", first.handler())
+		n.serve("m2:1", second.handler())
+		c := n.open("m1:1", "m2:1")
+
+		_, err := info(t, c)
+
+		if err == nil || first.count() != 1 || second.count() != 0 {
+			t.Errorf("error %v after %d and %d calls", err, first.count(), second.count())
+		}
+		if name, err := info(t, c); err != nil || name != "m2" {
+			t.Errorf("the next call is answered by %q, %v", name, err)
+		}
+	})
+}
+
+func TestRefusalsAreNotTriedElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, first, second := newNetwork(t), &leader{name: "m1"}, &leader{name: "m2"}
+		first.info = func(context.Context) error {
+			return connect.NewError(connect.CodeUnavailable, errors.New("the outcome is not known"))
+		}
+		n.serve("m1:1", first.handler())
+		n.serve("m2:1", second.handler())
+		c := n.open("m1:1", "m2:1")
+
+		_, err := info(t, c)
+
+		if connect.CodeOf(err) != connect.CodeUnavailable || second.count() != 0 || c.Address() != "http://m1:1" {
+			t.Errorf("error %v; the other has %d calls; next is %s", err, second.count(), c.Address())
+		}
+	})
+}
+
+func TestCallIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, slow, other := newNetwork(t), &leader{name: "m1"}, &leader{name: "m2"}
+		slow.info = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		n.serve("m1:1", slow.handler())
+		n.serve("m2:1", other.handler())
+		c := n.open("m1:1", "m2:1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+
+		_, err := c.Cluster().GetInfo(ctx, connect.NewRequest(&pb.GetInfoRequest{}))
+
+		if connect.CodeOf(err) != connect.CodeDeadlineExceeded || other.count() != 0 {
+			t.Errorf("error = %v; the other has %d calls", err, other.count())
+		}
+	})
+}

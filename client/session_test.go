@@ -1,0 +1,287 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/client"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+type agentStream = connect.BidiStream[pb.SessionRequest, pb.SessionResponse]
+
+// orders is a message that names a task.
+func orders(name string) *pb.SessionResponse {
+	return &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: &pb.Orders{Forget: []string{name}}}}
+}
+
+func beat() *pb.SessionResponse {
+	return &pb.SessionResponse{Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}}
+}
+
+// beats says that the master is there until the session ends.
+func beats(stream *agentStream) error {
+	for {
+		if err := stream.Send(beat()); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func TestAgentSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads := newNetwork(t), &leader{}
+		var heard []string
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			for i := range 20 {
+				message, err := stream.Receive()
+				if err != nil {
+					return err
+				}
+				heard = append(heard, strings.TrimSpace(fmt.Sprint(message)))
+				if err := errors.Join(stream.Send(beat()), stream.Send(orders(fmt.Sprint("t", i)))); err != nil {
+					return err
+				}
+			}
+			return connect.NewError(connect.CodeAborted, errors.New("that is enough"))
+		}
+		n.serve("m1:1", leads.handler())
+		reports := make(chan *pb.AgentReport, 1)
+		time.AfterFunc(1200*time.Millisecond, func() { reports <- &pb.AgentReport{Tasks: []*pb.TaskReport{{Task: "x"}}} })
+		var got []string
+		began := time.Now()
+
+		err := n.open("m1:1").AgentSession(t.Context(), &pb.AgentJoin{Agent: &pb.Agent{Id: "a1"}}, reports, func(m *pb.SessionResponse) {
+			got = append(got, m.GetOrders().GetForget()...)
+		})
+
+		if connect.CodeOf(err) != connect.CodeAborted || !strings.Contains(err.Error(), "session with http://m1:1: ") || !strings.Contains(err.Error(), "that is enough") {
+			t.Errorf("it ended with %v", err)
+		}
+		// A join, 18 heartbeats and, after two of them, a report.
+		if len(heard) != 20 || !strings.HasPrefix(heard[0], "join:") || !strings.HasPrefix(heard[1], "heartbeat:") ||
+			!strings.HasPrefix(heard[3], "report:") || time.Since(began) != 9*time.Second {
+			t.Errorf("in %v the master heard %q", time.Since(began), heard)
+		}
+		want := []string{}
+		for i := range 20 {
+			want = append(want, fmt.Sprint("t", i))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the agent got %q", got)
+		}
+	})
+}
+
+func TestSessionsThatEnd(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		session func(context.Context, *agentStream) error
+		says    string
+		after   time.Duration
+		next    string // the master that is tried next
+	}{
+		"the master says nothing at all": {
+			func(ctx context.Context, _ *agentStream) error { <-ctx.Done(); return nil }, "the master is silent", 3 * time.Second, "http://m2:1",
+		},
+		"the master falls silent": {
+			func(ctx context.Context, stream *agentStream) error {
+				if err := stream.Send(beat()); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return nil
+			}, "the master is silent", 3 * time.Second, "http://m2:1",
+		},
+		"the master ends it": {
+			func(context.Context, *agentStream) error { return nil }, "EOF", 0, "http://m2:1",
+		},
+		"the master refuses it": {
+			func(context.Context, *agentStream) error {
+				return connect.NewError(connect.CodeInvalidArgument, errors.New("no such agent"))
+			},
+			"no such agent", 0, "http://m2:1",
+		},
+		"the agent ends it": {
+			func(_ context.Context, stream *agentStream) error { return beats(stream) }, "context deadline exceeded", time.Minute, "http://m1:1",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, leads := newNetwork(t), &leader{session: tc.session}
+				n.serve("m1:1", leads.handler())
+				c := n.open("m1:1", "m2:1")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				began := time.Now()
+
+				err := c.AgentSession(ctx, &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+				if err == nil || !strings.Contains(err.Error(), tc.says) || time.Since(began) != tc.after || c.Address() != tc.next {
+					t.Errorf("after %v it ended with %v, next is %s; want after %v one that says %q, next %s",
+						time.Since(began), err, c.Address(), tc.after, tc.says, tc.next)
+				}
+			})
+		})
+	}
+}
+
+func TestMasterThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		c := n.open("m1:1", "m2:1")
+
+		for _, master := range []string{"m1:1", "m2:1", "m1:1"} {
+			err := c.AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+			if err == nil || !strings.Contains(err.Error(), master+" cannot be reached") {
+				t.Errorf("error = %v, want one about %s", err, master)
+			}
+		}
+	})
+}
+
+// TestSlowReceiverIsNotTheMastersSilence: the time that a message takes here is
+// nobody's silence.
+func TestSlowReceiverIsNotTheMastersSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads := newNetwork(t), &leader{}
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			if err := errors.Join(stream.Send(orders("t1")), stream.Send(orders("t2"))); err != nil {
+				return err
+			}
+			time.Sleep(20 * time.Second)
+			return connect.NewError(connect.CodeAborted, errors.New("the end"))
+		}
+		n.serve("m1:1", leads.handler())
+		got := 0
+
+		err := n.open("m1:1").AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {
+			got++
+			time.Sleep(10 * time.Second)
+		})
+
+		if got != 2 || connect.CodeOf(err) != connect.CodeAborted {
+			t.Errorf("after %d messages it ended with %v", got, err)
+		}
+	})
+}
+
+func TestConfiguredTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads, heard := newNetwork(t), &leader{}, 0
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			for {
+				if _, err := stream.Receive(); err != nil {
+					return err
+				}
+				heard++
+			}
+		}
+		n.serve("m1:1", leads.handler())
+		c, err := client.Open(client.Config{Masters: []string{"m1:1"}, HeartbeatEvery: time.Minute, SilentAfter: time.Hour, Dial: n.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		began := time.Now()
+
+		err = c.AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+		if waited := time.Since(began); waited != time.Hour || heard < 59 || heard > 61 || !strings.Contains(err.Error(), "silent") {
+			t.Errorf("after %v and %d messages it ended with %v", waited, heard, err)
+		}
+	})
+}
+
+func TestSendLogs(t *testing.T) {
+	t.Parallel()
+	type lines func() <-chan []*pb.LogLine
+	batches := func(texts ...string) lines {
+		return func() <-chan []*pb.LogLine {
+			c := make(chan []*pb.LogLine, len(texts))
+			for _, text := range texts {
+				c <- []*pb.LogLine{{Text: text}}
+			}
+			close(c)
+			return c
+		}
+	}
+	quiet := func() <-chan []*pb.LogLine { return make(chan []*pb.LogLine) } // of a program that writes nothing
+	read := func(got *[]string, stream *connect.ClientStream[pb.SendLogsRequest]) error {
+		for stream.Receive() {
+			m := stream.Msg()
+			*got = append(*got, fmt.Sprintf("%s %v%s", m.GetRequest(), len(m.GetLines()), m.GetError()))
+		}
+		return stream.Err()
+	}
+	tests := map[string]struct {
+		batches lines
+		failure error
+		takes   func(got *[]string, stream *connect.ClientStream[pb.SendLogsRequest]) error
+		got     []string
+		says    string // "" for no error
+	}{
+		"all of it":             {batches("a", "b"), nil, read, []string{"r1 1", "r1 1", "r1 0"}, ""},
+		"nothing":               {batches(), nil, read, []string{"r1 0"}, ""},
+		"an error":              {batches("a"), errors.New("the rest is gone"), read, []string{"r1 1", "r1 0the rest is gone"}, ""},
+		"nobody wants it":       {batches(slices.Repeat([]string{"a"}, 50)...), nil, refuseLogs, nil, "nobody asks"},
+		"the reader leaves":     {quiet, nil, refuseLogs, nil, "nobody asks"},
+		"the agent is told off": {quiet, nil, read, nil, "context deadline exceeded"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, leads, got := newNetwork(t), &leader{}, []string(nil)
+				leads.logs = func(_ context.Context, stream *connect.ClientStream[pb.SendLogsRequest]) error {
+					return tc.takes(&got, stream)
+				}
+				n.serve("m1:1", leads.handler())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+
+				err := n.open("m1:1").SendLogs(ctx, "r1", tc.batches(), func() error { return tc.failure })
+
+				if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+					t.Errorf("error = %v, want one that says %q", err, tc.says)
+				}
+				if tc.got != nil && !slices.Equal(got, tc.got) {
+					t.Errorf("the master got %q", got)
+				}
+			})
+		})
+	}
+}
+
+// refuseLogs takes one message and has no use for more.
+func refuseLogs(_ *[]string, stream *connect.ClientStream[pb.SendLogsRequest]) error {
+	stream.Receive()
+	return connect.NewError(connect.CodeNotFound, errors.New("nobody asks for these logs any more"))
+}
+
+func TestSendLogsToNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		err := newNetwork(t).open("m1:1").SendLogs(t.Context(), "r1", make(chan []*pb.LogLine), func() error { return nil })
+
+		if err == nil || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "m1:1 cannot be reached") {
+			t.Errorf("error = %v", err)
+		}
+	})
+}

@@ -303,6 +303,9 @@ func TestAFolderThatIsRemovedByHand(t *testing.T) {
 		w.pass(61 * time.Second)
 
 		w.want("web-1", "ready 2")
+		if text := w.log.String(); strings.Contains(text, "ERROR") {
+			w.Errorf("the agent complains: %s", text)
+		}
 		if n := w.fetcher.fetched(); n != 2 {
 			w.Errorf("fetched %d times", n)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/aloft-run/aloft/core/spec"
 )
@@ -25,4 +26,36 @@ func TestAFixedPortThatAnotherProgramHas(t *testing.T) {
 
 	m.becomes("web-1", "failed 1")
 	contains(t, m.status("web-1").GetLast().GetError(), fmt.Sprintf("port %d: port is taken", port))
+}
+
+// TestAMachineWithoutPorts: tasks are not sent from one to the next for ever.
+func TestAMachineWithoutPorts(t *testing.T) {
+	t.Parallel()
+	other := listen(t)
+	defer func() { _ = other.Close() }() // nobody connected
+	inWorld(t, nil, func(w *world) {
+		count := 0
+		next := func() string {
+			count++
+			name := fmt.Sprintf("web-%d", count)
+			orders := runOrders(service(), name)
+			orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+			w.order(orders)
+			w.pass(20 * time.Millisecond)
+			return w.known(name)
+		}
+
+		for range 50 {
+			if state := next(); state != "stopped 1" {
+				w.Fatalf("task %d is %s", count, state)
+			}
+		}
+		if state := next(); state != "failed 1" {
+			w.Errorf("one too many is %s", state)
+		}
+		w.pass(10 * time.Second)
+		if state := next(); state != "stopped 1" {
+			w.Errorf("a while later it is %s", state)
+		}
+	})
 }

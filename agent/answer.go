@@ -22,7 +22,8 @@ type answer struct {
 // logReading is what a worker needs to answer a log order.
 type logReading struct {
 	order  *pb.LogOrder
-	dir    string // of the attempt that runs; "" when none does
+	dir    string // of the attempt that is followed; "" when none is
+	known  bool   // the task is one of this agent's
 	folder folder
 	agent  id.Agent
 }
@@ -41,7 +42,9 @@ func (a *Agent) answerLogs(ctx context.Context, order *pb.LogOrder) {
 	name := id.Task(order.GetTask())
 	a.answers[request] = answer{task: name, follow: follow, cancel: cancel}
 	reading := logReading{order: order, folder: a.folder, agent: a.cfg.ID}
-	if in, ok := a.tasks[name]; ok && in.hasProgram() && order.GetFollow() && !order.GetPrevious() {
+	in, known := a.tasks[name]
+	reading.known = known
+	if known && in.hasProgram() && order.GetFollow() && !order.GetPrevious() {
 		reading.dir = a.folder.attemptLogs(name, in.status.Attempt)
 	} else {
 		follow() // nothing more comes
@@ -120,6 +123,9 @@ func (r logReading) attempt() (string, error) {
 		return r.dir, nil
 	}
 	attempts := r.folder.attempts(name)
+	if r.known && len(attempts) == 0 {
+		attempts = []int{1} // it has printed nothing yet
+	}
 	if len(attempts) == 0 {
 		return "", fmt.Errorf("task %s has no logs on agent %s", name, r.agent)
 	}

@@ -46,6 +46,8 @@ func TestLogsAreShown(t *testing.T) {
 		"no attempt before":    {order: &pb.LogOrder{Task: "copy-1", Previous: true}, err: "no attempt before"},
 		"an unknown task":      {order: &pb.LogOrder{Task: "nobody"}, err: "no logs on agent a1"},
 		"what is no task":      {order: &pb.LogOrder{Task: "../../etc"}, err: "not a name"},
+		"nothing was printed":  {order: &pb.LogOrder{Task: "silent", Lines: 10}},
+		"nothing before":       {order: &pb.LogOrder{Task: "silent", Lines: 10, Previous: true}, err: "no attempt before"},
 		"no UTF-8":             {order: &pb.LogOrder{Task: "binary", Lines: 10}, lines: []string{"stdout: a\uFFFDb"}},
 		"no end of line":       {order: &pb.LogOrder{Task: "unended", Lines: 10, Follow: true}, lines: []string{"stdout: unended"}},
 	}
@@ -53,7 +55,7 @@ func TestLogsAreShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, nil, func(w *world) {
-				w.run(service(), "web-1")
+				w.run(service(), "web-1", "silent")
 				w.print("web-1", 1, "stdout", "one\n")
 				w.print("web-1", 2, "stdout", "two\nthree\n")
 				w.print("web-1", 2, "stderr", "oh\n")

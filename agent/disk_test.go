@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	"github.com/aloft-run/aloft/core/spec"
@@ -156,50 +154,6 @@ func (w *world) fill(name string) (makeRoom func()) {
 	}
 }
 
-// TestARecordThatIsNotWhole: the agent was killed in the middle of a write.
-func TestARecordThatIsNotWhole(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		w.run(service(), "web-1")
-		w.end()
-		content, err := os.ReadFile(w.file("web-1", "task.pb"))
-		if err != nil {
-			w.Fatal(err)
-		}
-		write(w, w.file("web-1", "task.pb"), string(content[:len(content)-3]))
-
-		w.begin()
-
-		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 1" {
-			w.Errorf("the join says %v", tasks)
-		}
-		w.stop("web-1", time.Second)
-		w.restart()
-		if _, tasks := w.lastJoin(); tasks["web-1"] != "stopped 1" {
-			w.Errorf("the next join says %v", tasks)
-		}
-	})
-}
-
-// TestATaskFileDoesNotGrow, however often its task fails.
-func TestATaskFileDoesNotGrow(t *testing.T) {
-	t.Parallel()
-	inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
-		w.run(service(), "web-1")
-		w.pass(24 * time.Hour)
-		told := w.known("web-1")
-
-		w.restart()
-
-		if _, tasks := w.lastJoin(); tasks["web-1"] != told || w.runtime.starts() < 250 {
-			w.Errorf("the join says %v after %d starts, told was %s", tasks, w.runtime.starts(), told)
-		}
-		if info, err := os.Stat(w.file("web-1", "task.pb")); err != nil || info.Size() > 20_000 {
-			w.Errorf("the file is %v, %v", info.Size(), err)
-		}
-	})
-}
-
 func TestASandboxThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
@@ -288,153 +242,4 @@ func climbingTar(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "climbs.tar.gz")
 	write(t, path, packed.String())
 	return path
-}
-
-// TestAFolderThatIsRemovedByHand while the task runs: it goes on, and its next
-// attempt has all again.
-func TestAFolderThatIsRemovedByHand(t *testing.T) {
-	t.Parallel()
-	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
-		w.run(service(fetching("artifact.txt")), "web-1")
-		if err := os.RemoveAll(w.file("web-1")); err != nil {
-			w.Fatal(err)
-		}
-
-		w.pass(61 * time.Second)
-
-		w.want("web-1", "ready 2")
-		if text := w.log.String(); strings.Contains(text, "ERROR") {
-			w.Errorf("the agent complains: %s", text)
-		}
-		if n := w.fetcher.fetched(); n != 2 {
-			w.Errorf("fetched %d times", n)
-		}
-		w.restart()
-		w.want("web-1", "ready 2")
-	})
-}
-
-// TestOldLogsAreTrimmed: those of so many ended tasks stay, the newest, and of
-// each task those of three attempts.
-func TestOldLogsAreTrimmed(t *testing.T) {
-	t.Parallel()
-	logging := func(launch runtime.Launch) fake.Play {
-		if err := os.MkdirAll(launch.Log.Dir, 0o755); err != nil {
-			return fake.Play{Refused: err}
-		}
-		return fake.Play{Lives: time.Second}
-	}
-	inWorld(t, logging, func(w *world) {
-		w.end()
-		w.cfg.EndedMax = 3
-		w.begin()
-		w.run(service(), "web-1")
-		w.pass(time.Hour)
-		if attempts, err := os.ReadDir(w.file("web-1", "logs")); err != nil || len(attempts) != 3 {
-			w.Errorf("logs of %v, %v", attempts, err)
-		}
-		for i := range 6 {
-			name := fmt.Sprintf("copy-%d", 9-i)
-			w.run(specOf(spec.Job, fetching("artifact.txt")), name)
-			w.pass(time.Second)
-			w.forget(name)
-			if i == 3 {
-				w.restart() // which finds what is left
-			}
-		}
-
-		w.pass(time.Second)
-
-		entries, err := os.ReadDir(filepath.Join(w.dir, "tasks"))
-		var left []string
-		for _, entry := range entries {
-			left = append(left, entry.Name())
-		}
-		if want := "copy-4 copy-5 copy-6 web-1"; err != nil || strings.Join(left, " ") != want {
-			w.Errorf("left are %v, %v, want %s", left, err, want)
-		}
-		inside, err := os.ReadDir(w.file("copy-5"))
-		if err != nil || len(inside) != 1 || inside[0].Name() != "logs" {
-			w.Errorf("of an ended task there are %v, %v", inside, err)
-		}
-	})
-}
-
-func TestADataFolderOfANewerVersion(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		w.end()
-		write(w, filepath.Join(w.dir, "format"), "2")
-		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
-		if err != nil {
-			w.Fatal(err)
-		}
-
-		err = a.Run(context.Background())
-
-		if !errors.Is(err, agent.ErrFormat) || !strings.Contains(err.Error(), "format 2") {
-			w.Errorf("Run = %v", err)
-		}
-	})
-}
-
-func TestADataFolderThatIsAFile(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		w.end()
-		w.cfg.DataDir = filepath.Join(w.dir, "file")
-		touch(w, w.cfg.DataDir)
-		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
-		if err != nil {
-			w.Fatal(err)
-		}
-
-		err = a.Run(context.Background())
-
-		if err == nil || errors.Is(err, context.Canceled) {
-			w.Errorf("Run = %v", err)
-		}
-	})
-}
-
-// TestARefusedSupervisor: an agent that cannot learn what runs does not begin.
-func TestAnAgentWithoutASupervisor(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		w.run(service(), "web-1")
-		w.end()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
-		if err != nil {
-			w.Fatal(err)
-		}
-
-		err = a.Run(ctx)
-
-		if !errors.Is(err, context.Canceled) {
-			w.Errorf("Run = %v", err)
-		}
-		if joins, _, _ := w.counts(); joins != 1 {
-			w.Errorf("%d joins", joins)
-		}
-	})
-}
-
-// TestForeignFilesAmongTheTasks are left alone.
-func TestForeignFilesAmongTheTasks(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		touch(w, w.file("lost+found", "x"))
-		touch(w, w.file("README"))
-
-		w.restart()
-		w.order(&pb.Orders{Complete: true})
-
-		for _, path := range []string{w.file("lost+found", "x"), w.file("README")} {
-			if _, err := os.Stat(path); err != nil {
-				w.Error(err)
-			}
-		}
-	})
 }

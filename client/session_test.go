@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,13 +185,14 @@ func TestSlowReceiverIsNotTheMastersSilence(t *testing.T) {
 func TestConfiguredTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n, leads, heard := newNetwork(t), &leader{}, 0
+		n, leads := newNetwork(t), &leader{}
+		var heard atomic.Int32
 		leads.session = func(_ context.Context, stream *agentStream) error {
 			for {
 				if _, err := stream.Receive(); err != nil {
 					return err
 				}
-				heard++
+				heard.Add(1)
 			}
 		}
 		n.serve("m1:1", leads.handler())
@@ -203,8 +205,8 @@ func TestConfiguredTimes(t *testing.T) {
 
 		err = c.AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
 
-		if waited := time.Since(began); waited != time.Hour || heard < 59 || heard > 61 || !strings.Contains(err.Error(), "silent") {
-			t.Errorf("after %v and %d messages it ended with %v", waited, heard, err)
+		if waited := time.Since(began); waited != time.Hour || heard.Load() < 59 || heard.Load() > 61 || !strings.Contains(err.Error(), "silent") {
+			t.Errorf("after %v and %d messages it ended with %v", waited, heard.Load(), err)
 		}
 	})
 }

@@ -35,18 +35,26 @@ type node struct {
 	api      aloftv1connect.ClusterServiceClient
 	stop     func() // ends it as kill -9 would: its term is left to the lease
 
+	mu      sync.Mutex // guards closers
 	closers []func()
 }
 
 // Cleanup has something done when the node is closed, or else the test ends.
-func (n *node) Cleanup(f func()) { n.closers = append(n.closers, f) }
+func (n *node) Cleanup(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closers = append(n.closers, f)
+}
 
 // close ends the node and all that was made for it.
 func (n *node) close() {
-	for _, f := range slices.Backward(n.closers) {
+	n.mu.Lock()
+	closers := n.closers
+	n.closers = nil
+	n.mu.Unlock()
+	for _, f := range slices.Backward(closers) {
 		f()
 	}
-	n.closers = nil
 }
 
 // start starts a master on a store. It ends with the test, if not before.

@@ -1,8 +1,10 @@
 package master_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/aloft-run/aloft/client"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/store/memory"
@@ -444,6 +447,40 @@ func TestStandby(t *testing.T) {
 		if info.GetMaster() != "m2" || info.GetEpoch() < 3 || info.GetRevision() < 2 || info.GetLeadingSince() == nil {
 			t.Errorf("info %v", info)
 		}
+	})
+}
+
+// TestCallsFindTheLeader has a client of two masters keep working while they
+// take turns.
+func TestCallsFindTheLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New(memory.Config{})
+		nodes := map[string]*node{"m1": start(t, cluster, master.Config{ID: "m1"})}
+		nodes["m1"].leads()
+		nodes["m2"] = start(t, cluster, master.Config{ID: "m2"})
+		c, err := client.Open(client.Config{Masters: []string{"m2:1", "m1:1"}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return nodes[address[:2]].lines.dial(ctx, network, address)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		leader := func() string {
+			answer, err := c.Cluster().GetInfo(t.Context(), ask(&pb.GetInfoRequest{}))
+			if err != nil {
+				return err.Error()
+			}
+			return answer.Msg.GetMaster()
+		}
+		if name := leader(); name != "m1" {
+			t.Errorf("%s answers while m1 leads", name)
+		}
+
+		nodes["m1"].stop()
+		nodes["m2"].leads()
+
+		nodes["m2"].eventually("m2 answers", func() bool { return leader() == "m2" })
 	})
 }
 

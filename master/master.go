@@ -108,7 +108,11 @@ func (m *Master) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		m.cfg.Log.ErrorContext(ctx, "not leading; campaigns again", slog.Any("error", err))
+		level := slog.LevelError
+		if errors.Is(err, errLost) || errors.Is(err, store.ErrDeposed) {
+			level = slog.LevelWarn // another master leads, or this one again
+		}
+		m.cfg.Log.Log(ctx, level, "not leading; campaigns again", slog.Any("error", err))
 		if !wait(ctx, m.cfg.SilentAfter/10) { // what broke a term may break the next one at once
 			return context.Cause(ctx)
 		}

@@ -160,13 +160,23 @@ func (r *reign) step(ctx context.Context, batch []request) error {
 			return err
 		}
 	}
-	for i, req := range batch {
-		if req.ask != nil {
-			replies[i].err = r.protect(ctx, func() error { return req.ask(r.engine) })
-		}
-		req.reply <- replies[i]
-	}
+	r.answer(ctx, batch, replies)
 	return nil
+}
+
+// answer gives the replies to what was folded in, and then, because that may
+// take longer, answers the questions.
+func (r *reign) answer(ctx context.Context, batch []request, replies []reply) {
+	for i, req := range batch {
+		if req.fold != nil {
+			req.reply <- replies[i]
+		}
+	}
+	for _, req := range batch {
+		if req.ask != nil {
+			req.reply <- reply{err: r.protect(ctx, func() error { return req.ask(r.engine) })}
+		}
+	}
 }
 
 // refusal returns the word by which a refused event is counted.

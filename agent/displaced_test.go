@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -14,9 +13,9 @@ import (
 func TestAFixedPortThatAnotherProgramHas(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, t.TempDir())
-	other := listen(t)
+	other := listen(t, "127.0.0.1")
 	defer func() { _ = other.Close() }()
-	port := other.Addr().(*net.TCPAddr).Port
+	port := portOf(other)
 	s := service(command("sleep", "1000"))
 	s.Ports = []spec.Port{{Name: "http", Number: port}}
 	orders := runOrders(s, "web-1")
@@ -31,7 +30,7 @@ func TestAFixedPortThatAnotherProgramHas(t *testing.T) {
 // TestAMachineWithoutPorts: tasks are not sent from one to the next for ever.
 func TestAMachineWithoutPorts(t *testing.T) {
 	t.Parallel()
-	other := listen(t)
+	other := listen(t, "127.0.0.1")
 	defer func() { _ = other.Close() }() // nobody connected
 	inWorld(t, nil, func(w *world) {
 		count := 0
@@ -39,7 +38,7 @@ func TestAMachineWithoutPorts(t *testing.T) {
 			count++
 			name := fmt.Sprintf("web-%d", count)
 			orders := runOrders(service(), name)
-			orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+			orders.Run[0].Ports = map[string]int32{"http": int32(portOf(other))}
 			w.order(orders)
 			w.pass(20 * time.Millisecond)
 			return w.known(name)

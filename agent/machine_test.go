@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -230,20 +231,27 @@ func (m *machine) output(name string) []string {
 // freePort returns a port on which nobody listens.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener := listen(t)
+	listener := listen(t, "127.0.0.1")
 	defer func() { _ = listener.Close() }() // nobody connected
-	return listener.Addr().(*net.TCPAddr).Port
+	return portOf(listener)
 }
 
-func listen(t *testing.T) net.Listener {
+// listen takes a port of those that the kernel gives to nobody by itself, so
+// that it stays free after it was given back.
+func listen(t *testing.T, address string) net.Listener {
 	t.Helper()
 	var config net.ListenConfig
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + rand.N(20_000)
+		if listener, err := config.Listen(t.Context(), "tcp", net.JoinHostPort(address, strconv.Itoa(port))); err == nil {
+			return listener
+		}
 	}
-	return listener
+	t.Fatal("no port is free")
+	return nil
 }
+
+func portOf(listener net.Listener) int { return listener.Addr().(*net.TCPAddr).Port }
 
 // ended counts the tasks that are over.
 func (m *masters) ended() int {

@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,9 +140,9 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 func TestAPortThatAnotherProgramHas(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, t.TempDir())
-	other := listen(t)
+	other := listen(t, "127.0.0.1")
 	defer func() { _ = other.Close() }()
-	port := other.Addr().(*net.TCPAddr).Port
+	port := portOf(other)
 	orders := runOrders(service(command("sleep", "1000")), "web-1", "web-2", "web-3")
 	orders.Run[0].Ports = map[string]int32{"http": int32(port)}
 	orders.Run[1].Ports = map[string]int32{"http": int32(freePort(t))}
@@ -166,20 +165,16 @@ func TestAnAddressThatIsNotOfThisMachine(t *testing.T) {
 		w.end()
 		w.cfg.Address = "192.0.2.1"
 		w.begin()
-		var config net.ListenConfig
-		other, err := config.Listen(t.Context(), "tcp", ":0") //nolint:gosec // the port must be taken on every address
-		if err != nil {
-			w.Fatal(err)
-		}
+		other := listen(t, "")
 		orders := runOrders(service(), "web-1", "web-2")
-		orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+		orders.Run[0].Ports = map[string]int32{"http": int32(portOf(other))}
 
 		w.order(orders)
 		w.want("web-1", "stopped 1")
 		w.want("web-2", "ready 1")
 		_ = other.Close() // nobody connected
 		orders = runOrders(service(), "web-3")
-		orders.Run[0].Ports = map[string]int32{"http": int32(other.Addr().(*net.TCPAddr).Port)}
+		orders.Run[0].Ports = map[string]int32{"http": int32(portOf(other))}
 		w.order(orders)
 		w.want("web-3", "ready 1")
 	})

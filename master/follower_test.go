@@ -1,0 +1,128 @@
+package master_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing/synctest"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// follower is a watch that keeps what it is told.
+type follower struct {
+	node    *node
+	service string
+
+	mu       sync.Mutex // guards all below
+	revision int64
+	synced   bool
+	told     []string // every change and note after the beginning
+	records  map[string]*pb.Record
+	end      error
+	stop     func()
+}
+
+// follow begins a watch of a service, "" for all.
+func (n *node) follow(service string) *follower {
+	f := &follower{node: n, service: service, records: make(map[string]*pb.Record)}
+	f.resume()
+	n.Cleanup(func() { f.stop() })
+	return f
+}
+
+// resume goes on with the watch where it was.
+func (f *follower) resume() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.node.Context()))
+	var reading sync.WaitGroup
+	f.stop = func() { cancel(); reading.Wait() }
+	from := f.revision
+	reading.Go(func() {
+		stream, err := f.node.api.Watch(ctx, ask(&pb.WatchRequest{FromRevision: from, Service: f.service, Notes: true}))
+		for err == nil && stream.Receive() {
+			f.take(stream.Msg())
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.end = err; err == nil {
+			f.end = stream.Err()
+		}
+	})
+}
+
+func (f *follower) take(m *pb.WatchResponse) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, change := range m.GetChanges() {
+		key := change.GetDeleted()
+		if delete(f.records, key); key == "" {
+			key = keyOf(change.GetRecord())
+			f.records[key] = change.GetRecord()
+		}
+		if f.synced {
+			f.told = append(f.told, fmt.Sprintf("%d %s %v", m.GetRevision(), key, change))
+		}
+	}
+	for _, note := range m.GetNotes() {
+		f.told = append(f.told, fmt.Sprintf("%d %d %s %s", m.GetRevision(), note.GetSeq(), note.GetKind(), note.GetText()))
+	}
+	f.revision, f.synced = max(f.revision, m.GetRevision()), f.synced || m.GetSynced()
+}
+
+func (f *follower) ended() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end
+}
+
+func (f *follower) seen() map[string]*pb.Record {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.records)
+}
+
+// listed returns all that the lists show.
+func (n *node) listed() map[string]*pb.Record {
+	n.Helper()
+	records := make(map[string]*pb.Record)
+	add := func(r *pb.Record) { records[keyOf(r)] = r }
+	ctx := n.Context()
+	for _, v := range must[pb.ListAgentsResponse](n.T)(n.api.ListAgents(ctx, ask(&pb.ListAgentsRequest{PageSize: 1000}))).GetAgents() {
+		add(&pb.Record{Record: &pb.Record_Agent{Agent: v.GetAgent()}})
+	}
+	for _, v := range must[pb.ListPoolsResponse](n.T)(n.api.ListPools(ctx, ask(&pb.ListPoolsRequest{PageSize: 1000}))).GetPools() {
+		add(&pb.Record{Record: &pb.Record_Pool{Pool: v.GetPool()}})
+	}
+	for _, d := range must[pb.ListDeploymentsResponse](n.T)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{PageSize: 1000}))).GetDeployments() {
+		add(&pb.Record{Record: &pb.Record_Deployment{Deployment: d}})
+	}
+	for _, t := range must[pb.ListTasksResponse](n.T)(n.api.ListTasks(ctx, ask(&pb.ListTasksRequest{Ended: true, PageSize: 1000}))).GetTasks() {
+		add(&pb.Record{Record: &pb.Record_Task{Task: t}})
+	}
+	for _, v := range must[pb.ListServicesResponse](n.T)(n.api.ListServices(ctx, ask(&pb.ListServicesRequest{PageSize: 1000}))).GetServices() {
+		add(&pb.Record{Record: &pb.Record_Service{Service: v.GetService()}})
+		for _, r := range must[pb.ListRevisionsResponse](n.T)(n.api.ListRevisions(ctx, ask(&pb.ListRevisionsRequest{
+			Service: v.GetService().GetName(), PageSize: 1000,
+		}))).GetRevisions() {
+			add(&pb.Record{Record: &pb.Record_Revision{Revision: r}})
+		}
+	}
+	return records
+}
+
+func ofService(records map[string]*pb.Record, service string) map[string]*pb.Record {
+	if service == "" {
+		return records
+	}
+	records = maps.Clone(records)
+	maps.DeleteFunc(records, func(_ string, r *pb.Record) bool {
+		names := []string{
+			r.GetService().GetName(), r.GetRevision().GetService(), r.GetDeployment().GetService(), r.GetTask().GetService(),
+		}
+		return !slices.Contains(names, service)
+	})
+	return records
+}

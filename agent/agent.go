@@ -60,16 +60,17 @@ type Fetcher interface {
 
 // Agent is one machine's agent. Make it with New and start it, once, with Run.
 type Agent struct {
-	cfg     Config
-	masters Masters
-	runtime Runtime
-	fetcher Fetcher
-	folder  folder
-	lock    io.Closer            // of the folder; nil until it is taken
-	events  chan func()          // run by Run, one after the other
-	reports chan *pb.AgentReport // to the session that is open
-	workers sync.WaitGroup
-	joined  atomic.Bool // a master has answered in the session that is open
+	cfg      Config
+	masters  Masters
+	runtime  Runtime
+	fetcher  Fetcher
+	folder   folder
+	lock     io.Closer            // of the folder; nil until it is taken
+	identity string               // of the folder
+	events   chan func()          // run by Run, one after the other
+	reports  chan *pb.AgentReport // to the session that is open
+	workers  sync.WaitGroup
+	joined   atomic.Bool // a master has answered in the session that is open
 
 	// Owned by Run.
 	tasks     map[id.Task]*instance
@@ -116,7 +117,11 @@ func (a *Agent) Open() error {
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	a.lock = lock
+	identity, err := a.folder.identity()
+	if err != nil {
+		return fmt.Errorf("data folder: %w", errors.Join(err, lock.Close()))
+	}
+	a.lock, a.identity = lock, identity
 	return nil
 }
 

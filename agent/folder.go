@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,18 @@ func (f folder) checkFormat() error {
 		return fmt.Errorf("%s: %w: format %d; this agent knows up to %d", string(f), ErrFormat, found, format)
 	}
 	return nil
+}
+
+// identity returns what tells this folder from every other: text drawn by chance
+// when the folder is first used.
+func (f folder) identity() (string, error) {
+	path := filepath.Join(string(f), "identity")
+	text, err := os.ReadFile(path)
+	if identity := strings.TrimSpace(string(text)); identity != "" || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return identity, err
+	}
+	identity := rand.Text()
+	return identity, replaceFile(path, []byte(identity+"\n"))
 }
 
 // keepTask writes the task file: whole, or when it has records already, only a

@@ -131,6 +131,26 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 	})
 }
 
+// TestAFolderHasAName that no other has, and that an agent tells on joining.
+func TestAFolderHasAName(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for range 2 {
+		inWorld(t, nil, func(w *world) {
+			w.restart()
+			joins := w.masters.joins
+			name := joins[0].GetFolder()
+			if len(joins) != 2 || name == "" || joins[1].GetFolder() != name {
+				w.Errorf("joins = %v", joins)
+			}
+			names = append(names, name)
+		})
+	}
+	if names[0] == names[1] {
+		t.Errorf("two folders have the name %s", names[0])
+	}
+}
+
 func TestADataFolderOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {

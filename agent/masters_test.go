@@ -118,8 +118,11 @@ func (m *masters) take(list []*pb.TaskReport) {
 func (m *masters) send(message *pb.SessionResponse) { m.outgoing <- message }
 
 // cut breaks the session that is open.
-func (m *masters) cut() {
-	m.broken <- errors.New("connection reset")
+func (m *masters) cut() { m.refuse(errors.New("connection reset")) }
+
+// refuse ends the session that is open with an error.
+func (m *masters) refuse(err error) {
+	m.broken <- err
 	synctest.Wait()
 }
 

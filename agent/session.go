@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -29,7 +31,11 @@ func (a *Agent) keepSession(ctx context.Context) {
 		if !a.do(ctx, a.leave) {
 			return
 		}
-		a.cfg.Log.WarnContext(ctx, "session with the masters broke; tasks run on", slog.Any("error", err))
+		level := slog.LevelWarn
+		if connect.CodeOf(err) == connect.CodeAlreadyExists { // somebody made a mistake
+			level = slog.LevelError
+		}
+		a.cfg.Log.Log(ctx, level, "session with the masters broke; tasks run on", slog.Any("error", err))
 		if time.Since(began) > a.cfg.Reconnect.Max {
 			pauses = a.cfg.Reconnect.begin()
 		}
@@ -42,7 +48,7 @@ func (a *Agent) keepSession(ctx context.Context) {
 // join says all that this agent has and runs, and opens the outbox for what
 // changes from now on.
 func (a *Agent) join() *pb.AgentJoin {
-	join := &pb.AgentJoin{Agent: &pb.Agent{
+	join := &pb.AgentJoin{Folder: a.identity, Agent: &pb.Agent{
 		Id: string(a.cfg.ID), BootId: a.cfg.BootID, Hostname: a.cfg.Hostname, Version: a.cfg.Version,
 		Address: a.cfg.Address, Attributes: a.cfg.Attributes, Partitions: wire.FromPartitions(a.cfg.ID, a.cfg.Partitions),
 	}}

@@ -1,12 +1,15 @@
 package agent_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/runtime"
@@ -30,6 +33,24 @@ func TestTheJoinSaysAllThatTheAgentHas(t *testing.T) {
 		}
 		if tasks["web-1"] != "ready 1" || tasks["web-2"] != "ready 1" || join.GetTasks()[0].GetTask() != "web-1" {
 			w.Errorf("tasks %v", join.GetTasks())
+		}
+	})
+}
+
+// TestANamesakeIsAnError that somebody must see, other than a master that ends.
+func TestANamesakeIsAnError(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.cut()
+		if text := w.log.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
+			w.Errorf("log: %s", text)
+		}
+		w.pass(time.Second)
+
+		w.refuse(fmt.Errorf("session: %w", connect.NewError(connect.CodeAlreadyExists, errors.New("a1 is connected"))))
+
+		if text := w.log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "a1 is connected") {
+			w.Errorf("log: %s", text)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func (s agentService) Session(ctx context.Context, stream *agentStream) error {
 	}
 	name := slog.String("agent", string(joined.Agent.ID))
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
-	err = r.serveAgent(ctx, stream, joined)
+	err = r.serveAgent(ctx, stream, newAgentLink(joined.Agent.ID, first.GetJoin().GetFolder()), joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return apiError(err)
 }
@@ -84,11 +84,13 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	return reports, nil
 }
 
-func (r *reign) serveAgent(ctx context.Context, stream *agentStream, joined engine.AgentJoined) error {
-	link := newAgentLink(joined.Agent.ID)
+func (r *reign) serveAgent(ctx context.Context, stream *agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
 	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		if other := r.hub.link(link.agent); other != nil && other.folder != link.folder {
+			return engine.Answer{}, fmt.Errorf("agent %s %w", link.agent, errNamesake)
+		}
 		answer, err := e.Step(joined, now)
 		if err == nil {
 			r.hub.addAgent(link)

@@ -29,6 +29,8 @@ func codeOf(err error) connect.Code {
 		return connect.CodeAborted
 	case errors.Is(err, engine.ErrInvalid):
 		return connect.CodeInvalidArgument
+	case errors.Is(err, errNamesake):
+		return connect.CodeAlreadyExists
 	case errors.Is(err, engine.ErrConflict):
 		return connect.CodeFailedPrecondition
 	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):

@@ -32,10 +32,11 @@ func newHub() *hub {
 
 // agentLink is what waits to be sent to one agent.
 type agentLink struct {
-	agent id.Agent
-	wake  chan struct{} // holds one signal
-	cut   chan struct{} // closed when a newer session takes its place
-	ended chan struct{} // closed when the session has ended
+	agent  id.Agent
+	folder string        // of the agent's data
+	wake   chan struct{} // holds one signal
+	cut    chan struct{} // closed when a newer session takes its place
+	ended  chan struct{} // closed when the session has ended
 
 	mu       sync.Mutex // guards all below
 	complete bool       // everything is to be said again
@@ -44,9 +45,9 @@ type agentLink struct {
 }
 
 // newAgentLink returns the link of a session to which all is still to be said.
-func newAgentLink(agent id.Agent) *agentLink {
+func newAgentLink(agent id.Agent, folder string) *agentLink {
 	link := &agentLink{
-		agent: agent, wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
+		agent: agent, folder: folder, wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
 		tasks: make(map[id.Task]struct{}),
 	}
 	link.add(func() { link.complete = true })

@@ -10,6 +10,7 @@ import (
 
 // Causes of the end of a session.
 var (
+	errNamesake = errors.New("is connected already, from another data folder: give one of the two another --id, or end the other one")
 	errReplaced = errors.New("a newer session took its place")
 	errSilent   = errors.New("nothing was heard for too long")
 )

@@ -135,6 +135,37 @@ func TestNewerSessionTakesThePlace(t *testing.T) {
 	})
 }
 
+// TestNamesake has two agents join under one name: the second must not take the
+// tasks of the first for lost.
+func TestNamesake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		join := func(folder string) *rawSession {
+			s := n.open(n.client())
+			m := joinOf(small("a1"))
+			m.GetJoin().Folder = folder
+			s.send(m)
+			s.beat()
+			s.told()
+			return s
+		}
+		first := join("folder-1")
+
+		second := join("folder-2")
+
+		checkError(t, second.ended(), connect.CodeAlreadyExists, "agent a1 is connected already, from another data folder")
+		if first.ended() != nil || n.agentState("a1") != "ready" {
+			t.Fatalf("the first one's session ended with %v; the agent is %s", first.ended(), n.agentState("a1"))
+		}
+		first.cancel()
+		n.eventually("the first one is silent", func() bool { return n.agentState("a1") == "silent" })
+		if third := join("folder-2"); third.ended() != nil {
+			t.Errorf("once the first one has gone, the other is refused: %v", third.ended())
+		}
+	})
+}
+
 // TestOldSessionNeverSilencesTheNew has an agent come back at any moment around
 // the end of its session, while the loop is busy with a slow commit.
 func TestOldSessionNeverSilencesTheNew(t *testing.T) {

@@ -166,8 +166,11 @@ type AgentJoin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the agent record, the fields id, boot_id, hostname, version, address,
 	// attributes and partitions count.
-	Agent         *Agent        `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	Tasks         []*TaskReport `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Agent *Agent        `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	Tasks []*TaskReport `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Which data folder the agent works in: one name with two of them is two
+	// agents, and the second is refused while the first is connected.
+	Folder        string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +217,13 @@ func (x *AgentJoin) GetTasks() []*TaskReport {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *AgentJoin) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
 }
 
 type AgentReport struct {
@@ -1496,10 +1506,11 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\x06report\x18\x02 \x01(\v2\x15.aloft.v1.AgentReportH\x00R\x06report\x123\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"\v\n" +
-	"\tHeartbeat\"^\n" +
+	"\tHeartbeat\"v\n" +
 	"\tAgentJoin\x12%\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentR\x05agent\x12*\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\"9\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\x12\x16\n" +
+	"\x06folder\x18\x03 \x01(\tR\x06folder\"9\n" +
 	"\vAgentReport\x12*\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\"N\n" +
 	"\n" +

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func (s story) tell(t *testing.T) string {
 			text.WriteString("\n")
 		}
 		fmt.Fprintf(&text, "$ aloft %s\n", command)
-		for _, asked := range f.taken() {
+		for _, asked := range inOrder(f.taken()) {
 			fmt.Fprintf(&text, "> %s\n", asked)
 		}
 		text.WriteString(strings.ReplaceAll(done.out, f.url, "http://MASTER"))
@@ -67,6 +68,21 @@ func (s story) tell(t *testing.T) string {
 		fmt.Fprintf(&text, "exit %d\n", done.code)
 	}
 	return text.String()
+}
+
+// inOrder sorts requests for logs that follow each other: those of several tasks
+// are asked for at the same time.
+func inOrder(asked []string) []string {
+	isLogs := func(request string) bool { return strings.HasPrefix(request, "Logs ") }
+	for from := 0; from < len(asked); from++ {
+		to := from
+		for to < len(asked) && isLogs(asked[to]) {
+			to++
+		}
+		slices.Sort(asked[from:to])
+		from = max(from, to-1)
+	}
+	return asked
 }
 
 // words takes a command line apart; "" is an empty word.

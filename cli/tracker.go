@@ -90,6 +90,9 @@ func endText(d *pb.Deployment, now *situation) string {
 		return text + "\nit is left as it is: " + serves
 	default:
 	}
+	if d.GetFromStopped() && now.service.GetStopped() {
+		return text + "\nthe service is stopped, as it was before"
+	}
 	if now.service.GetRevision() == 0 {
 		return text + "\nthere is no revision before it to go back to; nothing of it is left running"
 	}

@@ -272,7 +272,7 @@ func drawDeployment(t *rapid.T) engine.Record {
 		ID: id.Deployment(drawName(t, "deployment")), Service: id.Service(drawText(t, "service")),
 		From: id.Revision(rapid.Int64().Draw(t, "from")), To: id.Revision(rapid.Int64().Draw(t, "to")),
 		State:  engine.DeploymentState(rapid.IntRange(1, int(engine.Aborted)).Draw(t, "state")),
-		Reason: drawText(t, "reason"), Automatic: rapid.Bool().Draw(t, "automatic"),
+		Reason: drawText(t, "reason"), Automatic: rapid.Bool().Draw(t, "automatic"), FromStopped: rapid.Bool().Draw(t, "from stopped"),
 		Progress: rollout.Progress{
 			Wanted: drawSmall(t, "wanted"), Settled: drawSmall(t, "settled"), Old: drawSmall(t, "old"),
 			At: drawTime(t, "progress"), FailuresInRow: drawSmall(t, "failures"),

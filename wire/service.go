@@ -62,6 +62,7 @@ func FromDeployment(d *engine.Deployment) *pb.Deployment {
 	m := &pb.Deployment{
 		Id: string(d.ID), Service: string(d.Service), From: int64(d.From), To: int64(d.To),
 		State: pb.DeploymentState(d.State), Reason: d.Reason, Automatic: d.Automatic,
+		FromStopped: d.FromStopped,
 		Wanted: int32(d.Progress.Wanted), Settled: int32(d.Progress.Settled), Old: int32(d.Progress.Old),
 		FailuresInRow: int32(d.Progress.FailuresInRow), ProgressAt: FromTime(d.Progress.At), Peak: int32(d.Peak),
 		StartedAt: FromTime(d.StartedAt), PausedAt: FromTime(d.PausedAt), EndedAt: FromTime(d.EndedAt),
@@ -80,6 +81,7 @@ func toDeployment(m *pb.Deployment) (*engine.Deployment, error) {
 		ID: id.Deployment(m.GetId()), Service: id.Service(m.GetService()),
 		From: id.Revision(m.GetFrom()), To: id.Revision(m.GetTo()), State: engine.DeploymentState(m.GetState()),
 		Reason: m.GetReason(), Automatic: m.GetAutomatic(), Peak: int(m.GetPeak()),
+		FromStopped: m.GetFromStopped(),
 		Progress: rollout.Progress{
 			Wanted: int(m.GetWanted()), Settled: int(m.GetSettled()), Old: int(m.GetOld()),
 			At: ToTime(m.GetProgressAt()), FailuresInRow: int(m.GetFailuresInRow()),

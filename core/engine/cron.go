@@ -7,6 +7,10 @@ import (
 	"github.com/aloft-run/aloft/core/spec"
 )
 
+// runsMax is how many runs of one cron may be open. Where runs overlap and hang,
+// there would be no end to them.
+const runsMax = 100
+
 // schedule sets a cron's next time after the given one. A zone or schedule that
 // cannot be read means never; specs are checked before they get here.
 func (e *Engine) schedule(s *service, after time.Time) {
@@ -40,6 +44,10 @@ func (e *Engine) planSchedule(s *service) {
 	}
 	e.schedule(s, e.now)
 	s.wakeBy(s.record.NextRun)
+	if len(s.runs) >= runsMax {
+		e.note(Note{Kind: CronSkipped, Service: s.record.Name, Text: fmt.Sprintf("%d runs have not ended", len(s.runs))})
+		return
+	}
 	if len(s.runs) > 0 && s.wanted().Spec.Schedule.Overlap == spec.Skip {
 		e.note(Note{Kind: CronSkipped, Service: s.record.Name, Text: fmt.Sprintf("run %d has not ended", s.record.Run)})
 		return

@@ -157,8 +157,7 @@ func (s *service) generationOf(r *Revision) id.Revision {
 
 // want makes a revision the wanted one and starts what leads there.
 func (e *Engine) want(s *service, r *Revision, reason string) Deployed {
-	before := s.wanted()
-	started := s.record.Stopped
+	before, stopped, running := s.wanted(), s.record.Stopped, s.deployment()
 	instances := s.instancesFor(r.Spec)
 	e.edit(s, func(record *Service) {
 		record.Revision, record.Instances, record.Stopped = r.Number, instances, false
@@ -172,8 +171,12 @@ func (e *Engine) want(s *service, r *Revision, reason string) Deployed {
 	case spec.Cron:
 		e.schedule(s, e.now)
 	default:
-		if started || before == nil || before.Generation != r.Generation {
-			deployed.Deployment = e.startDeployment(s, before, r, reason, false).ID
+		if stopped || before == nil || before.Generation != r.Generation {
+			way := Deployment{To: r.Number, Reason: reason, FromStopped: stopped || running != nil && running.FromStopped}
+			if before != nil {
+				way.From = before.Number
+			}
+			deployed.Deployment = e.startDeployment(s, way).ID
 		} else {
 			e.retarget(s, r)
 		}

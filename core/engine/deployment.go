@@ -35,16 +35,12 @@ func (e *Engine) putDeployment(s *service, d *Deployment, change func(*Deploymen
 	return &next
 }
 
-// startDeployment begins the way to a revision; one that runs is superseded.
-func (e *Engine) startDeployment(s *service, from, to *Revision, reason string, automatic bool) *Deployment {
+// startDeployment begins the way to a revision, of which it is told the ends and
+// the reasons; one that runs is superseded.
+func (e *Engine) startDeployment(s *service, way Deployment) *Deployment {
 	number := s.record.Deployments + 1
-	d := &Deployment{
-		ID: deploymentID(s.record.Name, number), Service: s.record.Name, To: to.Number,
-		State: Going, Reason: reason, Automatic: automatic, StartedAt: e.now,
-	}
-	if from != nil {
-		d.From = from.Number
-	}
+	d := &way
+	d.ID, d.Service, d.State, d.StartedAt = deploymentID(s.record.Name, number), s.record.Name, Going, e.now
 	if running := s.deployment(); running != nil {
 		e.endDeployment(s, running, Superseded, fmt.Sprintf("deployment %s took its place", d.ID))
 	}
@@ -106,7 +102,7 @@ func (e *Engine) failDeployment(s *service, d *Deployment, reason string) {
 		e.endDeployment(s, d, DeployFailed, reason)
 		return
 	}
-	if err := e.mayReturn(s); err != nil {
+	if err := e.mayReturn(s, d); err != nil {
 		e.endDeployment(s, d, DeployFailed, fmt.Sprintf("%s; it cannot go back: %v", reason, err))
 		return
 	}
@@ -129,40 +125,44 @@ func withFailure(reason string, failure *Failure) string {
 func (s *service) specTo(d *Deployment) *spec.Spec { return s.revisions[d.To].Spec }
 
 // canGoBack reports whether there is something else to go back to. A service
-// that was good in this revision already is left as it is, and so is one whose
-// way back failed.
+// that was good in this revision already is left as it is, unless it was stopped,
+// and so is one whose way back failed.
 func (s *service) canGoBack(d *Deployment) bool {
-	return !d.Automatic && (s.record.LastGood == 0 || s.generation(s.record.LastGood) != s.generation(d.To))
+	return !d.Automatic && (d.FromStopped || s.record.LastGood == 0 || s.generation(s.record.LastGood) != s.generation(d.To))
 }
 
-// mayReturn returns what speaks against the last good revision: while the service
-// was stopped, another may have got its routes, or its pool may have gone.
-func (e *Engine) mayReturn(s *service) error {
-	if good := s.revisions[s.record.LastGood]; good != nil {
+// mayReturn returns what speaks against the last good revision: meanwhile another
+// service may have got its routes, or its pool may have gone.
+func (e *Engine) mayReturn(s *service, d *Deployment) error {
+	if good := s.revisions[s.record.LastGood]; good != nil && !d.FromStopped {
 		return e.admit(good.Spec, nil)
 	}
 	return nil
 }
 
-// goBack ends a deployment and starts one to the last good revision. When there
-// was none before, nothing is wanted any more.
+// goBack ends a deployment and starts one to the last good revision. A service
+// that was stopped before is stopped again, and when there was no good revision,
+// nothing is wanted any more.
 func (e *Engine) goBack(s *service, d *Deployment, state DeploymentState, reason string) id.Deployment {
 	e.endDeployment(s, d, state, reason)
 	e.roomGrew() // the other revision may allow more claims
 	failed, good := s.revisions[d.To], s.revisions[s.record.LastGood]
 	e.tableStale[s.record.Name] = struct{}{}
-	if good == nil {
-		e.putService(s, func(r *Service) { r.Revision, r.ChangedAt = 0, e.now; r.Version++ })
-		e.claimRules(s)
-		return ""
-	}
-	instances := s.instancesFor(good.Spec)
 	e.putService(s, func(r *Service) {
-		r.Revision, r.Instances, r.ChangedAt = good.Number, instances, e.now
+		r.Revision, r.Stopped, r.ChangedAt = 0, d.FromStopped, e.now
+		if good != nil {
+			r.Revision, r.Instances = good.Number, s.instancesFor(good.Spec)
+		}
 		r.Version++
 	})
 	e.claimRules(s)
-	return e.startDeployment(s, failed, good, "back from revision "+fmt.Sprint(failed.Number)+": "+reason, true).ID
+	if good == nil || d.FromStopped {
+		return ""
+	}
+	return e.startDeployment(s, Deployment{
+		From: failed.Number, To: good.Number, Automatic: true,
+		Reason: fmt.Sprintf("back from revision %d: %s", failed.Number, reason),
+	}).ID
 }
 
 func (e *Engine) pause(s *service, d *Deployment, reason string) {
@@ -223,11 +223,11 @@ func (v AbortDeployment) fold(e *Engine) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	if s.record.LastGood != 0 && s.generation(s.record.LastGood) == s.generation(d.To) {
+	if !d.FromStopped && s.record.LastGood != 0 && s.generation(s.record.LastGood) == s.generation(d.To) {
 		e.endDeployment(s, d, Aborted, "ended by an operator")
 		return Answer{Changed: true, Service: s.record}, nil
 	}
-	if err := e.mayReturn(s); err != nil {
+	if err := e.mayReturn(s, d); err != nil {
 		return Answer{}, err
 	}
 	back := e.goBack(s, d, Aborted, "ended by an operator")

@@ -44,6 +44,19 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestCronThatHangs has a bound, though its runs may overlap.
+func TestCronThatHangs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.deploy(cron("slow", "long", spec.Allow))
+
+	w.pass(3 * time.Hour) // no agent comes
+
+	if live, _ := w.engine.Tasks("slow"); len(live) != 100 {
+		t.Errorf("%d runs are open, want 100", len(live))
+	}
+}
+
 // TestViews reads everything that there is to read.
 func TestViews(t *testing.T) {
 	t.Parallel()

@@ -138,8 +138,14 @@ func (e *Engine) settleLoaded(s *service) error {
 	if s.record.Revision != 0 && s.wanted() == nil {
 		return fmt.Errorf("%w revision %d", ErrUnknown, s.record.Revision)
 	}
-	if s.record.Deployment != "" && s.deployment() == nil {
-		return unknown("deployment", s.record.Deployment)
+	if s.record.Deployment != "" {
+		d := s.deployment()
+		if d == nil {
+			return unknown("deployment", s.record.Deployment)
+		}
+		if d.State.Ended() { // the end of a deployment may be written in two parts, and the second be lost
+			e.putService(s, func(r *Service) { r.Deployment = "" })
+		}
 	}
 	slices.SortFunc(s.live, compareEntries)
 	slices.SortFunc(s.ended, func(a, b *entry) int {

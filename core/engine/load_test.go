@@ -51,6 +51,35 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestLoadOfHalfAnEnd loads what is left when the end of a deployment was written
+// in two parts, and the leader was gone before the second.
+func TestLoadOfHalfAnEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	records := slices.Collect(w.engine.Records())
+	for i, record := range records {
+		if s, ok := record.(*engine.Service); ok {
+			half := *s
+			half.Deployment = "hello-1" // which is done
+			records[i] = &half
+		}
+	}
+	next := engine.New(engine.Config{Epoch: 7})
+
+	err := next.Load(slices.Values(records))
+
+	if err != nil || next.Service("hello").Deployment != "" {
+		t.Fatalf("Load = %v, and deployment %q is under way", err, next.Service("hello").Deployment)
+	}
+	if _, err := next.Step(deployOf(web("hello", "ok", 4, version(2))), w.now); err != nil {
+		t.Error(err)
+	}
+	if d := next.Deployment("hello-1"); d.State != engine.Done {
+		t.Errorf("the old deployment is %s after the next one", d.State)
+	}
+}
+
 // TestLoadedTable is there before anything happens: routers that come to a new
 // leader lose nothing.
 func TestLoadedTable(t *testing.T) {

@@ -110,19 +110,20 @@ type Revision struct {
 
 // Deployment is the way from one revision to the next.
 type Deployment struct {
-	ID        id.Deployment
-	Service   id.Service
-	From      id.Revision // 0: the first
-	To        id.Revision
-	State     DeploymentState
-	Reason    string // why it ended or waits, for people
-	Automatic bool   // a rollback that no operator asked for
-	Progress  rollout.Progress
-	Peak      int // the most claims above the wished number so far
-	StartedAt time.Time
-	PausedAt  time.Time // zero unless paused
-	EndedAt   time.Time
-	Failure   *Failure // the newest failed start of the new revision
+	ID          id.Deployment
+	Service     id.Service
+	From        id.Revision // 0: the first
+	To          id.Revision
+	State       DeploymentState
+	Reason      string // why it ended or waits, for people
+	Automatic   bool   // a rollback that no operator asked for
+	FromStopped bool   // the service was stopped before; when this fails it is again
+	Progress    rollout.Progress
+	Peak        int // the most claims above the wished number so far
+	StartedAt   time.Time
+	PausedAt    time.Time // zero unless paused
+	EndedAt     time.Time
+	Failure     *Failure // the newest failed start of the new revision
 }
 
 // Failure shows one failed attempt.

@@ -52,6 +52,7 @@ func stories() map[string]func(w *world) {
 		"long-service":          longService,
 		"stop-start-remove":     stopStartRemove,
 		"removed-and-again":     removedAndAgain,
+		"stopped-and-bad":       stoppedAndBad,
 	}
 }
 
@@ -452,6 +453,28 @@ func stopStartRemove(w *world) {
 	w.ask(engine.StopService{Service: "hello", Remove: true})
 	w.pass(5 * time.Second)
 	w.say("%d records", len(w.durable))
+}
+
+// stoppedAndBad has bad revisions of a stopped service fail: it is stopped again.
+func stoppedAndBad(w *world) {
+	hello(w)
+	w.ask(engine.StopService{Service: "hello"})
+	w.pass(5 * time.Second)
+	w.deploy(web("hello", "exit", 4, version(2)))
+	w.pass(10 * time.Second)
+	w.say("stopped %t at revision %d", w.engine.Service("hello").Stopped, w.engine.Service("hello").Revision)
+	w.deploy(web("hello", "never", 4, version(3)))
+	w.pass(time.Second)
+	w.deploy(web("hello", "never", 4, version(4)))
+	w.pass(time.Second)
+	w.ask(engine.AbortDeployment{Deployment: "hello-4"})
+	w.pass(5 * time.Second)
+	w.say("stopped %t at revision %d", w.engine.Service("hello").Stopped, w.engine.Service("hello").Revision)
+	w.deploy(web("hello", "ok", 4, version(5)))
+	w.pass(5 * time.Second)
+	w.deploy(web("hello", "exit", 4, version(6)))
+	w.pass(10 * time.Second)
+	w.say("stopped %t at revision %d, %s", w.engine.Service("hello").Stopped, w.engine.Service("hello").Revision, w.status("hello"))
 }
 
 // removedAndAgain uses names of services anew, under one leader and the next:

@@ -64,7 +64,7 @@ func scheduleFields() []field[Spec] {
 			rule: at(zoneRule(), func(s *Spec) *string { return &s.Schedule.Timezone }),
 		},
 		{
-			name: "overlap", doc: "What to do when the last run has not ended: leave this one out, run both, or stop the old one.",
+			name: "overlap", doc: "What to do when the last run has not ended: leave this one out, run both (up to 100 runs of a cron are open at a time), or stop the old one.",
 			only: only, why: why,
 			rule: at(choiceRule(Skip, Allow, Replace), func(s *Spec) *Overlap { return &s.Schedule.Overlap }),
 		},

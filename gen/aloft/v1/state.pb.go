@@ -988,7 +988,9 @@ type Deployment struct {
 	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	Failure       *Failure               `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
 	// Instances that were wanted when progress was judged last.
-	Wanted        int32 `protobuf:"varint,17,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Wanted int32 `protobuf:"varint,17,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// The service was stopped before; when the deployment fails it is again.
+	FromStopped   bool `protobuf:"varint,18,opt,name=from_stopped,json=fromStopped,proto3" json:"from_stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1140,6 +1142,13 @@ func (x *Deployment) GetWanted() int32 {
 		return x.Wanted
 	}
 	return 0
+}
+
+func (x *Deployment) GetFromStopped() bool {
+	if x != nil {
+		return x.FromStopped
+	}
+	return false
 }
 
 // A failed attempt of a task.
@@ -1768,7 +1777,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1e\n" +
 	"\n" +
 	"generation\x18\a \x01(\x03R\n" +
-	"generation\"\xd6\x04\n" +
+	"generation\"\xf9\x04\n" +
 	"\n" +
 	"Deployment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1790,7 +1799,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\tpaused_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bpausedAt\x125\n" +
 	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12+\n" +
 	"\afailure\x18\x10 \x01(\v2\x11.aloft.v1.FailureR\afailure\x12\x16\n" +
-	"\x06wanted\x18\x11 \x01(\x05R\x06wanted\"A\n" +
+	"\x06wanted\x18\x11 \x01(\x05R\x06wanted\x12!\n" +
+	"\ffrom_stopped\x18\x12 \x01(\bR\vfromStopped\"A\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\"\n" +
 	"\x04exit\x18\x02 \x01(\v2\x0e.aloft.v1.ExitR\x04exit\"\xa3\x01\n" +

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
@@ -32,7 +33,7 @@ func (a *app) scale() *cobra.Command {
 			}
 			request.Service, request.Instances = args[0], new(int32(instances))
 			return call(cmd, a, clusterAPI.Scale, request, say(cmd, func(r *pb.ScaleResponse) string {
-				return fmt.Sprintf("%s: %s wanted", r.GetService().GetName(), plural(int(r.GetService().GetInstances()), "instance"))
+				return fmt.Sprintf("%s: %s wanted", r.GetService().GetName(), resource.Count(int(r.GetService().GetInstances()), "instance"))
 			}))
 		},
 	}

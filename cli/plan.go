@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
@@ -76,5 +77,5 @@ func peakText(p *pb.ServicePlan) string {
 	if len(p.GetPools()) > 0 {
 		from = "pool " + strings.Join(p.GetPools(), " or ")
 	}
-	return fmt.Sprintf("%s extra, %s, from %s", plural(int(p.GetPeakInstances()), "instance"), quantities(p.GetPeakExtra()), from)
+	return fmt.Sprintf("%s extra, %s, from %s", resource.Count(int(p.GetPeakInstances()), "instance"), quantities(p.GetPeakExtra()), from)
 }

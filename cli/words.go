@@ -92,14 +92,6 @@ func orDash(text string) string { return cmp.Or(text, "-") }
 
 func number[N int32 | int64 | int](n N) string { return strconv.FormatInt(int64(n), 10) }
 
-// plural counts things by a regular noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
 // word returns the last part of an enum's name in lower case: TASK_STATE_READY
 // is "ready".
 func word(enum fmt.Stringer, prefix string) string {

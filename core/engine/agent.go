@@ -11,6 +11,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -118,7 +119,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	e.roomGrew()
 	e.touchDaemons()
 	if silent {
-		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: fmt.Sprintf("%d tasks", len(v.Tasks))})
+		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: resource.Count(len(v.Tasks), "task")})
 	}
 	return Answer{Changed: true}, nil
 }
@@ -250,7 +251,7 @@ func (v AgentSilent) fold(e *Engine) (Answer, error) {
 func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited = false
 	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
-	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: fmt.Sprintf("with %d tasks", len(m.tasks))})
+	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: "with " + resource.Count(len(m.tasks), "task")})
 }
 
 // lose gives up a task that holds a claim.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 )
 
 func (v DrainAgent) fold(e *Engine) (Answer, error) {
@@ -23,7 +24,7 @@ func (v DrainAgent) fold(e *Engine) (Answer, error) {
 		return Answer{}, nil
 	}
 	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = true, by })
-	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: fmt.Sprintf("%d tasks move away", len(m.tasks))})
+	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: resource.Count(len(m.tasks), "task") + " to move away"})
 	e.settleAgent(m)
 	return Answer{Changed: true}, nil
 }
@@ -50,7 +51,7 @@ func (v RemoveAgent) fold(e *Engine) (Answer, error) {
 	case !m.silent():
 		return Answer{}, conflict("agent %s is connected; stop it first", v.Agent)
 	case len(m.tasks) > 0:
-		return Answer{}, conflict("agent %s has %d tasks; drain it first, or wait until they are given up", v.Agent, len(m.tasks))
+		return Answer{}, conflict("agent %s has %s; drain it first, or wait until they are given up", v.Agent, resource.Count(len(m.tasks), "task"))
 	}
 	if err := e.books.RemoveAgent(v.Agent); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)

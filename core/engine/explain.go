@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -75,7 +76,7 @@ func (e *Engine) explainWait(t *entry) []string {
 	if ahead == 0 {
 		return append(lines, "it is first in line")
 	}
-	return append(lines, fmt.Sprintf("%d tasks are in line before it, the first is %s", ahead, first.record.ID))
+	return append(lines, fmt.Sprintf("in line behind %s, the first is %s", resource.Count(ahead, "task"), first.record.ID))
 }
 
 // explainPlace says where a task is, what it holds there, and why it was chosen.
@@ -121,7 +122,7 @@ func (e *Engine) explainDrain(t *entry) string {
 func explainExits(status task.Status) []string {
 	var lines []string
 	if status.Attempt > 1 {
-		lines = append(lines, fmt.Sprintf("started %d times, %d failures in a row", status.Attempt, status.Failures))
+		lines = append(lines, fmt.Sprintf("started %s, %s in a row", resource.Count(status.Attempt, "time"), resource.Count(status.Failures, "failure")))
 	}
 	if status.Last == nil {
 		return lines
@@ -147,7 +148,7 @@ func (e *Engine) explainService(s *service) []string {
 	case r.Revision == 0:
 		lines = append(lines, fmt.Sprintf("%s %s: its first deployment failed and nothing is wanted", r.Kind, r.Name))
 	case r.Kind == spec.Service:
-		lines = append(lines, fmt.Sprintf("%s %s: %d instances of revision %d are wanted", r.Kind, r.Name, r.Instances, r.Revision))
+		lines = append(lines, fmt.Sprintf("%s %s: %s of revision %d wanted", r.Kind, r.Name, resource.Count(r.Instances, "instance"), r.Revision))
 	default:
 		lines = append(lines, fmt.Sprintf("%s %s: revision %d is wanted", r.Kind, r.Name, r.Revision))
 	}

@@ -104,10 +104,10 @@ func (e *Engine) forecast(books *ledger.Ledger, wanted *spec.Spec, number int, n
 	case spec.Service:
 		t.roll(e.instances(s), now)
 	case spec.Job:
-		plan.Steps = append(plan.Steps, fmt.Sprintf("start run %d with %d copies", s.record.Run+1, wanted.Instances))
+		plan.Steps = append(plan.Steps, fmt.Sprintf("start run %d, copies: %d", s.record.Run+1, wanted.Instances))
 		t.claim(wanted.Instances, false, 0)
 	case spec.Cron:
-		plan.Steps = append(plan.Steps, fmt.Sprintf("run %d copies by the schedule %q", wanted.Instances, wanted.Schedule.Line))
+		plan.Steps = append(plan.Steps, fmt.Sprintf("run by the schedule %q, copies: %d", wanted.Schedule.Line, wanted.Instances))
 	case spec.Daemon:
 		t.spread()
 	}
@@ -147,7 +147,7 @@ func stepText(step rollout.Step) string {
 	if len(step.Stop) > 0 {
 		parts = append(parts, fmt.Sprintf("stop %d", len(step.Stop)))
 	}
-	return fmt.Sprintf("%s: %d claims, %d ready", strings.Join(parts, ", "), step.Claims, step.Good)
+	return fmt.Sprintf("%s: %s, %d ready", strings.Join(parts, ", "), resource.Count(step.Claims, "claim"), step.Good)
 }
 
 // claim books n more instances on the copy, and notes the first that has no
@@ -252,6 +252,6 @@ func (t *trial) spread() {
 		t.plan.Steps = append(t.plan.Steps, "start one instance on each agent that fits")
 		return
 	}
-	t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("replace %d instances, each on its agent, %d at a time", replaced,
+	t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("replace %s, each on its agent, %d at a time", resource.Count(replaced, "instance"),
 		max(1, goalOf(t.next, replaced).Unavailable)))
 }

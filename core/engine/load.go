@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/spec"
@@ -143,8 +144,8 @@ func (e *Engine) settleLoaded(s *service) error {
 		if d == nil {
 			return unknown("deployment", s.record.Deployment)
 		}
-		if d.State.Ended() { // the end of a deployment may be written in two parts, and the second be lost
-			e.putService(s, func(r *Service) { r.Deployment = "" })
+		if d.State.Ended() { // its end was written in two parts, and the second is lost: it is judged again
+			e.putDeployment(s, d, func(d *Deployment) { d.State, d.Reason, d.EndedAt = Going, "", time.Time{} })
 		}
 	}
 	slices.SortFunc(s.live, compareEntries)

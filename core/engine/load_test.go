@@ -61,7 +61,7 @@ func TestLoadOfHalfAnEnd(t *testing.T) {
 	for i, record := range records {
 		if s, ok := record.(*engine.Service); ok {
 			half := *s
-			half.Deployment = "hello-1" // which is done
+			half.Deployment, half.LastGood = "hello-1", 0 // which is done
 			records[i] = &half
 		}
 	}
@@ -69,14 +69,12 @@ func TestLoadOfHalfAnEnd(t *testing.T) {
 
 	err := next.Load(slices.Values(records))
 
-	if err != nil || next.Service("hello").Deployment != "" {
-		t.Fatalf("Load = %v, and deployment %q is under way", err, next.Service("hello").Deployment)
+	if err != nil || next.Deployment("hello-1").State != engine.Going {
+		t.Fatalf("Load = %v, and deployment hello-1 is %s", err, next.Deployment("hello-1").State)
 	}
-	if _, err := next.Step(deployOf(web("hello", "ok", 4, version(2))), w.now); err != nil {
-		t.Error(err)
-	}
-	if d := next.Deployment("hello-1"); d.State != engine.Done {
-		t.Errorf("the old deployment is %s after the next one", d.State)
+	next.Take(w.now)
+	if s := next.Service("hello"); s.Deployment != "" || s.LastGood != 1 || next.Deployment("hello-1").State != engine.Done {
+		t.Errorf("after a plan: %+v, the deployment is %s", s, next.Deployment("hello-1").State)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -31,7 +32,7 @@ func (v Scale) fold(e *Engine) (Answer, error) {
 	}
 	before := s.record.Instances
 	e.edit(s, func(r *Service) { r.Instances = v.Instances })
-	e.note(Note{Kind: ServiceScaled, Service: v.Service, Text: fmt.Sprintf("from %d to %d instances", before, v.Instances)})
+	e.note(Note{Kind: ServiceScaled, Service: v.Service, Text: fmt.Sprintf("from %d to %s", before, resource.Count(v.Instances, "instance"))})
 	return Answer{Changed: true, Service: s.record}, nil
 }
 

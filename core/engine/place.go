@@ -10,6 +10,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/placement"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -174,7 +175,7 @@ func (s *service) full() error {
 		return nil
 	}
 	if goal := s.goal(); s.claims >= goal.Instances+goal.Surge {
-		return fmt.Errorf("%d claims are all that %s may have for %d instances", s.claims, s.record.Name, goal.Instances)
+		return fmt.Errorf("%s may have no more than %s for %s", s.record.Name, resource.Count(s.claims, "claim"), resource.Count(goal.Instances, "instance"))
 	}
 	return nil
 }

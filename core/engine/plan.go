@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/rollout"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
@@ -87,7 +88,7 @@ func (e *Engine) stopReason(s *service, t *entry) string {
 	case s.restarts(t):
 		return "restarted by an operator"
 	default:
-		return fmt.Sprintf("%d instances are wanted", s.record.Instances)
+		return fmt.Sprintf("%s wanted", resource.Count(s.record.Instances, "instance"))
 	}
 }
 
@@ -182,7 +183,7 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 	}
 	switch verdict.Outcome {
 	case rollout.Done:
-		e.endDeployment(s, d, Done, fmt.Sprintf("%d instances of revision %d", s.record.Instances, d.To))
+		e.endDeployment(s, d, Done, fmt.Sprintf("%s of revision %d", resource.Count(s.record.Instances, "instance"), d.To))
 		e.trimRevisions(s)
 		return true
 	case rollout.Failed:

@@ -175,7 +175,7 @@ func (l *Ledger) RemoveAgent(agent id.Agent) error {
 	case !ok:
 		return fmt.Errorf("%w: %s", ErrUnknownAgent, agent)
 	case len(a.tasks) > 0:
-		return fmt.Errorf("agent %s: %w by %d tasks", agent, ErrInUse, len(a.tasks))
+		return fmt.Errorf("agent %s: %w by %s", agent, ErrInUse, resource.Count(len(a.tasks), "task"))
 	}
 	l.detach(a)
 	l.agents = slices.Delete(l.agents, at, at+1)

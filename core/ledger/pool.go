@@ -124,7 +124,7 @@ func (l *Ledger) DeletePool(pool id.Pool) error {
 	case !ok:
 		return fmt.Errorf("%w: %s", ErrUnknownPool, pool)
 	case p.claims > 0:
-		return fmt.Errorf("pool %s: %w by %d tasks", pool, ErrInUse, p.claims)
+		return fmt.Errorf("pool %s: %w by %s", pool, ErrInUse, resource.Count(p.claims, "task"))
 	}
 	l.pools = slices.Delete(l.pools, at, at+1)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 )
 
 // RefusedError says why there is no place for a task.
@@ -37,15 +38,8 @@ func (e *RefusedError) Error() string {
 			parts[i] = fmt.Sprintf("%d %s", r.Agents, r.Text)
 		default:
 			counted = true
-			parts[i] = agents(r.Agents) + " " + r.Text
+			parts[i] = resource.Count(r.Agents, "agent") + " " + r.Text
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-func agents(n int) string {
-	if n == 1 {
-		return "1 agent"
-	}
-	return fmt.Sprintf("%d agents", n)
 }

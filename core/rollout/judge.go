@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 )
 
@@ -52,7 +53,7 @@ func Judge(progress Progress, deploy spec.Deploy, plan Plan, now time.Time) (Pro
 	case plan.Paused:
 		return next, Verdict{}
 	case deploy.Failures > 0 && next.FailuresInRow >= deploy.Failures:
-		return next, failed("%d starts failed in a row", next.FailuresInRow)
+		return next, failed("%s failed in a row", resource.Count(next.FailuresInRow, "start"))
 	case deploy.Deadline > 0 && !now.Before(next.Due(deploy)):
 		return next, failed("no progress for %v: waiting for %s", deploy.Deadline, orOther(plan.Waiting))
 	}

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/cluster"
 	"github.com/aloft-run/aloft/bench/load"
 )
 
-// deploy runs `aloft deploy` for a version and returns how it ended.
-func (s *story) deploy(ctx context.Context, version string, wished int, arguments ...string) (cluster.Output, error) {
-	file, err := s.spec(version, wished, arguments...)
+// deploy runs `aloft deploy` for a version, which has failed when it makes no
+// progress within that time, and returns how it ended.
+func (s *story) deploy(ctx context.Context, version string, wished int, within time.Duration, arguments ...string) (cluster.Output, error) {
+	file, err := s.spec(version, wished, within, arguments...)
 	if err != nil {
 		return cluster.Output{}, err
 	}
@@ -22,15 +24,15 @@ func (s *story) deploy(ctx context.Context, version string, wished int, argument
 }
 
 // spec writes the spec file of a version.
-func (s *story) spec(version string, wished int, arguments ...string) (string, error) {
+func (s *story) spec(version string, wished int, within time.Duration, arguments ...string) (string, error) {
 	return s.releases[version].Spec(builds.Deploy{
-		Instances: wished, Settle: settle, Deadline: deadline, Arguments: arguments,
+		Instances: wished, Settle: settle, Deadline: within, Arguments: arguments,
 	})
 }
 
 // mustDeploy deploys a version that is good.
 func (s *story) mustDeploy(ctx context.Context, version string, wished int) error {
-	output, err := s.deploy(ctx, version, wished)
+	output, err := s.deploy(ctx, version, wished, deadline)
 	if err == nil && output.Code != 0 {
 		err = fmt.Errorf("aloft deploy of %s ended with code %d: %s", version, output.Code, output)
 	}
@@ -66,7 +68,7 @@ func (s *story) rollTo(version string, wished int) func(context.Context) error {
 // the version before must serve all the time.
 func (s *story) rollBack(bad, good string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		output, err := s.deploy(ctx, bad, instances, "--fail-ready")
+		output, err := s.deploy(ctx, bad, instances, patience, "--fail-ready")
 		if err != nil {
 			return err
 		}
@@ -84,7 +86,7 @@ func (s *story) rollBack(bad, good string) func(context.Context) error {
 // rollTwice deploys a version, and another one while the first is half done.
 func (s *story) rollTwice(first, second string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		file, err := s.spec(first, later)
+		file, err := s.spec(first, later, deadline)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,10 @@ const (
 	later     = 3 // of v4 and v5: a number in the file counts again when it changes
 	surge     = 1
 	settle    = time.Second
-	deadline  = 5 * time.Second // for a release that never gets ready
+	// deadline is how long a good release may go without progress, even on a
+	// machine that has much else to do; patience is how long a bad one may.
+	deadline = 30 * time.Second
+	patience = 5 * time.Second
 	// afterwards is how long a phase goes on after its change, for what may follow.
 	afterwards = 1500 * time.Millisecond
 	// phaseWithin is how long a phase may take before it has failed.

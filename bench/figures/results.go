@@ -29,6 +29,15 @@ type carried struct {
 	cpu         time.Duration // per request
 }
 
+// cost prints the CPU time of a request; the bare backend has no proxy that takes
+// any.
+func (c carried) cost() string {
+	if c.cpu == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f µs", float64(c.cpu.Nanoseconds())/1000)
+}
+
 // results is everything that was measured.
 type results struct {
 	figures []figure
@@ -76,8 +85,8 @@ func (r *results) markdown() string {
 		"processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n" +
 		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, c := range r.proxies {
-		fmt.Fprintf(&page, "| %s | %d | %.0f | %s | %s | %.1f µs |\n",
-			c.proxy, c.connections, c.perSecond, report.Duration(c.p50), report.Duration(c.p99), float64(c.cpu.Nanoseconds())/1000)
+		fmt.Fprintf(&page, "| %s | %d | %.0f | %s | %s | %s |\n",
+			c.proxy, c.connections, c.perSecond, report.Duration(c.p50), report.Duration(c.p99), c.cost())
 	}
 	return page.String()
 }

@@ -20,13 +20,15 @@ const (
 	reapFor     = time.Second
 	ensureMax   = 20 * time.Second // for all of it: more than what is left of a killed one takes to end
 	stderrName  = "supervisor.log"
-	wordsOfLast = 500 // bytes of a dead supervisor's last words in an error
+	stderrMax   = 1 << 20 // bytes; a longer file is put aside for the next supervisor
+	wordsOfLast = 500     // bytes of a dead supervisor's last words in an error
 )
 
 // Ensure connects to the supervisor of a folder, and starts one with argv, as
 // in {"/usr/bin/aloft", "supervisor", "--dir", dir}, when none answers. It is
 // detached: it lives on when this process ends, and shares nothing with it. Its
-// stderr goes to supervisor.log in the folder. It waits no longer than 20 s.
+// stderr goes to supervisor.log in the folder, and what was there before to
+// supervisor.log.old when it is long. It waits no longer than 20 s.
 func Ensure(ctx context.Context, dir string, argv []string) (*Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, ensureMax, fmt.Errorf("no answer in %v", ensureMax))
 	defer cancel()
@@ -39,15 +41,11 @@ func Ensure(ctx context.Context, dir string, argv []string) (*Client, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start a supervisor: %w", err)
 	}
-	stderr, err := os.OpenFile(filepath.Join(dir, stderrName), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	stderr, before, err := openStderr(filepath.Join(dir, stderrName))
 	if err != nil {
 		return nil, fmt.Errorf("start a supervisor: %w", err)
 	}
 	defer func() { _ = stderr.Close() }() // the supervisor has its own
-	before, err := stderr.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, fmt.Errorf("start a supervisor: %w", err)
-	}
 	pid, err := detach(argv, stderr)
 	if err != nil {
 		return nil, fmt.Errorf("start a supervisor: %w", err)
@@ -58,6 +56,23 @@ func Ensure(ctx context.Context, dir string, argv []string) (*Client, error) {
 		return nil, fmt.Errorf("start a supervisor: %w: %s", err, strings.TrimSpace(string(words)))
 	}
 	return client, nil
+}
+
+// openStderr opens the file for what a supervisor says, and tells how long it is.
+func openStderr(path string) (file *os.File, size int64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > stderrMax {
+		if err := os.Rename(path, path+".old"); err != nil {
+			return nil, 0, err
+		}
+	}
+	file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	if size, err = file.Seek(0, io.SeekEnd); err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, size, nil
 }
 
 // detach starts the supervisor's process in a session of its own.

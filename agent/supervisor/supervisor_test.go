@@ -296,6 +296,23 @@ func TestExitsAreKeptUntilTheyAreForgotten(t *testing.T) {
 	}
 }
 
+// TestLongLog is put aside when a supervisor starts, and a short one goes on.
+func TestLongLog(t *testing.T) {
+	dir := t.TempDir()
+	said := filepath.Join(dir, "supervisor.log")
+	if err := os.WriteFile(said, make([]byte, 1<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	ensure(t, dir)
+
+	old, err := os.Stat(said + ".old")
+	fresh, freshErr := os.Stat(said)
+	if err != nil || freshErr != nil || old.Size() != 1<<20+1 || fresh.Size() > 1<<20 {
+		t.Errorf("found %v, %v and %v, %v", old, err, fresh, freshErr)
+	}
+}
+
 func TestStop(t *testing.T) {
 	client := ensure(t, t.TempDir())
 	ready := filepath.Join(t.TempDir(), "ready")

@@ -181,14 +181,27 @@ func (e *etcd) change(ctx context.Context, since leader) {
 	}
 }
 
-// evict ends the term of a process that is known to be dead.
-func (e *etcd) evict(ctx context.Context) error {
-	answer, err := e.client.Delete(ctx, e.leaderKey())
+// Evict deletes the leader's key if it is still the one that epoch's term made.
+func (e *etcd) Evict(ctx context.Context, epoch uint64) error {
+	_, err := e.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", int64(epoch))).
+		Then(clientv3.OpDelete(e.leaderKey())).
+		Commit()
 	if err != nil {
-		return fmt.Errorf("end the term of the process before: %w", because(ctx, err))
+		return because(ctx, err)
 	}
-	if answer.Deleted > 0 {
-		e.log.InfoContext(ctx, "ended the term of the process before")
+	return nil
+}
+
+// evictDead ends the term, if there is one, of a process that is known to be dead.
+func (e *etcd) evictDead(ctx context.Context) error {
+	now, err := e.leader(ctx)
+	if err == nil && now.epoch != 0 {
+		e.log.InfoContext(ctx, "ending the term of the process before", slog.Uint64("epoch", now.epoch))
+		err = e.Evict(ctx, now.epoch)
+	}
+	if err != nil {
+		return fmt.Errorf("end the term of the process before: %w", err)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (e *etcd) greet(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%s: %w", where(cfg), err)
 	}
 	if cfg.alone() {
-		return e.evict(ctx)
+		return e.evictDead(ctx)
 	}
 	return nil
 }

@@ -44,11 +44,7 @@ type Op struct {
 // Backend is what a Store stands on: etcd, or the memory of a test. Its methods
 // may be called concurrently.
 type Backend interface {
-	// Campaign waits until identity leads.
-	Campaign(ctx context.Context, identity string) (Hold, error)
-	// WatchLeader calls seen with the leader of now and then after each change,
-	// until seen returns false. Epoch 0 means that nobody leads.
-	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error
+	Election
 	// Load visits the pairs whose keys begin with prefix, by key, as they all
 	// were at the revision that it returns. The visitor may keep value.
 	Load(ctx context.Context, prefix string, visit func(key string, value []byte) error) (revision int64, err error)
@@ -59,6 +55,17 @@ type Backend interface {
 	// call is under way. A term that still holds is lost to this process, and to
 	// the others when its lease runs out, as if this process had died.
 	Close() error
+}
+
+// Election is the part of a Backend that decides who leads.
+type Election interface {
+	// Campaign waits until identity leads.
+	Campaign(ctx context.Context, identity string) (Hold, error)
+	// WatchLeader calls seen with the leader of now and then after each change,
+	// until seen returns false. Epoch 0 means that nobody leads.
+	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error
+	// Evict ends the term of epoch, if that is the one that leads.
+	Evict(ctx context.Context, epoch uint64) error
 }
 
 // Hold is a leadership as a Backend hands it out.
@@ -131,6 +138,21 @@ func (s *Store) WatchLeader(ctx context.Context, seen func(identity string, epoc
 		return true
 	})
 	return fmt.Errorf("watch of the leader: %w", err)
+}
+
+// Evict ends the term of epoch, whoever holds it, if that is the one that leads,
+// so that another process may lead at once; a term that is over already is no
+// error. Who knows that the leader's process is dead need not wait for its lease.
+//
+// It does no harm to evict a leader that lives: it learns so by Lost, and what
+// it commits from then on is refused. Nobody writes beside the next leader.
+func (s *Store) Evict(ctx context.Context, epoch uint64) error {
+	ctx, done := s.call(ctx, nil)
+	defer done()
+	if err := s.backend.Evict(ctx, epoch); err != nil {
+		return fmt.Errorf("evict term %d: %w", epoch, err)
+	}
+	return nil
 }
 
 // Close ends all calls with ErrClosed, waits for them, and stops all that Open

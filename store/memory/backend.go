@@ -74,6 +74,11 @@ func (l *link) WatchLeader(ctx context.Context, seen func(identity string, epoch
 	}
 }
 
+// Evict ends the term of epoch for all, its owner among them.
+func (l *link) Evict(ctx context.Context, epoch uint64) error {
+	return l.pass(ctx, Call{Kind: Evict, Epoch: epoch}, func() { l.cluster.evict(epoch) })
+}
+
 // Load visits copies of the pairs, so that visit may commit and keep them.
 func (l *link) Load(
 	ctx context.Context, prefix string, visit func(key string, value []byte) error,

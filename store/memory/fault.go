@@ -16,13 +16,14 @@ const (
 	Load        Kind = "load"
 	Commit      Kind = "commit"
 	Resign      Kind = "resign"
+	Evict       Kind = "evict"
 )
 
 // Call is what a member asks of its cluster. Each part of a split group is a
 // call of its own.
 type Call struct {
 	Kind  Kind
-	Epoch uint64     // of Commit
+	Epoch uint64     // of Commit, Resign and Evict
 	Ops   []store.Op // of Commit; not to be kept or changed
 }
 

@@ -84,6 +84,45 @@ func TestTermEndsWithItsLease(t *testing.T) {
 	}
 }
 
+func TestEvictedWhileCutOff(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		healsAfter time.Duration
+		learns     time.Duration // of its end, after the cut
+	}{
+		"and healed":             {healsAfter: lease / 2, learns: lease / 2},
+		"and not healed in time": {healsAfter: time.Hour, learns: lease},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cluster := memory.New(memory.Config{})
+				first, second := cluster.Join(), cluster.Join()
+				old := campaign(t, first, "first")
+				first.Cut()
+				begin := time.Now()
+				time.AfterFunc(tc.healsAfter, first.Heal)
+
+				if err := second.Evict(t.Context(), old.Epoch()); err != nil {
+					t.Fatal(err)
+				}
+				term := campaign(t, second, "second") // at once
+				if waited := time.Since(begin); waited != 0 {
+					t.Errorf("the next leads after %v", waited)
+				}
+				<-old.Lost()
+				if learned := time.Since(begin); learned != tc.learns {
+					t.Errorf("the evicted learns after %v, want %v", learned, tc.learns)
+				}
+				if _, err := term.Commit(t.Context(), nil); err != nil {
+					t.Errorf("the next term, after the one before it ended: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestHealedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +205,7 @@ func TestFaults(t *testing.T) {
 func TestFaultsOfOtherCalls(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	for _, kind := range []memory.Kind{memory.Campaign, memory.WatchLeader, memory.Load, memory.Resign} {
+	for _, kind := range []memory.Kind{memory.Campaign, memory.WatchLeader, memory.Load, memory.Resign, memory.Evict} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -195,6 +234,7 @@ func TestFaultsOfOtherCalls(t *testing.T) {
 						return err
 					},
 					memory.Resign: func() error { return term.Resign(t.Context()) },
+					memory.Evict:  func() error { return member.Evict(t.Context(), term.Epoch()) },
 				}
 
 				err := calls[kind]()

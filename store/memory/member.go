@@ -25,6 +25,7 @@ func (m *Member) Heal() { m.link.heal() }
 type link struct {
 	cluster *Cluster
 	healed  chan struct{} // nil, or while cut: closed by Heal
+	led     *term         // the newest that it won; nil: none
 }
 
 func (l *link) cut() {
@@ -49,7 +50,11 @@ func (l *link) heal() {
 	}
 	close(l.healed)
 	l.healed = nil
-	if t := c.leader; t != nil && t.owner == l && !t.over && t.expiry != nil {
+	switch t := l.led; {
+	case t == nil || t.over:
+	case c.leader != t: // it was evicted meanwhile
+		c.vacate(t)
+	case t.expiry != nil:
 		t.expiry.Stop()
 		t.expiry = nil
 	}

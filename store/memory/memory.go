@@ -98,6 +98,7 @@ func (c *Cluster) lead(identity string, owner *link) (won *term, changed <-chan 
 		owner:    owner,
 		lost:     make(chan struct{}),
 	}
+	owner.led = c.leader
 	c.announce()
 	return c.leader, nil
 }
@@ -160,12 +161,31 @@ func (c *Cluster) end(t *term) {
 	c.vacate(t)
 }
 
+// evict ends the term of epoch if it leads. An owner that is cut off learns of
+// it when its lease runs out or the cut is healed.
+func (c *Cluster) evict(epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch t := c.leader; {
+	case t == nil || t.epoch != epoch:
+	case t.owner.healed != nil:
+		c.dethrone(t)
+	default:
+		c.vacate(t)
+	}
+}
+
 // vacate ends a term for all, if it has not ended. The caller holds c.mu.
 func (c *Cluster) vacate(t *term) {
 	t.lose()
 	if t.expiry != nil {
 		t.expiry.Stop()
 	}
+	c.dethrone(t)
+}
+
+// dethrone ends a term for all but its owner. The caller holds c.mu.
+func (c *Cluster) dethrone(t *term) {
 	if c.leader != t {
 		return
 	}

@@ -186,6 +186,51 @@ func resignedWritesNothing(t trial) {
 	wantPairs(t, campaign(t, one, "one"), "")
 }
 
+func evictedWritesNothing(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
+	first := campaign(t, one, "one")
+	put(t, first, "kept", "by one")
+	second := campaignAside(t.Context(), two)
+
+	if err := two.Evict(t.Context(), first.Epoch()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := first.Commit(t.Context(), []store.Op{{Key: "kept", Delete: true}})
+
+	wantError(t, "Commit of an evicted term", err, store.ErrDeposed)
+	waitLost(t, first)
+	<-second.done
+	if second.err != nil {
+		t.Fatal(second.err)
+	}
+	wantPairs(t, second.term, "", pair{"kept", "by one"})
+}
+
+// evictsOnlyThat evicts terms that are over, or never were, beside one that leads.
+func evictsOnlyThat(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
+	first := campaign(t, one, "one")
+	if err := two.Evict(t.Context(), first.Epoch()); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Evict(t.Context(), first.Epoch()); err != nil {
+		t.Errorf("Evict while nobody leads = %v", err)
+	}
+	second := campaign(t, one, "one")
+
+	for _, epoch := range []uint64{0, first.Epoch(), second.Epoch() + 1} {
+		if err := two.Evict(t.Context(), epoch); err != nil {
+			t.Errorf("Evict(%d) while %d leads = %v", epoch, second.Epoch(), err)
+		}
+	}
+
+	put(t, second, "a", "1")
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "Evict of a closed store", two.Evict(t.Context(), second.Epoch()), store.ErrClosed)
+}
+
 func closingEnds(t trial) {
 	one, two := t.Open(t.T), t.Open(t.T)
 	term := campaign(t, one, "one")

@@ -44,6 +44,8 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 		"the leader is seen by all, change by change":          {run: leaderIsSeen},
 		"a deposed term is lost and writes nothing":            {run: deposedWritesNothing},
 		"a resigned term writes nothing":                       {run: resignedWritesNothing},
+		"an evicted term is lost and writes nothing":           {run: evictedWritesNothing},
+		"a term that is over is not evicted again":             {run: evictsOnlyThat},
 		"closing ends what waits":                              {run: closingEnds},
 		"what is put is loaded, in order and by prefix":        {run: loadsInOrder},
 		"a load sees one revision":                             {run: loadSeesOneRevision},

@@ -106,6 +106,8 @@ func (e *etcd) guard(ctx context.Context, revision int64, lease *clientv3.LeaseG
 // keepAlive returns at the latest when the lease would run out, whether etcd can
 // be reached or not. The client's own channel would be closed later than that.
 func (e *etcd) keepAlive(ctx context.Context, lease *clientv3.LeaseGrantResponse, changed <-chan struct{}) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	alive, err := e.client.KeepAlive(ctx, lease.ID)
 	if err != nil {
 		return fmt.Errorf("keep the lease alive: %w", err)

@@ -36,6 +36,10 @@ type etcd struct {
 
 func (e *etcd) leaderKey() string  { return e.prefix + "leader" }
 func (e *etcd) versionKey() string { return e.prefix + "version" }
+func (e *etcd) presenceKey(name string) string {
+	return e.prefix + "present/" + name
+}
+
 func (e *etcd) dataKey(key string) string {
 	return e.prefix + "data/" + key
 }

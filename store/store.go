@@ -45,6 +45,7 @@ type Op struct {
 // may be called concurrently.
 type Backend interface {
 	Election
+	Attendance
 	// Load visits the pairs whose keys begin with prefix, by key, as they all
 	// were at the revision that it returns. The visitor may keep value.
 	Load(ctx context.Context, prefix string, visit func(key string, value []byte) error) (revision int64, err error)
@@ -66,6 +67,16 @@ type Election interface {
 	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error
 	// Evict ends the term of epoch, if that is the one that leads.
 	Evict(ctx context.Context, epoch uint64) error
+}
+
+// Attendance is the part of a Backend that knows which processes are there.
+type Attendance interface {
+	// Announce keeps value under name until ctx is done, and returns why. What
+	// was announced is gone then, or when its lease runs out if the cause is
+	// ErrClosed.
+	Announce(ctx context.Context, name, value string) error
+	// Announced returns the values that are kept, by name.
+	Announced(ctx context.Context) (map[string]string, error)
 }
 
 // Hold is a leadership as a Backend hands it out.

@@ -123,6 +123,16 @@ func etcdClient(tb testing.TB, endpoint string) *clientv3.Client {
 	return client
 }
 
+// findLease returns the lease that a key is bound to.
+func findLease(tb testing.TB, client *clientv3.Client, key string) clientv3.LeaseID {
+	tb.Helper()
+	answer, err := client.Get(tb.Context(), key)
+	if err != nil || len(answer.Kvs) != 1 {
+		tb.Fatalf("%s: %d pairs, %v", key, len(answer.Kvs), err)
+	}
+	return clientv3.LeaseID(answer.Kvs[0].Lease)
+}
+
 func depose(tb testing.TB, endpoint string) {
 	tb.Helper()
 	if _, err := etcdClient(tb, endpoint).Delete(tb.Context(), "/aloft/leader"); err != nil {

@@ -16,8 +16,10 @@ func (l *link) Campaign(ctx context.Context, identity string) (store.Hold, error
 			won, changed = l.cluster.lead(identity, l)
 		})
 		switch {
+		case err != nil && won != nil:
+			l.lapse(won.lease)
+			return store.Hold{}, err
 		case err != nil:
-			l.lapse(won)
 			return store.Hold{}, err
 		case won != nil:
 			release := func(ctx context.Context) error { return l.release(ctx, won) }
@@ -31,21 +33,21 @@ func (l *link) Campaign(ctx context.Context, identity string) (store.Hold, error
 	}
 }
 
-// lapse leaves a term, if there is one, to its lease.
-func (l *link) lapse(t *term) {
-	if t == nil {
+// lapse leaves a lease, if there is one, to run out.
+func (l *link) lapse(held *lease) {
+	if held == nil {
 		return
 	}
 	l.cluster.mu.Lock()
 	defer l.cluster.mu.Unlock()
-	t.lose()
-	l.cluster.abandon(t)
+	held.lose()
+	l.cluster.abandon(held)
 }
 
 // release ends a term for its owner at once, and for the others when the cluster
 // hears of it.
 func (l *link) release(ctx context.Context, t *term) error {
-	l.lapse(t)
+	l.lapse(t.lease)
 	return l.pass(ctx, Call{Kind: Resign, Epoch: t.epoch}, func() { l.cluster.end(t) })
 }
 
@@ -116,13 +118,13 @@ func (l *link) Commit(ctx context.Context, epoch uint64, ops []store.Op) (revisi
 	return revision, nil
 }
 
-// Close leaves this member's term to its lease.
+// Close leaves this member's term to its lease, and what it announced.
 func (l *link) Close() error {
 	l.cluster.mu.Lock()
-	t := l.cluster.leader
-	l.cluster.mu.Unlock()
-	if t != nil && t.owner == l {
-		l.lapse(t)
+	defer l.cluster.mu.Unlock()
+	for _, held := range l.leases {
+		held.lose()
+		l.cluster.abandon(held)
 	}
 	return nil
 }

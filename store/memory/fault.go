@@ -17,6 +17,8 @@ const (
 	Commit      Kind = "commit"
 	Resign      Kind = "resign"
 	Evict       Kind = "evict"
+	Announce    Kind = "announce"
+	Announced   Kind = "announced"
 )
 
 // Call is what a member asks of its cluster. Each part of a split group is a

@@ -205,7 +205,7 @@ func TestFaults(t *testing.T) {
 func TestFaultsOfOtherCalls(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	for _, kind := range []memory.Kind{memory.Campaign, memory.WatchLeader, memory.Load, memory.Resign, memory.Evict} {
+	for _, kind := range []memory.Kind{memory.Campaign, memory.WatchLeader, memory.Load, memory.Resign, memory.Evict, memory.Announced} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -235,6 +235,10 @@ func TestFaultsOfOtherCalls(t *testing.T) {
 					},
 					memory.Resign: func() error { return term.Resign(t.Context()) },
 					memory.Evict:  func() error { return member.Evict(t.Context(), term.Epoch()) },
+					memory.Announced: func() error {
+						_, err := member.Announced(t.Context())
+						return err
+					},
 				}
 
 				err := calls[kind]()

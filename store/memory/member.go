@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/store"
@@ -14,8 +15,8 @@ type Member struct {
 	link *link
 }
 
-// Cut parts the member from the cluster: its calls wait, and its term ends when
-// the lease runs out unless Heal comes first.
+// Cut parts the member from the cluster: its calls wait, and its leases run
+// out, of its term and of what it announced, unless Heal comes first.
 func (m *Member) Cut() { m.link.cut() }
 
 // Heal undoes Cut. The calls that waited go on.
@@ -25,7 +26,7 @@ func (m *Member) Heal() { m.link.heal() }
 type link struct {
 	cluster *Cluster
 	healed  chan struct{} // nil, or while cut: closed by Heal
-	led     *term         // the newest that it won; nil: none
+	leases  []*lease      // those that have not ended for both sides, oldest first
 }
 
 func (l *link) cut() {
@@ -36,8 +37,8 @@ func (l *link) cut() {
 		return
 	}
 	l.healed = make(chan struct{})
-	if c.leader != nil && c.leader.owner == l {
-		c.abandon(c.leader)
+	for _, held := range l.leases {
+		c.abandon(held)
 	}
 }
 
@@ -50,14 +51,13 @@ func (l *link) heal() {
 	}
 	close(l.healed)
 	l.healed = nil
-	switch t := l.led; {
-	case t == nil || t.over:
-	case c.leader != t: // it was evicted meanwhile
-		c.vacate(t)
-	case t.expiry != nil:
-		t.expiry.Stop()
-		t.expiry = nil
+	for _, held := range slices.Clone(l.leases) { // one that ended meanwhile is forgotten
+		c.sustain(held)
 	}
+}
+
+func (l *link) forget(ended *lease) {
+	l.leases = slices.DeleteFunc(l.leases, func(held *lease) bool { return held == ended })
 }
 
 // reach waits while the link is cut.

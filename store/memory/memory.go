@@ -43,18 +43,17 @@ type Cluster struct {
 	mu       sync.Mutex // guards all below, and the fields of links and terms
 	revision int64
 	values   map[string][]byte
-	leader   *term         // nil: nobody leads
-	changed  chan struct{} // closed and made anew when leader changes
+	leader   *term               // nil: nobody leads
+	changed  chan struct{}       // closed and made anew when leader changes
+	present  map[string]presence // by name
 }
 
 // term is a leadership as the cluster knows it.
 type term struct {
+	*lease
+
 	identity string
 	epoch    uint64
-	owner    *link
-	over     bool          // its owner knows that it ended
-	lost     chan struct{} // closed when over
-	expiry   *time.Timer   // nil while the lease is kept alive
 }
 
 // New returns a Cluster that holds nothing and that nobody has joined.
@@ -64,6 +63,7 @@ func New(cfg Config) *Cluster {
 		revision: 1,
 		values:   make(map[string][]byte),
 		changed:  make(chan struct{}),
+		present:  make(map[string]presence),
 	}
 }
 
@@ -79,7 +79,7 @@ func (c *Cluster) Depose() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leader != nil {
-		c.vacate(c.leader)
+		c.revoke(c.leader.lease)
 	}
 }
 
@@ -92,14 +92,8 @@ func (c *Cluster) lead(identity string, owner *link) (won *term, changed <-chan 
 		return nil, c.changed
 	}
 	c.revision++
-	c.leader = &term{
-		identity: identity,
-		epoch:    uint64(c.revision),
-		owner:    owner,
-		lost:     make(chan struct{}),
-	}
-	owner.led = c.leader
-	c.announce()
+	c.leader = &term{lease: c.grant(owner, c.vacate), identity: identity, epoch: uint64(c.revision)}
+	c.wake()
 	return c.leader, nil
 }
 
@@ -154,13 +148,6 @@ func (c *Cluster) pairs(prefix string) (list []pair, revision int64) {
 	return list, c.revision
 }
 
-// end ends a term that its owner resigned.
-func (c *Cluster) end(t *term) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.vacate(t)
-}
-
 // evict ends the term of epoch if it leads. An owner that is cut off learns of
 // it when its lease runs out or the cut is healed.
 func (c *Cluster) evict(epoch uint64) {
@@ -169,55 +156,28 @@ func (c *Cluster) evict(epoch uint64) {
 	switch t := c.leader; {
 	case t == nil || t.epoch != epoch:
 	case t.owner.healed != nil:
-		c.dethrone(t)
+		t.terminate()
 	default:
-		c.vacate(t)
+		c.revoke(t.lease)
 	}
 }
 
-// vacate ends a term for all, if it has not ended. The caller holds c.mu.
-func (c *Cluster) vacate(t *term) {
-	t.lose()
-	if t.expiry != nil {
-		t.expiry.Stop()
-	}
-	c.dethrone(t)
+// end ends a term that its owner resigned.
+func (c *Cluster) end(t *term) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.revoke(t.lease)
 }
 
-// dethrone ends a term for all but its owner. The caller holds c.mu.
-func (c *Cluster) dethrone(t *term) {
-	if c.leader != t {
-		return
-	}
+// vacate leaves nobody leading. The caller holds c.mu.
+func (c *Cluster) vacate() {
 	c.leader = nil
 	c.revision++
-	c.announce()
+	c.wake()
 }
 
-// announce wakes all that wait for another leader. The caller holds c.mu.
-func (c *Cluster) announce() {
+// wake wakes all that wait for another leader. The caller holds c.mu.
+func (c *Cluster) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
-}
-
-// abandon lets the lease of a term run out, from now on. The caller holds c.mu.
-func (c *Cluster) abandon(t *term) {
-	if t.expiry != nil {
-		return
-	}
-	t.expiry = time.AfterFunc(c.cfg.LeaseTTL, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if t.expiry != nil {
-			c.vacate(t)
-		}
-	})
-}
-
-// lose tells the owner that the term is over. The caller holds the cluster's mu.
-func (t *term) lose() {
-	if !t.over {
-		t.over = true
-		close(t.lost)
-	}
 }

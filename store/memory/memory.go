@@ -40,12 +40,14 @@ func (c Config) withDefaults() Config {
 type Cluster struct {
 	cfg Config
 
-	mu       sync.Mutex // guards all below, and the fields of links and terms
-	revision int64
-	values   map[string][]byte
-	leader   *term               // nil: nobody leads
-	changed  chan struct{}       // closed and made anew when leader changes
-	present  map[string]presence // by name
+	mu        sync.Mutex // guards all below, and the fields of links and terms
+	revision  int64
+	values    map[string][]byte
+	past      []store.Change      // oldest first
+	forgotten int64               // changes up to this revision are not in past
+	leader    *term               // nil: nobody leads
+	changed   chan struct{}       // closed and made anew when leader changes
+	present   map[string]presence // by name
 }
 
 // term is a leadership as the cluster knows it.
@@ -118,7 +120,11 @@ func (c *Cluster) commit(epoch uint64, ops []store.Op) (revision int64, err erro
 	changed := false
 	for _, op := range ops {
 		_, there := c.values[op.Key]
-		changed = changed || there || !op.Delete
+		if !there && op.Delete {
+			continue
+		}
+		changed = true
+		c.record(op)
 		if op.Delete {
 			delete(c.values, op.Key)
 		} else {

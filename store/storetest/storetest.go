@@ -52,6 +52,7 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 		"a bad announcement is refused":                        {run: refusesAnnouncement, limits: small},
 		"closing ends what waits":                              {run: closingEnds},
 		"what is put is loaded, in order and by prefix":        {run: loadsInOrder},
+		"the history leads here":                               {run: historyLeadsHere},
 		"a load sees one revision":                             {run: loadSeesOneRevision},
 		"what is loaded is the caller's":                       {run: loadedIsOurs},
 		"a load stops at the error of its visitor":             {run: loadStops},

@@ -14,12 +14,16 @@ func apiError(err error) error {
 	if _, coded := errors.AsType[*connect.Error](err); coded || err == nil {
 		return err
 	}
-	return connect.NewError(codeOf(err), err)
+	coded := connect.NewError(codeOf(err), err)
+	if isUndone(err) {
+		coded.Meta().Set(StandbyHeader, "true")
+	}
+	return coded
 }
 
 func codeOf(err error) connect.Code {
 	switch {
-	case errors.Is(err, ErrNoLeader):
+	case errors.Is(err, ErrNoLeader), errors.Is(err, errInDoubt), errors.Is(err, errUnreached):
 		return connect.CodeUnavailable
 	case errors.Is(err, errTrimmed):
 		return connect.CodeOutOfRange

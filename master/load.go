@@ -30,9 +30,13 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	if err := e.Load(slices.Values(records)); err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
 	}
+	view := newView(cfg, records, revision)
+	if err := view.recall(ctx, term); err != nil {
+		cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
+	}
 	r := &reign{
 		cfg: cfg, term: term, engine: e, metrics: metrics, since: time.Now(),
-		view:     newView(cfg, records, revision),
+		view:     view,
 		hub:      newHub(),
 		requests: make(chan request),
 		over:     make(chan struct{}),

@@ -37,12 +37,21 @@ type logRequest struct {
 func (s *clusterService) Logs(
 	ctx context.Context, req *connect.Request[pb.LogsRequest], stream *connect.ServerStream[pb.LogsResponse],
 ) error {
-	r, err := s.master.current()
+	if lines := req.Msg.GetLines(); lines < 0 {
+		return invalidArgument(fmt.Errorf("lines: found %d; want 0 or more", lines))
+	}
+	now, err := s.master.leaderOfStream(ctx, req.Header(), 0)
 	if err != nil {
 		return apiError(err)
 	}
-	if lines := req.Msg.GetLines(); lines < 0 {
-		return invalidArgument(fmt.Errorf("lines: found %d; want 0 or more", lines))
+	ctx, done := s.master.untilClosing(ctx)
+	defer done()
+	if now.id != s.master.cfg.ID {
+		return apiError(s.logsAt(ctx, now, req.Msg, sender(ctx, stream)))
+	}
+	r, err := s.master.current()
+	if err != nil {
+		return apiError(err)
 	}
 	tasks := slices.DeleteFunc(r.view.named(req.Msg.GetName()), func(t *engine.Task) bool { return t.Claim.Agent == "" })
 	if len(tasks) == 0 {

@@ -11,6 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,22 +26,37 @@ import (
 )
 
 // ErrNoLeader is the error for a call that reached a master which does not
-// lead, or no longer. The call may be made again.
+// lead, or no longer. Nothing of the call was done: it may be made again.
 var ErrNoLeader = errors.New("this master does not lead; try again")
 
-// errLost is why a term ended that the store says is over.
-var errLost = errors.New("the term was lost")
+// errInDoubt is the error for a call that was under way when the term ended. It
+// may have been done or not.
+var errInDoubt = errors.New("the leader changed; the outcome is not known")
+
+// Why a term ended.
+var (
+	errLost       = errors.New("the term was lost")
+	errHandedOver = errors.New("the term was handed over")
+)
 
 // Store is where leadership and the state come from.
 type Store interface {
 	// Campaign waits until this master leads.
 	Campaign(ctx context.Context, identity string) (*store.Term, error)
+	// Leader returns who leads, and the epoch of that term; 0 while nobody does.
+	Leader(ctx context.Context) (identity string, epoch uint64, err error)
+	// WatchLeader tells who leads now, and then each change, until ctx is done.
+	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64)) error
+	// Evict ends the term of that epoch, whoever holds it, if it is not over.
+	Evict(ctx context.Context, epoch uint64) error
 }
 
 // Config is what a master is started with. Zero fields get their defaults.
 type Config struct {
 	ID          string
 	Version     string        // of this binary, for people
+	Advertise   string        // URL at which the other masters reach this one's API; default: they cannot
+	Dial        Dial          // default: TCP
 	SilentAfter time.Duration // an agent or router not heard of for so long is out of reach; default 3s
 	History     int           // changes of records that a watch can resume over; default 50,000
 	NotesMax    int           // lines of the cluster's story that are kept; default 10,000
@@ -44,7 +64,13 @@ type Config struct {
 	Log         *slog.Logger // default: discard
 }
 
+// Dial connects to an address, as net.Dialer does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 func (c Config) withDefaults() Config {
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
 	if c.SilentAfter == 0 {
 		c.SilentAfter = 3 * time.Second
 	}
@@ -65,8 +91,11 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var problems []error
-	if c.ID == "" {
-		problems = append(problems, errors.New("a master needs an ID"))
+	if c.ID == "" || strings.ContainsAny(c.ID, " \t\r\n") {
+		problems = append(problems, fmt.Errorf("a master needs an ID of one word, found %q", c.ID))
+	}
+	if at, err := url.Parse(c.Advertise); err != nil || c.Advertise != "" && (at.Scheme != "http" || at.Port() == "") {
+		problems = append(problems, fmt.Errorf("masters reach this one at %q; want http://HOST:PORT", c.Advertise))
 	}
 	if c.SilentAfter < 0 {
 		problems = append(problems, fmt.Errorf("silence is after %v; want more than 0", c.SilentAfter))
@@ -87,6 +116,9 @@ type Master struct {
 	cfg     Config
 	store   Store
 	metrics *metrics
+	sight   *sight
+	away    *http.Transport       // to the other masters
+	closing chan struct{}         // closed when Run is told to end
 	reign   atomic.Pointer[reign] // nil while another master leads
 }
 
@@ -96,20 +128,32 @@ func New(cfg Config, state Store) (*Master, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("master config: %w", err)
 	}
-	m := &Master{cfg: cfg, store: state}
+	m := &Master{cfg: cfg, store: state, sight: newSight(), closing: make(chan struct{})}
+	m.away = m.newAway()
 	m.metrics = newMetrics(cfg.Registerer, m)
 	return m, nil
 }
 
-// Run stands by, leads, and stands by again until ctx is done.
+// Run stands by, leads, and stands by again until ctx is done. Then it hands a
+// term of its own over to the next leader, for which it waits a moment. All that
+// it started has ended when it returns.
 func (m *Master) Run(ctx context.Context) error {
+	aside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer close(m.closing)
+	defer m.away.CloseIdleConnections()
+	defer beside.Wait()
+	defer stop()
+	beside.Go(func() { m.watchLeader(aside) })
+	m.endFormer(ctx)
+	beside.Go(func() { m.guardLeader(aside) })
 	for {
 		err := m.serveTerm(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		level := slog.LevelError
-		if errors.Is(err, errLost) || errors.Is(err, store.ErrDeposed) {
+		if errors.Is(err, errLost) || errors.Is(err, errHandedOver) || errors.Is(err, store.ErrDeposed) {
 			level = slog.LevelWarn // another master leads, or this one again
 		}
 		m.cfg.Log.Log(ctx, level, "not leading; campaigns again", slog.Any("error", err))
@@ -121,14 +165,18 @@ func (m *Master) Run(ctx context.Context) error {
 
 // serveTerm waits to lead, leads, and returns why that ended.
 func (m *Master) serveTerm(ctx context.Context) error {
-	term, err := m.store.Campaign(ctx, m.cfg.ID)
+	term, err := m.store.Campaign(ctx, m.cfg.identity())
 	if err != nil {
 		return err
 	}
 	err = m.lead(ctx, term)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	return errors.Join(fmt.Errorf("term %d: %w", term.Epoch(), err), term.Resign(ending))
+	resigned := term.Resign(ending)
+	if resigned == nil && (ctx.Err() != nil || errors.Is(err, errHandedOver)) {
+		m.awaitSuccessor(ending, term.Epoch())
+	}
+	return errors.Join(fmt.Errorf("term %d: %w", term.Epoch(), err), resigned)
 }
 
 // lead owns the cluster for one term.
@@ -139,13 +187,18 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	}
 	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
 	m.reign.Store(r)
+	m.sight.wake()
 	defer m.reign.Store(nil)
 	return r.run(ctx)
 }
 
-// Ready returns nil when this master can answer, and else why not.
+// Ready returns nil when this master can answer, by itself or by the leader, and
+// else why not.
 func (m *Master) Ready() error {
 	_, err := m.current()
+	if now, _ := m.sight.get(); err != nil && m.isAway(now) {
+		return nil
+	}
 	return err
 }
 

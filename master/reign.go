@@ -43,8 +43,8 @@ type reply struct {
 	err    error
 }
 
-// submit has the loop fold in an event. After ErrNoLeader the event may have
-// been folded in or not.
+// submit has the loop fold in an event. After ErrNoLeader it was not folded in,
+// after errInDoubt it may have been or not.
 func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
 	return r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
 }
@@ -79,10 +79,8 @@ func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
 		return engine.Answer{}, context.Cause(ctx)
 	}
 	select {
-	case back := <-req.reply:
+	case back := <-req.reply: // the loop answers all that it takes
 		return back.answer, back.err
-	case <-r.over:
-		return engine.Answer{}, ErrNoLeader
 	case <-ctx.Done():
 		return engine.Answer{}, context.Cause(ctx)
 	}
@@ -155,7 +153,7 @@ func (r *reign) step(ctx context.Context, batch []request) error {
 		r.metrics.batch.Observe(float64(folded))
 		if err := r.commit(ctx, changes); err != nil {
 			for _, req := range batch {
-				req.reply <- reply{err: fmt.Errorf("%w: the outcome is not known: %v", ErrNoLeader, err)}
+				req.reply <- reply{err: fmt.Errorf("%w: %w", errInDoubt, err)}
 			}
 			return err
 		}

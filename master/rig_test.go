@@ -33,7 +33,8 @@ type node struct {
 	registry *prometheus.Registry
 	lines    *lines
 	api      aloftv1connect.ClusterServiceClient
-	stop     func() // ends it as kill -9 would: its term is left to the lease
+	stop     func() // ends it as SIGTERM does
+	kill     func() // ends it as kill -9 does: its term is left to the lease
 
 	mu      sync.Mutex // guards closers
 	closers []func()
@@ -74,25 +75,33 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 		t.Fatal(err)
 	}
 	n := &node{T: t, cluster: cluster, master: m, member: member, registry: registry, lines: listen()}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var running sync.WaitGroup
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	serving, hangUp := context.WithCancel(ctx)
+	stopping, cancel := context.WithCancel(ctx)
+	var running, server sync.WaitGroup
 	running.Go(func() {
-		if err := m.Run(ctx); !errors.Is(err, context.Canceled) {
+		if err := m.Run(stopping); !errors.Is(err, context.Canceled) {
 			t.Errorf("master ended: %v", err)
 		}
 	})
-	running.Go(func() {
-		if err := master.Serve(ctx, n.lines, m.Handler(http.NotFoundHandler())); !errors.Is(err, context.Canceled) {
+	server.Go(func() {
+		if err := master.Serve(serving, n.lines, m.Handler(http.NotFoundHandler())); !errors.Is(err, context.Canceled) {
 			t.Errorf("server ended: %v", err)
 		}
 	})
-	n.stop = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
-		if err := member.Close(); err != nil {
-			t.Error(err)
+	ends := func(steps ...func()) func() {
+		return func() {
+			for _, step := range append(steps, end, running.Wait, server.Wait) {
+				step()
+			}
+			if err := member.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-	})
+	}
+	var once sync.Once
+	n.stop = func() { once.Do(ends(cancel, running.Wait, hangUp)) }
+	n.kill = func() { once.Do(ends(member.Cut, hangUp)) }
 	n.Cleanup(n.stop)
 	t.Cleanup(n.close)
 	n.api = n.client().Cluster()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -16,8 +17,8 @@ import (
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
-// StandbyHeader is set in the answer of a master that does not lead. Nothing of
-// the call was done: it may be made to another master.
+// StandbyHeader is set in an answer which says that nobody leads, as far as this
+// master knows. Nothing of the call was done: it may be made to another master.
 const StandbyHeader = "Aloft-Standby"
 
 // Bounds of what a client may ask of the server.
@@ -31,6 +32,8 @@ const (
 	answerWithin    = 30 * time.Second // to read one, or one message of a stream
 	idleMax         = 2 * time.Minute
 	pingAfter       = 3 * time.Second
+	endWithin       = time.Second           // for calls at work when the server ends
+	flushWithin     = 50 * time.Millisecond // for their answers
 )
 
 // Handler returns the API and the sessions, with rest for every other path. It
@@ -40,10 +43,12 @@ func (m *Master) Handler(rest http.Handler) http.Handler {
 	requests := connect.WithReadMaxBytes(messageBytesMax)
 	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()
-	handle := func(path string, handler http.Handler) { mux.Handle(path, m.leading(handler)) }
-	handle(aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled())))
-	handle(aloftv1connect.NewAgentServiceHandler(agentService{m}, all, sessions))
-	handle(aloftv1connect.NewRouterServiceHandler(routerService{m}, all, sessions))
+	path, cluster := aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled()))
+	mux.Handle(path, bounded(m.forwarding(cluster)))
+	path, agents := aloftv1connect.NewAgentServiceHandler(agentService{m}, all, sessions)
+	mux.Handle(path, bounded(m.leading(agents)))
+	path, routers := aloftv1connect.NewRouterServiceHandler(routerService{m}, all, sessions)
+	mux.Handle(path, bounded(m.leading(routers)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		l, req := withLine(w, req)
 		l.sayAnytime() // a call before on the same connection may have bounded it
@@ -52,25 +57,26 @@ func (m *Master) Handler(rest http.Handler) http.Handler {
 	return mux
 }
 
-// leading lets calls pass while this master leads. A client gets only so long to
-// send its request and to read the answer, unless its handler says otherwise.
-func (m *Master) leading(handler http.Handler) http.Handler {
-	refuse := connect.NewErrorWriter()
+// bounded gives a client only so long to send its request and to read the answer,
+// unless its handler says otherwise.
+func bounded(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		l, req := withLine(w, req)
 		l.hearWithin(requestWithin)
 		l.sayWithin(requestWithin + answerWithin)
-		_, err := m.current()
-		switch {
-		case err == nil:
-			handler.ServeHTTP(w, req)
-		case refuse.IsSupported(req):
-			w.Header().Set(StandbyHeader, "true")
-			_ = refuse.Write(w, req, apiError(err)) // a client that has left does not miss it
-		default:
-			w.Header().Set(StandbyHeader, "true")
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		handler.ServeHTTP(w, req)
+	})
+}
+
+// leading lets sessions pass while this master leads. Agents and routers look for
+// the leader by themselves: a session through a standby would end with it.
+func (m *Master) leading(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if _, err := m.current(); err != nil {
+			refuseCall(w, req, err)
+			return
 		}
+		handler.ServeHTTP(w, req)
 	})
 }
 
@@ -95,8 +101,10 @@ func (m *Master) recovered(ctx context.Context, call connect.Spec, _ http.Header
 }
 
 // Serve answers on listener until ctx is done: HTTP/1.1 and HTTP/2 without TLS.
-// No handler runs any more when it returns.
+// Calls that are at work then get a moment to end, and new ones are refused. No
+// handler runs any more when it returns.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	base, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -108,13 +116,27 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		ReadHeaderTimeout: headerWithin,
 		IdleTimeout:       idleMax,
 		MaxHeaderBytes:    headerBytesMax,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return base },
 	}
-	closing := context.AfterFunc(ctx, func() { _ = server.Close() }) // sessions end with it; their clients come again
-	defer closing()
+	var closing sync.WaitGroup
+	closing.Go(func() {
+		select {
+		case <-ctx.Done():
+			calls.endWithin(endWithin)
+			brief, cancel := context.WithTimeout(base, flushWithin)
+			defer cancel()
+			_ = server.Shutdown(brief) // for answers that are on their way
+		case <-base.Done(): // the listener broke
+		}
+		hangUp(context.Cause(ctx))
+		_ = server.Close()
+	})
 	err := server.Serve(listener)
-	_ = server.Close() // also when the listener broke
-	calls.wait()
+	if !errors.Is(err, http.ErrServerClosed) {
+		hangUp(err)
+	}
+	closing.Wait()
+	calls.endWithin(math.MaxInt64)
 	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -139,17 +161,27 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	c.mu.Unlock()
 	if closed {
-		http.Error(w, "closing", http.StatusServiceUnavailable)
+		refuseCall(w, req, ErrNoLeader)
 		return
 	}
 	defer c.working.Done()
 	c.handler.ServeHTTP(w, req)
 }
 
-// wait returns when all calls have ended, and lets none begin.
-func (c *calls) wait() {
+// endWithin lets no call begin, and waits until all have ended, or for so long.
+func (c *calls) endWithin(d time.Duration) {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.working.Wait()
+	ended := make(chan struct{})
+	go func() { // ends with the last call
+		defer close(ended)
+		c.working.Wait()
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
 }

@@ -19,18 +19,14 @@ import (
 // 4 MiB that clients of gRPC take unless told otherwise.
 const watchBytesMax = 1 << 20
 
-// Watch sends everything that is there, or nothing when it resumes, and then
-// every change. A watcher that is too slow for the history is ended with
-// "out_of_range", and may begin again with a watch from 0.
-func (s *clusterService) Watch(
-	ctx context.Context, req *connect.Request[pb.WatchRequest], stream *connect.ServerStream[pb.WatchResponse],
-) error {
+// watchHere serves a watch from the state of this master's own term.
+func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, send func(*pb.WatchResponse) error) error {
 	r, err := s.master.current()
 	if err != nil {
-		return apiError(err)
+		return err
 	}
-	w := watch{view: r.view, service: id.Service(req.Msg.GetService()), notes: req.Msg.GetNotes(), send: sender(ctx, stream)}
-	switch from := req.Msg.GetFromRevision(); {
+	w := watch{view: r.view, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
+	switch from := ask.GetFromRevision(); {
 	case from < 0:
 		return invalidArgument(fmt.Errorf("from_revision: found %d; want 0 or more", from))
 	case from > 0:
@@ -41,7 +37,7 @@ func (s *clusterService) Watch(
 	if err == nil {
 		err = w.follow(ctx, r.over)
 	}
-	return apiError(err)
+	return err
 }
 
 // sender returns how to send to a client that may take only so long to read.

@@ -60,7 +60,7 @@ type inBubble struct{ testing.TB }
 func (n *node) anything(rt *rapid.T, broken *follower) []*follower {
 	service := rapid.SampledFrom([]string{"web", "web-2", "once"}).Draw(rt, "service")
 	ctx := n.Context()
-	switch rapid.IntRange(0, 8).Draw(rt, "what") {
+	switch rapid.IntRange(0, 9).Draw(rt, "what") {
 	case 0, 1, 2:
 		kind := map[string]string{"web": "service", "web-2": "service", "once": "job"}[service]
 		n.allowed(n.try(fmt.Sprintf("%s: %s\nresources: {cpus: 1}\nrun: {command: [%s]}\n%s: %d\n", kind, service,
@@ -84,6 +84,11 @@ func (n *node) anything(rt *rapid.T, broken *follower) []*follower {
 		broken.resume()
 	case 7:
 		return []*follower{n.follow(rapid.SampledFrom([]string{"", service}).Draw(rt, "filter"))}
+	case 8: // the leader changes
+		synctest.Wait()
+		n.cluster.Depose()
+		synctest.Wait()
+		n.eventually("the next term has begun", func() bool { return n.leader() == "m1" })
 	default:
 		time.Sleep(time.Duration(rapid.IntRange(1, 5_000).Draw(rt, "pause")) * time.Millisecond)
 	}
@@ -245,7 +250,8 @@ func TestManyWatchers(t *testing.T) {
 	})
 }
 
-func TestWatchEndsWithTheTerm(t *testing.T) {
+// TestWatchOutlivesTheTerm and ends with the master.
+func TestWatchOutlivesTheTerm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster := memory.New(memory.Config{})
@@ -255,7 +261,14 @@ func TestWatchEndsWithTheTerm(t *testing.T) {
 		synctest.Wait()
 
 		cluster.Depose()
+		time.Sleep(time.Second)
+		n.deploy(web(1, "v1"))
+		synctest.Wait()
 
+		if seen := f.seen(); len(seen) == 0 || f.ended() != nil {
+			t.Errorf("in the next term it has seen %v; it ended with %v", seen, f.ended())
+		}
+		n.stop()
 		n.eventually("the watch has ended", func() bool { return f.ended() != nil })
 		checkError(t, f.ended(), connect.CodeUnavailable)
 	})

@@ -38,7 +38,7 @@ func newDevCluster(flags devFlags, self, dir string, blocks portBlocks, hurry <-
 	}
 	d := &devCluster{
 		flags: flags, dir: dir,
-		master: role("master", "master", "--id", "dev", "--listen", flags.api),
+		master: role("master", "master", "--name", "dev", "--listen", flags.api),
 		edge:   []*child{role("router", "router", "--id", "dev", "--http", flags.http, "--master", api)},
 	}
 	for i := range flags.agents {

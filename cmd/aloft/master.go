@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,11 +24,14 @@ import (
 
 // masterFlags are what a master is told on its command line.
 type masterFlags struct {
-	id        string
-	dataDir   string
-	endpoints []string
-	listen    string
-	common    commonFlags
+	name       string
+	dataDir    string
+	cluster    map[string]string
+	listenPeer string
+	endpoints  []string
+	listen     string
+	advertise  string
+	common     commonFlags
 }
 
 func masterCommand() *cobra.Command {
@@ -35,8 +40,12 @@ func masterCommand() *cobra.Command {
 		Use:   "master",
 		Short: "Run a master: the control plane and its state",
 		Long: "Run a master: the control plane and its state.\n\n" +
-			"The state is kept in an etcd member inside this process, or in an etcd cluster outside.",
+			"The state is kept in an etcd member inside this process, alone or as one of several, or in an etcd\n" +
+			"cluster outside. One master leads. The others stand by, hand calls on to it, and take over when it\n" +
+			"goes or dies. Of three masters any one may fail, of five any two.",
 		Example: "  aloft master --listen 10.0.0.1:7117 --data-dir /var/lib/aloft/master\n" +
+			"  aloft master --name m1 --listen 10.0.0.1:7117 \\\n" +
+			"    --cluster m1=http://10.0.0.1:7118,m2=http://10.0.0.2:7118,m3=http://10.0.0.3:7118\n" +
 			"  aloft master --listen 10.0.0.1:7117 --etcd-endpoints http://10.0.0.7:2379",
 		Args: cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,44 +57,83 @@ func masterCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.id, "id", "", "name of this master (default: the host name)")
+	f.StringVar(&flags.name, "name", "", "name of this master (default: the host name)")
 	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/master", "folder of the embedded etcd member")
+	f.StringToStringVar(&flags.cluster, "cluster", nil,
+		"all masters with an embedded member, as `NAME=URL,...`: where the others reach each member (default: this master alone)")
+	f.StringVar(&flags.listenPeer, "listen-peer", "", "`URL` on which this member awaits the others, by IP address (default: its own in --cluster)")
 	f.StringSliceVar(&flags.endpoints, "etcd-endpoints", nil, "addresses of an outside etcd, in place of the embedded one")
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7117", "address of the API, of agents and routers, and of health and metrics")
+	f.StringVar(&flags.advertise, "advertise", "", "`URL` at which other masters reach the API (default: that of --listen, or the host's name where that is every address)")
 	flags.common.add(f)
 	return cmd
 }
 
 func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
-	name, err := os.Hostname()
-	if err != nil && flags.id == "" {
-		return fmt.Errorf("--id is missing, and the host has no name: %w", err)
+	host, err := os.Hostname()
+	if err != nil && flags.name == "" {
+		return fmt.Errorf("--name is missing, and the host has no name: %w", err)
 	}
+	name := cmp.Or(flags.name, strings.ToLower(host))
 	// The address comes first: a port in use is told before the state is opened.
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", flags.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	cfg := store.Config{Endpoints: flags.endpoints, Log: log}
-	if len(flags.endpoints) == 0 {
-		cfg.DataDir = filepath.Join(flags.dataDir, "etcd")
-	}
-	state, err := store.Open(ctx, cfg)
+	state, err := store.Open(ctx, flags.store(name, log))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer func() { _ = state.Close() }()
 	registry := telemetry.NewRegistry()
 	m, err := master.New(master.Config{
-		ID: cmp.Or(flags.id, strings.ToLower(name)), Version: version, Registerer: registry, Log: log,
+		ID: name, Version: version, Advertise: flags.address(host, listener.Addr()), Registerer: registry, Log: log,
 	}, state)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	admin := telemetry.Admin(telemetry.AdminConfig{Registry: registry, Ready: m.Ready, Pprof: flags.common.pprof})
+	return untilDone(ctx, serveMaster(ctx, m, listener, m.Handler(admin)))
+}
+
+// serveMaster runs a master, and serves its calls until it has handed over to the
+// next leader.
+func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, handler http.Handler) error {
+	serving, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	parts, running := errgroup.WithContext(ctx)
-	parts.Go(func() error { return m.Run(running) })
-	parts.Go(func() error { return master.Serve(running, listener, m.Handler(admin)) })
-	return untilDone(ctx, parts.Wait())
+	parts.Go(func() error {
+		err := m.Run(running)
+		hangUp(err)
+		return err
+	})
+	parts.Go(func() error { return master.Serve(serving, listener, handler) })
+	return parts.Wait()
+}
+
+// store says where the state is.
+func (f masterFlags) store(name string, log *slog.Logger) store.Config {
+	cfg := store.Config{Endpoints: f.endpoints, Cluster: f.cluster, ListenPeer: f.listenPeer, Log: log}
+	if len(f.endpoints) == 0 {
+		cfg.DataDir = filepath.Join(f.dataDir, "etcd")
+	}
+	if len(f.cluster) > 0 {
+		cfg.Name = name
+	}
+	return cfg
+}
+
+// address returns where the other masters, if there may be any, reach this one.
+func (f masterFlags) address(host string, listening net.Addr) string {
+	if f.advertise != "" || len(f.cluster) == 0 && len(f.endpoints) == 0 {
+		return f.advertise
+	}
+	at, ok := listening.(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	if !at.IP.IsUnspecified() {
+		host = at.IP.String()
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(at.Port))
 }

@@ -1,0 +1,201 @@
+package master
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+)
+
+const (
+	// LeaderHeader names the master that answered a call which another one handed
+	// on to it.
+	LeaderHeader = "Aloft-Leader"
+	// forwardedHeader names the master that handed a call on. It is handed on once.
+	forwardedHeader = "Aloft-Forwarded-By"
+)
+
+const (
+	// leaderWithin is how long a call waits for somebody to lead.
+	leaderWithin = 3 * time.Second
+	// frameBytesMax is what a protocol may add to a message.
+	frameBytesMax = 64 << 10
+)
+
+// errUnreached is the error for a leader to which there is no connection: nothing
+// of the call was done.
+var errUnreached = errors.New("the leader cannot be reached")
+
+// handoff is a call on its way to the leader.
+type handoff struct {
+	to  leader
+	err error // why no answer of the leader was passed on
+}
+
+// handoffKey is where the context of a call has its handoff.
+type handoffKey struct{}
+
+func handoffOf(req *http.Request) *handoff { return req.Context().Value(handoffKey{}).(*handoff) }
+
+// isAway reports whether another master leads that can be reached.
+func (m *Master) isAway(l leader) bool {
+	return l.epoch != 0 && l.id != m.cfg.ID && l.address != ""
+}
+
+// forwarding serves calls here while this master leads, and has the leader answer
+// them while another one does.
+func (m *Master) forwarding(here http.Handler) http.Handler {
+	proxy := m.forwarder()
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if m.reign.Load() != nil || isStream(req) {
+			here.ServeHTTP(w, req)
+			return
+		}
+		body, err := readCall(w, req)
+		if err == nil {
+			err = m.forward(w, req, body, proxy, here)
+		}
+		if err != nil {
+			refuseCall(w, req, err)
+		}
+	})
+}
+
+// isStream reports whether the answer to a call is a stream.
+func isStream(req *http.Request) bool {
+	return req.URL.Path == aloftv1connect.ClusterServiceWatchProcedure || req.URL.Path == aloftv1connect.ClusterServiceLogsProcedure
+}
+
+// forward hands a call to whoever leads. One that finds its leader gone waits a
+// while for the next one. After an error nothing was answered.
+func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, proxy, here http.Handler) error {
+	waiting, cancel := context.WithTimeout(req.Context(), leaderWithin)
+	defer cancel()
+	for failed := uint64(0); ; {
+		now, err := m.awaitLeader(waiting, req.Header, failed)
+		if err != nil {
+			return err
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		if now.id == m.cfg.ID {
+			here.ServeHTTP(w, req)
+			return nil
+		}
+		call := &handoff{to: now}
+		proxy.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), handoffKey{}, call)))
+		if call.err == nil {
+			return nil
+		}
+		if !isUndone(call.err) {
+			return fmt.Errorf("%w: %w", errInDoubt, call.err)
+		}
+		failed = now.epoch
+	}
+}
+
+// readCall reads all of a request, so that it can be sent more than once. From
+// then on nothing of the client is waited for but that it reads.
+func readCall(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, messageBytesMax+frameBytesMax))
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("read the request: %w", err))
+	}
+	l := lineOf(req.Context())
+	l.hearAnytime()
+	l.sayAnytime() // the leader bounds its answer
+	return body, nil
+}
+
+// awaitLeader returns who shall answer a call, other than the one of the epoch that
+// failed, once somebody can.
+func (m *Master) awaitLeader(ctx context.Context, header http.Header, failed uint64) (leader, error) {
+	for {
+		now, changed := m.sight.get()
+		switch {
+		case m.reign.Load() != nil:
+			return leader{id: m.cfg.ID}, nil
+		case header.Get(forwardedHeader) != "":
+			return leader{}, ErrNoLeader // who handed it on was wrong, and looks again
+		case m.isAway(now) && now.epoch != failed:
+			return now, nil
+		}
+		select {
+		case <-changed:
+		case <-m.closing:
+			return leader{}, ErrNoLeader
+		case <-ctx.Done():
+			return leader{}, ErrNoLeader
+		}
+	}
+}
+
+// forwarder hands calls on as they come. Streams have relays.
+func (m *Master) forwarder() http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			if target, err := url.Parse(handoffOf(r.In).to.address); err == nil { // else the transport refuses it
+				r.SetURL(target)
+			}
+			r.SetXForwarded()
+			r.Out.Header.Set(forwardedHeader, m.cfg.ID)
+		},
+		Transport: m.away,
+		ModifyResponse: func(answer *http.Response) error {
+			if answer.Header.Get(StandbyHeader) != "" {
+				return ErrNoLeader
+			}
+			answer.Header.Set(LeaderHeader, handoffOf(answer.Request).to.id)
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, req *http.Request, err error) { handoffOf(req).err = err },
+	}
+}
+
+// newAway returns the way to the other masters.
+func (m *Master) newAway() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{
+		Protocols:   protocols,
+		DialContext: m.dialLeader,
+		HTTP2:       &http.HTTP2Config{SendPingTimeout: m.cfg.SilentAfter, PingTimeout: m.cfg.SilentAfter},
+	}
+}
+
+// dialLeader connects to the API of another master.
+func (m *Master) dialLeader(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.SilentAfter)
+	defer cancel()
+	conn, err := m.cfg.Dial(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	return conn, nil
+}
+
+// refuseCall answers a call that nobody else does.
+func refuseCall(w http.ResponseWriter, req *http.Request, err error) {
+	if isUndone(err) {
+		w.Header().Set(StandbyHeader, "true")
+	}
+	refuse := connect.NewErrorWriter()
+	if refuse.IsSupported(req) {
+		_ = refuse.Write(w, req, apiError(err)) // a client that has left does not miss it
+		return
+	}
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+// isUndone reports whether an error says that nothing of a call was done, so that
+// another master may be asked.
+func isUndone(err error) bool { return errors.Is(err, ErrNoLeader) || errors.Is(err, errUnreached) }

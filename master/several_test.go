@@ -1,0 +1,298 @@
+package master_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/aloft-run/aloft/client"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/master"
+	"github.com/aloft-run/aloft/store/memory"
+)
+
+// several are the masters of one cluster, which reach each other.
+type several struct {
+	*testing.T
+
+	cluster *memory.Cluster
+
+	mu    sync.Mutex // guards all below
+	nodes map[string]*node
+	dead  map[string]bool // their machines refuse connections
+	mute  map[string]bool // their machines do not answer
+}
+
+func startSeveral(t *testing.T, names ...string) *several {
+	t.Helper()
+	s := &several{
+		T: t, cluster: memory.New(memory.Config{}),
+		nodes: make(map[string]*node), dead: make(map[string]bool), mute: make(map[string]bool),
+	}
+	for _, name := range names {
+		s.start(name)
+		s.nodes[name].eventually("somebody leads", func() bool { return s.nodes[name].master.Ready() == nil })
+	}
+	return s
+}
+
+// start starts a master, in place of one of that name that is dead.
+func (s *several) start(name string) *node {
+	s.Helper()
+	n := start(s.T, s.cluster, master.Config{ID: name, Advertise: "http://" + name + ":1", Dial: s.dial})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes[name], s.dead[name] = n, false
+	return n
+}
+
+func (s *several) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	name, _, _ := strings.Cut(address, ":")
+	s.mu.Lock()
+	n, dead, mute := s.nodes[name], s.dead[name], s.mute[name]
+	s.mu.Unlock()
+	switch {
+	case mute:
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	case dead || n == nil:
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	}
+	return n.lines.dial(ctx, network, address)
+}
+
+// kill ends a master as kill -9 does. What it does after its death is hidden from
+// the others, and the test does not wait for it.
+func (s *several) kill(name string) {
+	s.Helper()
+	s.mu.Lock()
+	n := s.nodes[name]
+	s.dead[name] = true
+	s.mu.Unlock()
+	var dying sync.WaitGroup
+	dying.Go(n.kill)
+	n.Cleanup(dying.Wait)
+	synctest.Wait()
+}
+
+// leader returns the name of the master that leads, as that one says.
+func (n *node) leader() string {
+	answer, err := n.api.GetInfo(n.Context(), ask(&pb.GetInfoRequest{}))
+	if err != nil {
+		return err.Error()
+	}
+	return answer.Msg.GetMaster()
+}
+
+func TestAnyMasterAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2", "m3")
+		standby := s.nodes["m2"]
+
+		deployed := standby.deploy(web(1, "v1"))
+		read := s.nodes["m3"].service("web")
+		answer, err := standby.http().Post("http://masters/aloft.v1.ClusterService/GetInfo", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+
+		if len(deployed.GetServices()) != 1 || read.GetService().GetRevision() != 1 {
+			t.Errorf("deployed %v, then read %v", deployed, read)
+		}
+		if err != nil || !bytes.Contains(text, []byte(`"master":"m1"`)) || answer.Header.Get(master.LeaderHeader) != "m1" || answer.Body.Close() != nil {
+			t.Errorf("over HTTP/1.1: %s, %v", text, answer.Header)
+		}
+		if _, err := standby.api.GetService(t.Context(), ask(&pb.GetServiceRequest{Service: "nope"})); connect.CodeOf(err) != connect.CodeNotFound {
+			t.Errorf("an error of the leader comes as %v", err)
+		}
+	})
+}
+
+// TestWatchThroughAStandby tells changes at once, and goes on when the leader dies.
+func TestWatchThroughAStandby(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		stream, err := s.nodes["m2"].api.Watch(t.Context(), ask(&pb.WatchRequest{}))
+		if err != nil || !stream.Receive() || !stream.Msg().GetSynced() {
+			t.Fatalf("%v, %v", err, stream.Err())
+		}
+		before := time.Now()
+		s.nodes["m1"].deploy(web(1, "v1"))
+
+		if !stream.Receive() || len(stream.Msg().GetChanges()) == 0 || time.Since(before) > 100*time.Millisecond {
+			t.Errorf("%v after the change there is %v, %v", time.Since(before), stream.Msg(), stream.Err())
+		}
+		from := stream.Msg().GetRevision()
+		s.kill("m1")
+		s.nodes["m2"].deploy(web(2, "v1"))
+
+		if !stream.Receive() || stream.Msg().GetRevision() <= from || len(stream.Msg().GetChanges()) == 0 {
+			t.Errorf("under the next leader: %v, %v", stream.Msg(), stream.Err())
+		}
+	})
+}
+
+// TestSessionsAreForTheLeader: a standby sends agents on.
+func TestSessionsAreForTheLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		refusing := s.nodes["m2"].open(s.nodes["m2"].client())
+		refusing.send(joinOf(small("a1")))
+		refusing.told()
+		checkError(t, refusing.ended(), connect.CodeUnavailable, "does not lead")
+
+		both, err := client.Open(client.Config{Masters: []string{"m2:1", "m1:1"}, Dial: s.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.nodes["m1"].Cleanup(both.Close)
+		s.nodes["m1"].join("a1", 4, func(m *machine) { m.client = both })
+	})
+}
+
+// TestDeadLeader is noticed long before its lease runs out; calls wait meanwhile.
+func TestDeadLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2", "m3")
+		s.nodes["m2"].deploy(web(1, "v1"))
+		began := time.Now()
+		s.kill("m1")
+
+		leader := s.nodes["m2"].leader()
+
+		if took := time.Since(began); took > 500*time.Millisecond || leader != "m2" && leader != "m3" {
+			t.Errorf("after %v %s leads", took, leader)
+		}
+		if read := s.nodes["m3"].service("web"); read.GetService().GetRevision() != 1 {
+			t.Errorf("the next leader has %v", read)
+		}
+	})
+}
+
+// TestSilentLeader may be alive: only its lease ends its term.
+func TestSilentLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		s.mu.Lock()
+		s.mute["m1"] = true
+		s.mu.Unlock()
+		time.Sleep(time.Minute)
+		if leader := s.nodes["m1"].leader(); leader != "m1" {
+			t.Errorf("a minute without connections later %s leads", leader)
+		}
+		_, err := s.nodes["m2"].api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{}))
+		checkError(t, err, connect.CodeUnavailable)
+
+		s.nodes["m1"].member.Cut()
+		time.Sleep(3 * time.Second) // the lease is 2 s
+
+		if leader := s.nodes["m2"].leader(); leader != "m2" {
+			t.Errorf("after its lease %s leads", leader)
+		}
+	})
+}
+
+// TestPlannedEnd of a leader: no call fails, and none waits long.
+func TestPlannedEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		c, err := client.Open(client.Config{Masters: []string{"m1:1", "m2:1"}, Dial: s.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var calling sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		var longest time.Duration
+		calls := 0
+		calling.Go(func() {
+			for ctx.Err() == nil {
+				began := time.Now()
+				_, err := c.Cluster().SetPool(ctx, ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "p", Priority: int32(calls)}}))
+				if err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("call %d: %v", calls, err)
+				}
+				longest = max(longest, time.Since(began))
+				calls++
+				pause(ctx, time.Millisecond)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+
+		s.nodes["m1"].stop()
+
+		time.Sleep(100 * time.Millisecond)
+		stop()
+		calling.Wait()
+		if leader := s.nodes["m2"].leader(); leader != "m2" || longest > 200*time.Millisecond || calls < 100 {
+			t.Errorf("%s leads after %d calls, the longest took %v", leader, calls, longest)
+		}
+	})
+}
+
+// TestNextProcess of a master does not wait for the lease of the one before.
+func TestNextProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1")
+		s.kill("m1")
+		began := time.Now()
+
+		n := s.start("m1")
+
+		n.leads()
+		if took := time.Since(began); took > time.Second || n.leader() != "m1" {
+			t.Errorf("after %v %s leads", took, n.leader())
+		}
+	})
+}
+
+// TestNobodyLeads is said after a while, and by a call that was handed on at
+// once.
+func TestNobodyLeads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		s.nodes["m1"].member.Cut()
+		s.nodes["m2"].member.Cut()
+		s.kill("m1")
+		for _, handedOn := range []bool{false, true} {
+			began := time.Now()
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://masters/aloft.v1.ClusterService/GetInfo", strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			if handedOn {
+				request.Header.Set("Aloft-Forwarded-By", "m3")
+			}
+			answer, err := s.nodes["m2"].http().Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			took := time.Since(began)
+			if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get(master.StandbyHeader) == "" || (took < time.Second) != handedOn {
+				t.Errorf("handed on %t: %v after %v", handedOn, answer.Status, took)
+			}
+		}
+	})
+}

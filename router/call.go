@@ -18,8 +18,13 @@ type call struct {
 	router *Router
 	proxy  httputil.ReverseProxy
 	in     *http.Request
-	body   []byte // of in, where it was small enough to be kept
 	table  *snapshot
+
+	body   []byte  // of in, where it was small enough to be kept
+	intake *intake // of in, where it has a body
+	duplex bool    // in HTTP/1: the answer may begin before the body has ended
+	giving *watch  // in HTTP/2: of what the client takes of the answer
+	stalls bool    // the client takes nothing of the answer
 
 	service  *service
 	endpoint *endpoint   // the one that counts the request now
@@ -67,7 +72,7 @@ func (c *call) prepare() error {
 	if err := c.route(); err != nil {
 		return err
 	}
-	return c.keepBody()
+	return c.takeBody()
 }
 
 // route finds the service in the call's table.
@@ -78,33 +83,6 @@ func (c *call) route() error {
 	}
 	c.service = found
 	return nil
-}
-
-// keepBody reads a body whose length is known and small, so that it can be sent
-// more than once, and so that a slow client does not keep an instance busy.
-func (c *call) keepBody() error {
-	length := c.in.ContentLength
-	if length == 0 {
-		return nil
-	}
-	if length < 0 || length > c.router.cfg.BodyKeepMax {
-		c.letBothSidesTalk()
-		return nil
-	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(c.in.Body, body); err != nil {
-		return &refusal{BadRequest, "the body of the request did not come whole"}
-	}
-	c.body = body
-	return nil
-}
-
-// letBothSidesTalk lets the answer begin before the body has ended: the server
-// would else read the body to its end first.
-func (c *call) letBothSidesTalk() {
-	if c.in.ProtoMajor == 1 { // HTTP/2 does it anyway
-		_ = http.NewResponseController(c.ResponseWriter).EnableFullDuplex() // HTTP/1 never refuses
-	}
 }
 
 // release gives back the endpoint when nothing of the request is left there.
@@ -118,11 +96,15 @@ func (c *call) release() {
 // refuse answers in place of an instance.
 func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 	said := refusalOf(err, c.serviceName())
+	if c.intake != nil && c.intake.watch.hasExpired() {
+		said = c.intake.tooSlow()
+	}
 	c.reason = said.reason
 	if said.reason == ClientGone {
 		c.status = statusClientGone
 		return // there is nobody to write to
 	}
+	c.closeAfterwards()
 	said.write(c)
 }
 
@@ -135,11 +117,14 @@ func (c *call) end(whole bool) {
 	c.release()
 	switch {
 	case whole:
+	case c.isSlow():
+		c.reason = ClientSlow
 	case c.in.Context().Err() != nil:
 		c.reason = ClientGone
 	default:
 		c.reason = Cut
 	}
+	c.leaveClient(whole)
 	c.router.metrics.book(c)
 	c.router.accessLog.write(c)
 }
@@ -160,11 +145,21 @@ func (c *call) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// Write counts the bytes.
+// Write passes on a piece of the answer and counts its bytes.
 func (c *call) Write(p []byte) (int, error) {
+	c.beginGiving()
 	n, err := c.ResponseWriter.Write(p)
+	c.endGiving(err)
 	c.bytes += int64(n)
 	return n, err
+}
+
+// FlushError sends what the server has gathered of the answer.
+func (c *call) FlushError() error {
+	c.beginGiving()
+	err := http.NewResponseController(c.ResponseWriter).Flush()
+	c.endGiving(err)
+	return err
 }
 
 // Unwrap gives http.ResponseController what call does not wrap.

@@ -32,11 +32,13 @@ type Config struct {
 	StateFile string    // keeps the newest table over a restart; default: none
 	AccessLog io.Writer // gets one line of JSON per request; default: none
 
-	HoldDefault time.Duration // for a service that does not say; default 10s
-	QueueMax    int           // for a service that does not say; default 1024 requests
-	BodyKeepMax int64         // largest body that is kept to be sent again; default 64 KiB
+	HoldDefault   time.Duration // for a service that does not say; default 10s
+	QueueMax      int           // for a service that does not say; default 1024 requests
+	BodyKeepMax   int64         // largest body that is kept to be sent again; default 64 KiB
+	BodiesKeptMax int64         // bytes of all bodies that are kept at one time; default 64 MiB
 
 	HeaderTimeout  time.Duration // for a client to send a request's header; default 10s
+	ClientTimeout  time.Duration // for a client to send more of a body, or take more of an answer; default 1m
 	IdleTimeout    time.Duration // for a client's connection without a request; default 2m
 	HeaderBytesMax int           // of a request; default 1 MiB
 	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
@@ -54,7 +56,9 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.HoldDefault, 10*time.Second)
 	orDefault(&c.QueueMax, 1024)
 	orDefault(&c.BodyKeepMax, 64<<10)
+	orDefault(&c.BodiesKeptMax, 64<<20)
 	orDefault(&c.HeaderTimeout, 10*time.Second)
+	orDefault(&c.ClientTimeout, time.Minute)
 	orDefault(&c.IdleTimeout, 2*time.Minute)
 	orDefault(&c.HeaderBytesMax, 1<<20)
 	orDefault(&c.DialTimeout, 2*time.Second)
@@ -85,7 +89,9 @@ func (c Config) validate() error {
 		{"HoldDefault", int64(c.HoldDefault)},
 		{"QueueMax", int64(c.QueueMax)},
 		{"BodyKeepMax", c.BodyKeepMax},
+		{"BodiesKeptMax", c.BodiesKeptMax},
 		{"HeaderTimeout", int64(c.HeaderTimeout)},
+		{"ClientTimeout", int64(c.ClientTimeout)},
 		{"IdleTimeout", int64(c.IdleTimeout)},
 		{"HeaderBytesMax", int64(c.HeaderBytesMax)},
 		{"DialTimeout", int64(c.DialTimeout)},

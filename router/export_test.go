@@ -61,3 +61,27 @@ func (l *Line) Release() { l.queue.release() }
 
 // Len returns how many wait.
 func (l *Line) Len() int { return l.queue.len() }
+
+// Watch is the limit on the waits of one request. Over sockets only its end can
+// be seen; here, on virtual time, each moment.
+type Watch struct{ watch watch }
+
+// NewWatch returns a watch that has begun no wait.
+func NewWatch(limit time.Duration, interrupt func()) *Watch {
+	return &Watch{watch{limit: limit, interrupt: interrupt}}
+}
+
+// Begin starts a wait.
+func (w *Watch) Begin() bool { return w.watch.begin() }
+
+// End says that the wait is over.
+func (w *Watch) End() { w.watch.end() }
+
+// Restart makes the wait count from now.
+func (w *Watch) Restart() { w.watch.restart() }
+
+// Stop lets no other wait begin.
+func (w *Watch) Stop() { w.watch.stop() }
+
+// HasExpired reports whether a wait has lasted too long.
+func (w *Watch) HasExpired() bool { return w.watch.hasExpired() }

@@ -20,6 +20,9 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 	if c.body != nil {
 		out.Header.Del("Expect") // the body is here and follows at once
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+	} else if out.Body != nil {
+		c.intake.ReadCloser = out.Body // which the proxy lets nobody read after its time
+		out.Body = c.intake
 	}
 	for {
 		e, err := c.acquire(out.Context())
@@ -28,6 +31,7 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 		}
 		res, err := c.attempt(e, out)
 		if err == nil {
+			c.answerBegins(out, res)
 			return res, nil
 		}
 		c.release()
@@ -61,6 +65,17 @@ func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
 		c.Header()["Content-Type"] = nil // or the server would guess one
 	}
 	return res, nil
+}
+
+// answerBegins gives up what was only for sending the request again.
+func (c *call) answerBegins(out *http.Request, res *http.Response) {
+	if c.body != nil {
+		out.Body, out.GetBody = nil, nil
+		c.dropBody()
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		c.closeAfterwards()
+	}
 }
 
 // note learns from a failed exchange.

@@ -12,6 +12,7 @@ type gauges struct {
 	router   *Router
 	inFlight *prometheus.Desc
 	held     *prometheus.Desc
+	kept     *prometheus.Desc
 	epoch    *prometheus.Desc
 	seq      *prometheus.Desc
 }
@@ -21,6 +22,7 @@ func newGauges(r *Router) gauges {
 		router:   r,
 		inFlight: prometheus.NewDesc("aloft_router_requests_in_flight", "Requests now at instances in the table, by service and revision.", []string{"service", "revision"}, nil),
 		held:     prometheus.NewDesc("aloft_router_requests_held", "Requests now waiting for an instance, by service.", []string{"service"}, nil),
+		kept:     prometheus.NewDesc("aloft_router_bodies_kept_bytes", "Memory for the bodies of requests that are kept to be sent again.", nil, nil),
 		epoch:    prometheus.NewDesc("aloft_router_table_epoch", "Epoch of the leader that made the applied table.", nil, nil),
 		seq:      prometheus.NewDesc("aloft_router_table_seq", "Number of the applied table in its epoch.", nil, nil),
 	}
@@ -28,7 +30,7 @@ func newGauges(r *Router) gauges {
 
 // Describe sends the descriptions.
 func (g gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{g.inFlight, g.held, g.epoch, g.seq} {
+	for _, desc := range []*prometheus.Desc{g.inFlight, g.held, g.kept, g.epoch, g.seq} {
 		to <- desc
 	}
 }
@@ -39,6 +41,7 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	table := g.router.table.Load()
+	gauge(g.kept, float64(g.router.kept.used.Load()))
 	gauge(g.epoch, float64(table.version.Epoch))
 	gauge(g.seq, float64(table.version.Seq))
 	for _, service := range table.services {

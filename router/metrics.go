@@ -16,10 +16,13 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
+	slow      *prometheus.CounterVec
 	gauges    gauges
 
-	unrouted *series // of requests that belong to no service
-	series   map[seriesKey]*series
+	slowBodies  prometheus.Counter // of slow
+	slowAnswers prometheus.Counter // of slow
+	unrouted    *series            // of requests that belong to no service
+	series      map[seriesKey]*series
 }
 
 type seriesKey struct {
@@ -50,15 +53,20 @@ func newMetrics(r *Router) *metrics {
 			Name: "aloft_router_retries_total",
 			Help: "Requests sent again, by how far they had got.",
 		}, []string{"reason"}),
+		slow: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_client_timeouts_total",
+			Help: "Clients given up because they sent nothing of a request, or took nothing of an answer, for too long.",
+		}, []string{"waiting_for"}),
 		gauges: newGauges(r),
 		series: make(map[seriesKey]*series),
 	}
+	m.slowBodies, m.slowAnswers = m.slow.WithLabelValues("request"), m.slow.WithLabelValues("answer")
 	m.unrouted = m.newSeries("", 0)
 	return m
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.durations, m.retries, m.gauges}
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.gauges}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {
@@ -140,6 +148,12 @@ func (m *metrics) book(c *call) {
 		class = 0 // half an answer is no success, whatever its head says
 	}
 	to.codes[class].Inc()
+	if c.intake != nil && c.intake.watch.hasExpired() {
+		m.slowBodies.Inc()
+	}
+	if c.giving.hasExpired() {
+		m.slowAnswers.Inc()
+	}
 	if class != 1 {
 		to.duration.Observe(time.Since(c.began).Seconds())
 	}

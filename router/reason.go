@@ -42,6 +42,10 @@ const (
 	// BadRequest means that the request cannot be routed, or its body did not come whole.
 	// Status 400.
 	BadRequest Reason = "bad-request"
+	// ClientSlow means that the client sent nothing of the request's body, or took nothing
+	// of the answer, for too long. Status 408, unless the answer had begun; the client's
+	// connection, in HTTP/2 the stream, is closed.
+	ClientSlow Reason = "client-slow"
 	// ClientGone means that the client left before the answer. The log says status 499.
 	ClientGone Reason = "client-gone"
 )
@@ -63,6 +67,8 @@ func (r Reason) Status() int {
 		return http.StatusGatewayTimeout
 	case BadRequest:
 		return http.StatusBadRequest
+	case ClientSlow:
+		return http.StatusRequestTimeout
 	case ClientGone:
 		return statusClientGone
 	case Broken, Garbled, Cut:

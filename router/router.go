@@ -39,6 +39,7 @@ type Router struct {
 	table    atomic.Pointer[snapshot] // stored by Run
 	departed atomic.Pointer[[]*endpoint]
 	calls    atomic.Int64   // requests being served
+	kept     allowance      // for the bodies that calls keep
 	senders  sync.WaitGroup // of the endpoints' pools
 
 	sessions chan *session
@@ -64,6 +65,7 @@ func New(cfg Config, master Master) (*Router, error) {
 		cfg:       cfg,
 		master:    master,
 		accessLog: newAccessLog(cfg.AccessLog),
+		kept:      allowance{max: cfg.BodiesKeptMax},
 		sessions:  make(chan *session),
 		arrivals:  make(chan arrival),
 		drained:   make(chan struct{}, 1),

@@ -40,7 +40,8 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	server := r.newServer(work)
 	broken := make(chan error, 1)
 	var serving sync.WaitGroup
-	serving.Go(func() { broken <- server.Serve(listener) }) // until server.Close
+	clients := clientListener{listener, r.cfg.ClientTimeout, r.metrics.slowAnswers.Inc}
+	serving.Go(func() { broken <- server.Serve(clients) }) // until server.Close
 	var err error
 	select {
 	case <-ctx.Done():

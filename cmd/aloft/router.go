@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,7 @@ type routerFlags struct {
 	http      string
 	accessLog string
 	admin     string
+	patience  time.Duration
 	common    commonFlags
 }
 
@@ -57,8 +59,17 @@ func routerCommand() *cobra.Command {
 	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address for HTTP/1.1 and HTTP/2")
 	f.StringVar(&flags.accessLog, "access-log", "", "file for one line of JSON per request, or - for standard output")
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
+	f.DurationVar(&flags.patience, "client-timeout", time.Minute, "how long a client may send nothing of a request's body, or take nothing of an answer")
 	flags.common.add(f)
 	return cmd
+}
+
+// check refuses flags that cannot be meant.
+func (f routerFlags) check() error {
+	if f.patience <= 0 {
+		return cli.UsageError("--client-timeout: found %v; want a time above 0s", f.patience)
+	}
+	return nil
 }
 
 // routerMasters follows the masters for one router.
@@ -73,6 +84,9 @@ func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Co
 }
 
 func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.Logger) error {
+	if err := flags.check(); err != nil {
+		return err
+	}
 	name, err := os.Hostname()
 	if err != nil && flags.id == "" {
 		return fmt.Errorf("--id is missing, and the host has no name: %w", err)
@@ -94,7 +108,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	registry := telemetry.NewRegistry()
 	cfg := router.Config{
 		ID: self, Listen: flags.http, StateFile: filepath.Join(flags.dataDir, "table.json"),
-		Registerer: registry, Log: log,
+		ClientTimeout: flags.patience, Registerer: registry, Log: log,
 	}
 	if flags.accessLog != "" {
 		cfg.AccessLog = access

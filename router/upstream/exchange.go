@@ -94,16 +94,18 @@ func (x *exchange) receive(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// inform passes on an answer that is not the last one.
+// inform passes on an answer that is not the last one. The client is told to go on
+// before its body is read: the server would else tell it a second time.
 func (x *exchange) inform(ctx context.Context, res *http.Response) error {
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.Got1xxResponse != nil {
+		if err := trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header)); err != nil {
+			return err
+		}
+	}
 	if x.stream != nil && res.StatusCode == http.StatusContinue {
 		x.stream.proceed()
 	}
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace == nil || trace.Got1xxResponse == nil {
-		return nil
-	}
-	return trace.Got1xxResponse(res.StatusCode, textproto.MIMEHeader(res.Header))
+	return nil
 }
 
 // failure says why there is no answer and how far the request got.

@@ -93,7 +93,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		a.events(), a.complete(serviceNames, a.explain()), a.complete(serviceNames, a.history()), a.complete(serviceNames, a.deployments()),
 	)
 	add(machines,
-		a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
+		a.listMasters(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
 		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()),
 	)
 	root.AddCommand(a.schema(), a.version())

@@ -140,8 +140,13 @@ func TestLists(t *testing.T) {
 		"nothing there": {commands: []string{"services", "services --json", "status"}, answers: map[string][]string{
 			"ListServices": {"{}"}, "ListAgents": {"{}"}, "GetInfo": {"{}"},
 		}},
-		"tasks":       {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
-		"agents":      {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
+		"tasks":   {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
+		"agents":  {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
+		"masters": {commands: []string{"masters", "masters --json", "masters transfer", "masters transfer --json"}},
+		"the only master": {commands: []string{"masters", "masters transfer"}, answers: map[string][]string{
+			"ListMasters":        {`{"masters": [{"id": "dev", "version": "v1.2.3", "started_at": "2026-03-01T11:00:00Z", "leading": true}]}`},
+			"TransferLeadership": {"error failed_precondition: no other master is there to lead"},
+		}},
 		"partitions":  {commands: []string{"partitions", "partitions a1 --json"}},
 		"pools":       {commands: []string{"pools", "pools list --json"}},
 		"capacity":    {commands: []string{"capacity", "capacity --json"}},

@@ -166,15 +166,23 @@ func awaitEnd(ctx context.Context, conn net.Conn) {
 // awaitSuccessor waits until another master leads after a term of this one, or
 // ctx is done: meanwhile calls go to that master.
 func (m *Master) awaitSuccessor(ctx context.Context, epoch uint64) {
-	for m.cfg.Advertise != "" {
+	list, err := m.masters(ctx)
+	if err == nil && len(list) > 1 {
+		_, _ = m.awaitTerm(ctx, epoch)
+	}
+}
+
+// awaitTerm waits for a term after that of an epoch.
+func (m *Master) awaitTerm(ctx context.Context, epoch uint64) (leader, error) {
+	for {
 		now, changed := m.sight.get()
 		if now.epoch > epoch {
-			return
+			return now, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+			return leader{}, context.Cause(ctx)
 		}
 	}
 }

@@ -39,6 +39,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		view:     view,
 		hub:      newHub(),
 		requests: make(chan request),
+		handOver: make(chan struct{}),
 		over:     make(chan struct{}),
 	}
 	r.hub.publishTable(e.Table())

@@ -41,6 +41,12 @@ var (
 
 // Store is where leadership and the state come from.
 type Store interface {
+	Election
+	Attendance
+}
+
+// Election decides which master leads.
+type Election interface {
 	// Campaign waits until this master leads.
 	Campaign(ctx context.Context, identity string) (*store.Term, error)
 	// Leader returns who leads, and the epoch of that term; 0 while nobody does.
@@ -49,6 +55,14 @@ type Store interface {
 	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64)) error
 	// Evict ends the term of that epoch, whoever holds it, if it is not over.
 	Evict(ctx context.Context, epoch uint64) error
+}
+
+// Attendance tells which masters are there.
+type Attendance interface {
+	// Announce tells the others that this master is there, until ctx is done.
+	Announce(ctx context.Context, name, value string) error
+	// Announced returns what those that are there have announced, by name.
+	Announced(ctx context.Context) (map[string]string, error)
 }
 
 // Config is what a master is started with. Zero fields get their defaults.
@@ -145,6 +159,7 @@ func (m *Master) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer stop()
 	beside.Go(func() { m.watchLeader(aside) })
+	beside.Go(func() { m.announce(aside) })
 	m.endFormer(ctx)
 	beside.Go(func() { m.guardLeader(aside) })
 	for {

@@ -26,6 +26,7 @@ type reign struct {
 	hub      *hub
 	metrics  *metrics
 	requests chan request
+	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
 	since    time.Time
 }
@@ -99,6 +100,8 @@ func (r *reign) run(ctx context.Context) error {
 			err = r.step(ctx, r.gather(first))
 		case <-timer.C:
 			err = r.step(ctx, nil)
+		case <-r.handOver:
+			err = errHandedOver
 		case <-r.term.Lost():
 			err = errLost
 		case <-ctx.Done():

@@ -248,6 +248,41 @@ func TestPlannedEnd(t *testing.T) {
 	})
 }
 
+// TestTransfer has another master lead at once, and refuses where there is none.
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1")
+		n := s.nodes["m1"]
+		refused[pb.TransferLeadershipResponse](t, connect.CodeFailedPrecondition, "no other master")(
+			n.api.TransferLeadership(t.Context(), ask(&pb.TransferLeadershipRequest{})))
+		s.start("m2")
+		n.eventually("m2 is there", func() bool { return len(n.masters()) == 2 })
+		began := time.Now()
+
+		moved := must[pb.TransferLeadershipResponse](t)(s.nodes["m2"].api.TransferLeadership(t.Context(), ask(&pb.TransferLeadershipRequest{})))
+
+		if took := time.Since(began); moved.GetFrom() != "m1" || moved.GetTo() != "m2" || took > 100*time.Millisecond {
+			t.Errorf("%v after %v", moved, took)
+		}
+		list := n.masters()
+		if len(list) != 2 || list[0].GetLeading() || !list[1].GetLeading() || list[1].GetAddress() != "http://m2:1" {
+			t.Errorf("masters: %v", list)
+		}
+		s.kill("m1")
+		time.Sleep(5 * time.Second)
+		if list := s.nodes["m2"].masters(); len(list) != 1 || list[0].GetId() != "m2" {
+			t.Errorf("masters after the death of m1: %v", list)
+		}
+	})
+}
+
+// masters returns the masters that are there.
+func (n *node) masters() []*pb.MasterInfo {
+	n.Helper()
+	return must[pb.ListMastersResponse](n.T)(n.api.ListMasters(n.Context(), ask(&pb.ListMastersRequest{}))).GetMasters()
+}
+
 // TestNextProcess of a master does not wait for the lease of the one before.
 func TestNextProcess(t *testing.T) {
 	t.Parallel()

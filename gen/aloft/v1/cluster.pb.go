@@ -153,6 +153,253 @@ func (x *GetInfoResponse) GetRouters() []*RouterInfo {
 	return nil
 }
 
+type ListMastersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMastersRequest) Reset() {
+	*x = ListMastersRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMastersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMastersRequest) ProtoMessage() {}
+
+func (x *ListMastersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMastersRequest.ProtoReflect.Descriptor instead.
+func (*ListMastersRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{2}
+}
+
+type ListMastersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Masters       []*MasterInfo          `protobuf:"bytes,1,rep,name=masters,proto3" json:"masters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMastersResponse) Reset() {
+	*x = ListMastersResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMastersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMastersResponse) ProtoMessage() {}
+
+func (x *ListMastersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMastersResponse.ProtoReflect.Descriptor instead.
+func (*ListMastersResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListMastersResponse) GetMasters() []*MasterInfo {
+	if x != nil {
+		return x.Masters
+	}
+	return nil
+}
+
+type MasterInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// URL at which the others reach its API; empty for one that is alone.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Of its binary.
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	Leading       bool                   `protobuf:"varint,5,opt,name=leading,proto3" json:"leading,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MasterInfo) Reset() {
+	*x = MasterInfo{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MasterInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MasterInfo) ProtoMessage() {}
+
+func (x *MasterInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MasterInfo.ProtoReflect.Descriptor instead.
+func (*MasterInfo) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MasterInfo) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MasterInfo) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *MasterInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *MasterInfo) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *MasterInfo) GetLeading() bool {
+	if x != nil {
+		return x.Leading
+	}
+	return false
+}
+
+type TransferLeadershipRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipRequest) Reset() {
+	*x = TransferLeadershipRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipRequest) ProtoMessage() {}
+
+func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+type TransferLeadershipResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who led, and who does now.
+	From          string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipResponse) Reset() {
+	*x = TransferLeadershipResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipResponse) ProtoMessage() {}
+
+func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TransferLeadershipResponse) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *TransferLeadershipResponse) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 type RouterInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -164,7 +411,7 @@ type RouterInfo struct {
 
 func (x *RouterInfo) Reset() {
 	*x = RouterInfo{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +423,7 @@ func (x *RouterInfo) String() string {
 func (*RouterInfo) ProtoMessage() {}
 
 func (x *RouterInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +436,7 @@ func (x *RouterInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterInfo.ProtoReflect.Descriptor instead.
 func (*RouterInfo) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RouterInfo) GetId() string {
@@ -226,7 +473,7 @@ type SpecFile struct {
 
 func (x *SpecFile) Reset() {
 	*x = SpecFile{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +485,7 @@ func (x *SpecFile) String() string {
 func (*SpecFile) ProtoMessage() {}
 
 func (x *SpecFile) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +498,7 @@ func (x *SpecFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecFile.ProtoReflect.Descriptor instead.
 func (*SpecFile) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SpecFile) GetName() string {
@@ -282,7 +529,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +541,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +554,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Problem) GetFile() string {
@@ -355,7 +602,7 @@ type Problems struct {
 
 func (x *Problems) Reset() {
 	*x = Problems{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +614,7 @@ func (x *Problems) String() string {
 func (*Problems) ProtoMessage() {}
 
 func (x *Problems) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +627,7 @@ func (x *Problems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problems.ProtoReflect.Descriptor instead.
 func (*Problems) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Problems) GetProblems() []*Problem {
@@ -399,7 +646,7 @@ type ValidateRequest struct {
 
 func (x *ValidateRequest) Reset() {
 	*x = ValidateRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +658,7 @@ func (x *ValidateRequest) String() string {
 func (*ValidateRequest) ProtoMessage() {}
 
 func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +671,7 @@ func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ValidateRequest) GetFiles() []*SpecFile {
@@ -444,7 +691,7 @@ type ValidateResponse struct {
 
 func (x *ValidateResponse) Reset() {
 	*x = ValidateResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +703,7 @@ func (x *ValidateResponse) String() string {
 func (*ValidateResponse) ProtoMessage() {}
 
 func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +716,7 @@ func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateResponse.ProtoReflect.Descriptor instead.
 func (*ValidateResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ValidateResponse) GetProblems() []*Problem {
@@ -495,7 +742,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +754,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +767,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlanRequest) GetFiles() []*SpecFile {
@@ -539,7 +786,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +798,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +811,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlanResponse) GetPlans() []*ServicePlan {
@@ -598,7 +845,7 @@ type ServicePlan struct {
 
 func (x *ServicePlan) Reset() {
 	*x = ServicePlan{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +857,7 @@ func (x *ServicePlan) String() string {
 func (*ServicePlan) ProtoMessage() {}
 
 func (x *ServicePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +870,7 @@ func (x *ServicePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePlan.ProtoReflect.Descriptor instead.
 func (*ServicePlan) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ServicePlan) GetService() string {
@@ -721,7 +968,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +980,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +993,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FieldChange) GetField() string {
@@ -782,7 +1029,7 @@ type DeployRequest struct {
 
 func (x *DeployRequest) Reset() {
 	*x = DeployRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1041,7 @@ func (x *DeployRequest) String() string {
 func (*DeployRequest) ProtoMessage() {}
 
 func (x *DeployRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1054,7 @@ func (x *DeployRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployRequest.ProtoReflect.Descriptor instead.
 func (*DeployRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeployRequest) GetFiles() []*SpecFile {
@@ -840,7 +1087,7 @@ type DeployResponse struct {
 
 func (x *DeployResponse) Reset() {
 	*x = DeployResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1099,7 @@ func (x *DeployResponse) String() string {
 func (*DeployResponse) ProtoMessage() {}
 
 func (x *DeployResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1112,7 @@ func (x *DeployResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployResponse.ProtoReflect.Descriptor instead.
 func (*DeployResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeployResponse) GetServices() []*DeployedService {
@@ -890,7 +1137,7 @@ type DeployedService struct {
 
 func (x *DeployedService) Reset() {
 	*x = DeployedService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1149,7 @@ func (x *DeployedService) String() string {
 func (*DeployedService) ProtoMessage() {}
 
 func (x *DeployedService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1162,7 @@ func (x *DeployedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployedService.ProtoReflect.Descriptor instead.
 func (*DeployedService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeployedService) GetService() string {
@@ -969,7 +1216,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1228,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1241,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetServiceRequest) GetService() string {
@@ -1013,7 +1260,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1272,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1285,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetServiceResponse) GetService() *ServiceView {
@@ -1073,7 +1320,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1332,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1345,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServiceView) GetService() *Service {
@@ -1174,7 +1421,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1433,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1446,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListServicesRequest) GetPageSize() int32 {
@@ -1227,7 +1474,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1486,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1499,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServiceView {
@@ -1280,7 +1527,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1539,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1552,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListRevisionsRequest) GetService() string {
@@ -1340,7 +1587,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1599,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1612,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -1394,7 +1641,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1653,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1666,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ScaleRequest) GetService() string {
@@ -1452,7 +1699,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1711,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1724,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ScaleResponse) GetService() *Service {
@@ -1497,7 +1744,7 @@ type RestartRequest struct {
 
 func (x *RestartRequest) Reset() {
 	*x = RestartRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1756,7 @@ func (x *RestartRequest) String() string {
 func (*RestartRequest) ProtoMessage() {}
 
 func (x *RestartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1769,7 @@ func (x *RestartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
 func (*RestartRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RestartRequest) GetService() string {
@@ -1548,7 +1795,7 @@ type RestartResponse struct {
 
 func (x *RestartResponse) Reset() {
 	*x = RestartResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1807,7 @@ func (x *RestartResponse) String() string {
 func (*RestartResponse) ProtoMessage() {}
 
 func (x *RestartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1820,7 @@ func (x *RestartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
 func (*RestartResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RestartResponse) GetService() *Service {
@@ -1595,7 +1842,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1854,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1867,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StopRequest) GetService() string {
@@ -1653,7 +1900,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1912,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1925,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StopResponse) GetService() *Service {
@@ -1700,7 +1947,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1959,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1972,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RollbackRequest) GetService() string {
@@ -1758,7 +2005,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +2017,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +2030,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RollbackResponse) GetService() *DeployedService {
@@ -1805,7 +2052,7 @@ type ListDeploymentsRequest struct {
 
 func (x *ListDeploymentsRequest) Reset() {
 	*x = ListDeploymentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2064,7 @@ func (x *ListDeploymentsRequest) String() string {
 func (*ListDeploymentsRequest) ProtoMessage() {}
 
 func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2077,7 @@ func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsRequest.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListDeploymentsRequest) GetService() string {
@@ -1865,7 +2112,7 @@ type ListDeploymentsResponse struct {
 
 func (x *ListDeploymentsResponse) Reset() {
 	*x = ListDeploymentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2124,7 @@ func (x *ListDeploymentsResponse) String() string {
 func (*ListDeploymentsResponse) ProtoMessage() {}
 
 func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2137,7 @@ func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsResponse.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDeploymentsResponse) GetDeployments() []*Deployment {
@@ -1916,7 +2163,7 @@ type GetDeploymentRequest struct {
 
 func (x *GetDeploymentRequest) Reset() {
 	*x = GetDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2175,7 @@ func (x *GetDeploymentRequest) String() string {
 func (*GetDeploymentRequest) ProtoMessage() {}
 
 func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2188,7 @@ func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*GetDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetDeploymentRequest) GetDeployment() string {
@@ -1960,7 +2207,7 @@ type GetDeploymentResponse struct {
 
 func (x *GetDeploymentResponse) Reset() {
 	*x = GetDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2219,7 @@ func (x *GetDeploymentResponse) String() string {
 func (*GetDeploymentResponse) ProtoMessage() {}
 
 func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2232,7 @@ func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*GetDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetDeploymentResponse) GetDeployment() *Deployment {
@@ -2004,7 +2251,7 @@ type PauseDeploymentRequest struct {
 
 func (x *PauseDeploymentRequest) Reset() {
 	*x = PauseDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2263,7 @@ func (x *PauseDeploymentRequest) String() string {
 func (*PauseDeploymentRequest) ProtoMessage() {}
 
 func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2276,7 @@ func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PauseDeploymentRequest) GetDeployment() string {
@@ -2047,7 +2294,7 @@ type PauseDeploymentResponse struct {
 
 func (x *PauseDeploymentResponse) Reset() {
 	*x = PauseDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2306,7 @@ func (x *PauseDeploymentResponse) String() string {
 func (*PauseDeploymentResponse) ProtoMessage() {}
 
 func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2319,7 @@ func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
 }
 
 type ResumeDeploymentRequest struct {
@@ -2084,7 +2331,7 @@ type ResumeDeploymentRequest struct {
 
 func (x *ResumeDeploymentRequest) Reset() {
 	*x = ResumeDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2343,7 @@ func (x *ResumeDeploymentRequest) String() string {
 func (*ResumeDeploymentRequest) ProtoMessage() {}
 
 func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2356,7 @@ func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ResumeDeploymentRequest) GetDeployment() string {
@@ -2127,7 +2374,7 @@ type ResumeDeploymentResponse struct {
 
 func (x *ResumeDeploymentResponse) Reset() {
 	*x = ResumeDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2386,7 @@ func (x *ResumeDeploymentResponse) String() string {
 func (*ResumeDeploymentResponse) ProtoMessage() {}
 
 func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2399,7 @@ func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
 }
 
 type AbortDeploymentRequest struct {
@@ -2164,7 +2411,7 @@ type AbortDeploymentRequest struct {
 
 func (x *AbortDeploymentRequest) Reset() {
 	*x = AbortDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2423,7 @@ func (x *AbortDeploymentRequest) String() string {
 func (*AbortDeploymentRequest) ProtoMessage() {}
 
 func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2436,7 @@ func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AbortDeploymentRequest) GetDeployment() string {
@@ -2209,7 +2456,7 @@ type AbortDeploymentResponse struct {
 
 func (x *AbortDeploymentResponse) Reset() {
 	*x = AbortDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2468,7 @@ func (x *AbortDeploymentResponse) String() string {
 func (*AbortDeploymentResponse) ProtoMessage() {}
 
 func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2481,7 @@ func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AbortDeploymentResponse) GetDeployment() string {
@@ -2258,7 +2505,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2517,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2530,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListTasksRequest) GetService() string {
@@ -2331,7 +2578,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2590,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2603,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2383,7 +2630,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2642,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2655,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExplainRequest) GetName() string {
@@ -2427,7 +2674,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2686,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2699,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExplainResponse) GetLines() []string {
@@ -2476,7 +2723,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2735,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2748,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LogsRequest) GetName() string {
@@ -2541,7 +2788,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2800,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2813,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -2586,7 +2833,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2845,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2858,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListAgentsRequest) GetPageSize() int32 {
@@ -2638,7 +2885,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2897,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2910,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*AgentView {
@@ -2695,7 +2942,7 @@ type AgentView struct {
 
 func (x *AgentView) Reset() {
 	*x = AgentView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2954,7 @@ func (x *AgentView) String() string {
 func (*AgentView) ProtoMessage() {}
 
 func (x *AgentView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2967,7 @@ func (x *AgentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentView.ProtoReflect.Descriptor instead.
 func (*AgentView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AgentView) GetAgent() *Agent {
@@ -2769,7 +3016,7 @@ type DrainAgentRequest struct {
 
 func (x *DrainAgentRequest) Reset() {
 	*x = DrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +3028,7 @@ func (x *DrainAgentRequest) String() string {
 func (*DrainAgentRequest) ProtoMessage() {}
 
 func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +3041,7 @@ func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*DrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DrainAgentRequest) GetAgent() string {
@@ -2819,7 +3066,7 @@ type DrainAgentResponse struct {
 
 func (x *DrainAgentResponse) Reset() {
 	*x = DrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +3078,7 @@ func (x *DrainAgentResponse) String() string {
 func (*DrainAgentResponse) ProtoMessage() {}
 
 func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +3091,7 @@ func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*DrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
 }
 
 type UndrainAgentRequest struct {
@@ -2856,7 +3103,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +3115,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +3128,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *UndrainAgentRequest) GetAgent() string {
@@ -2899,7 +3146,7 @@ type UndrainAgentResponse struct {
 
 func (x *UndrainAgentResponse) Reset() {
 	*x = UndrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2911,7 +3158,7 @@ func (x *UndrainAgentResponse) String() string {
 func (*UndrainAgentResponse) ProtoMessage() {}
 
 func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2924,7 +3171,7 @@ func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*UndrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
 }
 
 type RemoveAgentRequest struct {
@@ -2936,7 +3183,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3195,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3208,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RemoveAgentRequest) GetAgent() string {
@@ -2979,7 +3226,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +3238,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +3251,7 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
 }
 
 type ListPartitionsRequest struct {
@@ -3018,7 +3265,7 @@ type ListPartitionsRequest struct {
 
 func (x *ListPartitionsRequest) Reset() {
 	*x = ListPartitionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3277,7 @@ func (x *ListPartitionsRequest) String() string {
 func (*ListPartitionsRequest) ProtoMessage() {}
 
 func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3290,7 @@ func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListPartitionsRequest) GetAgent() string {
@@ -3077,7 +3324,7 @@ type ListPartitionsResponse struct {
 
 func (x *ListPartitionsResponse) Reset() {
 	*x = ListPartitionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3336,7 @@ func (x *ListPartitionsResponse) String() string {
 func (*ListPartitionsResponse) ProtoMessage() {}
 
 func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3349,7 @@ func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListPartitionsResponse) GetPartitions() []*PartitionView {
@@ -3129,7 +3376,7 @@ type PartitionView struct {
 
 func (x *PartitionView) Reset() {
 	*x = PartitionView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3388,7 @@ func (x *PartitionView) String() string {
 func (*PartitionView) ProtoMessage() {}
 
 func (x *PartitionView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3401,7 @@ func (x *PartitionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionView.ProtoReflect.Descriptor instead.
 func (*PartitionView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PartitionView) GetPartition() *Partition {
@@ -3181,7 +3428,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3440,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3453,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListPoolsRequest) GetPageSize() int32 {
@@ -3233,7 +3480,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3492,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3505,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolView {
@@ -3288,7 +3535,7 @@ type PoolView struct {
 
 func (x *PoolView) Reset() {
 	*x = PoolView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3547,7 @@ func (x *PoolView) String() string {
 func (*PoolView) ProtoMessage() {}
 
 func (x *PoolView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3560,7 @@ func (x *PoolView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolView.ProtoReflect.Descriptor instead.
 func (*PoolView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PoolView) GetPool() *Pool {
@@ -3356,7 +3603,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3615,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3628,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SetPoolRequest) GetPool() *Pool {
@@ -3407,7 +3654,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3666,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3679,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetPoolResponse) GetPool() *Pool {
@@ -3452,7 +3699,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3711,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3724,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeletePoolRequest) GetPool() string {
@@ -3502,7 +3749,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3761,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3774,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
 }
 
 type GetCapacityRequest struct {
@@ -3538,7 +3785,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3797,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3810,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
 }
 
 type GetCapacityResponse struct {
@@ -3575,7 +3822,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3834,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3847,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -3623,7 +3870,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3882,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3895,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Capacity) GetType() string {
@@ -3692,7 +3939,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3704,7 +3951,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3717,7 +3964,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -3750,7 +3997,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +4009,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +4022,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -3800,7 +4047,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3812,7 +4059,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3825,7 +4072,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -3863,7 +4110,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +4122,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +4135,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -3930,7 +4177,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4189,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4202,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -3984,7 +4231,22 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12?\n" +
 	"\rleading_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fleadingSince\x12.\n" +
-	"\arouters\x18\x06 \x03(\v2\x14.aloft.v1.RouterInfoR\arouters\"l\n" +
+	"\arouters\x18\x06 \x03(\v2\x14.aloft.v1.RouterInfoR\arouters\"\x14\n" +
+	"\x12ListMastersRequest\"E\n" +
+	"\x13ListMastersResponse\x12.\n" +
+	"\amasters\x18\x01 \x03(\v2\x14.aloft.v1.MasterInfoR\amasters\"\xa5\x01\n" +
+	"\n" +
+	"MasterInfo\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x129\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x18\n" +
+	"\aleading\x18\x05 \x01(\bR\aleading\"\x1b\n" +
+	"\x19TransferLeadershipRequest\"@\n" +
+	"\x1aTransferLeadershipResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"l\n" +
 	"\n" +
 	"RouterInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
@@ -4240,9 +4502,11 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x06synced\x18\x04 \x01(\bR\x06synced\"Q\n" +
 	"\vWatchChange\x12(\n" +
 	"\x06record\x18\x01 \x01(\v2\x10.aloft.v1.RecordR\x06record\x12\x18\n" +
-	"\adeleted\x18\x02 \x01(\tR\adeleted2\xf8\x10\n" +
+	"\adeleted\x18\x02 \x01(\tR\adeleted2\xa5\x12\n" +
 	"\x0eClusterService\x12>\n" +
-	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12A\n" +
+	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12J\n" +
+	"\vListMasters\x12\x1c.aloft.v1.ListMastersRequest\x1a\x1d.aloft.v1.ListMastersResponse\x12_\n" +
+	"\x12TransferLeadership\x12#.aloft.v1.TransferLeadershipRequest\x1a$.aloft.v1.TransferLeadershipResponse\x12A\n" +
 	"\bValidate\x12\x19.aloft.v1.ValidateRequest\x1a\x1a.aloft.v1.ValidateResponse\x125\n" +
 	"\x04Plan\x12\x15.aloft.v1.PlanRequest\x1a\x16.aloft.v1.PlanResponse\x12;\n" +
 	"\x06Deploy\x12\x17.aloft.v1.DeployRequest\x1a\x18.aloft.v1.DeployResponse\x12G\n" +
@@ -4289,217 +4553,228 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_cluster_proto_rawDescData
 }
 
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_aloft_v1_cluster_proto_goTypes = []any{
-	(*GetInfoRequest)(nil),           // 0: aloft.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),          // 1: aloft.v1.GetInfoResponse
-	(*RouterInfo)(nil),               // 2: aloft.v1.RouterInfo
-	(*SpecFile)(nil),                 // 3: aloft.v1.SpecFile
-	(*Problem)(nil),                  // 4: aloft.v1.Problem
-	(*Problems)(nil),                 // 5: aloft.v1.Problems
-	(*ValidateRequest)(nil),          // 6: aloft.v1.ValidateRequest
-	(*ValidateResponse)(nil),         // 7: aloft.v1.ValidateResponse
-	(*PlanRequest)(nil),              // 8: aloft.v1.PlanRequest
-	(*PlanResponse)(nil),             // 9: aloft.v1.PlanResponse
-	(*ServicePlan)(nil),              // 10: aloft.v1.ServicePlan
-	(*FieldChange)(nil),              // 11: aloft.v1.FieldChange
-	(*DeployRequest)(nil),            // 12: aloft.v1.DeployRequest
-	(*DeployResponse)(nil),           // 13: aloft.v1.DeployResponse
-	(*DeployedService)(nil),          // 14: aloft.v1.DeployedService
-	(*GetServiceRequest)(nil),        // 15: aloft.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),       // 16: aloft.v1.GetServiceResponse
-	(*ServiceView)(nil),              // 17: aloft.v1.ServiceView
-	(*ListServicesRequest)(nil),      // 18: aloft.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),     // 19: aloft.v1.ListServicesResponse
-	(*ListRevisionsRequest)(nil),     // 20: aloft.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),    // 21: aloft.v1.ListRevisionsResponse
-	(*ScaleRequest)(nil),             // 22: aloft.v1.ScaleRequest
-	(*ScaleResponse)(nil),            // 23: aloft.v1.ScaleResponse
-	(*RestartRequest)(nil),           // 24: aloft.v1.RestartRequest
-	(*RestartResponse)(nil),          // 25: aloft.v1.RestartResponse
-	(*StopRequest)(nil),              // 26: aloft.v1.StopRequest
-	(*StopResponse)(nil),             // 27: aloft.v1.StopResponse
-	(*RollbackRequest)(nil),          // 28: aloft.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 29: aloft.v1.RollbackResponse
-	(*ListDeploymentsRequest)(nil),   // 30: aloft.v1.ListDeploymentsRequest
-	(*ListDeploymentsResponse)(nil),  // 31: aloft.v1.ListDeploymentsResponse
-	(*GetDeploymentRequest)(nil),     // 32: aloft.v1.GetDeploymentRequest
-	(*GetDeploymentResponse)(nil),    // 33: aloft.v1.GetDeploymentResponse
-	(*PauseDeploymentRequest)(nil),   // 34: aloft.v1.PauseDeploymentRequest
-	(*PauseDeploymentResponse)(nil),  // 35: aloft.v1.PauseDeploymentResponse
-	(*ResumeDeploymentRequest)(nil),  // 36: aloft.v1.ResumeDeploymentRequest
-	(*ResumeDeploymentResponse)(nil), // 37: aloft.v1.ResumeDeploymentResponse
-	(*AbortDeploymentRequest)(nil),   // 38: aloft.v1.AbortDeploymentRequest
-	(*AbortDeploymentResponse)(nil),  // 39: aloft.v1.AbortDeploymentResponse
-	(*ListTasksRequest)(nil),         // 40: aloft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 41: aloft.v1.ListTasksResponse
-	(*ExplainRequest)(nil),           // 42: aloft.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 43: aloft.v1.ExplainResponse
-	(*LogsRequest)(nil),              // 44: aloft.v1.LogsRequest
-	(*LogsResponse)(nil),             // 45: aloft.v1.LogsResponse
-	(*ListAgentsRequest)(nil),        // 46: aloft.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),       // 47: aloft.v1.ListAgentsResponse
-	(*AgentView)(nil),                // 48: aloft.v1.AgentView
-	(*DrainAgentRequest)(nil),        // 49: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),       // 50: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),      // 51: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),     // 52: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),       // 53: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),      // 54: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),    // 55: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),   // 56: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),            // 57: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),         // 58: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 59: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                 // 60: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),           // 61: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),          // 62: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),        // 63: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),       // 64: aloft.v1.DeletePoolResponse
-	(*GetCapacityRequest)(nil),       // 65: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),      // 66: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                 // 67: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),         // 68: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),        // 69: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),             // 70: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),            // 71: aloft.v1.WatchResponse
-	(*WatchChange)(nil),              // 72: aloft.v1.WatchChange
-	nil,                              // 73: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
-	(*TableVersion)(nil),             // 75: aloft.v1.TableVersion
-	(*Spec)(nil),                     // 76: aloft.v1.Spec
-	(SpecKind)(0),                    // 77: aloft.v1.SpecKind
-	(*Quantity)(nil),                 // 78: aloft.v1.Quantity
-	(*Service)(nil),                  // 79: aloft.v1.Service
-	(*Revision)(nil),                 // 80: aloft.v1.Revision
-	(*Deployment)(nil),               // 81: aloft.v1.Deployment
-	(*Task)(nil),                     // 82: aloft.v1.Task
-	(*LogLine)(nil),                  // 83: aloft.v1.LogLine
-	(*Agent)(nil),                    // 84: aloft.v1.Agent
-	(*durationpb.Duration)(nil),      // 85: google.protobuf.Duration
-	(*Partition)(nil),                // 86: aloft.v1.Partition
-	(*Pool)(nil),                     // 87: aloft.v1.Pool
-	(*Note)(nil),                     // 88: aloft.v1.Note
-	(*Record)(nil),                   // 89: aloft.v1.Record
+	(*GetInfoRequest)(nil),             // 0: aloft.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),            // 1: aloft.v1.GetInfoResponse
+	(*ListMastersRequest)(nil),         // 2: aloft.v1.ListMastersRequest
+	(*ListMastersResponse)(nil),        // 3: aloft.v1.ListMastersResponse
+	(*MasterInfo)(nil),                 // 4: aloft.v1.MasterInfo
+	(*TransferLeadershipRequest)(nil),  // 5: aloft.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 6: aloft.v1.TransferLeadershipResponse
+	(*RouterInfo)(nil),                 // 7: aloft.v1.RouterInfo
+	(*SpecFile)(nil),                   // 8: aloft.v1.SpecFile
+	(*Problem)(nil),                    // 9: aloft.v1.Problem
+	(*Problems)(nil),                   // 10: aloft.v1.Problems
+	(*ValidateRequest)(nil),            // 11: aloft.v1.ValidateRequest
+	(*ValidateResponse)(nil),           // 12: aloft.v1.ValidateResponse
+	(*PlanRequest)(nil),                // 13: aloft.v1.PlanRequest
+	(*PlanResponse)(nil),               // 14: aloft.v1.PlanResponse
+	(*ServicePlan)(nil),                // 15: aloft.v1.ServicePlan
+	(*FieldChange)(nil),                // 16: aloft.v1.FieldChange
+	(*DeployRequest)(nil),              // 17: aloft.v1.DeployRequest
+	(*DeployResponse)(nil),             // 18: aloft.v1.DeployResponse
+	(*DeployedService)(nil),            // 19: aloft.v1.DeployedService
+	(*GetServiceRequest)(nil),          // 20: aloft.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),         // 21: aloft.v1.GetServiceResponse
+	(*ServiceView)(nil),                // 22: aloft.v1.ServiceView
+	(*ListServicesRequest)(nil),        // 23: aloft.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),       // 24: aloft.v1.ListServicesResponse
+	(*ListRevisionsRequest)(nil),       // 25: aloft.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),      // 26: aloft.v1.ListRevisionsResponse
+	(*ScaleRequest)(nil),               // 27: aloft.v1.ScaleRequest
+	(*ScaleResponse)(nil),              // 28: aloft.v1.ScaleResponse
+	(*RestartRequest)(nil),             // 29: aloft.v1.RestartRequest
+	(*RestartResponse)(nil),            // 30: aloft.v1.RestartResponse
+	(*StopRequest)(nil),                // 31: aloft.v1.StopRequest
+	(*StopResponse)(nil),               // 32: aloft.v1.StopResponse
+	(*RollbackRequest)(nil),            // 33: aloft.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 34: aloft.v1.RollbackResponse
+	(*ListDeploymentsRequest)(nil),     // 35: aloft.v1.ListDeploymentsRequest
+	(*ListDeploymentsResponse)(nil),    // 36: aloft.v1.ListDeploymentsResponse
+	(*GetDeploymentRequest)(nil),       // 37: aloft.v1.GetDeploymentRequest
+	(*GetDeploymentResponse)(nil),      // 38: aloft.v1.GetDeploymentResponse
+	(*PauseDeploymentRequest)(nil),     // 39: aloft.v1.PauseDeploymentRequest
+	(*PauseDeploymentResponse)(nil),    // 40: aloft.v1.PauseDeploymentResponse
+	(*ResumeDeploymentRequest)(nil),    // 41: aloft.v1.ResumeDeploymentRequest
+	(*ResumeDeploymentResponse)(nil),   // 42: aloft.v1.ResumeDeploymentResponse
+	(*AbortDeploymentRequest)(nil),     // 43: aloft.v1.AbortDeploymentRequest
+	(*AbortDeploymentResponse)(nil),    // 44: aloft.v1.AbortDeploymentResponse
+	(*ListTasksRequest)(nil),           // 45: aloft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),          // 46: aloft.v1.ListTasksResponse
+	(*ExplainRequest)(nil),             // 47: aloft.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 48: aloft.v1.ExplainResponse
+	(*LogsRequest)(nil),                // 49: aloft.v1.LogsRequest
+	(*LogsResponse)(nil),               // 50: aloft.v1.LogsResponse
+	(*ListAgentsRequest)(nil),          // 51: aloft.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 52: aloft.v1.ListAgentsResponse
+	(*AgentView)(nil),                  // 53: aloft.v1.AgentView
+	(*DrainAgentRequest)(nil),          // 54: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 55: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 56: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 57: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 58: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 59: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 60: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 61: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 62: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 63: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 64: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 65: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 66: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 67: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 68: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 69: aloft.v1.DeletePoolResponse
+	(*GetCapacityRequest)(nil),         // 70: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 71: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 72: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 73: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 74: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 75: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 76: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 77: aloft.v1.WatchChange
+	nil,                                // 78: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 79: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 80: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 81: aloft.v1.Spec
+	(SpecKind)(0),                      // 82: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 83: aloft.v1.Quantity
+	(*Service)(nil),                    // 84: aloft.v1.Service
+	(*Revision)(nil),                   // 85: aloft.v1.Revision
+	(*Deployment)(nil),                 // 86: aloft.v1.Deployment
+	(*Task)(nil),                       // 87: aloft.v1.Task
+	(*LogLine)(nil),                    // 88: aloft.v1.LogLine
+	(*Agent)(nil),                      // 89: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 90: google.protobuf.Duration
+	(*Partition)(nil),                  // 91: aloft.v1.Partition
+	(*Pool)(nil),                       // 92: aloft.v1.Pool
+	(*Note)(nil),                       // 93: aloft.v1.Note
+	(*Record)(nil),                     // 94: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	74, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
-	2,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
-	75, // 2: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
-	4,  // 3: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
-	3,  // 4: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
-	4,  // 5: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	76, // 6: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
-	3,  // 7: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
-	10, // 8: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	77, // 9: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
-	11, // 10: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	78, // 11: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
-	3,  // 12: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	73, // 13: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
-	14, // 14: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	77, // 15: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
-	17, // 16: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	79, // 17: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	80, // 18: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	81, // 19: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	82, // 20: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	17, // 21: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	80, // 22: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	79, // 23: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	79, // 24: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	79, // 25: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	14, // 26: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	81, // 27: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	81, // 28: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	82, // 29: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	83, // 30: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	48, // 31: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	84, // 32: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	78, // 33: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	78, // 34: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	85, // 35: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	57, // 36: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	86, // 37: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	78, // 38: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	60, // 39: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	87, // 40: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	78, // 41: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	78, // 42: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	87, // 43: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	87, // 44: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	67, // 45: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	78, // 46: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	78, // 47: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	88, // 48: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	72, // 49: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	88, // 50: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	89, // 51: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	0,  // 52: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	6,  // 53: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	8,  // 54: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	12, // 55: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	15, // 56: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	18, // 57: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	20, // 58: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	22, // 59: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	24, // 60: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	26, // 61: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	28, // 62: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	30, // 63: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	32, // 64: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	34, // 65: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	36, // 66: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	38, // 67: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	40, // 68: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	42, // 69: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	44, // 70: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	46, // 71: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	49, // 72: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	51, // 73: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	53, // 74: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	55, // 75: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	58, // 76: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	61, // 77: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	63, // 78: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	65, // 79: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	68, // 80: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	70, // 81: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	1,  // 82: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	7,  // 83: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	9,  // 84: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	13, // 85: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	16, // 86: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	19, // 87: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	21, // 88: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	23, // 89: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	25, // 90: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	27, // 91: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	29, // 92: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	31, // 93: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	33, // 94: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	35, // 95: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	37, // 96: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	39, // 97: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	41, // 98: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	43, // 99: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	45, // 100: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	47, // 101: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	50, // 102: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	52, // 103: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	54, // 104: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	56, // 105: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	59, // 106: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	62, // 107: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	64, // 108: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	66, // 109: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	69, // 110: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	71, // 111: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	82, // [82:112] is the sub-list for method output_type
-	52, // [52:82] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	79, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	7,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
+	4,  // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
+	79, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	80, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	9,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
+	8,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
+	9,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
+	81, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	8,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
+	15, // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
+	82, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	16, // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
+	83, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	8,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
+	78, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	19, // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
+	82, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	22, // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
+	84, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	85, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	86, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	87, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	22, // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	85, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	84, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	84, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	84, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	19, // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	86, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	86, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	87, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	88, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	53, // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	89, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	83, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	83, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	90, // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	62, // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	91, // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	83, // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	65, // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	92, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	83, // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	83, // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	92, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	92, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	72, // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	83, // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	83, // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	93, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	77, // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	93, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	94, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	0,  // 54: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	2,  // 55: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	5,  // 56: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	11, // 57: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	13, // 58: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	17, // 59: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	20, // 60: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	23, // 61: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	25, // 62: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	27, // 63: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	29, // 64: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	31, // 65: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	33, // 66: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	35, // 67: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	37, // 68: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	39, // 69: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	41, // 70: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	43, // 71: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	45, // 72: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	47, // 73: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	49, // 74: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	51, // 75: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	54, // 76: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	56, // 77: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	58, // 78: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	60, // 79: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	63, // 80: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	66, // 81: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	68, // 82: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	70, // 83: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	73, // 84: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	75, // 85: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	1,  // 86: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	3,  // 87: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	6,  // 88: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	12, // 89: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	14, // 90: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	18, // 91: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	21, // 92: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	24, // 93: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	26, // 94: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	28, // 95: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	30, // 96: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	32, // 97: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	34, // 98: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	36, // 99: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	38, // 100: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	40, // 101: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	42, // 102: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	44, // 103: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	46, // 104: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	48, // 105: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	50, // 106: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	52, // 107: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	55, // 108: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	57, // 109: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	59, // 110: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	61, // 111: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	64, // 112: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	67, // 113: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	69, // 114: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	71, // 115: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	74, // 116: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	76, // 117: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	86, // [86:118] is the sub-list for method output_type
+	54, // [54:86] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -4510,14 +4785,14 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_session_proto_init()
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
-	file_aloft_v1_cluster_proto_msgTypes[22].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   74,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,6 +43,12 @@ const (
 const (
 	// ClusterServiceGetInfoProcedure is the fully-qualified name of the ClusterService's GetInfo RPC.
 	ClusterServiceGetInfoProcedure = "/aloft.v1.ClusterService/GetInfo"
+	// ClusterServiceListMastersProcedure is the fully-qualified name of the ClusterService's
+	// ListMasters RPC.
+	ClusterServiceListMastersProcedure = "/aloft.v1.ClusterService/ListMasters"
+	// ClusterServiceTransferLeadershipProcedure is the fully-qualified name of the ClusterService's
+	// TransferLeadership RPC.
+	ClusterServiceTransferLeadershipProcedure = "/aloft.v1.ClusterService/TransferLeadership"
 	// ClusterServiceValidateProcedure is the fully-qualified name of the ClusterService's Validate RPC.
 	ClusterServiceValidateProcedure = "/aloft.v1.ClusterService/Validate"
 	// ClusterServicePlanProcedure is the fully-qualified name of the ClusterService's Plan RPC.
@@ -125,6 +131,10 @@ const (
 type ClusterServiceClient interface {
 	// What this cluster is: its version, leader and epoch.
 	GetInfo(context.Context, *connect.Request[v1.GetInfoRequest]) (*connect.Response[v1.GetInfoResponse], error)
+	// The masters that are there, and which of them leads.
+	ListMasters(context.Context, *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error)
+	// Has another master lead. It answers once one does.
+	TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error)
 	// Reads specs and tells their problems; changes nothing.
 	Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error)
 	// What Deploy would do, step by step; changes nothing.
@@ -178,6 +188,18 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+ClusterServiceGetInfoProcedure,
 			connect.WithSchema(clusterServiceMethods.ByName("GetInfo")),
+			connect.WithClientOptions(opts...),
+		),
+		listMasters: connect.NewClient[v1.ListMastersRequest, v1.ListMastersResponse](
+			httpClient,
+			baseURL+ClusterServiceListMastersProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListMasters")),
+			connect.WithClientOptions(opts...),
+		),
+		transferLeadership: connect.NewClient[v1.TransferLeadershipRequest, v1.TransferLeadershipResponse](
+			httpClient,
+			baseURL+ClusterServiceTransferLeadershipProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("TransferLeadership")),
 			connect.WithClientOptions(opts...),
 		),
 		validate: connect.NewClient[v1.ValidateRequest, v1.ValidateResponse](
@@ -359,41 +381,53 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // clusterServiceClient implements ClusterServiceClient.
 type clusterServiceClient struct {
-	getInfo          *connect.Client[v1.GetInfoRequest, v1.GetInfoResponse]
-	validate         *connect.Client[v1.ValidateRequest, v1.ValidateResponse]
-	plan             *connect.Client[v1.PlanRequest, v1.PlanResponse]
-	deploy           *connect.Client[v1.DeployRequest, v1.DeployResponse]
-	getService       *connect.Client[v1.GetServiceRequest, v1.GetServiceResponse]
-	listServices     *connect.Client[v1.ListServicesRequest, v1.ListServicesResponse]
-	listRevisions    *connect.Client[v1.ListRevisionsRequest, v1.ListRevisionsResponse]
-	scale            *connect.Client[v1.ScaleRequest, v1.ScaleResponse]
-	restart          *connect.Client[v1.RestartRequest, v1.RestartResponse]
-	stop             *connect.Client[v1.StopRequest, v1.StopResponse]
-	rollback         *connect.Client[v1.RollbackRequest, v1.RollbackResponse]
-	listDeployments  *connect.Client[v1.ListDeploymentsRequest, v1.ListDeploymentsResponse]
-	getDeployment    *connect.Client[v1.GetDeploymentRequest, v1.GetDeploymentResponse]
-	pauseDeployment  *connect.Client[v1.PauseDeploymentRequest, v1.PauseDeploymentResponse]
-	resumeDeployment *connect.Client[v1.ResumeDeploymentRequest, v1.ResumeDeploymentResponse]
-	abortDeployment  *connect.Client[v1.AbortDeploymentRequest, v1.AbortDeploymentResponse]
-	listTasks        *connect.Client[v1.ListTasksRequest, v1.ListTasksResponse]
-	explain          *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
-	logs             *connect.Client[v1.LogsRequest, v1.LogsResponse]
-	listAgents       *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
-	drainAgent       *connect.Client[v1.DrainAgentRequest, v1.DrainAgentResponse]
-	undrainAgent     *connect.Client[v1.UndrainAgentRequest, v1.UndrainAgentResponse]
-	removeAgent      *connect.Client[v1.RemoveAgentRequest, v1.RemoveAgentResponse]
-	listPartitions   *connect.Client[v1.ListPartitionsRequest, v1.ListPartitionsResponse]
-	listPools        *connect.Client[v1.ListPoolsRequest, v1.ListPoolsResponse]
-	setPool          *connect.Client[v1.SetPoolRequest, v1.SetPoolResponse]
-	deletePool       *connect.Client[v1.DeletePoolRequest, v1.DeletePoolResponse]
-	getCapacity      *connect.Client[v1.GetCapacityRequest, v1.GetCapacityResponse]
-	listNotes        *connect.Client[v1.ListNotesRequest, v1.ListNotesResponse]
-	watch            *connect.Client[v1.WatchRequest, v1.WatchResponse]
+	getInfo            *connect.Client[v1.GetInfoRequest, v1.GetInfoResponse]
+	listMasters        *connect.Client[v1.ListMastersRequest, v1.ListMastersResponse]
+	transferLeadership *connect.Client[v1.TransferLeadershipRequest, v1.TransferLeadershipResponse]
+	validate           *connect.Client[v1.ValidateRequest, v1.ValidateResponse]
+	plan               *connect.Client[v1.PlanRequest, v1.PlanResponse]
+	deploy             *connect.Client[v1.DeployRequest, v1.DeployResponse]
+	getService         *connect.Client[v1.GetServiceRequest, v1.GetServiceResponse]
+	listServices       *connect.Client[v1.ListServicesRequest, v1.ListServicesResponse]
+	listRevisions      *connect.Client[v1.ListRevisionsRequest, v1.ListRevisionsResponse]
+	scale              *connect.Client[v1.ScaleRequest, v1.ScaleResponse]
+	restart            *connect.Client[v1.RestartRequest, v1.RestartResponse]
+	stop               *connect.Client[v1.StopRequest, v1.StopResponse]
+	rollback           *connect.Client[v1.RollbackRequest, v1.RollbackResponse]
+	listDeployments    *connect.Client[v1.ListDeploymentsRequest, v1.ListDeploymentsResponse]
+	getDeployment      *connect.Client[v1.GetDeploymentRequest, v1.GetDeploymentResponse]
+	pauseDeployment    *connect.Client[v1.PauseDeploymentRequest, v1.PauseDeploymentResponse]
+	resumeDeployment   *connect.Client[v1.ResumeDeploymentRequest, v1.ResumeDeploymentResponse]
+	abortDeployment    *connect.Client[v1.AbortDeploymentRequest, v1.AbortDeploymentResponse]
+	listTasks          *connect.Client[v1.ListTasksRequest, v1.ListTasksResponse]
+	explain            *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	logs               *connect.Client[v1.LogsRequest, v1.LogsResponse]
+	listAgents         *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
+	drainAgent         *connect.Client[v1.DrainAgentRequest, v1.DrainAgentResponse]
+	undrainAgent       *connect.Client[v1.UndrainAgentRequest, v1.UndrainAgentResponse]
+	removeAgent        *connect.Client[v1.RemoveAgentRequest, v1.RemoveAgentResponse]
+	listPartitions     *connect.Client[v1.ListPartitionsRequest, v1.ListPartitionsResponse]
+	listPools          *connect.Client[v1.ListPoolsRequest, v1.ListPoolsResponse]
+	setPool            *connect.Client[v1.SetPoolRequest, v1.SetPoolResponse]
+	deletePool         *connect.Client[v1.DeletePoolRequest, v1.DeletePoolResponse]
+	getCapacity        *connect.Client[v1.GetCapacityRequest, v1.GetCapacityResponse]
+	listNotes          *connect.Client[v1.ListNotesRequest, v1.ListNotesResponse]
+	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 }
 
 // GetInfo calls aloft.v1.ClusterService.GetInfo.
 func (c *clusterServiceClient) GetInfo(ctx context.Context, req *connect.Request[v1.GetInfoRequest]) (*connect.Response[v1.GetInfoResponse], error) {
 	return c.getInfo.CallUnary(ctx, req)
+}
+
+// ListMasters calls aloft.v1.ClusterService.ListMasters.
+func (c *clusterServiceClient) ListMasters(ctx context.Context, req *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error) {
+	return c.listMasters.CallUnary(ctx, req)
+}
+
+// TransferLeadership calls aloft.v1.ClusterService.TransferLeadership.
+func (c *clusterServiceClient) TransferLeadership(ctx context.Context, req *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error) {
+	return c.transferLeadership.CallUnary(ctx, req)
 }
 
 // Validate calls aloft.v1.ClusterService.Validate.
@@ -545,6 +579,10 @@ func (c *clusterServiceClient) Watch(ctx context.Context, req *connect.Request[v
 type ClusterServiceHandler interface {
 	// What this cluster is: its version, leader and epoch.
 	GetInfo(context.Context, *connect.Request[v1.GetInfoRequest]) (*connect.Response[v1.GetInfoResponse], error)
+	// The masters that are there, and which of them leads.
+	ListMasters(context.Context, *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error)
+	// Has another master lead. It answers once one does.
+	TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error)
 	// Reads specs and tells their problems; changes nothing.
 	Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error)
 	// What Deploy would do, step by step; changes nothing.
@@ -594,6 +632,18 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		ClusterServiceGetInfoProcedure,
 		svc.GetInfo,
 		connect.WithSchema(clusterServiceMethods.ByName("GetInfo")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListMastersHandler := connect.NewUnaryHandler(
+		ClusterServiceListMastersProcedure,
+		svc.ListMasters,
+		connect.WithSchema(clusterServiceMethods.ByName("ListMasters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceTransferLeadershipHandler := connect.NewUnaryHandler(
+		ClusterServiceTransferLeadershipProcedure,
+		svc.TransferLeadership,
+		connect.WithSchema(clusterServiceMethods.ByName("TransferLeadership")),
 		connect.WithHandlerOptions(opts...),
 	)
 	clusterServiceValidateHandler := connect.NewUnaryHandler(
@@ -774,6 +824,10 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		switch r.URL.Path {
 		case ClusterServiceGetInfoProcedure:
 			clusterServiceGetInfoHandler.ServeHTTP(w, r)
+		case ClusterServiceListMastersProcedure:
+			clusterServiceListMastersHandler.ServeHTTP(w, r)
+		case ClusterServiceTransferLeadershipProcedure:
+			clusterServiceTransferLeadershipHandler.ServeHTTP(w, r)
 		case ClusterServiceValidateProcedure:
 			clusterServiceValidateHandler.ServeHTTP(w, r)
 		case ClusterServicePlanProcedure:
@@ -843,6 +897,14 @@ type UnimplementedClusterServiceHandler struct{}
 
 func (UnimplementedClusterServiceHandler) GetInfo(context.Context, *connect.Request[v1.GetInfoRequest]) (*connect.Response[v1.GetInfoResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.GetInfo is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListMasters(context.Context, *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ListMasters is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.TransferLeadership is not implemented"))
 }
 
 func (UnimplementedClusterServiceHandler) Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error) {

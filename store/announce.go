@@ -33,44 +33,33 @@ func (e *etcd) Announce(ctx context.Context, name, value string) error {
 
 // announce keeps the name's key until its lease is lost or ctx is done.
 func (e *etcd) announce(ctx context.Context, name, value string) error {
-	lease, err := e.client.Grant(ctx, int64(e.leaseTTL/time.Second))
+	held, err := e.grant(ctx)
 	if err != nil {
-		return because(ctx, err)
+		return err
 	}
-	_, err = e.client.Put(ctx, e.presenceKey(name), value, clientv3.WithLease(lease.ID))
+	err = e.propose(ctx, func(ctx context.Context) error {
+		_, err := e.client.Put(ctx, e.presenceKey(name), value, clientv3.WithLease(held.id))
+		return err
+	})
 	if err == nil {
-		err = e.keepAlive(ctx, lease, nil)
+		err = e.keepAlive(ctx, held)
 	}
-	if errors.Is(context.Cause(ctx), ErrClosed) {
-		return ErrClosed
+	if errors.Is(err, ErrClosed) {
+		return err
 	}
-	brief, done := context.WithTimeout(context.WithoutCancel(ctx), revokeWithin)
-	defer done()
-	return errors.Join(because(ctx, err), e.revoke(brief, lease.ID))
+	return errors.Join(err, e.giveBack(ctx, held.id))
 }
 
 // Announced reads all names at one revision.
 func (e *etcd) Announced(ctx context.Context) (map[string]string, error) {
 	prefix := e.presenceKey("")
-	answer, err := e.client.Get(ctx, prefix, clientv3.WithPrefix())
+	answer, err := e.get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
-		return nil, because(ctx, err)
+		return nil, err
 	}
 	values := make(map[string]string, len(answer.Kvs))
 	for _, pair := range answer.Kvs {
 		values[string(pair.Key[len(prefix):])] = string(pair.Value)
 	}
 	return values, nil
-}
-
-// pause waits, unless ctx is done before.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -6,15 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
-
-// revokeWithin bounds the giving back of a lease that came to nothing. If that
-// fails it runs out by itself.
-const revokeWithin = time.Second
 
 // leader is what the leader's key said at a revision of the store.
 type leader struct {
@@ -38,109 +32,92 @@ func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
 		if err := e.checkFormat(ctx); err != nil {
 			return Hold{}, err
 		}
-		if hold, won, err := e.attempt(ctx, identity); won || err != nil {
+		if hold, won, err := e.candidate(ctx, identity); won || err != nil {
 			return hold, err
 		}
 	}
 }
 
-// attempt makes the leader's key, and wins if it was first. A program does not
+// candidate makes the leader's key, and wins if it was first. A program does not
 // lead where a newer one has meanwhile raised the data's format.
-func (e *etcd) attempt(ctx context.Context, identity string) (hold Hold, won bool, err error) {
-	lease, err := e.client.Grant(ctx, int64(e.leaseTTL/time.Second))
+func (e *etcd) candidate(ctx context.Context, identity string) (hold Hold, won bool, err error) {
+	held, err := e.grant(ctx)
 	if err != nil {
-		return Hold{}, false, because(ctx, err)
+		return Hold{}, false, err
 	}
-	answer, err := e.client.Txn(ctx).
-		If(
-			clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", 0),
-			clientv3.Compare(clientv3.Value(e.versionKey()), "=", formatText()),
-		).
-		Then(clientv3.OpPut(e.leaderKey(), identity, clientv3.WithLease(lease.ID))).
-		Commit()
-	if err == nil && answer.Succeeded {
-		return e.hold(ctx, answer.Header.GetRevision(), lease), true, nil
+	var answer *clientv3.TxnResponse
+	err = e.propose(ctx, func(ctx context.Context) (err error) {
+		answer, err = e.client.Txn(ctx).
+			If(
+				clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", 0),
+				clientv3.Compare(clientv3.Value(e.versionKey()), "=", formatText()),
+			).
+			Then(
+				clientv3.OpPut(e.leaderKey(), identity, clientv3.WithLease(held.id)),
+				clientv3.OpPut(e.commitKey(), ""), // smaller than every number of a commit
+			).
+			Else(clientv3.OpGet(e.leaderKey())).
+			Commit()
+		return err
+	})
+	if err == nil {
+		if epoch, won := wonBy(answer, held.id); won {
+			return e.hold(ctx, epoch, held), true, nil
+		}
 	}
-	if err != nil {
-		err = because(ctx, err)
-	}
-	brief, done := context.WithTimeout(context.WithoutCancel(ctx), revokeWithin)
-	defer done()
-	return Hold{}, false, errors.Join(err, e.revoke(brief, lease.ID))
+	return Hold{}, false, errors.Join(err, e.giveBack(ctx, held.id))
 }
 
-// hold starts the guard of a leadership that began at revision.
-func (e *etcd) hold(ctx context.Context, revision int64, lease *clientv3.LeaseGrantResponse) Hold {
+// wonBy says whether the leader's key was made by this transaction, or by an
+// earlier try of it whose answer was lost: then it is bound to the same lease.
+func wonBy(answer *clientv3.TxnResponse, id clientv3.LeaseID) (epoch int64, won bool) {
+	if answer.Succeeded {
+		return answer.Header.GetRevision(), true
+	}
+	for _, pair := range answer.Responses[0].GetResponseRange().Kvs {
+		return pair.CreateRevision, pair.Lease == int64(id)
+	}
+	return 0, false
+}
+
+// hold starts the guard of a leadership.
+func (e *etcd) hold(ctx context.Context, epoch int64, held lease) Hold {
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	lost := make(chan struct{})
 	e.guards.Go(func() {
 		defer close(lost)
 		defer stop()
-		if err := e.guard(guarding, revision, lease); err != nil && guarding.Err() == nil {
-			e.log.WarnContext(guarding, "leadership lost", slog.Int64("epoch", revision), slog.Any("error", err))
+		if err := e.guard(guarding, epoch, held); guarding.Err() == nil && !errors.Is(err, ErrClosed) {
+			e.log.WarnContext(guarding, "leadership lost", slog.Int64("epoch", epoch), slog.Any("error", err))
 		}
 	})
 	release := func(ctx context.Context) error {
 		stop()
 		<-lost
-		return e.revoke(ctx, lease.ID)
+		return e.revoke(ctx, held.id)
 	}
-	return Hold{Epoch: uint64(revision), Lost: lost, Release: release}
+	return Hold{Epoch: uint64(epoch), Lost: lost, Release: release}
 }
 
 // guard keeps the lease alive while the leader's key is ours, until ctx is done
-// or e closes. It returns why the leadership is lost, if it knows.
-func (e *etcd) guard(ctx context.Context, revision int64, lease *clientv3.LeaseGrantResponse) error {
-	ctx, stop := context.WithCancel(ctx)
+// or e closes. It returns why it ended.
+func (e *etcd) guard(ctx context.Context, epoch int64, held lease) error {
+	ctx, stop := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	defer stop()
-	changed := make(chan struct{})
+	defer stop(nil)
 	watching.Go(func() {
-		defer close(changed)
-		e.change(ctx, leader{revision: revision})
+		e.change(ctx, leader{revision: epoch})
+		stop(errors.New("the leader's key was changed, or cannot be watched any more"))
 	})
-	return e.keepAlive(ctx, lease, changed)
-}
-
-// keepAlive returns at the latest when the lease would run out, whether etcd can
-// be reached or not. The client's own channel would be closed later than that.
-func (e *etcd) keepAlive(ctx context.Context, lease *clientv3.LeaseGrantResponse, changed <-chan struct{}) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	alive, err := e.client.KeepAlive(ctx, lease.ID)
-	if err != nil {
-		return fmt.Errorf("keep the lease alive: %w", err)
-	}
-	ttl := time.Duration(lease.TTL) * time.Second
-	expiry := time.NewTimer(ttl)
-	defer expiry.Stop()
-	for {
+	watching.Go(func() {
 		select {
-		case _, open := <-alive:
-			if !open {
-				return errors.New("the lease is gone")
-			}
-			expiry.Reset(ttl)
-		case <-expiry.C:
-			return fmt.Errorf("the lease could not be kept alive for %v", ttl)
-		case <-changed:
-			return errors.New("the leader's key was changed, or cannot be watched any more")
-		case <-ctx.Done():
-			return nil
 		case <-e.closing:
-			return nil
+			stop(ErrClosed)
+		case <-ctx.Done():
 		}
-	}
-}
-
-// revoke ends a lease, and with it the leader's key that is bound to it.
-func (e *etcd) revoke(ctx context.Context, lease clientv3.LeaseID) error {
-	_, err := e.client.Revoke(ctx, lease)
-	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return nil
-	}
-	return because(ctx, err)
+	})
+	return e.keepAlive(ctx, held)
 }
 
 // WatchLeader asks again after each change, so that what it tells is never older
@@ -161,9 +138,9 @@ func (e *etcd) WatchLeader(ctx context.Context, seen func(identity string, epoch
 }
 
 func (e *etcd) leader(ctx context.Context) (leader, error) {
-	answer, err := e.client.Get(ctx, e.leaderKey())
+	answer, err := e.get(ctx, e.leaderKey())
 	if err != nil {
-		return leader{}, because(ctx, err)
+		return leader{}, err
 	}
 	now := leader{revision: answer.Header.GetRevision()}
 	for _, pair := range answer.Kvs {
@@ -185,14 +162,13 @@ func (e *etcd) change(ctx context.Context, since leader) {
 
 // Evict deletes the leader's key if it is still the one that epoch's term made.
 func (e *etcd) Evict(ctx context.Context, epoch uint64) error {
-	_, err := e.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", int64(epoch))).
-		Then(clientv3.OpDelete(e.leaderKey())).
-		Commit()
-	if err != nil {
-		return because(ctx, err)
-	}
-	return nil
+	return e.propose(ctx, func(ctx context.Context) error {
+		_, err := e.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", int64(epoch))).
+			Then(clientv3.OpDelete(e.leaderKey())).
+			Commit()
+		return err
+	})
 }
 
 // evictDead ends the term, if there is one, of a process that is known to be dead.

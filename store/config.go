@@ -57,7 +57,7 @@ type Config struct {
 	// Default: 2s, or 10s for a member that is alone: nobody waits to take over,
 	// and the next start of it ends the old term at once.
 	LeaseTTL time.Duration
-	// Limits bound a transaction. Default: 8,000 operations and 12 MiB, or 128
+	// Limits bound a transaction. Default: 8,000 operations and 12 MiB, or 127
 	// and 1.5 MiB for an outside cluster.
 	Limits Limits
 	// Log takes etcd's warnings and errors. Default: discard.
@@ -164,9 +164,9 @@ func (c Config) validateEmbedded() error {
 			problems = append(problems, fmt.Errorf("in ListenClient: %w", err))
 		}
 	}
-	if c.Limits.Ops > memberOpsMax || c.Limits.Bytes > memberBytesMax-requestSpareBytes {
+	if c.Limits.Ops >= memberOpsMax || c.Limits.Bytes > memberBytesMax-requestSpareBytes {
 		problems = append(problems, fmt.Errorf("Limits are %d operations and %d bytes; an embedded member takes %d and %d",
-			c.Limits.Ops, c.Limits.Bytes, memberOpsMax, memberBytesMax-requestSpareBytes))
+			c.Limits.Ops, c.Limits.Bytes, memberOpsMax-1, memberBytesMax-requestSpareBytes))
 	}
 	return errors.Join(problems...)
 }

@@ -27,7 +27,7 @@ func TestConfigIsRefused(t *testing.T) {
 			store.Config{Endpoints: []string{"http://host:1"}, ListenClient: "http://127.0.0.1:1"},
 			[]string{"only an embedded member has"},
 		},
-		"large limits":  {store.Config{DataDir: "d", Limits: store.Limits{Ops: 10_001}}, []string{"10001 operations", "takes 10000"}},
+		"large limits":  {store.Config{DataDir: "d", Limits: store.Limits{Ops: 10_000}}, []string{"10000 operations", "takes 9999"}},
 		"bad prefix":    {store.Config{DataDir: "d", Prefix: "aloft"}, []string{`Prefix is "aloft"`}},
 		"odd lease":     {store.Config{DataDir: "d", LeaseTTL: 1500 * time.Millisecond}, []string{"LeaseTTL is 1.5s"}},
 		"negative dial": {store.Config{DataDir: "d", DialTimeout: -1}, []string{"DialTimeout is -1ns"}},

@@ -41,6 +41,39 @@ func TestLostAnswerIsInDoubt(t *testing.T) {
 	<-term.Lost()
 }
 
+// TestLostAnswerIsAskedForAgain loses the answer to a commit, and then the
+// connection.
+func TestLostAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	socket := newSocket(t)
+	open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
+	between := newProxy(t, socket)
+	term := campaign(t, open(t, store.Config{Endpoints: []string{between.url}, LeaseTTL: time.Minute}), "one")
+	between.muteAnswers()
+	type outcome struct {
+		revision int64
+		err      error
+	}
+	committed := make(chan outcome)
+	go func() {
+		revision, err := term.Commit(t.Context(), []store.Op{{Key: "a", Value: []byte("1")}})
+		committed <- outcome{revision, err}
+	}()
+	awaitChange(t, socket, "/aloft/data/a", int64(term.Epoch())) // it was written
+
+	between.breakConnections()
+
+	written, err := etcdClient(t, socket).Get(t.Context(), "/aloft/data/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := outcome{revision: written.Kvs[0].ModRevision}
+	if got := <-committed; got != want || written.Kvs[0].Version != 1 {
+		t.Errorf("Commit = %v, want %v; it was written %d times", got, want, written.Kvs[0].Version)
+	}
+	put(t, term, "a", "2")
+}
+
 func TestRefusalIsNotInDoubt(t *testing.T) {
 	t.Parallel()
 	socket := newSocket(t)
@@ -210,11 +243,7 @@ func newProxy(t *testing.T, target string) *proxy {
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		p.mu.Lock()
-		for _, conn := range p.conns {
-			_ = conn.Close()
-		}
-		p.mu.Unlock()
+		p.breakConnections()
 		serving.Wait()
 	})
 	return p
@@ -225,6 +254,17 @@ func (p *proxy) muteAnswers() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.muted = true
+}
+
+// breakConnections ends those that are there. New ones are served.
+func (p *proxy) breakConnections() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.muted = false
+	for _, conn := range p.conns {
+		_ = conn.Close()
+	}
+	p.conns = nil
 }
 
 func (p *proxy) serve(client net.Conn) {

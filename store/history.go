@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -54,7 +55,7 @@ func (e *etcd) replay(ctx context.Context, epoch uint64, prefix string, since in
 			return answer.CompactRevision, nil
 		}
 		if err := answer.Err(); err != nil {
-			return 0, because(ctx, err)
+			return 0, cmp.Or(context.Cause(ctx), err)
 		}
 		for _, event := range answer.Events {
 			if event.Kv.ModRevision == int64(epoch) && string(event.Kv.Key) == e.leaderKey() {

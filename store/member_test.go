@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,15 +216,11 @@ func startAll(
 	return members
 }
 
-// freeURL returns a URL on loopback whose port was free a moment ago.
-func freeURL(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return "http://" + listener.Addr().String()
+// freeURL returns a URL on an address of loopback that no other test has, so that
+// it stays free while nobody listens there.
+func freeURL(tb testing.TB) string {
+	tb.Helper()
+	return fmt.Sprintf("http://127.%d.%d.%d:7118", rand.N(256), rand.N(256), 2+rand.N(253))
 }
 
 func campaign(tb testing.TB, s *store.Store, identity string) *store.Term {

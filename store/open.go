@@ -26,7 +26,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("store config: %w", err)
 	}
-	e := &etcd{prefix: cfg.Prefix, leaseTTL: cfg.LeaseTTL, log: cfg.Log, closing: make(chan struct{})}
+	e := &etcd{
+		prefix:     cfg.Prefix,
+		leaseTTL:   cfg.LeaseTTL,
+		log:        cfg.Log,
+		committing: make(chan struct{}, 1), // holds the one commit that is under way
+		closing:    make(chan struct{}),
+	}
 	if err := e.open(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -50,10 +56,10 @@ func (e *etcd) open(ctx context.Context, cfg Config) (err error) {
 
 // start starts the embedded member, to which the client speaks without a socket.
 func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
-	if e.member, err = startMember(ctx, cfg); err != nil {
+	if e.embedded, err = startEmbedded(ctx, cfg); err != nil {
 		return err
 	}
-	e.client = v3client.New(e.member.server.Server)
+	e.client = v3client.New(e.embedded.server.Server)
 	return nil
 }
 

@@ -46,13 +46,7 @@ type Op struct {
 type Backend interface {
 	Election
 	Attendance
-	// Load visits the pairs whose keys begin with prefix, by key, as they all
-	// were at the revision that it returns. The visitor may keep value.
-	Load(ctx context.Context, prefix string, visit func(key string, value []byte) error) (revision int64, err error)
-	// History visits the changes of keys that begin with prefix at revisions before
-	// epoch, in order, and returns since when they are all: at most so many
-	// revisions before epoch.
-	History(ctx context.Context, epoch uint64, prefix string, most int64, visit func(Change) error) (since int64, err error)
+	Archive
 	// Commit applies ops, no two of one key, in one transaction if epoch leads.
 	// An error other than ErrInDoubt says that nothing was written.
 	Commit(ctx context.Context, epoch uint64, ops []Op) (revision int64, err error)
@@ -81,6 +75,17 @@ type Attendance interface {
 	Announce(ctx context.Context, name, value string) error
 	// Announced returns the values that are kept, by name.
 	Announced(ctx context.Context) (map[string]string, error)
+}
+
+// Archive is the part of a Backend that tells what was committed.
+type Archive interface {
+	// Load visits the pairs whose keys begin with prefix, by key, as they all
+	// were at the revision that it returns. The visitor may keep value.
+	Load(ctx context.Context, prefix string, visit func(key string, value []byte) error) (revision int64, err error)
+	// History visits the changes of keys that begin with prefix at revisions before
+	// epoch, in order, and returns since when they are all: at most so many
+	// revisions before epoch.
+	History(ctx context.Context, epoch uint64, prefix string, most int64, visit func(Change) error) (since int64, err error)
 }
 
 // Hold is a leadership as a Backend hands it out.

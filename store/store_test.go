@@ -19,20 +19,31 @@ import (
 // patience bounds what a test waits for. Only a test that fails takes so long.
 const patience = 30 * time.Second
 
+// TestMain runs the tests, or is the main of one of the processes that they
+// kill.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(program{m})
+	var err error
+	dir, member := os.Getenv(committerDir), os.Getenv(memberConfig)
+	switch {
+	case dir != "":
+		err = commitForever(dir)
+	case member != "":
+		err = runMember(member)
+	default:
+		goleak.VerifyTestMain(program{m})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:forbidigo // the main of a process that is no test
+	}
 }
 
-// program is this test's program, or the process that TestKilledProcess kills.
+// program is this test's program.
 type program struct{ *testing.M }
 
 // Run waits for the goroutines of connections between members: they end by
 // etcd's read timeout of 5 s, and each look for them takes about one.
 func (p program) Run() int {
-	if dir := os.Getenv(committerDir); dir != "" {
-		fmt.Fprintln(os.Stderr, commitForever(dir))
-		return 1
-	}
 	code := p.M.Run()
 	for range 10 {
 		if goleak.Find() == nil {

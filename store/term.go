@@ -43,6 +43,8 @@ func (t *Term) Load(
 // the group. An empty group writes nothing: it checks that this term leads and
 // returns the revision of now.
 //
+// A lost answer, or an election among etcd's members, only makes it take longer.
+//
 // The error is ErrInDoubt when the group may be there whole or in part, and
 // ErrDeposed when the term is over; it may be both. After any other error
 // nothing of the group was written.

@@ -33,26 +33,27 @@ func (c *Cluster) abandon(l *lease) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if l.expiry != nil {
-			c.revoke(l)
+			l.revoke()
 		}
 	})
 }
 
 // sustain undoes abandon, unless the lease has ended meanwhile. The caller holds
-// c.mu.
-func (c *Cluster) sustain(l *lease) {
+// the cluster's mu.
+func (l *lease) sustain() {
 	switch {
 	case l.over: // nobody keeps it alive any more
 	case l.ended:
-		c.revoke(l)
+		l.revoke()
 	case l.expiry != nil:
 		l.expiry.Stop()
 		l.expiry = nil
 	}
 }
 
-// revoke ends a lease for all, if it has not ended. The caller holds c.mu.
-func (c *Cluster) revoke(l *lease) {
+// revoke ends a lease for all, if it has not ended. The caller holds the cluster's
+// mu.
+func (l *lease) revoke() {
 	if l.expiry != nil {
 		l.expiry.Stop()
 	}

@@ -52,7 +52,7 @@ func (l *link) heal() {
 	close(l.healed)
 	l.healed = nil
 	for _, held := range slices.Clone(l.leases) { // one that ended meanwhile is forgotten
-		c.sustain(held)
+		held.sustain()
 	}
 }
 

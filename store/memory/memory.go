@@ -81,7 +81,7 @@ func (c *Cluster) Depose() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leader != nil {
-		c.revoke(c.leader.lease)
+		c.leader.revoke()
 	}
 }
 
@@ -109,29 +109,25 @@ func (c *Cluster) now() (identity string, epoch uint64, changed <-chan struct{})
 	return c.leader.identity, c.leader.epoch, c.changed
 }
 
-// commit applies ops if epoch leads. As in etcd, deleting what is not there
-// changes nothing, and a change of nothing has no revision of its own.
+// commit applies ops if epoch leads. As in etcd, whose transaction counts the
+// commits, each has a revision of its own, though it changes nothing.
 func (c *Cluster) commit(epoch uint64, ops []store.Op) (revision int64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leader == nil || c.leader.epoch != epoch {
 		return 0, store.ErrDeposed
 	}
-	changed := false
 	for _, op := range ops {
-		_, there := c.values[op.Key]
-		if !there && op.Delete {
-			continue
+		if _, there := c.values[op.Key]; there || !op.Delete {
+			c.record(op)
 		}
-		changed = true
-		c.record(op)
 		if op.Delete {
 			delete(c.values, op.Key)
 		} else {
 			c.values[op.Key] = bytes.Clone(op.Value)
 		}
 	}
-	if changed {
+	if len(ops) > 0 {
 		c.revision++
 	}
 	return c.revision, nil
@@ -164,7 +160,7 @@ func (c *Cluster) evict(epoch uint64) {
 	case t.owner.healed != nil:
 		t.terminate()
 	default:
-		c.revoke(t.lease)
+		t.revoke()
 	}
 }
 
@@ -172,7 +168,7 @@ func (c *Cluster) evict(epoch uint64) {
 func (c *Cluster) end(t *term) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.revoke(t.lease)
+	t.revoke()
 }
 
 // vacate leaves nobody leading. The caller holds c.mu.

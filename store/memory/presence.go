@@ -77,7 +77,7 @@ func (l *link) withdraw(ctx context.Context, announced *lease) {
 		l.cluster.abandon(announced)
 		return
 	}
-	l.cluster.revoke(announced)
+	announced.revoke()
 }
 
 // Announced asks the cluster.

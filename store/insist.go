@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+)
+
+// A request through raft that has no answer within answerWithin is made again:
+// it may have been lost between two members. Between two tries is a pause, since
+// a cluster without a raft leader refuses at once.
+const (
+	answerWithin  = 2 * time.Second
+	askAgainAfter = 20 * time.Millisecond
+)
+
+// insist asks again and again until there is an answer, etcd refuses, or ctx is
+// done: an election among the members, or the loss of one, is no error that a
+// caller should see. What ask does must be safe to do twice.
+func (e *etcd) insist(ctx context.Context, ask func(ctx context.Context) error) error {
+	var last error
+	for {
+		err := ask(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && last != nil:
+			return fmt.Errorf("%w: %v", context.Cause(ctx), last)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case refused(err):
+			return err
+		}
+		if gone := e.embedded.gone(); gone != nil {
+			return gone
+		}
+		last = err
+		if err := pause(ctx, askAgainAfter); err != nil {
+			return fmt.Errorf("%w: %v", err, last)
+		}
+	}
+}
+
+// propose insists on a request that goes through raft. What the raft leader had
+// not passed on when it died is lost without a word, and etcd would wait for it
+// for much longer than an election takes; so each try ends, too, when another
+// member leads.
+func (e *etcd) propose(ctx context.Context, ask func(ctx context.Context) error) error {
+	return e.insist(ctx, func(ctx context.Context) error {
+		ctx, done := e.attempt(ctx, answerWithin)
+		defer done()
+		return ask(ctx)
+	})
+}
+
+// attempt returns the context of one try. The caller must call done.
+func (e *etcd) attempt(ctx context.Context, within time.Duration) (bounded context.Context, done func()) {
+	bounded, stop := context.WithTimeout(ctx, within)
+	if e.embedded == nil {
+		return bounded, stop
+	}
+	changed := e.embedded.server.Server.LeaderChangedNotify()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-changed:
+			stop()
+		case <-bounded.Done():
+		}
+	})
+	return bounded, func() {
+		stop()
+		watching.Wait()
+	}
+}
+
+// refused says that etcd answered that it did nothing, and would say so again.
+// Every other error, a lost answer among them, leaves open what was done.
+func refused(err error) bool {
+	var answer rpctypes.EtcdError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.Code() {
+	case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated,
+		codes.NotFound, codes.OutOfRange, codes.FailedPrecondition, codes.DataLoss:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits, unless ctx is done before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

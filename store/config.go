@@ -29,12 +29,19 @@ type Config struct {
 	DataDir string
 	// Name is this member's name in Cluster. Default: "alone".
 	Name string
-	// Cluster names every embedded member of a cluster of several, this one
-	// among them, with the URL on which the others reach it, as in
-	// {"m1": "http://10.0.0.1:7118", ...}. Default: this member alone, which
-	// listens on nothing. It counts when DataDir is new, and must be the same
-	// for all.
+	// Cluster names the embedded members of a cluster, this one among them, with
+	// the URLs on which the others reach them, as in {"m1": "http://10.0.0.1:7118",
+	// ...}. One that names this member alone can grow. Default: this member alone,
+	// which listens on nothing.
+	//
+	// When DataDir is new and the cluster, too, it names all, and is the same for
+	// all. Later the members know by themselves who is one: what was true once
+	// need not be changed.
 	Cluster map[string]string
+	// Join says that this member was added to a cluster that is there (AddMember),
+	// of which Cluster names at least one other member. It counts when DataDir is
+	// new.
+	Join bool
 	// ListenPeer is the URL on which this member awaits the others, with an IP
 	// address as its host. Default: its own URL in Cluster.
 	ListenPeer string
@@ -66,9 +73,9 @@ type Config struct {
 
 func (c Config) outside() bool { return len(c.Endpoints) > 0 }
 
-// alone says that no other process can reach the state while this one runs.
+// alone says that no other process can ever reach the state while this one runs.
 func (c Config) alone() bool {
-	return !c.outside() && len(c.Cluster) <= 1 && c.ListenClient == ""
+	return !c.outside() && len(c.Cluster) == 0 && c.ListenClient == ""
 }
 
 func (c Config) withDefaults() Config {
@@ -130,8 +137,8 @@ func (c Config) validate() error {
 
 func (c Config) validateOutside() error {
 	var problems []error
-	if len(c.Cluster) > 0 || c.ListenPeer != "" || c.ListenClient != "" {
-		problems = append(problems, errors.New("only an embedded member has Cluster, ListenPeer and ListenClient"))
+	if len(c.Cluster) > 0 || c.ListenPeer != "" || c.ListenClient != "" || c.Join {
+		problems = append(problems, errors.New("only an embedded member has Cluster, Join, ListenPeer and ListenClient"))
 	}
 	for _, endpoint := range c.Endpoints {
 		if err := checkURL(endpoint, "http", "https", "unix"); err != nil {
@@ -146,12 +153,12 @@ func (c Config) validateEmbedded() error {
 	if _, ok := c.Cluster[c.Name]; !ok && len(c.Cluster) > 0 {
 		problems = append(problems, fmt.Errorf("this member, %q, is not in Cluster", c.Name))
 	}
+	if c.Join && len(c.Cluster) < 2 {
+		problems = append(problems, errors.New("to Join, Cluster must name this member and at least one other"))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Cluster)) {
-		if name == "" || strings.ContainsAny(name, ",=") {
-			problems = append(problems, fmt.Errorf("in Cluster: %q cannot be a member's name", name))
-		}
-		if err := checkURL(c.Cluster[name], "http"); err != nil {
-			problems = append(problems, fmt.Errorf("in Cluster: member %q: %w", name, err))
+		if err := checkMember(name, c.Cluster[name]); err != nil {
+			problems = append(problems, fmt.Errorf("in Cluster: %w", err))
 		}
 	}
 	if c.ListenPeer != "" {
@@ -169,6 +176,20 @@ func (c Config) validateEmbedded() error {
 			c.Limits.Ops, c.Limits.Bytes, memberOpsMax-1, memberBytesMax-requestSpareBytes))
 	}
 	return errors.Join(problems...)
+}
+
+// checkMember wants a name and a URL that etcd can tell from those of others.
+func checkMember(name, peerURL string) error {
+	if name == "" || strings.ContainsAny(name, ",=") {
+		return fmt.Errorf("%q cannot be a member's name", name)
+	}
+	if err := checkURL(peerURL, "http"); err != nil {
+		return fmt.Errorf("member %q: %w", name, err)
+	}
+	if parsed, err := url.Parse(peerURL); err != nil || parsed.Path != "" {
+		return fmt.Errorf("member %q: %q must end with the port", name, peerURL)
+	}
+	return nil
 }
 
 // checkURL wants one of schemes and a host with a port, or a path for "unix".

@@ -37,6 +37,10 @@ type etcd struct {
 func (e *etcd) leaderKey() string  { return e.prefix + "leader" }
 func (e *etcd) commitKey() string  { return e.prefix + "commit" }
 func (e *etcd) versionKey() string { return e.prefix + "version" }
+func (e *etcd) memberKey(peerURL string) string {
+	return e.prefix + "member/" + peerURL
+}
+
 func (e *etcd) presenceKey(name string) string {
 	return e.prefix + "present/" + name
 }

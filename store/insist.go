@@ -36,8 +36,8 @@ func (e *etcd) insist(ctx context.Context, ask func(ctx context.Context) error) 
 		case refused(err):
 			return err
 		}
-		if gone := e.embedded.gone(); gone != nil {
-			return gone
+		if e.embedded.stopped() {
+			return e.embedded.whyStopped(ctx)
 		}
 		last = err
 		if err := pause(ctx, askAgainAfter); err != nil {

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -39,7 +42,7 @@ func (c slogCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zap
 // Write hands one line over.
 func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	ctx, level := context.Background(), slogLevel(entry.Level)
-	if expected(entry.Message) {
+	if expected(entry.Message, fields) {
 		level = slog.LevelDebug
 	}
 	if !c.handler.Enabled(ctx, level) {
@@ -50,15 +53,25 @@ func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.handler.Handle(ctx, record)
 }
 
-// expected says that a line is about a setting that we made on purpose, or that
-// every first start of a member writes it while it is not yet of a raft term.
-func expected(message string) bool {
+// expected says that a line is about a setting that we made on purpose, that
+// every first start of a member writes it while it is not yet of a raft term,
+// that we ask again, or that a listener ended because it was closed.
+func expected(message string, fields []zapcore.Field) bool {
 	switch message {
 	case "Running http and grpc server on single port. This is not recommended for production.",
 		"exceeded recommended request limit",
 		"Failed to detect schema version",
-		"failed to update storage version":
+		"failed to update storage version",
+		"rejecting promote learner: learner is not ready",
+		"failed to promote a member",
+		"rejecting member add request; local member has not been connected to majority peers, reconfigure breaks active quorum",
+		"rejecting member remove request; local member has not been connected to all peers, reconfigure breaks active quorum":
 		return true
+	case "setting up serving from embedded etcd failed.":
+		return slices.ContainsFunc(fields, func(field zapcore.Field) bool {
+			err, ok := field.Interface.(error)
+			return ok && errors.Is(err, net.ErrClosed)
+		})
 	default:
 		return false
 	}

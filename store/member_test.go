@@ -190,7 +190,7 @@ func TestDataOfAnotherCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = store.Open(t.Context(), store.Config{DataDir: dirs["m2"]})
-	wantWords(t, err, nil, dirs["m2"], "a cluster of 2, and Cluster is of 1")
+	wantWords(t, err, nil, dirs["m2"], "a cluster of 2, and Cluster does not say")
 }
 
 // startAll starts members together, since a majority is ready or none is, and

@@ -19,8 +19,9 @@ const (
 
 // Open starts the embedded member, or connects to the outside cluster, and
 // returns when the state can be read: for a member among several, when most of
-// them are there. It refuses a data folder that another process works in
-// (ErrLocked), and data of a newer program (ErrNewerData).
+// them are there, and for one that joins, when it has caught up and votes. It
+// refuses a data folder that another process works in (ErrLocked), data of a
+// newer program (ErrNewerData), and of a member that was removed (ErrRemoved).
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -60,6 +61,9 @@ func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	e.client = v3client.New(e.embedded.server.Server)
+	if err := e.settle(ctx, cfg); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", where(cfg), err), e.Close())
+	}
 	return nil
 }
 
@@ -89,8 +93,8 @@ func where(cfg Config) string {
 }
 
 // greet makes sure that the state answers and is of a format that we know. What
-// a member that is alone finds of a term is of a dead process, since we hold the
-// lock.
+// a member that is alone now finds of a term is of a dead process, since we hold
+// the lock.
 func (e *etcd) greet(ctx context.Context, cfg Config) error {
 	if cfg.outside() {
 		var done context.CancelFunc
@@ -100,7 +104,7 @@ func (e *etcd) greet(ctx context.Context, cfg Config) error {
 	if err := e.checkFormat(ctx); err != nil {
 		return fmt.Errorf("%s: %w", where(cfg), err)
 	}
-	if cfg.alone() {
+	if cfg.ListenClient == "" && e.embedded.alone() {
 		return e.evictDead(ctx)
 	}
 	return nil

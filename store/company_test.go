@@ -191,6 +191,7 @@ func TestNewcomerIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	two := open(t, store.Config{DataDir: t.TempDir(), Name: "m2", Cluster: only(urls, "m1", "m2"), Join: true})
+	wantMember(t, one, store.Member{Name: "m2", PeerURL: urls["m2"], Started: true})
 	if err := two.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -304,19 +305,28 @@ func commitUntilStopped(t *testing.T, term *store.Term) (stop func()) {
 	}
 }
 
-// wantMember wants a member as the store lists it, whatever its number.
+// wantMember waits for a member as the store lists it, whatever its number: what
+// others tell comes a little later.
 func wantMember(t *testing.T, s *store.Store, want store.Member) {
 	t.Helper()
-	list, err := s.Members(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, got := range list {
-		if want.ID = got.ID; got == want && got.ID != 0 {
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		list, err := s.Members(ctx)
+		if err == nil && slices.ContainsFunc(list, func(got store.Member) bool {
+			want.ID = got.ID
+			return got == want
+		}) {
 			return
 		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("members are %+v, %v, without %+v", list, err, want)
+		}
 	}
-	t.Errorf("members are %+v, without %+v", list, want)
 }
 
 func wantNames(t *testing.T, s *store.Store, want string) {

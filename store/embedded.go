@@ -17,8 +17,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// handOverWithin bounds the wait of a raft leader that ends for another one.
-const handOverWithin = time.Second
+// handOverWithin bounds the wait of a raft leader that ends for another one, and
+// publishedWithin that of a new member for the others to know its name.
+const (
+	handOverWithin  = time.Second
+	publishedWithin = time.Second
+)
 
 // errStopped says that the embedded member stopped by itself.
 var errStopped = errors.New("the etcd member has stopped")
@@ -29,9 +33,9 @@ type embedded struct {
 	folder *folder
 }
 
-// startEmbedded starts the member and waits until it serves: until a majority of
-// its cluster is there. When its disk fails later, etcd logs that and ends the
-// process: it cannot know any more what it has promised.
+// startEmbedded starts the member, which serves when a majority of its cluster is
+// there. When its disk fails later, etcd logs that and ends the process: it cannot
+// know any more what it has promised.
 func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
 	home, err := openFolder(cfg.DataDir)
 	if err != nil {
@@ -55,13 +59,7 @@ func (m *embedded) start(ctx context.Context, cfg Config) error {
 	if m.server, err = embed.StartEtcd(settings); err != nil {
 		return err
 	}
-	if err := m.checkCompany(cfg); err != nil {
-		return err
-	}
-	if err := m.ready(ctx); err != nil {
-		return err
-	}
-	return m.checkAlone(cfg)
+	return m.checkCompany(cfg)
 }
 
 // checkCompany refuses to wait where the member would wait for ever: it is out of
@@ -93,18 +91,25 @@ func (m *embedded) checkAlone(cfg Config) error {
 	return fmt.Errorf("the data is of a cluster of 1, and Cluster is of %d; start it with itself in Cluster, and add the others", wanted)
 }
 
-// ready waits until the member serves.
-func (m *embedded) ready(ctx context.Context) error {
+// published waits a little until the others know the member's name. That may be
+// lost on the way while they elect a leader, and then comes much later.
+func (m *embedded) published(ctx context.Context) {
+	ctx, done := context.WithTimeout(ctx, publishedWithin)
+	defer done()
 	select {
 	case <-m.server.Server.ReadyNotify():
-		return nil
-	case err := <-m.server.Err():
-		return err
 	case <-m.server.Server.StopNotify():
-		return m.whyStopped(ctx)
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+}
+
+// leaderChanged returns a channel that is closed when another member leads the
+// raft group; nil if this member is nil.
+func (m *embedded) leaderChanged() <-chan struct{} {
+	if m == nil {
+		return nil
+	}
+	return m.server.Server.LeaderChangedNotify()
 }
 
 // stopped says that the member, which may be nil, answers nobody any more.

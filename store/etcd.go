@@ -22,7 +22,8 @@ const (
 // etcd is the Backend over a client, whose server may be in this process.
 type etcd struct {
 	client   *clientv3.Client
-	embedded *embedded // nil for an outside cluster
+	embedded *embedded                                           // nil for an outside cluster
+	dial     func(endpoints ...string) (*clientv3.Client, error) // another client of an outside cluster
 	prefix   string
 	leaseTTL time.Duration
 	log      *slog.Logger

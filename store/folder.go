@@ -104,5 +104,14 @@ func replaceFile(path, text string) error {
 
 func (f *folder) member() string { return filepath.Join(f.path, memberFolder) }
 
+// empty takes out of the folder what Restore has put there.
+func (f *folder) empty() error {
+	var problems []error
+	for _, name := range []string{receivedFile, restoreFolder, memberFolder, versionFile, lockFile} {
+		problems = append(problems, os.RemoveAll(filepath.Join(f.path, name)))
+	}
+	return errors.Join(problems...)
+}
+
 // close gives the folder back. The lock goes with the file.
 func (f *folder) close() error { return f.lock.Close() }

@@ -25,6 +25,7 @@ const (
 func (e *etcd) insist(ctx context.Context, ask func(ctx context.Context) error) error {
 	var last error
 	for {
+		changed := e.embedded.leaderChanged()
 		err := ask(ctx)
 		switch {
 		case err == nil:
@@ -40,9 +41,18 @@ func (e *etcd) insist(ctx context.Context, ask func(ctx context.Context) error) 
 			return e.embedded.whyStopped(ctx)
 		}
 		last = err
-		if err := pause(ctx, askAgainAfter); err != nil {
-			return fmt.Errorf("%w: %v", err, last)
-		}
+		rest(ctx, changed)
+	}
+}
+
+// rest waits a little between two tries, but not when another member leads.
+func rest(ctx context.Context, changed <-chan struct{}) {
+	timer := time.NewTimer(askAgainAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
 	}
 }
 
@@ -61,10 +71,10 @@ func (e *etcd) propose(ctx context.Context, ask func(ctx context.Context) error)
 // attempt returns the context of one try. The caller must call done.
 func (e *etcd) attempt(ctx context.Context, within time.Duration) (bounded context.Context, done func()) {
 	bounded, stop := context.WithTimeout(ctx, within)
-	if e.embedded == nil {
+	changed := e.embedded.leaderChanged()
+	if changed == nil {
 		return bounded, stop
 	}
-	changed := e.embedded.server.Server.LeaderChangedNotify()
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		select {

@@ -61,7 +61,7 @@ func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	e.client = v3client.New(e.embedded.server.Server)
-	if err := e.settle(ctx, cfg); err != nil {
+	if err := e.awake(ctx, cfg); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", where(cfg), err), e.Close())
 	}
 	return nil
@@ -69,16 +69,18 @@ func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
 
 // connect makes the client, which dials with its first request.
 func (e *etcd) connect(cfg Config) (err error) {
-	e.client, err = clientv3.New(clientv3.Config{
-		Endpoints:            cfg.Endpoints,
-		TLS:                  cfg.TLS,
-		DialTimeout:          cfg.DialTimeout,
-		DialKeepAliveTime:    pingEvery,
-		DialKeepAliveTimeout: pongWithin,
-		MaxCallSendMsgSize:   cfg.Limits.Bytes + requestSpareBytes,
-		Logger:               newZap(cfg.Log),
-	})
-	if err != nil {
+	e.dial = func(endpoints ...string) (*clientv3.Client, error) {
+		return clientv3.New(clientv3.Config{
+			Endpoints:            endpoints,
+			TLS:                  cfg.TLS,
+			DialTimeout:          cfg.DialTimeout,
+			DialKeepAliveTime:    pingEvery,
+			DialKeepAliveTimeout: pongWithin,
+			MaxCallSendMsgSize:   cfg.Limits.Bytes + requestSpareBytes,
+			Logger:               newZap(cfg.Log),
+		})
+	}
+	if e.client, err = e.dial(cfg.Endpoints...); err != nil {
 		return fmt.Errorf("%s: %w", where(cfg), err)
 	}
 	return nil

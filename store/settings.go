@@ -81,13 +81,8 @@ func memberSettings(cfg Config, dir string) (*embed.Config, error) {
 // setURLs says where the member listens: nowhere when it is alone, since this
 // process speaks to it without a socket.
 func setURLs(s *embed.Config, cfg Config) error {
-	own := cfg.Cluster[cfg.Name]
-	s.InitialCluster = cfg.Name + "=" + nowhere
-	if own == "" {
-		own = nowhere
-	} else {
-		s.InitialCluster = initialCluster(cfg.Cluster)
-	}
+	var own string
+	own, s.InitialCluster = clusterOf(cfg)
 	var problems [3]error
 	s.AdvertisePeerUrls, problems[0] = parseURLs(own)
 	s.ListenPeerUrls, problems[1] = parseURLs(cfg.ListenPeer)
@@ -97,6 +92,15 @@ func setURLs(s *embed.Config, cfg Config) error {
 		s.AdvertiseClientUrls = s.AdvertisePeerUrls // the others see by one that the member has been there
 	}
 	return errors.Join(problems[:]...)
+}
+
+// clusterOf returns the URL on which the others reach this member, and all
+// members as etcd wants them.
+func clusterOf(cfg Config) (own, members string) {
+	if len(cfg.Cluster) == 0 {
+		return nowhere, cfg.Name + "=" + nowhere
+	}
+	return cfg.Cluster[cfg.Name], initialCluster(cfg.Cluster)
 }
 
 // initialCluster writes the members as etcd wants them: m1=url,m2=url.

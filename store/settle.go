@@ -14,6 +14,22 @@ import (
 // vote.
 const promoteAgainAfter = 100 * time.Millisecond
 
+// awake waits until the embedded member knows all that its cluster has committed,
+// of its members, too, and is one of them as it should be.
+func (e *etcd) awake(ctx context.Context, cfg Config) error {
+	if _, err := e.get(ctx, e.versionKey()); err != nil {
+		return err
+	}
+	if err := e.embedded.checkAlone(cfg); err != nil {
+		return err
+	}
+	if err := e.settle(ctx, cfg); err != nil {
+		return err
+	}
+	e.embedded.published(ctx)
+	return nil
+}
+
 // settle makes the embedded member what the others should take it for: it votes,
 // and they know the URL that it has now.
 func (e *etcd) settle(ctx context.Context, cfg Config) error {

@@ -42,8 +42,11 @@ func (c slogCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zap
 // Write hands one line over.
 func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	ctx, level := context.Background(), slogLevel(entry.Level)
-	if expected(entry.Message, fields) {
+	switch {
+	case expected(entry.Message, fields):
 		level = slog.LevelDebug
+	case aboutPeers(entry.Message):
+		level = slog.LevelInfo
 	}
 	if !c.handler.Enabled(ctx, level) {
 		return nil
@@ -72,6 +75,27 @@ func expected(message string, fields []zapcore.Field) bool {
 			err, ok := field.Interface.(error)
 			return ok && errors.Is(err, net.ErrClosed)
 		})
+	default:
+		return false
+	}
+}
+
+// aboutPeers says that a line is about another member that comes or goes, or about
+// this one closing its door to them: each member writes a dozen of them when one
+// is restarted.
+func aboutPeers(message string) bool {
+	switch message {
+	case "lost TCP streaming connection with remote peer",
+		"closed TCP streaming connection with remote peer",
+		"established TCP streaming connection with remote peer",
+		"peer became inactive (message send to peer failed)",
+		"failed to find remote peer in cluster",
+		"prober detected unhealthy status",
+		"dropped internal Raft message since sending buffer is full",
+		"dropped Raft message since sending buffer is full (overloaded network)",
+		"leadership transfer failed",
+		"setting up serving from embedded etcd failed.":
+		return true
 	default:
 		return false
 	}

@@ -28,6 +28,8 @@ const (
 const (
 	// leaderWithin is how long a call waits for somebody to lead.
 	leaderWithin = 3 * time.Second
+	// lookAgainAfter is how long it waits after asking one that did not.
+	lookAgainAfter = 20 * time.Millisecond
 	// frameBytesMax is what a protocol may add to a message.
 	frameBytesMax = 64 << 10
 )
@@ -81,8 +83,8 @@ func isStream(req *http.Request) bool {
 func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, proxy, here http.Handler) error {
 	waiting, cancel := context.WithTimeout(req.Context(), leaderWithin)
 	defer cancel()
-	for failed := uint64(0); ; {
-		now, err := m.awaitLeader(waiting, req.Header, failed)
+	for {
+		now, err := m.awaitLeader(waiting, req.Header)
 		if err != nil {
 			return err
 		}
@@ -99,7 +101,9 @@ func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, 
 		if !isUndone(call.err) {
 			return fmt.Errorf("%w: %w", errInDoubt, call.err)
 		}
-		failed = now.epoch
+		if m.lookAgain(waiting); waiting.Err() != nil {
+			return call.err
+		}
 	}
 }
 
@@ -116,9 +120,21 @@ func readCall(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// awaitLeader returns who shall answer a call, other than the one of the epoch that
-// failed, once somebody can.
-func (m *Master) awaitLeader(ctx context.Context, header http.Header, failed uint64) (leader, error) {
+// lookAgain waits a moment, or until the leader changes: the one that was asked has
+// gone, or has not begun yet.
+func (m *Master) lookAgain(ctx context.Context) {
+	_, changed := m.sight.get()
+	pause := time.NewTimer(lookAgainAfter)
+	defer pause.Stop()
+	select {
+	case <-changed:
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+}
+
+// awaitLeader returns who shall answer a call, once somebody can.
+func (m *Master) awaitLeader(ctx context.Context, header http.Header) (leader, error) {
 	for {
 		now, changed := m.sight.get()
 		switch {
@@ -126,7 +142,7 @@ func (m *Master) awaitLeader(ctx context.Context, header http.Header, failed uin
 			return leader{id: m.cfg.ID}, nil
 		case header.Get(forwardedHeader) != "":
 			return leader{}, ErrNoLeader // who handed it on was wrong, and looks again
-		case m.isAway(now) && now.epoch != failed:
+		case m.isAway(now):
 			return now, nil
 		}
 		select {

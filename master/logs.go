@@ -40,7 +40,7 @@ func (s *clusterService) Logs(
 	if lines := req.Msg.GetLines(); lines < 0 {
 		return invalidArgument(fmt.Errorf("lines: found %d; want 0 or more", lines))
 	}
-	now, err := s.master.leaderOfStream(ctx, req.Header(), 0)
+	now, err := s.master.leaderOfStream(ctx, req.Header())
 	if err != nil {
 		return apiError(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -30,12 +31,11 @@ func (m *Master) untilClosing(ctx context.Context) (bounded context.Context, don
 	}
 }
 
-// leaderOfStream returns who shall serve a stream, other than the one of the epoch
-// that failed, once somebody can.
-func (m *Master) leaderOfStream(ctx context.Context, header http.Header, failed uint64) (leader, error) {
+// leaderOfStream returns who shall serve a stream, once somebody can.
+func (m *Master) leaderOfStream(ctx context.Context, header http.Header) (leader, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaderWithin)
 	defer cancel()
-	return m.awaitLeader(ctx, header, failed)
+	return m.awaitLeader(ctx, header)
 }
 
 // Watch sends everything that is there, or nothing when it resumes, and then
@@ -57,18 +57,20 @@ func (s *clusterService) Watch(
 		}
 		return passOn(m)
 	}
-	for failed := uint64(0); ; {
-		now, err := s.master.leaderOfStream(ctx, req.Header(), failed)
+	for came := time.Now(); ; s.master.lookAgain(ctx) {
+		now, err := s.master.leaderOfStream(ctx, req.Header())
 		if err != nil {
 			return apiError(err)
 		}
-		if err = s.watchAt(ctx, now, ask, send); !errors.Is(err, errLeaderGone) {
+		err = s.watchAt(ctx, now, ask, send)
+		switch {
+		case !errors.Is(err, errLeaderGone):
 			return apiError(err)
-		}
-		if begun && ask.GetFromRevision() == 0 {
+		case !begun && time.Since(came) > leaderWithin:
+			return apiError(ErrNoLeader)
+		case begun && ask.GetFromRevision() == 0:
 			return apiError(errInDoubt) // half of what was there is sent: the other half may have changed
 		}
-		failed = now.epoch
 	}
 }
 

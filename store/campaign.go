@@ -20,22 +20,19 @@ type leader struct {
 // Campaign makes the leader's key as soon as there is none, bound to a lease
 // that a guard keeps alive.
 func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
-	for {
-		now, err := e.leader(ctx)
-		if err != nil {
-			return Hold{}, err
-		}
-		if now.epoch != 0 {
-			e.change(ctx, now)
-			continue
-		}
-		if err := e.checkFormat(ctx); err != nil {
-			return Hold{}, err
-		}
-		if hold, won, err := e.candidate(ctx, identity); won || err != nil {
-			return hold, err
-		}
+	now, err := e.leader(ctx)
+	for ; err == nil && now.epoch != 0; now, err = e.next(ctx, now) {
 	}
+	if err == nil {
+		err = e.checkFormat(ctx)
+	}
+	if err != nil {
+		return Hold{}, err
+	}
+	if hold, won, err := e.candidate(ctx, identity); won || err != nil {
+		return hold, err
+	}
+	return e.Campaign(ctx, identity) // another was first
 }
 
 // candidate makes the leader's key, and wins if it was first. A program does not
@@ -120,21 +117,30 @@ func (e *etcd) guard(ctx context.Context, epoch int64, held lease) error {
 	return e.keepAlive(ctx, held)
 }
 
-// WatchLeader asks again after each change, so that what it tells is never older
-// than what it told before.
+// WatchLeader tells what this member hears of the leader's key. That needs no
+// majority, which may be busy electing another raft leader just then.
 func (e *etcd) WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error {
-	told := leader{revision: -1}
-	for {
-		now, err := e.leader(ctx)
-		if err != nil {
-			return err
-		}
+	now, err := e.leader(ctx)
+	if err != nil {
+		return err
+	}
+	for told := (leader{revision: -1}); ; {
 		if (told.revision < 0 || told.epoch != now.epoch) && !seen(now.identity, now.epoch) {
 			return nil
 		}
 		told = now
-		e.change(ctx, now)
+		if now, err = e.next(ctx, told); err != nil {
+			return err
+		}
 	}
+}
+
+// next returns the leader after a change.
+func (e *etcd) next(ctx context.Context, since leader) (leader, error) {
+	if now, known := e.change(ctx, since); known {
+		return now, nil
+	}
+	return e.leader(ctx)
 }
 
 func (e *etcd) leader(ctx context.Context) (leader, error) {
@@ -149,15 +155,26 @@ func (e *etcd) leader(ctx context.Context) (leader, error) {
 	return now, nil
 }
 
-// change waits until the leader's key may have changed since then, or ctx is done.
-func (e *etcd) change(ctx context.Context, since leader) {
+// change waits until the leader's key may have changed since then, or ctx is done,
+// and returns what it is then, if that is known.
+func (e *etcd) change(ctx context.Context, since leader) (now leader, known bool) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	for answer := range e.client.Watch(ctx, e.leaderKey(), clientv3.WithRev(since.revision+1)) {
-		if len(answer.Events) > 0 || answer.Err() != nil {
-			return
+		if answer.Err() != nil {
+			return leader{}, false
+		}
+		for _, event := range answer.Events { // the newest counts
+			now, known = leader{revision: event.Kv.ModRevision}, true
+			if event.Type == clientv3.EventTypePut {
+				now.identity, now.epoch = string(event.Kv.Value), uint64(event.Kv.CreateRevision)
+			}
+		}
+		if known {
+			return now, true
 		}
 	}
+	return leader{}, false
 }
 
 // Evict deletes the leader's key if it is still the one that epoch's term made.

@@ -11,11 +11,13 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// A request through raft that has no answer within answerWithin is made again:
-// it may have been lost between two members. Between two tries is a pause, since
-// a cluster without a raft leader refuses at once.
+// A request through raft that has no answer in time is made again: it may have
+// been lost between two members. Each try gets twice the time of the one before,
+// so that a slow cluster is not asked ever more. Between two tries is a pause,
+// since a cluster without a raft leader refuses at once.
 const (
-	answerWithin  = 2 * time.Second
+	answerFirst   = 400 * time.Millisecond
+	answerWithin  = 4 * time.Second
 	askAgainAfter = 20 * time.Millisecond
 )
 
@@ -61,9 +63,11 @@ func rest(ctx context.Context, changed <-chan struct{}) {
 // for much longer than an election takes; so each try ends, too, when another
 // member leads.
 func (e *etcd) propose(ctx context.Context, ask func(ctx context.Context) error) error {
+	within := answerFirst
 	return e.insist(ctx, func(ctx context.Context) error {
-		ctx, done := e.attempt(ctx, answerWithin)
+		ctx, done := e.attempt(ctx, within)
 		defer done()
+		within = min(2*within, answerWithin)
 		return ask(ctx)
 	})
 }

@@ -262,7 +262,7 @@ func drawService(t *rapid.T) engine.Record {
 func drawRevision(t *rapid.T) engine.Record {
 	return &engine.Revision{
 		Service: id.Service(drawName(t, "service")), Number: id.Revision(rapid.Int64().Draw(t, "number")),
-		Generation: id.Revision(rapid.Int64().Draw(t, "generation")), Spec: drawSpec(t), Source: drawText(t, "source"),
+		Generation: id.Revision(rapid.Int64().Draw(t, "generation")), Before: id.Revision(rapid.Int64().Draw(t, "before")), Spec: drawSpec(t), Source: drawText(t, "source"),
 		Reason: drawText(t, "reason"), CreatedAt: drawTime(t, "created"),
 	}
 }

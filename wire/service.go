@@ -40,7 +40,7 @@ func toService(m *pb.Service) (*engine.Service, error) {
 // FromRevision returns r as a message.
 func FromRevision(r *engine.Revision) *pb.Revision {
 	return &pb.Revision{
-		Service: string(r.Service), Number: int64(r.Number), Generation: int64(r.Generation), Spec: FromSpec(r.Spec),
+		Service: string(r.Service), Number: int64(r.Number), Generation: int64(r.Generation), Before: int64(r.Before), Spec: FromSpec(r.Spec),
 		Source: r.Source, Reason: r.Reason, CreatedAt: FromTime(r.CreatedAt),
 	}
 }
@@ -51,7 +51,7 @@ func toRevision(m *pb.Revision) (*engine.Revision, error) {
 		return nil, fmt.Errorf("revision %d of %s: %w", m.GetNumber(), m.GetService(), err)
 	}
 	return &engine.Revision{
-		Service: id.Service(m.GetService()), Number: id.Revision(m.GetNumber()), Generation: id.Revision(m.GetGeneration()),
+		Service: id.Service(m.GetService()), Number: id.Revision(m.GetNumber()), Generation: id.Revision(m.GetGeneration()), Before: id.Revision(m.GetBefore()),
 		Spec: s, Source: m.GetSource(), Reason: m.GetReason(), CreatedAt: ToTime(m.GetCreatedAt()),
 	}, nil
 }
@@ -63,7 +63,7 @@ func FromDeployment(d *engine.Deployment) *pb.Deployment {
 		Id: string(d.ID), Service: string(d.Service), From: int64(d.From), To: int64(d.To),
 		State: pb.DeploymentState(d.State), Reason: d.Reason, Automatic: d.Automatic,
 		FromStopped: d.FromStopped,
-		Wanted: int32(d.Progress.Wanted), Settled: int32(d.Progress.Settled), Old: int32(d.Progress.Old),
+		Wanted:      int32(d.Progress.Wanted), Settled: int32(d.Progress.Settled), Old: int32(d.Progress.Old),
 		FailuresInRow: int32(d.Progress.FailuresInRow), ProgressAt: FromTime(d.Progress.At), Peak: int32(d.Peak),
 		StartedAt: FromTime(d.StartedAt), PausedAt: FromTime(d.PausedAt), EndedAt: FromTime(d.EndedAt),
 	}

@@ -134,7 +134,10 @@ func (e *Engine) addService(record *Service) *service {
 func (e *Engine) newRevision(s *service, submission Submission, reason string) *Revision {
 	r := &Revision{
 		Service: s.record.Name, Number: s.record.Newest + 1, Spec: submission.Spec,
-		Source: submission.Source, Reason: reason, CreatedAt: e.now,
+		Source: submission.Source, Reason: reason, CreatedAt: e.now, Before: s.record.LastGood,
+	}
+	if s.generation(s.record.Revision) == s.generation(s.record.LastGood) {
+		r.Before = s.record.Revision
 	}
 	r.Generation = s.generationOf(r)
 	s.revisions[r.Number] = r

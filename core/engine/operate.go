@@ -121,15 +121,19 @@ func (v RollBack) fold(e *Engine) (Answer, error) {
 	return Answer{Changed: true, Service: s.record, Deployment: deployed.Deployment, Deployed: []Deployed{deployed}}, nil
 }
 
-// lastGoodBefore returns the newest revision whose deployment was done, other
-// than the wanted one and those that only differ from it in settings.
+// lastGoodBefore returns the good revision that was wanted before that one was
+// deployed, or else the newest good one before it; 0 if there is none.
 func (s *service) lastGoodBefore(wanted id.Revision) id.Revision {
-	if s.record.LastGood != 0 && s.record.LastGood != wanted && s.generation(s.record.LastGood) != s.generation(wanted) {
-		return s.record.LastGood
+	if r := s.revisions[wanted]; r != nil && s.revisions[r.Before] != nil {
+		return r.Before
 	}
-	for _, d := range slices.Backward(s.deployments) {
-		if d.State == Done && d.To != wanted && s.revisions[d.To] != nil && s.generation(d.To) != s.generation(wanted) {
-			return d.To
+	good := map[id.Revision]bool{s.generation(s.record.LastGood): true}
+	for _, d := range s.deployments {
+		good[s.generation(d.To)] = good[s.generation(d.To)] || d.State == Done
+	}
+	for _, number := range slices.Backward(s.numbers()) {
+		if number < wanted && good[s.generation(number)] {
+			return number
 		}
 	}
 	return 0

@@ -102,6 +102,7 @@ type Revision struct {
 	Service    id.Service
 	Number     id.Revision
 	Generation id.Revision // the first revision whose instances are the same as this one's
+	Before     id.Revision // the good one that was wanted before; 0 for none
 	Spec       *spec.Spec
 	Source     string // the document as it was sent
 	Reason     string // why, in the operator's words

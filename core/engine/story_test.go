@@ -373,6 +373,10 @@ func rollBack(w *world) {
 	w.pass(20 * time.Second)
 	w.ask(engine.RollBack{Service: "hello", To: 1})
 	w.pass(20 * time.Second)
+	w.deploy(web("hello", "ok", 4, version(1), func(s *spec.Spec) { s.Deploy.Drain = time.Minute })) // no new instances
+	w.pass(time.Second)
+	w.ask(engine.RollBack{Service: "hello"})
+	w.pass(time.Second)
 }
 
 func abortAndPause(w *world) {

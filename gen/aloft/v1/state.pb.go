@@ -885,7 +885,9 @@ type Revision struct {
 	Reason    string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// The first revision whose instances are the same as this one's.
-	Generation    int64 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation int64 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The good one that was wanted before; 0 for none.
+	Before        int64 `protobuf:"varint,8,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -965,6 +967,13 @@ func (x *Revision) GetCreatedAt() *timestamppb.Timestamp {
 func (x *Revision) GetGeneration() int64 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *Revision) GetBefore() int64 {
+	if x != nil {
+		return x.Before
 	}
 	return 0
 }
@@ -1766,7 +1775,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"created_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"changed_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x1a\n" +
-	"\bremoving\x18\x12 \x01(\bR\bremoving\"\xeb\x01\n" +
+	"\bremoving\x18\x12 \x01(\bR\bremoving\"\x83\x02\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\"\n" +
@@ -1777,7 +1786,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1e\n" +
 	"\n" +
 	"generation\x18\a \x01(\x03R\n" +
-	"generation\"\xf9\x04\n" +
+	"generation\x12\x16\n" +
+	"\x06before\x18\b \x01(\x03R\x06before\"\xf9\x04\n" +
 	"\n" +
 	"Deployment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +

@@ -15,7 +15,9 @@ type routerSession = session[pb.RouterServiceSessionResponse, route.Confirmation
 
 // RouterSession holds one session of a router until it breaks. It sends every
 // confirmation that it takes, and hands each table of the master to apply, in
-// order. The error is never nil.
+// order. When confirmations is closed it says goodbye, for a router through which
+// nothing is in flight any more: the master forgets it at once. The error is nil
+// only if the master ended the session after that.
 func (c *Client) RouterSession(
 	ctx context.Context, router id.Router, confirmations <-chan route.Confirmation, apply func(route.Table),
 ) error {
@@ -25,6 +27,9 @@ func (c *Client) RouterSession(
 		return line, routerSession{
 			join: beat,
 			beat: beat,
+			goodbye: func() error {
+				return line.Send(&pb.RouterServiceSessionRequest{Router: string(router), Goodbye: true})
+			},
 			send: func(confirmation route.Confirmation) error { return line.Send(wire.FromConfirmation(confirmation)) },
 			out:  confirmations,
 			receive: func(message *pb.RouterServiceSessionResponse) {

@@ -77,3 +77,50 @@ func TestRouterSession(t *testing.T) {
 		}
 	})
 }
+
+// A goodbye is the last that the master hears, after all that was confirmed, and
+// what it makes of it ends the session.
+func TestRouterSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		answer error
+		good   bool
+	}{
+		"heard":     {nil, true},
+		"not heard": {connect.NewError(connect.CodeUnavailable, errors.New("this master does not lead")), false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				var heard []*pb.RouterServiceSessionRequest
+				leads := &routerLeader{session: func(stream *routerStream) error {
+					for {
+						message, err := stream.Receive()
+						if err != nil {
+							break
+						}
+						heard = append(heard, message)
+					}
+					return tc.answer
+				}}
+				mux := http.NewServeMux()
+				mux.Handle(aloftv1connect.NewRouterServiceHandler(leads))
+				n.serve("m1:1", mux)
+				confirmations := make(chan route.Confirmation, 1)
+				confirmations <- route.Confirmation{Router: "r1", Version: route.Version{Epoch: 5, Seq: 7}}
+				close(confirmations)
+
+				err := n.open("m1:1").RouterSession(t.Context(), "r1", confirmations, func(route.Table) {})
+
+				if good := err == nil; good != tc.good {
+					t.Errorf("it ended with %v", err)
+				}
+				if len(heard) != 3 || heard[1].GetApplied().GetSeq() != 7 || heard[1].GetGoodbye() || !heard[2].GetGoodbye() || heard[2].GetApplied() != nil {
+					t.Errorf("the master heard %v", heard)
+				}
+			})
+		})
+	}
+}

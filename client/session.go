@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -24,12 +25,14 @@ type session[M, O any] struct {
 	join    func() error  // sends the first message
 	send    func(O) error // sends one that is taken from out
 	beat    func() error  // says only that this side is there
+	goodbye func() error  // sends the last word, when out is closed
 	out     <-chan O
 	receive func(*M) // takes each message that comes
 }
 
 // hold keeps a session with the master that answered last until it breaks. The
-// error is never nil; the next session is tried with another master.
+// error is nil only if the master ended the session after a goodbye; else the next
+// session is tried with another master.
 func hold[M, O any](
 	ctx context.Context, c *Client, open func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O]),
 ) error {
@@ -39,10 +42,11 @@ func hold[M, O any](
 	defer silence.Stop()
 	line, s := open(watched, c.http, m.address)
 	var sending sync.WaitGroup
+	saidGoodbye := false
 	err := s.join()
 	if err == nil {
 		sending.Go(func() {
-			s.speak(watched, c.cfg.HeartbeatEvery)
+			saidGoodbye = s.speak(watched, c.cfg.HeartbeatEvery)
 			// The transport does not hear of the end of ctx while it waits for
 			// what is sent next.
 			_ = line.CloseRequest()
@@ -52,6 +56,9 @@ func hold[M, O any](
 	cancel(context.Canceled)
 	sending.Wait()
 	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
+	if saidGoodbye && errors.Is(err, io.EOF) {
+		return nil
+	}
 	if ctx.Err() == nil {
 		c.failed(m)
 	}
@@ -81,22 +88,26 @@ func (s *session[M, O]) listen(line stream[M], silence *time.Timer, silentAfter 
 }
 
 // speak sends what comes, and a heartbeat when nothing came for a while, until
-// ctx is done or the stream is broken: then its reader learns of it too.
-func (s *session[M, O]) speak(ctx context.Context, every time.Duration) {
+// ctx is done or the stream is broken: then its reader learns of it too. It
+// reports whether it has said goodbye, which ends it as well.
+func (s *session[M, O]) speak(ctx context.Context, every time.Duration) bool {
 	due := time.NewTicker(every)
 	defer due.Stop()
 	for {
 		var err error
 		select {
-		case message := <-s.out:
+		case message, open := <-s.out:
+			if !open {
+				return s.goodbye() == nil
+			}
 			err = s.send(message)
 		case <-due.C:
 			err = s.beat()
 		case <-ctx.Done():
-			return
+			return false
 		}
 		if err != nil {
-			return
+			return false
 		}
 	}
 }

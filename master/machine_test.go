@@ -215,6 +215,7 @@ type balancer struct {
 	sessions int
 	holds    bool // it applies nothing
 	busy     []route.Busy
+	left     bool // it has said goodbye
 }
 
 func (n *node) balance(name string) *balancer {
@@ -235,14 +236,20 @@ func (n *node) balance(name string) *balancer {
 func (b *balancer) keepSession(ctx context.Context) {
 	for ctx.Err() == nil {
 		answers := make(chan route.Confirmation, 1)
-		_ = b.client.RouterSession(ctx, b.name, answers, func(table route.Table) {
+		b.mu.Lock()
+		b.answers = answers
+		b.mu.Unlock()
+		err := b.client.RouterSession(ctx, b.name, answers, func(table route.Table) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.tables = append(b.tables, table)
-			if !b.holds {
-				b.confirm(answers)
+			if !b.holds && !b.left {
+				b.confirm()
 			}
 		})
+		if err == nil {
+			return
+		}
 		b.mu.Lock()
 		b.sessions++
 		b.mu.Unlock()
@@ -251,13 +258,12 @@ func (b *balancer) keepSession(ctx context.Context) {
 }
 
 // confirm says that the newest table is applied. The caller holds b.mu.
-func (b *balancer) confirm(answers chan route.Confirmation) {
+func (b *balancer) confirm() {
 	select {
-	case <-answers: // only the newest counts
+	case <-b.answers: // only the newest counts
 	default:
 	}
-	b.answers = answers
-	answers <- route.Confirmation{Router: b.name, Version: b.tables[len(b.tables)-1].Version, Busy: b.busy}
+	b.answers <- route.Confirmation{Router: b.name, Version: b.tables[len(b.tables)-1].Version, Busy: b.busy}
 }
 
 // hold keeps the router from applying tables.
@@ -272,7 +278,15 @@ func (b *balancer) goOn(busy ...route.Busy) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.holds, b.busy = false, busy
-	b.confirm(b.answers)
+	b.confirm()
+}
+
+// goodbye has the router say that nothing is in flight any more.
+func (b *balancer) goodbye() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
+	close(b.answers)
 }
 
 func (b *balancer) seen() []route.Table {

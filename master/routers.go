@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 
@@ -44,7 +45,9 @@ func (s routerService) Session(ctx context.Context, stream *routerStream) error 
 
 func (r *reign) serveRouter(ctx context.Context, stream *routerStream, router id.Router) error {
 	link := newRouterLink(router)
-	defer r.routerLeft(ctx, link) // also when it is not known whether it has joined
+	defer func() { // also when it is not known whether it has joined
+		_ = r.routerEnded(context.WithoutCancel(ctx), link, engine.RouterGone{Router: router})
+	}()
 	// The engine waits for this router's confirmations before it stops anything,
 	// from before the router can be sent a table.
 	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
@@ -62,16 +65,17 @@ func (r *reign) serveRouter(ctx context.Context, stream *routerStream, router id
 		func(ctx context.Context) error { return r.sendTables(ctx, stream, link) })
 }
 
-// routerLeft tells the engine that the session has ended, unless a newer one has
-// taken its place.
-func (r *reign) routerLeft(ctx context.Context, link *routerLink) {
-	_, _ = r.fold(context.WithoutCancel(ctx), func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+// routerEnded tells the engine how the session of a router has ended, unless a
+// newer one has taken its place.
+func (r *reign) routerEnded(ctx context.Context, link *routerLink, how engine.Event) error {
+	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if r.hub.routerLink(link.router) != link {
 			return engine.Answer{}, nil
 		}
 		r.hub.removeRouter(link)
-		return e.Step(engine.RouterGone{Router: link.router}, now)
+		return e.Step(how, now)
 	})
+	return err
 }
 
 func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, link *routerLink) error {
@@ -80,6 +84,12 @@ func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, 
 		message, err := stream.Receive()
 		if err != nil {
 			return err
+		}
+		if message.GetGoodbye() {
+			if err := r.routerEnded(ctx, link, engine.RouterLeft{Router: link.router}); err != nil {
+				return err
+			}
+			return io.EOF // nothing that comes after it counts
 		}
 		if message.GetApplied() == nil {
 			continue

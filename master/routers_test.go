@@ -2,6 +2,7 @@ package master_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -113,6 +114,126 @@ func TestInfoTellsOfRouters(t *testing.T) {
 
 		n.eventually("it is gone", func() bool { return len(info()) == 0 })
 	})
+}
+
+func TestDrainDoesNotWaitForARouterThatSaidGoodbye(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, r, instance := serving(t)
+		other := n.balance("r2")
+		r.hold()
+		other.hold()
+		n.scale("web", 0)
+		n.eventually("it has left the table", func() bool { return len(r.serves()) == 0 && len(other.serves()) == 0 })
+		time.Sleep(5 * time.Second)
+
+		r.goodbye()
+		time.Sleep(5 * time.Second)
+		if state := n.state(instance); state != pb.TaskState_TASK_STATE_DRAINING {
+			t.Fatalf("the other router has not confirmed, and it is %v", state)
+		}
+		if routers := must[pb.GetInfoResponse](t)(n.api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{}))).GetRouters(); len(routers) != 1 || routers[0].GetId() != "r2" {
+			t.Errorf("the routers are %v", routers)
+		}
+		began := time.Now()
+		other.goodbye()
+
+		n.eventually("it has stopped", func() bool { return n.state(instance) == pb.TaskState_TASK_STATE_STOPPED })
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("it was stopped %v after the last goodbye", waited)
+		}
+	})
+}
+
+// A router that comes back under the name of one that has left is waited for.
+func TestGoodbyeIsOfOneSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, _, instance := serving(t)
+		n.rawRouter("r2", n.client()).goodbye()
+		n.eventually("it is forgotten", func() bool { return !n.knowsRouter("r2") })
+		newer := n.balance("r2")
+		newer.hold()
+
+		n.scale("web", 0)
+
+		time.Sleep(10 * time.Second)
+		if state := n.state(instance); state != pb.TaskState_TASK_STATE_DRAINING {
+			t.Errorf("the newer session has not confirmed, and the instance is %v", state)
+		}
+		newer.goodbye()
+		n.eventually("it has stopped", func() bool { return n.state(instance) == pb.TaskState_TASK_STATE_STOPPED })
+	})
+}
+
+// A goodbye may be heard in a session that a newer one has replaced, and that does
+// not know it yet because its client reads too slowly. It is not the newer one's.
+func TestGoodbyeOfAReplacedSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, r, _ := serving(t)
+		var line *valve
+		older := n.rawRouter("r2", n.clientOver(&line))
+		line.shut()
+		for i := range int32(3) { // the second of these tables cannot be sent
+			n.scale("web", i+2)
+			n.readyOf("web", 1, i+2, nil)
+		}
+		newer := n.balance("r2")
+		newer.hold()
+		older.goodbye()
+		synctest.Wait()
+
+		n.scale("web", 0)
+
+		n.eventually("they have left the table", func() bool { return len(r.serves()) == 0 })
+		time.Sleep(3 * time.Second)
+		for task := int32(1); task <= 4; task++ {
+			if state := n.state(fmt.Sprintf("web-1-%d", task)); state != pb.TaskState_TASK_STATE_DRAINING {
+				t.Errorf("the newer session has not confirmed, and instance %d is %v", task, state)
+			}
+		}
+		line.reopen()
+	})
+}
+
+// knowsRouter reports whether a router is in a session.
+func (n *node) knowsRouter(name string) bool {
+	n.Helper()
+	for _, r := range must[pb.GetInfoResponse](n.T)(n.api.GetInfo(n.Context(), ask(&pb.GetInfoRequest{}))).GetRouters() {
+		if r.GetId() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// manualRouter is a router's session whose messages the test sends.
+type manualRouter struct {
+	name   string
+	stream *connect.BidiStreamForClient[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse]
+}
+
+// rawRouter opens a session and returns when it has brought a table.
+func (n *node) rawRouter(name string, over *client.Client) *manualRouter {
+	n.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(n.Context()))
+	n.Cleanup(cancel)
+	r := &manualRouter{name, aloftv1connect.NewRouterServiceClient(over, "http://masters").Session(ctx)}
+	if err := r.stream.Send(&pb.RouterServiceSessionRequest{Router: name}); err != nil {
+		n.Fatal(err)
+	}
+	if _, err := r.stream.Receive(); err != nil {
+		n.Fatal(err)
+	}
+	return r
+}
+
+// goodbye says it, in a session that may have ended, and then what no router may
+// say after it: that it has applied the newest table of all.
+func (r *manualRouter) goodbye() {
+	_ = r.stream.Send(&pb.RouterServiceSessionRequest{Router: r.name, Goodbye: true})
+	_ = r.stream.Send(&pb.RouterServiceSessionRequest{Router: r.name, Applied: &pb.TableVersion{Epoch: 1 << 40}})
 }
 
 // valve is a connection whose reader can be stopped.
@@ -227,15 +348,7 @@ func TestNewerRouterSessionTakesThePlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, _, instance := serving(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		older := aloftv1connect.NewRouterServiceClient(n.client(), "http://masters").Session(ctx)
-		if err := older.Send(&pb.RouterServiceSessionRequest{Router: "r2"}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := older.Receive(); err != nil {
-			t.Fatal(err)
-		}
+		older := n.rawRouter("r2", n.client()).stream
 		newer := n.balance("r2")
 		newer.hold()
 

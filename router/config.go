@@ -19,7 +19,9 @@ import (
 type Master interface {
 	// Follow holds one session: it sends on what confirmations brings, of which
 	// only the newest counts, and calls apply, from one goroutine at a time, for
-	// each table that comes. It returns when the session is broken or ctx done.
+	// each table that comes. When confirmations is closed it says goodbye, and
+	// returns nil, and only then nil, when the masters have heard it. It returns
+	// an error when the session is broken or ctx done.
 	Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +33,9 @@ type masters struct {
 
 	mu        sync.Mutex
 	confirmed []route.Confirmation
+	goodbyes  []int // how many confirmations there were when each was said
 	sessions  int
-	news      chan struct{} // closed and replaced when confirmed or sessions grows
+	news      chan struct{} // closed and replaced when one of these grows
 }
 
 func newMasters() *masters {
@@ -46,7 +48,11 @@ func (m *masters) Follow(ctx context.Context, confirmations <-chan route.Confirm
 		select {
 		case table := <-m.tables:
 			apply(table)
-		case c := <-confirmations:
+		case c, open := <-confirmations:
+			if !open {
+				m.record(func() { m.goodbyes = append(m.goodbyes, len(m.confirmed)) })
+				return nil
+			}
 			m.record(func() { m.confirmed = append(m.confirmed, c) })
 		case err := <-m.breakUp:
 			return err
@@ -85,6 +91,14 @@ func (m *masters) await(tb testing.TB, from int, want func(route.Confirmation) b
 			tb.Fatalf("no such confirmation; the last ones were %v", m.confirmed[max(0, len(m.confirmed)-5):])
 		}
 	}
+}
+
+// heard returns how many confirmations came, and how many of them before each
+// goodbye.
+func (m *masters) heard() (confirmed int, goodbyes []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.confirmed), slices.Clone(m.goodbyes)
 }
 
 // awaitSessions returns when n sessions were begun.

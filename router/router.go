@@ -3,13 +3,12 @@
 // HTTP/1.1 towards the instances and in HTTP/1.1 or HTTP/2 towards the clients.
 //
 // The law: once a router has confirmed a table and does not call a task busy that
-// the table leaves out, that task gets no request through it. So an instance that
-// leaves may be stopped without a loss.
+// the table leaves out, or has said goodbye, that task gets no request through it.
+// So an instance that leaves may be stopped without a loss.
 //
 // Run's loop owns which table is applied, what is confirmed and which endpoints
 // are leaving. Requests only read the applied table, through one atomic pointer.
-// A router stands at the edge: what a client says in Forwarded or X-Forwarded-*
-// headers is replaced by what the router sees.
+// What a client says in Forwarded or X-Forwarded-* is replaced by what is seen.
 package router
 
 import (
@@ -105,8 +104,9 @@ func rewrite(p *httputil.ProxyRequest) {
 }
 
 // Run serves until ctx is done, and then until the requests in flight have ended
-// or the grace has run out. It returns the cause of ctx, or the error that kept
-// it from serving. All that it started has stopped when it returns.
+// or the grace has run out; then it says goodbye to the masters. It returns the
+// cause of ctx, or the error that kept it from serving. All that it started has
+// stopped when it returns.
 func (r *Router) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var started sync.WaitGroup
@@ -124,6 +124,7 @@ func (r *Router) Run(ctx context.Context) error {
 	started.Go(func() { r.sweep(work) })
 	err = r.loop(ctx, served)
 	r.closeAll()
+	r.sayGoodbye(ctx)
 	return err
 }
 

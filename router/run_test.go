@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,9 @@ func TestStoppingLetsRequestsEnd(t *testing.T) {
 		t.Fatalf("Run returned %v with a request in flight", err)
 	default:
 	}
+	if _, goodbyes := r.masters.heard(); len(goodbyes) > 0 {
+		t.Error("goodbye with a request in flight")
+	}
 	close(finish)
 
 	if res := <-got; res.body != "whole" {
@@ -63,6 +67,9 @@ func TestStoppingLetsRequestsEnd(t *testing.T) {
 	}
 	if err := <-stopped; !errors.Is(err, context.Canceled) {
 		t.Errorf("Run = %v, want canceled", err)
+	}
+	if confirmed, goodbyes := r.masters.heard(); !slices.Equal(goodbyes, []int{confirmed}) {
+		t.Errorf("goodbye after %v of %d confirmations, want one, after all", goodbyes, confirmed)
 	}
 }
 
@@ -113,6 +120,71 @@ func TestTheGraceRunsOut(t *testing.T) {
 	}
 	if got := <-held; got.status != http.StatusServiceUnavailable || got.header.Get(router.ReasonHeader) != string(router.Stopping) {
 		t.Errorf("the held request got %d %v, want 503 stopping", got.status, got.header)
+	}
+	if _, goodbyes := r.masters.heard(); len(goodbyes) != 1 {
+		t.Errorf("%d goodbyes when nothing was left, want one", len(goodbyes))
+	}
+}
+
+// strangers are masters that do something of their own when they hear goodbye.
+type strangers struct {
+	last func(ctx context.Context, apply func(route.Table)) error
+}
+
+func (m strangers) Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error {
+	for {
+		select {
+		case _, open := <-confirmations:
+			if !open {
+				return m.last(ctx, apply)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// TestAGoodbyeIsNotWaitedForWithoutEnd: nor do tables that come when nobody applies
+// them any more keep a router from ending.
+func TestAGoodbyeIsNotWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	table := route.Table{Version: route.Version{Epoch: 1, Seq: 1}}
+	for name, tc := range map[string]struct {
+		last  func(ctx context.Context, apply func(route.Table)) error
+		after time.Duration
+	}{
+		"the session breaks": {func(context.Context, func(route.Table)) error {
+			return errors.New("the master died")
+		}, 0},
+		"a table was on its way": {func(_ context.Context, apply func(route.Table)) error {
+			apply(table)
+			return nil
+		}, 0},
+		"nothing comes": {func(ctx context.Context, _ func(route.Table)) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, err := router.New(router.Config{ID: "r1", Listener: newPipes()}, strangers{tc.last})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				began := time.Now()
+
+				if err := r.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Run = %v", err)
+				}
+
+				if took := time.Since(began) - time.Minute; took < tc.after || took > tc.after+time.Second {
+					t.Errorf("it took %v to end, want about %v", took, tc.after)
+				}
+			})
+		})
 	}
 }
 

@@ -15,11 +15,14 @@ import (
 const (
 	redialMin = 50 * time.Millisecond
 	redialMax = 2 * time.Second
+	// goodbyeWithin is how long a router that stops waits for its goodbye to be heard.
+	goodbyeWithin = 2 * time.Second
 )
 
 // session is one conversation with the masters.
 type session struct {
-	outbox chan route.Confirmation // holds only the newest; written by Run
+	outbox chan route.Confirmation // holds only the newest; written by Run, and closed to say goodbye
+	ended  chan struct{}           // closed when the conversation is over
 	begun  bool                    // a table of it has been applied; owned by Run
 }
 
@@ -34,7 +37,7 @@ type arrival struct {
 func (r *Router) follow(ctx context.Context) {
 	pause := redialMin
 	for ctx.Err() == nil {
-		s := &session{outbox: make(chan route.Confirmation, 1)}
+		s := &session{outbox: make(chan route.Confirmation, 1), ended: make(chan struct{})}
 		if !hand(ctx, r.sessions, s) {
 			return
 		}
@@ -42,7 +45,8 @@ func (r *Router) follow(ctx context.Context) {
 		err := r.master.Follow(ctx, s.outbox, func(table route.Table) {
 			brought = hand(ctx, r.arrivals, arrival{s, table}) || brought
 		})
-		if ctx.Err() != nil {
+		close(s.ended)
+		if ctx.Err() != nil || err == nil {
 			return
 		}
 		if brought {
@@ -53,6 +57,27 @@ func (r *Router) follow(ctx context.Context) {
 			slog.Duration("retry_in", wait), slog.Any("error", err))
 		rest(ctx, wait)
 		pause = min(2*pause, redialMax)
+	}
+}
+
+// sayGoodbye tells the masters, in the session that is open, that nothing is in
+// flight any more. It is the last thing that Run does in a session.
+func (r *Router) sayGoodbye(ctx context.Context) {
+	if r.session == nil {
+		return
+	}
+	close(r.session.outbox)
+	late := time.NewTimer(goodbyeWithin)
+	defer late.Stop()
+	for {
+		select {
+		case <-r.session.ended:
+			return
+		case <-r.arrivals: // the session must not wait for it to be applied
+		case <-late.C:
+			r.cfg.Log.WarnContext(ctx, "goodbye not heard; drains wait until the masters have forgotten this router")
+			return
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 const (
 	devReadyWithin = 20 * time.Second
 	devStopWithin  = 5 * time.Second
+	devShutdown    = 3 * time.Second // of the router, which then has time for its goodbye
 )
 
 // devCluster is the processes of a development cluster.
@@ -39,7 +40,7 @@ func newDevCluster(flags devFlags, self, dir string, blocks portBlocks, hurry <-
 	d := &devCluster{
 		flags: flags, dir: dir,
 		master: role("master", "master", "--name", "dev", "--listen", flags.api),
-		edge:   []*child{role("router", "router", "--id", "dev", "--http", flags.http, "--master", api)},
+		edge:   []*child{role("router", "router", "--id", "dev", "--http", flags.http, "--master", api, "--shutdown", devShutdown.String())},
 	}
 	for i := range flags.agents {
 		name := agentName(i)

@@ -32,6 +32,7 @@ type routerFlags struct {
 	accessLog string
 	admin     string
 	patience  time.Duration
+	shutdown  time.Duration
 	common    commonFlags
 }
 
@@ -60,14 +61,20 @@ func routerCommand() *cobra.Command {
 	f.StringVar(&flags.accessLog, "access-log", "", "file for one line of JSON per request, or - for standard output")
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
 	f.DurationVar(&flags.patience, "client-timeout", time.Minute, "how long a client may send nothing of a request's body, or take nothing of an answer")
+	f.DurationVar(&flags.shutdown, "shutdown", 30*time.Second, "how long requests in flight may go on when it is told to stop")
 	flags.common.add(f)
 	return cmd
 }
 
 // check refuses flags that cannot be meant.
 func (f routerFlags) check() error {
-	if f.patience <= 0 {
-		return cli.UsageError("--client-timeout: found %v; want a time above 0s", f.patience)
+	for _, flag := range []struct {
+		name string
+		time time.Duration
+	}{{"--client-timeout", f.patience}, {"--shutdown", f.shutdown}} {
+		if flag.time <= 0 {
+			return cli.UsageError("%s: found %v; want a time above 0s", flag.name, flag.time)
+		}
 	}
 	return nil
 }
@@ -78,7 +85,7 @@ type routerMasters struct {
 	router id.Router
 }
 
-// Follow holds one session.
+// Follow holds one session, and ends it with a goodbye.
 func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error {
 	return m.client.RouterSession(ctx, m.router, confirmations, apply)
 }
@@ -108,7 +115,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	registry := telemetry.NewRegistry()
 	cfg := router.Config{
 		ID: self, Listen: flags.http, StateFile: filepath.Join(flags.dataDir, "table.json"),
-		ClientTimeout: flags.patience, Registerer: registry, Log: log,
+		ClientTimeout: flags.patience, ShutdownGrace: flags.shutdown, Registerer: registry, Log: log,
 	}
 	if flags.accessLog != "" {
 		cfg.AccessLog = access

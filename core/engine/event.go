@@ -49,6 +49,9 @@ type (
 	RouterConfirmed struct{ Confirmation route.Confirmation }
 	// RouterGone says that the session of a router broke.
 	RouterGone struct{ Router id.Router }
+	// RouterLeft says that a router has stopped in good order: no request is in
+	// flight through it, and none will be.
+	RouterLeft struct{ Router id.Router }
 )
 
 // Events from operators. Version, where not 0, is the Version of the record on

@@ -170,6 +170,10 @@ func (c *chaos) harmRouter(t *rapid.T) {
 		return
 	}
 	delete(c.routers, name)
+	if rapid.Bool().Draw(t, "goodbye") {
+		c.attempt(engine.RouterLeft{Router: name})
+		return
+	}
 	c.attempt(engine.RouterGone{Router: name})
 }
 

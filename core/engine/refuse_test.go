@@ -90,6 +90,7 @@ func TestRefusals(t *testing.T) {
 		"an unknown agent is silent": {engine.AgentSilent{Agent: "nope"}, engine.ErrUnknown, "nope"},
 		"a router of a wrong name":   {engine.RouterConfirmed{Confirmation: route.Confirmation{Router: "R!"}}, engine.ErrInvalid, "router"},
 		"an unknown router has gone": {engine.RouterGone{Router: "nope"}, engine.ErrUnknown, "nope"},
+		"an unknown router has left": {engine.RouterLeft{Router: "nope"}, engine.ErrUnknown, "nope"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,15 @@ func (v RouterGone) fold(e *Engine) (Answer, error) {
 	return Answer{Changed: true}, nil
 }
 
-// wakeRouter forgets a router that has been gone for long enough.
+func (v RouterLeft) fold(e *Engine) (Answer, error) {
+	if e.routers[v.Router] == nil {
+		return Answer{}, unknown("router", v.Router)
+	}
+	e.wakeRouter(v.Router)
+	return Answer{Changed: true}, nil
+}
+
+// wakeRouter forgets a router that has left, or has been gone for long enough.
 func (e *Engine) wakeRouter(name id.Router) {
 	delete(e.routers, name)
 	e.touchDraining()

@@ -1043,7 +1043,10 @@ type RouterServiceSessionRequest struct {
 	Router  string                 `protobuf:"bytes,1,opt,name=router,proto3" json:"router,omitempty"`
 	Applied *TableVersion          `protobuf:"bytes,2,opt,name=applied,proto3" json:"applied,omitempty"`
 	// Tasks that are not in the applied table and still have requests in flight.
-	Busy          []*BusyTask `protobuf:"bytes,3,rep,name=busy,proto3" json:"busy,omitempty"`
+	Busy []*BusyTask `protobuf:"bytes,3,rep,name=busy,proto3" json:"busy,omitempty"`
+	// The last word of a router that stops: nothing is in flight through it, and
+	// nothing will be. The master forgets it at once and ends the session.
+	Goodbye       bool `protobuf:"varint,4,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1097,6 +1100,13 @@ func (x *RouterServiceSessionRequest) GetBusy() []*BusyTask {
 		return x.Busy
 	}
 	return nil
+}
+
+func (x *RouterServiceSessionRequest) GetGoodbye() bool {
+	if x != nil {
+		return x.Goodbye
+	}
+	return false
 }
 
 type BusyTask struct {
@@ -1569,11 +1579,12 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\aLogLine\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\x8f\x01\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xa9\x01\n" +
 	"\x1bRouterServiceSessionRequest\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x120\n" +
 	"\aapplied\x18\x02 \x01(\v2\x16.aloft.v1.TableVersionR\aapplied\x12&\n" +
-	"\x04busy\x18\x03 \x03(\v2\x12.aloft.v1.BusyTaskR\x04busy\":\n" +
+	"\x04busy\x18\x03 \x03(\v2\x12.aloft.v1.BusyTaskR\x04busy\x12\x18\n" +
+	"\agoodbye\x18\x04 \x01(\bR\agoodbye\":\n" +
 	"\bBusyTask\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x05R\brequests\"`\n" +

@@ -91,6 +91,24 @@ func (m *embedded) checkAlone(cfg Config) error {
 	return fmt.Errorf("the data is of a cluster of 1, and Cluster is of %d; start it with itself in Cluster, and add the others", wanted)
 }
 
+// led waits until the member knows of a raft leader.
+func (m *embedded) led(ctx context.Context) error {
+	changed := m.leaderChanged()
+	if m.server.Server.Leader() != 0 {
+		return nil
+	}
+	select {
+	case <-changed:
+		return nil
+	case err := <-m.server.Err():
+		return err
+	case <-m.server.Server.StopNotify():
+		return m.whyStopped(ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // published waits a little until the others know the member's name. That may be
 // lost on the way while they elect a leader, and then comes much later.
 func (m *embedded) published(ctx context.Context) {

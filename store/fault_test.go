@@ -22,17 +22,22 @@ func TestLostAnswerIsInDoubt(t *testing.T) {
 	socket := newSocket(t)
 	open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
 	between := newProxy(t, socket)
-	term := campaign(t, open(t, store.Config{Endpoints: []string{between.url}, LeaseTTL: time.Second}), "one")
+	term := campaign(t, open(t, store.Config{Endpoints: []string{between.url}, LeaseTTL: 3 * time.Second}), "one")
 	between.muteAnswers()
 	impatient := fmt.Errorf("waited enough")
-	ctx, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, impatient)
-	defer stop()
+	ctx, stop := context.WithCancelCause(t.Context())
+	committed := make(chan error)
+	go func() {
+		_, err := term.Commit(ctx, []store.Op{{Key: "a", Value: []byte("1")}})
+		committed <- err
+	}()
+	awaitChange(t, socket, "/aloft/data/a", int64(term.Epoch())) // it is written all the same
 
-	_, err := term.Commit(ctx, []store.Op{{Key: "a", Value: []byte("1")}})
+	stop(impatient)
 
+	err := <-committed
 	wantWords(t, err, store.ErrInDoubt, "commit of 1 operations")
 	wantWords(t, err, impatient)
-	awaitChange(t, socket, "/aloft/data/a", int64(term.Epoch())) // it was written all the same
 
 	_, err = term.Commit(t.Context(), []store.Op{{Key: "b", Value: []byte("2")}}) // ends with the lease
 

@@ -17,6 +17,9 @@ const promoteAgainAfter = 100 * time.Millisecond
 // awake waits until the embedded member knows all that its cluster has committed,
 // of its members, too, and is one of them as it should be.
 func (e *etcd) awake(ctx context.Context, cfg Config) error {
+	if err := e.embedded.led(ctx); err != nil {
+		return err
+	}
 	if _, err := e.get(ctx, e.versionKey()); err != nil {
 		return err
 	}

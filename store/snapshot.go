@@ -9,12 +9,16 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // ErrDamaged says that a snapshot was changed or cut short since it was made.
 var ErrDamaged = errors.New("the snapshot is damaged or cut short")
+
+// greetWithin bounds the first answer of a server that is to make a snapshot.
+const greetWithin = 2 * time.Second
 
 // archiver is what a Backend has besides when it can be saved.
 type archiver interface {
@@ -69,7 +73,7 @@ func (e *etcd) snapshotAt(ctx context.Context, endpoint string, w io.Writer) (re
 func (e *etcd) snapshotOf(ctx context.Context, client *clientv3.Client, w io.Writer) (revision int64, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	asking, done := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("no answer within %v", answerWithin))
+	asking, done := context.WithTimeoutCause(ctx, greetWithin, fmt.Errorf("no answer within %v", greetWithin))
 	defer done()
 	answer, err := client.Get(asking, e.versionKey())
 	if err != nil {

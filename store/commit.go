@@ -29,7 +29,7 @@ func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int
 	writes := append(e.writes(ops), clientv3.OpPut(e.commitKey(), number))
 	var answer *clientv3.TxnResponse
 	inDoubt := false // whether a try may have written without our knowing
-	err = e.propose(ctx, func(ctx context.Context) (err error) {
+	err = e.proposeWithin(ctx, timeFor(ops), func(ctx context.Context) (err error) {
 		answer, err = e.client.Txn(ctx).
 			If(
 				clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", int64(epoch)),

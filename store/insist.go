@@ -13,10 +13,13 @@ import (
 
 // A request through raft that has no answer in time is made again: it may have
 // been lost between two members. Each try gets twice the time of the one before,
-// so that a slow cluster is not asked ever more. Between two tries is a pause,
-// since a cluster without a raft leader refuses at once.
+// and a large commit more than others, so that a slow cluster is not asked ever
+// more. Between two tries is a pause, since a cluster without a raft leader
+// refuses at once.
 const (
 	answerFirst   = 400 * time.Millisecond
+	answerPerOp   = time.Millisecond
+	answerPerMiB  = 200 * time.Millisecond
 	answerWithin  = 4 * time.Second
 	askAgainAfter = 20 * time.Millisecond
 )
@@ -63,13 +66,26 @@ func rest(ctx context.Context, changed <-chan struct{}) {
 // for much longer than an election takes; so each try ends, too, when another
 // member leads.
 func (e *etcd) propose(ctx context.Context, ask func(ctx context.Context) error) error {
-	within := answerFirst
+	return e.proposeWithin(ctx, answerFirst, ask)
+}
+
+// proposeWithin gives the first try so much time.
+func (e *etcd) proposeWithin(ctx context.Context, within time.Duration, ask func(ctx context.Context) error) error {
 	return e.insist(ctx, func(ctx context.Context) error {
 		ctx, done := e.attempt(ctx, within)
 		defer done()
-		within = min(2*within, answerWithin)
+		within = max(within, min(2*within, answerWithin))
 		return ask(ctx)
 	})
+}
+
+// timeFor returns how much time the first try of a commit gets.
+func timeFor(ops []Op) time.Duration {
+	bytes := 0
+	for _, op := range ops {
+		bytes += op.bytes()
+	}
+	return answerFirst + time.Duration(len(ops))*answerPerOp + time.Duration(bytes>>20)*answerPerMiB
 }
 
 // attempt returns the context of one try. The caller must call done.

@@ -80,9 +80,8 @@ func expected(message string, fields []zapcore.Field) bool {
 	}
 }
 
-// aboutPeers says that a line is about another member that comes or goes, or about
-// this one closing its door to them: each member writes a dozen of them when one
-// is restarted.
+// aboutPeers says that a line is about another member that comes or goes: each
+// member writes a dozen of them when one is restarted.
 func aboutPeers(message string) bool {
 	switch message {
 	case "lost TCP streaming connection with remote peer",
@@ -93,8 +92,7 @@ func aboutPeers(message string) bool {
 		"prober detected unhealthy status",
 		"dropped internal Raft message since sending buffer is full",
 		"dropped Raft message since sending buffer is full (overloaded network)",
-		"leadership transfer failed",
-		"setting up serving from embedded etcd failed.":
+		"leadership transfer failed":
 		return true
 	default:
 		return false

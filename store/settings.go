@@ -39,7 +39,8 @@ const (
 // where the leader goes on. etcd's own 100 ms and 1 s, made for members on
 // several continents, would double the gap.
 //
-// The shortest lease follows from it: one and a half timeouts, rounded up to 1 s.
+// Leases follow from it. The shortest is one and a half timeouts, rounded up to
+// 1 s; and a new raft leader lets each begin anew, with a timeout more.
 const (
 	aloneTickMillis, aloneElectionMillis = 20, 100
 	manyTickMillis, manyElectionMillis   = 50, 500

@@ -81,6 +81,12 @@ func TestEpochsGrowOverARestore(t *testing.T) {
 		if term.Epoch() <= newest || term.Epoch() <= uint64(revision) {
 			t.Errorf("epoch %d after a restore, %d and revision %d before", term.Epoch(), newest, revision)
 		}
+		since, err := term.History(t.Context(), "", 1<<40, func(c store.Change) error {
+			return fmt.Errorf("a change before the restore is told: %+v", c)
+		})
+		if err != nil || since <= revision {
+			t.Errorf("history since %d, %v", since, err)
+		}
 		put(t, term, "a", "new")
 		if got := load(t, term); got != "a=new " {
 			t.Errorf("loaded %q", got)

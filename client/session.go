@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"connectrpc.com/connect"
 )
 
 // errSilent is the cause of a session that ended because nothing was heard.
@@ -30,29 +32,43 @@ type session[M, O any] struct {
 	receive func(*M) // takes each message that comes
 }
 
-// hold keeps a session with the master that answered last until it breaks. The
-// error is nil only if the master ended the session after a goodbye; else the next
-// session is tried with another master.
-func hold[M, O any](
-	ctx context.Context, c *Client, open func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O]),
-) error {
+// opener opens the stream of a session with a master.
+type opener[M, O any] func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O])
+
+// hold keeps a session with the master that answered last, or with the next one
+// as long as those that are asked do not lead, until it breaks. The error is nil
+// only if the master ended the session after a goodbye; else the next session is
+// tried with another master.
+func hold[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
+	for tries := len(c.masters); ; {
+		err := holdOne(ctx, c, open)
+		refusal, answered := errors.AsType[*connect.Error](err)
+		standby := answered && refusal.Meta().Get(standbyHeader) != ""
+		if tries--; tries == 0 || !standby || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// holdOne keeps a session with one master.
+func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
 	m := c.first()
 	watched, cancel := context.WithCancelCause(ctx)
 	silence := time.AfterFunc(c.cfg.SilentAfter, func() { cancel(errSilent) })
 	defer silence.Stop()
 	line, s := open(watched, c.http, m.address)
 	var sending sync.WaitGroup
-	saidGoodbye := false
+	saidGoodbye, welcome := false, make(chan struct{})
 	err := s.join()
 	if err == nil {
 		sending.Go(func() {
-			saidGoodbye = s.speak(watched, c.cfg.HeartbeatEvery)
+			saidGoodbye = s.speak(watched, welcome, c.cfg.HeartbeatEvery)
 			// The transport does not hear of the end of ctx while it waits for
 			// what is sent next.
 			_ = line.CloseRequest()
 		})
 	}
-	err = s.listen(line, silence, c.cfg.SilentAfter, err)
+	err = s.listen(line, sync.OnceFunc(func() { close(welcome) }), silence, c.cfg.SilentAfter, err)
 	cancel(context.Canceled)
 	sending.Wait()
 	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
@@ -68,11 +84,11 @@ func hold[M, O any](
 	return fmt.Errorf("session with %s: %w", m.address, err)
 }
 
-// listen hands on what comes until the stream breaks, and says why it did. The
-// time that receive takes is not the master's silence. What kept the first
+// listen hands on what comes until the stream breaks, and says why it did. It
+// calls welcomed when the master has said something. The time that receive takes is not the master's silence. What kept the first
 // message from being sent is said by the master, if it says anything: the stream
 // itself reports only its end.
-func (s *session[M, O]) listen(line stream[M], silence *time.Timer, silentAfter time.Duration, unsent error) error {
+func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Timer, silentAfter time.Duration, unsent error) error {
 	for {
 		message, err := line.Receive()
 		silence.Stop()
@@ -82,21 +98,26 @@ func (s *session[M, O]) listen(line stream[M], silence *time.Timer, silentAfter 
 		case unsent != nil:
 			return unsent
 		}
+		welcomed()
 		s.receive(message)
 		silence.Reset(silentAfter)
 	}
 }
 
-// speak sends what comes, and a heartbeat when nothing came for a while, until
-// ctx is done or the stream is broken: then its reader learns of it too. It
-// reports whether it has said goodbye, which ends it as well.
-func (s *session[M, O]) speak(ctx context.Context, every time.Duration) bool {
+// speak sends what comes once the master has welcomed this side, since what a
+// master takes that does not lead is lost, and heartbeats, until ctx is done or
+// the stream is broken: then its reader learns of it too. It reports whether it
+// has said goodbye, which ends it as well.
+func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, every time.Duration) bool {
 	due := time.NewTicker(every)
 	defer due.Stop()
+	var out <-chan O
 	for {
 		var err error
 		select {
-		case message, open := <-s.out:
+		case <-welcome:
+			welcome, out = nil, s.out
+		case message, open := <-out:
 			if !open {
 				return s.goodbye() == nil
 			}

@@ -85,6 +85,55 @@ func TestAgentSession(t *testing.T) {
 	})
 }
 
+// TestSessionsFindTheLeader, and no report is lost on the way: none is taken before
+// a master that leads has said something.
+func TestSessionsFindTheLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads, refusals := newNetwork(t), &leader{}, 0
+		heard := ""
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			if _, err := stream.Receive(); err != nil {
+				return err
+			}
+			time.Sleep(100 * time.Millisecond) // it thinks before it answers
+			if err := stream.Send(orders("t")); err != nil {
+				return err
+			}
+			message, err := stream.Receive()
+			heard = message.GetReport().GetTasks()[0].GetTask()
+			return errors.Join(err, connect.NewError(connect.CodeAborted, errors.New("that is enough")))
+		}
+		n.serve("m1:1", standby(&refusals))
+		n.serve("m2:1", standby(&refusals))
+		n.serve("m3:1", leads.handler())
+		reports := make(chan *pb.AgentReport, 1)
+		reports <- &pb.AgentReport{Tasks: []*pb.TaskReport{{Task: "x"}}}
+
+		err := n.open("m1:1", "m2:1", "m3:1").AgentSession(t.Context(), &pb.AgentJoin{}, reports, func(*pb.SessionResponse) {})
+
+		if connect.CodeOf(err) != connect.CodeAborted || refusals != 2 || heard != "x" {
+			t.Errorf("after %d refusals the leader heard %q; it ended with %v", refusals, heard, err)
+		}
+	})
+}
+
+// TestSessionsWithoutALeader end when every master was asked.
+func TestSessionsWithoutALeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, refusals := newNetwork(t), 0
+		n.serve("m1:1", standby(&refusals))
+		n.serve("m2:1", standby(&refusals))
+
+		err := n.open("m1:1", "m2:1").AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+		if connect.CodeOf(err) != connect.CodeUnavailable || refusals != 2 {
+			t.Errorf("after %d refusals it ended with %v", refusals, err)
+		}
+	})
+}
+
 func TestSessionsThatEnd(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

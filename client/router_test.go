@@ -96,6 +96,9 @@ func TestRouterSaysGoodbye(t *testing.T) {
 				n := newNetwork(t)
 				var heard []*pb.RouterServiceSessionRequest
 				leads := &routerLeader{session: func(stream *routerStream) error {
+					if err := stream.Send(&pb.RouterServiceSessionResponse{Epoch: 5}); err != nil {
+						return err
+					}
 					for {
 						message, err := stream.Receive()
 						if err != nil {

@@ -63,8 +63,11 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	ts.Defer(func() { c.stop(ts) })
 	read := bufio.NewScanner(stdout)
 	for read.Scan() && !strings.HasPrefix(read.Text(), "Ctrl-C") {
-		if dir, ok := strings.CutPrefix(strings.TrimSpace(read.Text()), "data "); ok {
-			c.dir = strings.TrimSpace(dir)
+		switch name, value, _ := strings.Cut(strings.TrimSpace(read.Text()), " "); name {
+		case "data":
+			c.dir = strings.TrimSpace(value)
+		case "api":
+			ts.Setenv("ALOFT_ADDR", strings.TrimSpace(value))
 		}
 	}
 	c.ended = make(chan error, 1)
@@ -72,7 +75,6 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	if c.dir == "" {
 		ts.Fatalf("aloft dev did not get ready:\n%s", ts.ReadFile("dev.log"))
 	}
-	ts.Setenv("ALOFT_ADDR", "http://"+api)
 	ts.Setenv("ROUTER", "http://"+router)
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,11 +19,15 @@ import (
 // devAgentsMax bounds the agents of a development cluster.
 const devAgentsMax = 20
 
+// devMastersMax bounds its masters: more would only wait for each other.
+const devMastersMax = 5
+
 // devFlags are how a development cluster is started.
 type devFlags struct {
 	dataDir string
 	api     string
 	http    string
+	masters int
 	agents  int
 	level   string
 }
@@ -31,10 +36,10 @@ func devCommand() *cobra.Command {
 	var flags devFlags
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a whole cluster on this machine: a master, agents and a router",
-		Long: "Run a whole cluster on this machine: a master, agents and a router, each in a process of its own that is\n" +
+		Short: "Run a whole cluster on this machine: masters, agents and a router",
+		Long: "Run a whole cluster on this machine: masters, agents and a router, each in a process of its own that is\n" +
 			"started again when it dies. Ctrl-C stops all of it, tasks included, and a second Ctrl-C does so at once.",
-		Example: "  aloft dev\n  aloft dev --agents 3 --data-dir ./cluster",
+		Example: "  aloft dev\n  aloft dev --masters 3 --agents 3 --data-dir ./cluster",
 		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			asJSON, err := cmd.Flags().GetBool("json")
@@ -46,8 +51,9 @@ func devCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.dataDir, "data-dir", "", "folder to keep the cluster in (default: a temporary one, removed at the end)")
-	f.StringVar(&flags.api, "api", "127.0.0.1:7117", "address of the master's API")
+	f.StringVar(&flags.api, "api", "127.0.0.1:7117", "address of the master's API; of several masters, that of the first: the others are at 127.0.0.2 and so on")
 	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address of the router")
+	f.IntVar(&flags.masters, "masters", 1, "number of masters: 1, 3 or 5")
 	f.IntVar(&flags.agents, "agents", 1, "number of agents")
 	f.StringVar(&flags.level, "log-level", "warn", "debug, info, warn or error")
 	return cmd
@@ -83,6 +89,12 @@ func (f devFlags) check(ctx context.Context) error {
 	if f.agents < 1 || f.agents > devAgentsMax {
 		return cli.UsageError("--agents: found %d; want 1 to %d", f.agents, devAgentsMax)
 	}
+	if f.masters < 1 || f.masters > devMastersMax || f.masters%2 == 0 {
+		return cli.UsageError("--masters: found %d; want 1, 3 or 5", f.masters)
+	}
+	if host, _, err := net.SplitHostPort(f.api); f.masters > 1 && (err != nil || host != "127.0.0.1") {
+		return cli.UsageError("--api: found %q; several masters want 127.0.0.1:PORT, and are at 127.0.0.2:PORT and so on", f.api)
+	}
 	if err := checkLevel(f.level); err != nil {
 		return err
 	}
@@ -97,6 +109,40 @@ func (f devFlags) check(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// apis returns the addresses of the masters' APIs.
+func (f devFlags) apis() []string {
+	list := []string{f.api}
+	for i := 1; i < f.masters; i++ {
+		list = append(list, f.loopback("127.0.0.%d", i))
+	}
+	return list
+}
+
+// addr returns them as --addr takes them.
+func (f devFlags) addr() string {
+	list := f.apis()
+	for i, api := range list {
+		list[i] = "http://" + api
+	}
+	return strings.Join(list, ",")
+}
+
+// peers returns the masters as --cluster takes them.
+func (f devFlags) peers() string {
+	var list []string
+	for i := range f.masters {
+		list = append(list, masterName(i)+"=http://"+f.loopback("127.0.1.%d", i))
+	}
+	return strings.Join(list, ",")
+}
+
+// loopback returns the address of a master, counted from 0: all have the port of
+// the first one's API, and loopback addresses of their own.
+func (f devFlags) loopback(pattern string, i int) string {
+	_, port, _ := net.SplitHostPort(f.api) // check has seen to it
+	return net.JoinHostPort(fmt.Sprintf(pattern, i+1), port)
 }
 
 // folder returns the folder of the cluster, and what to do with it at the end.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,30 +25,38 @@ const (
 
 // devCluster is the processes of a development cluster.
 type devCluster struct {
-	flags  devFlags
-	dir    string
-	master *child
-	edge   []*child // the router and the agents, which need a master to speak to
+	flags   devFlags
+	dir     string
+	masters []*child
+	edge    []*child // the router and the agents, which need a master to speak to
 }
 
 // newDevCluster lists the processes. They stop at once when hurry is closed.
 func newDevCluster(flags devFlags, self, dir string, blocks portBlocks, hurry <-chan struct{}) *devCluster {
-	api := "http://" + flags.api
 	role := func(kind, folder string, arguments ...string) *child {
 		argv := []string{self, kind, "--data-dir", filepath.Join(dir, folder), "--log-level", flags.level}
 		return &child{name: folder, argv: append(argv, arguments...), hurry: hurry}
 	}
-	d := &devCluster{
-		flags: flags, dir: dir,
-		master: role("master", "master", "--name", "dev", "--listen", flags.api),
-		edge:   []*child{role("router", "router", "--id", "dev", "--http", flags.http, "--master", api, "--shutdown", devShutdown.String())},
+	d := &devCluster{flags: flags, dir: dir}
+	apis := flags.apis()
+	for i, api := range apis {
+		if len(apis) == 1 {
+			d.masters = append(d.masters, role("master", "master", "--name", "dev", "--listen", api))
+			break
+		}
+		name := masterName(i)
+		d.masters = append(d.masters, role("master", name, "--name", name, "--listen", api, "--cluster", flags.peers()))
 	}
+	d.edge = append(d.edge, role("router", "router", "--id", "dev", "--http", flags.http, "--master", strings.Join(apis, ","), "--shutdown", devShutdown.String()))
 	for i := range flags.agents {
 		name := agentName(i)
-		d.edge = append(d.edge, role("agent", name, "--id", name, "--master", api, "--ports", blocks.text(i)))
+		d.edge = append(d.edge, role("agent", name, "--id", name, "--master", strings.Join(apis, ","), "--ports", blocks.text(i)))
 	}
 	return d
 }
+
+// masterName returns the name of a master among several, counted from 0.
+func masterName(i int) string { return "master-" + strconv.Itoa(i+1) }
 
 // agentName returns the name of an agent, counted from 0.
 func agentName(i int) string { return "agent-" + strconv.Itoa(i+1) }
@@ -69,7 +78,9 @@ func (d *devCluster) run(ctx context.Context, output devOutput) error {
 			}
 		})
 	}
-	keep(masterGoing, &master, d.master)
+	for _, c := range d.masters {
+		keep(masterGoing, &master, c)
+	}
 	err := d.await(going, d.leads)
 	if err == nil {
 		defer d.stopTasks(context.WithoutCancel(ctx)) // not earlier: the folder may have been another cluster's
@@ -80,7 +91,7 @@ func (d *devCluster) run(ctx context.Context, output devOutput) error {
 		err = d.await(going, d.complete)
 	}
 	if err == nil {
-		err = output.announce(devAddresses{API: "http://" + d.flags.api, Router: "http://" + d.flags.http, Agents: d.flags.agents, DataDir: d.dir})
+		err = output.announce(devAddresses{API: d.flags.addr(), Router: "http://" + d.flags.http, Agents: d.flags.agents, DataDir: d.dir})
 	}
 	if err != nil {
 		fail(err)
@@ -93,7 +104,7 @@ func (d *devCluster) run(ctx context.Context, output devOutput) error {
 func (d *devCluster) await(ctx context.Context, yes func(context.Context, *client.Client) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, devReadyWithin, errors.New("the cluster did not become ready in time"))
 	defer cancel()
-	masters, err := client.New(d.flags.api)
+	masters, err := client.New(d.flags.apis()...)
 	if err != nil {
 		return err
 	}

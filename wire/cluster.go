@@ -2,10 +2,23 @@ package wire
 
 import (
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // FromCluster returns c as a message.
-func FromCluster(c *engine.Cluster) *pb.Cluster { return &pb.Cluster{Tasks: c.Tasks} }
+func FromCluster(c *engine.Cluster) *pb.Cluster {
+	m := &pb.Cluster{Tasks: c.Tasks}
+	for _, name := range c.Routers {
+		m.Routers = append(m.Routers, string(name))
+	}
+	return m
+}
 
-func toCluster(m *pb.Cluster) *engine.Cluster { return &engine.Cluster{Tasks: m.GetTasks()} }
+func toCluster(m *pb.Cluster) *engine.Cluster {
+	c := &engine.Cluster{Tasks: m.GetTasks()}
+	for _, name := range m.GetRouters() {
+		c.Routers = append(c.Routers, id.Router(name))
+	}
+	return c
+}

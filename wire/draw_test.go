@@ -213,7 +213,11 @@ func drawRecord(t *rapid.T) engine.Record {
 }
 
 func drawCluster(t *rapid.T) engine.Record {
-	return &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks")}
+	c := &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks")}
+	for range rapid.IntRange(0, 3).Draw(t, "routers") {
+		c.Routers = append(c.Routers, id.Router(drawText(t, "router")))
+	}
+	return c
 }
 
 func drawPartitions(t *rapid.T) []ledger.Partition {

@@ -275,6 +275,10 @@ func (e *Engine) awaitReturn() {
 			e.timers.set(timerKey{agentTimer, string(name)}, e.began.Add(e.config.AgentReturn))
 		}
 	}
+	for name, r := range e.routers {
+		r.goneAt = e.began
+		e.timers.set(timerKey{routerTimer, string(name)}, e.began.Add(e.config.RouterReturn))
+	}
 }
 
 // wakeAgent has an agent that did not come back to this leader fall silent.

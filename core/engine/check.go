@@ -29,7 +29,19 @@ func (e *Engine) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
 		broken = append(broken, e.services[name].check())
 	}
-	return errors.Join(append(broken, e.checkTable())...)
+	return errors.Join(append(broken, e.checkTable(), e.checkRouters())...)
+}
+
+// checkRouters wants the next leader to know every router.
+func (e *Engine) checkRouters() error {
+	var remembered []id.Router
+	if e.cluster != nil {
+		remembered = e.cluster.Routers
+	}
+	if known := slices.Sorted(maps.Keys(e.routers)); !slices.Equal(known, remembered) {
+		return fmt.Errorf("the routers are %v, and remembered are %v", known, remembered)
+	}
+	return nil
 }
 
 func (e *Engine) checkTask(t *entry) error {

@@ -28,7 +28,7 @@ type Config struct {
 	DeploymentsMax int           // ended deployments that are kept of a service; default 50
 	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50
 	AgentReturn    time.Duration // after Load: how long an agent may take to come back before it is silent; default 10 s
-	RouterReturn   time.Duration // after Load: how long a drain waits for routers that have not come back; default 10 s
+	RouterReturn   time.Duration // after Load: how long a router may take to come back before it is forgotten; default 10 s
 	RouterForget   time.Duration // how long a router that is gone is remembered; default 1 min
 	Zones          Zones         // finds time zones for crons; default: UTC alone
 }
@@ -59,9 +59,8 @@ type Engine struct {
 	config      Config
 	now         time.Time // of the step that is underway; never goes back
 	began       time.Time // of the first step after Load
-	loaded      bool      // Load found records: agents and routers may be on their way
 	books       ledger.Ledger
-	cluster     *Cluster // nil until a service has been removed
+	cluster     *Cluster // nil until there is something to remember
 	agents      map[id.Agent]*machine
 	pools       map[id.Pool]*Pool
 	services    map[id.Service]*service

@@ -135,8 +135,8 @@ func TestIteratorsStop(t *testing.T) {
 		break
 	}
 	for r := range w.engine.Records() {
-		if r.Key().Kind != engine.AgentKind {
-			t.Errorf("the first record is %v, want an agent", r.Key())
+		if r.Key().Kind != engine.ClusterKind {
+			t.Errorf("the first record is %v, want the cluster's", r.Key())
 		}
 		break
 	}

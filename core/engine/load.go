@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -45,7 +46,6 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	for _, m := range e.agents {
 		e.closeAsNeeded(m)
 	}
-	e.loaded = len(all) > 0
 	e.batch = batch{}
 	e.makeTable()
 	return nil
@@ -55,6 +55,9 @@ func (e *Engine) load(record Record) error {
 	switch r := record.(type) {
 	case *Cluster:
 		e.cluster = r
+		for _, name := range r.Routers {
+			e.routers[name] = &router{confirmation: route.Confirmation{Router: name}}
+		}
 		return nil
 	case *Agent:
 		return e.loadAgent(r)

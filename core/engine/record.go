@@ -39,10 +39,12 @@ type Record interface {
 	Key() Key
 }
 
-// Cluster is what is remembered of the services that were removed. There is one
-// such record, or none while no service has been removed.
+// Cluster is what leaders remember for each other beside the things that have
+// records of their own. There is one such record, or none before there is
+// something to remember.
 type Cluster struct {
-	Tasks int64 // the most numbers of tasks that one of them gave out
+	Tasks   int64       // the most numbers of tasks that a removed service gave out
+	Routers []id.Router // that may have a table, in order
 }
 
 // Agent is one machine as the cluster knows it.
@@ -168,7 +170,7 @@ func RevisionKey(service id.Service, number id.Revision) Key {
 }
 
 // Key returns the key of the one record of the cluster as a whole.
-func (*Cluster) Key() Key { return Key{ClusterKind, "removed"} }
+func (*Cluster) Key() Key { return Key{ClusterKind, "known"} }
 
 // Key returns the agent's key.
 func (a *Agent) Key() Key { return Key{AgentKind, string(a.ID)} }

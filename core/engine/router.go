@@ -9,8 +9,8 @@ import (
 	"github.com/aloft-run/aloft/core/route"
 )
 
-// router is what the engine knows of a router. It is not durable: after Load
-// drains wait a while for the routers to come back.
+// router is what the engine knows of a router. Only its name is durable: after
+// Load drains wait a while for those that were there to come back.
 type router struct {
 	confirmation route.Confirmation
 	goneAt       time.Time // its session broke then; zero while it is connected
@@ -23,6 +23,7 @@ func (v RouterConfirmed) fold(e *Engine) (Answer, error) {
 	}
 	confirmation := v.Confirmation
 	confirmation.Busy = slices.SortedFunc(slices.Values(v.Confirmation.Busy), func(a, b route.Busy) int { return cmp.Compare(a.Task, b.Task) })
+	e.remember(name)
 	e.routers[name] = &router{confirmation: confirmation}
 	e.timers.set(timerKey{routerTimer, string(name)}, time.Time{})
 	e.touchDraining()
@@ -52,6 +53,7 @@ func (v RouterLeft) fold(e *Engine) (Answer, error) {
 // wakeRouter forgets a router that has left, or has been gone for long enough.
 func (e *Engine) wakeRouter(name id.Router) {
 	delete(e.routers, name)
+	e.forget(name)
 	e.touchDraining()
 }
 
@@ -68,10 +70,6 @@ func (e *Engine) touchDraining() {
 func (e *Engine) drained(t *entry) bool {
 	if !t.routed {
 		return true
-	}
-	if e.loaded && e.now.Before(e.began.Add(e.config.RouterReturn)) {
-		t.owner.wakeBy(e.began.Add(e.config.RouterReturn))
-		return false
 	}
 	for _, r := range e.routers {
 		if t.left.Seq == 0 || r.confirmation.Version.Less(t.left) || r.busyWith(t.record.ID) {

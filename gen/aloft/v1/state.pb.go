@@ -384,13 +384,15 @@ func (*Record_Task) isRecord_Record() {}
 
 func (*Record_Cluster) isRecord_Record() {}
 
-// What is remembered of the services that were removed: kept in the store, and
-// not shown by the API.
+// What leaders remember for each other: kept in the store, and not shown by the
+// API.
 type Cluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most numbers of tasks that one of them gave out: a new service goes on
+	// The most numbers of tasks that a removed service gave out: a new one goes on
 	// from there, so that no name of a task is ever used twice.
-	Tasks         int64 `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Tasks int64 `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	// The routers that may have a table: the next leader waits for them.
+	Routers       []string `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -430,6 +432,13 @@ func (x *Cluster) GetTasks() int64 {
 		return x.Tasks
 	}
 	return 0
+}
+
+func (x *Cluster) GetRouters() []string {
+	if x != nil {
+		return x.Routers
+	}
+	return nil
 }
 
 // A share of one resource type on one agent.
@@ -1716,9 +1725,10 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"deployment\x12$\n" +
 	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04task\x12-\n" +
 	"\acluster\x18\a \x01(\v2\x11.aloft.v1.ClusterH\x00R\aclusterB\b\n" +
-	"\x06record\"\x1f\n" +
+	"\x06record\"9\n" +
 	"\aCluster\x12\x14\n" +
-	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\"\x90\x01\n" +
+	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\x12\x18\n" +
+	"\arouters\x18\x02 \x03(\tR\arouters\"\x90\x01\n" +
 	"\tPartition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +

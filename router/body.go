@@ -32,7 +32,7 @@ type intake struct {
 // newIntake returns the body of the call's request.
 func (c *call) newIntake() *intake {
 	return &intake{ReadCloser: c.in.Body, watch: watch{
-		limit:     c.router.cfg.ClientTimeout,
+		vigil:     &c.router.vigil,
 		interrupt: func() { c.setReadDeadline(longAgo()) },
 	}}
 }
@@ -52,6 +52,16 @@ func (b *intake) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// restart says that the client does something else.
+func (b *intake) restart() {
+	if b != nil && !b.ended.Load() {
+		b.watch.restart()
+	}
+}
+
+// hasExpired reports whether the client was too slow. A nil body has no client.
+func (b *intake) hasExpired() bool { return b != nil && b.watch.hasExpired() }
+
 // dismiss ends the reading. Nothing of the body is read any more when it returns.
 func (b *intake) dismiss() {
 	b.watch.stop()
@@ -61,7 +71,7 @@ func (b *intake) dismiss() {
 
 // tooSlow is the refusal of a client that does not send what it promised.
 func (b *intake) tooSlow() *refusal {
-	return &refusal{ClientSlow, fmt.Sprintf("nothing of the body of the request came for %v", b.watch.limit)}
+	return &refusal{ClientSlow, fmt.Sprintf("nothing of the body of the request came for %v", b.watch.vigil.limit)}
 }
 
 // takeBody gets the request's body under way: a body whose length is known and
@@ -83,7 +93,7 @@ func (c *call) takeBody() error {
 	switch {
 	case err == nil:
 		return nil
-	case c.intake.watch.hasExpired():
+	case c.intake.hasExpired():
 		return c.intake.tooSlow()
 	}
 	return &refusal{BadRequest, "the body of the request did not come whole"}
@@ -115,7 +125,7 @@ func (c *call) bodyIsLeft() bool {
 // before the body has ended. What is left of the body must never be taken for a
 // request.
 func (c *call) closeAfterwards() {
-	if c.in.ProtoMajor == 1 && c.bodyIsLeft() && (c.duplex || c.intake != nil && c.intake.watch.hasExpired()) {
+	if c.in.ProtoMajor == 1 && c.bodyIsLeft() && (c.duplex || c.intake.hasExpired()) {
 		c.Header().Set("Connection", "close")
 	}
 }
@@ -129,7 +139,7 @@ func (c *call) dismissBody(whole bool) {
 	until := time.Now().Add(c.router.cfg.ClientTimeout)
 	if c.intake != nil {
 		c.intake.dismiss()
-		if !whole || c.intake.watch.hasExpired() {
+		if !whole || c.intake.hasExpired() {
 			until = longAgo()
 		}
 	}

@@ -96,7 +96,7 @@ func (c *call) release() {
 // refuse answers in place of an instance.
 func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 	said := refusalOf(err, c.serviceName())
-	if c.intake != nil && c.intake.watch.hasExpired() {
+	if c.intake.hasExpired() {
 		said = c.intake.tooSlow()
 	}
 	c.reason = said.reason

@@ -62,13 +62,19 @@ func (l *Line) Release() { l.queue.release() }
 // Len returns how many wait.
 func (l *Line) Len() int { return l.queue.len() }
 
-// Watch is the limit on the waits of one request. Over sockets only its end can
-// be seen; here, on virtual time, each moment.
+// Vigil is the limit on the waits for clients. Over sockets only its end can be
+// seen; here, on virtual time, each moment.
+type Vigil struct{ vigil vigil }
+
+// NewVigil returns a vigil over nobody.
+func NewVigil(limit time.Duration) *Vigil { return &Vigil{vigil{limit: limit}} }
+
+// Watch is the waits of one request.
 type Watch struct{ watch watch }
 
-// NewWatch returns a watch that has begun no wait.
-func NewWatch(limit time.Duration, interrupt func()) *Watch {
-	return &Watch{watch{limit: limit, interrupt: interrupt}}
+// Watch returns a watch that has begun no wait.
+func (v *Vigil) Watch(interrupt func()) *Watch {
+	return &Watch{watch{vigil: &v.vigil, interrupt: interrupt}}
 }
 
 // Begin starts a wait.
@@ -80,7 +86,7 @@ func (w *Watch) End() { w.watch.end() }
 // Restart makes the wait count from now.
 func (w *Watch) Restart() { w.watch.restart() }
 
-// Stop lets no other wait begin.
+// Stop breaks off the wait.
 func (w *Watch) Stop() { w.watch.stop() }
 
 // HasExpired reports whether a wait has lasted too long.

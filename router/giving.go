@@ -12,14 +12,12 @@ import (
 // HTTP/2 one stream may be stopped by its client while others go on. A client
 // that takes the answer need not send the body at the same time.
 func (c *call) beginGiving() {
-	if c.intake != nil {
-		c.intake.watch.restart()
-	}
+	c.intake.restart()
 	if c.in.ProtoMajor == 1 {
 		return
 	}
 	if c.giving == nil {
-		c.giving = &watch{limit: c.router.cfg.ClientTimeout, interrupt: func() { c.setWriteDeadline(longAgo()) }}
+		c.giving = &watch{vigil: &c.router.vigil, interrupt: func() { c.setWriteDeadline(longAgo()) }}
 	}
 	c.giving.begin()
 }
@@ -36,7 +34,7 @@ func (c *call) endGiving(err error) {
 
 // isSlow reports whether the client kept the router waiting for too long.
 func (c *call) isSlow() bool {
-	return c.stalls || c.giving.hasExpired() || c.intake != nil && c.intake.watch.hasExpired()
+	return c.stalls || c.giving.hasExpired() || c.intake.hasExpired()
 }
 
 // leaveClient ends what the call does for its client. What the server has

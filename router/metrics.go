@@ -148,7 +148,7 @@ func (m *metrics) book(c *call) {
 		class = 0 // half an answer is no success, whatever its head says
 	}
 	to.codes[class].Inc()
-	if c.intake != nil && c.intake.watch.hasExpired() {
+	if c.intake.hasExpired() {
 		m.slowBodies.Inc()
 	}
 	if c.giving.hasExpired() {

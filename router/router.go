@@ -39,6 +39,7 @@ type Router struct {
 	departed atomic.Pointer[[]*endpoint]
 	calls    atomic.Int64   // requests being served
 	kept     allowance      // for the bodies that calls keep
+	vigil    vigil          // over the clients of calls
 	senders  sync.WaitGroup // of the endpoints' pools
 
 	sessions chan *session
@@ -65,6 +66,7 @@ func New(cfg Config, master Master) (*Router, error) {
 		master:    master,
 		accessLog: newAccessLog(cfg.AccessLog),
 		kept:      allowance{max: cfg.BodiesKeptMax},
+		vigil:     vigil{limit: cfg.ClientTimeout},
 		sessions:  make(chan *session),
 		arrivals:  make(chan arrival),
 		drained:   make(chan struct{}, 1),
@@ -150,6 +152,7 @@ func (r *Router) closeAll() {
 		e.pool.Close()
 	}
 	r.senders.Wait()
+	r.vigil.close()
 }
 
 // sweep looks after idle connections.

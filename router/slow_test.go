@@ -8,9 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
@@ -217,39 +215,6 @@ func TestSlowBodiesOfHTTP2(t *testing.T) {
 		asking.Wait()
 		if dialled != 1 {
 			t.Errorf("%d connections, want one", dialled)
-		}
-	})
-}
-
-// TestAWatchCountsFromTheLastSign: a wait may last for the limit from its start,
-// or from the last sign of life; an interrupt never meets another wait.
-func TestAWatchCountsFromTheLastSign(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Helper()
-		var broken atomic.Int64
-		w := router.NewWatch(time.Minute, func() { broken.Add(1) })
-		defer w.Stop()
-		for range 5 { // many short waits, and long pauses between
-			w.Begin()
-			time.Sleep(59 * time.Second)
-			w.End()
-			time.Sleep(time.Hour)
-		}
-		w.Begin()
-		for range 5 { // one long wait with signs of life
-			time.Sleep(50 * time.Second)
-			w.Restart()
-		}
-		time.Sleep(59 * time.Second)
-		if broken.Load() != 0 || w.HasExpired() {
-			t.Fatal("broken off too early")
-		}
-
-		time.Sleep(2 * time.Second)
-
-		if broken.Load() != 1 || !w.HasExpired() || w.Begin() {
-			t.Errorf("broken off %d times, expired %v", broken.Load(), w.HasExpired())
 		}
 	})
 }

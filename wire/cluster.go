@@ -8,7 +8,7 @@ import (
 
 // FromCluster returns c as a message.
 func FromCluster(c *engine.Cluster) *pb.Cluster {
-	m := &pb.Cluster{Tasks: c.Tasks}
+	m := &pb.Cluster{Tasks: c.Tasks, RegainedAt: FromTime(c.Regained)}
 	for _, name := range c.Routers {
 		m.Routers = append(m.Routers, string(name))
 	}
@@ -16,7 +16,7 @@ func FromCluster(c *engine.Cluster) *pb.Cluster {
 }
 
 func toCluster(m *pb.Cluster) *engine.Cluster {
-	c := &engine.Cluster{Tasks: m.GetTasks()}
+	c := &engine.Cluster{Tasks: m.GetTasks(), Regained: ToTime(m.GetRegainedAt())}
 	for _, name := range m.GetRouters() {
 		c.Routers = append(c.Routers, id.Router(name))
 	}

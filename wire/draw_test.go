@@ -213,7 +213,7 @@ func drawRecord(t *rapid.T) engine.Record {
 }
 
 func drawCluster(t *rapid.T) engine.Record {
-	c := &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks")}
+	c := &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks"), Regained: drawTime(t, "regained")}
 	for range rapid.IntRange(0, 3).Draw(t, "routers") {
 		c.Routers = append(c.Routers, id.Router(drawText(t, "router")))
 	}

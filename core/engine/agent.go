@@ -12,6 +12,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -98,7 +99,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	if view, ok := e.books.Agent(record.ID); ok {
 		record.Partitions = view.Agent().Partitions // with those that are gone and still claimed
 	}
-	silent, rebooted := false, false
+	silent, rebooted, alone := false, false, !e.connected()
 	if m == nil {
 		m = newMachine()
 		e.agents[record.ID] = m
@@ -118,6 +119,9 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	e.batch.order(record.ID)
 	e.roomGrew()
 	e.touchDaemons()
+	if alone {
+		e.regain()
+	}
 	if silent {
 		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: resource.Count(len(v.Tasks), "task")})
 	}
@@ -178,7 +182,7 @@ func (e *Engine) observe(m *machine, report Report) {
 	if changed {
 		next = t.owner.judgeEnd(t, next)
 		e.become(t, next)
-		if failedStart(before, next) {
+		if failedStart(before, next, t.owner.record.Kind) {
 			e.noteFailure(t)
 		}
 	}
@@ -209,8 +213,9 @@ func (e *Engine) inTime(known, reported task.Status) task.Status {
 }
 
 // failedStart reports whether an attempt failed by itself between two reports.
-func failedStart(before, after task.Status) bool {
-	return before.State.Live() && after.Last != nil && !after.Last.Equal(before.Last) && !after.Last.Good()
+func failedStart(before, after task.Status, kind spec.Kind) bool {
+	ends := kind == spec.Job || kind == spec.Cron // with exit code 0 if all is well; a service should not end
+	return before.State.Live() && after.Last != nil && !after.Last.Equal(before.Last) && !(ends && after.Last.Good())
 }
 
 // disown tells an agent to stop a task that it should not run, or to forget it
@@ -285,6 +290,30 @@ func (e *Engine) awaitReturn() {
 func (e *Engine) wakeAgent(name id.Agent) {
 	if m := e.agents[name]; m != nil && m.awaited {
 		e.fallSilent(m, e.began)
+	}
+}
+
+// connected reports whether any agent can be told to do something.
+func (e *Engine) connected() bool {
+	for _, m := range e.agents {
+		if !m.silent() {
+			return true
+		}
+	}
+	return false
+}
+
+// regain begins to wait anew for agents that are silent, once there is one again.
+func (e *Engine) regain() {
+	if len(e.agents) > 1 {
+		e.putCluster(func(c *Cluster) { c.Regained = e.now })
+	}
+	for _, m := range e.agents {
+		for _, t := range m.tasks {
+			if m.silent() {
+				e.touch(t.owner)
+			}
+		}
 	}
 }
 

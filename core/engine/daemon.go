@@ -18,6 +18,9 @@ func (e *Engine) planDaemon(s *service) {
 		e.putService(s, func(r *Service) { r.Instances = len(goal.Agents) })
 	}
 	plan := rollout.NextDaemon(goal, e.members(s), e.now)
+	if why := e.fitsNowhere(s, goal); why != "" {
+		plan = rollout.DaemonPlan{Plan: rollout.Plan{Wanted: len(e.agents), Paused: goal.Paused, Waiting: why}}
+	}
 	if e.judge(s, plan.Plan) {
 		return // another plan is due
 	}
@@ -38,6 +41,21 @@ func (e *Engine) daemonGoal(s *service) rollout.DaemonGoal {
 		Revision: goal.Revision, Base: goal.Base, Agents: e.fitting(s), Unavailable: goal.Unavailable,
 		Settle: goal.Settle, Paused: goal.Paused,
 	}
+}
+
+// fitsNowhere says why a revision that is on its way suits no agent, "" if it suits
+// one, or there is none yet. It would be in service at once, on no agent, and what
+// serves would be stopped for it.
+func (e *Engine) fitsNowhere(s *service, goal rollout.DaemonGoal) string {
+	if s.deployment() == nil || goal.Revision == 0 || len(goal.Agents) > 0 || len(e.agents) == 0 {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.agents)) {
+		if known := e.agents[name].daemons[s.record.Name]; known.why != "" {
+			return "an agent that suits it: " + known.why
+		}
+	}
+	return "an agent that is neither drained nor silent"
 }
 
 // fitting returns the agents on which a daemon shall run.
@@ -73,14 +91,14 @@ func (m *machine) suits(s *service, there bool) bool {
 // fit is whether an agent suits a daemon.
 type fit struct {
 	revision *Revision
-	fits     bool
+	why      string // it does not; "" if it does
 }
 
 // fits reports whether a task of that revision would have a place on the agent
 // if it were empty.
 func (m *machine) fits(r *Revision) bool {
 	if known := m.daemons[r.Service]; known.revision == r {
-		return known.fits
+		return known.why == ""
 	}
 	var books ledger.Ledger
 	empty := m.record.Agent
@@ -91,7 +109,11 @@ func (m *machine) fits(r *Revision) bool {
 	if err == nil {
 		_, err = placement.Choose(&books, wanted)
 	}
-	m.daemons[r.Service] = fit{r, err == nil}
+	known := fit{revision: r}
+	if err != nil {
+		known.why = err.Error()
+	}
+	m.daemons[r.Service] = known
 	return err == nil
 }
 

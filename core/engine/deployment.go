@@ -2,11 +2,13 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
 )
 
 // Ended reports whether the deployment is over.
@@ -93,12 +95,12 @@ func (e *Engine) endDeployment(s *service, d *Deployment, state DeploymentState,
 // failDeployment ends a deployment that rollout judged to have failed, and goes
 // back if its spec says so.
 func (e *Engine) failDeployment(s *service, d *Deployment, reason string) {
-	reason = withFailure(reason, d.Failure)
+	reason = withFailure(s.withRefusal(reason), d.Failure)
 	if s.specTo(d).Deploy.OnFailure == spec.Pause {
 		e.pause(s, d, reason)
 		return
 	}
-	if !s.canGoBack(d) {
+	if !s.canGoBack(d) || s.waitsForRoom(d) {
 		e.endDeployment(s, d, DeployFailed, reason)
 		return
 	}
@@ -107,6 +109,20 @@ func (e *Engine) failDeployment(s *service, d *Deployment, reason string) {
 		return
 	}
 	e.goBack(s, d, RolledBack, reason)
+}
+
+// withRefusal adds to a reason why the oldest instance that has no place has none,
+// or what is said of one that is not ready.
+func (s *service) withRefusal(reason string) string {
+	for _, t := range s.live {
+		switch status := t.record.Status; {
+		case t.blocked():
+			return reason + ": " + t.group.refusal
+		case status.State == task.Running && status.Reason != "":
+			return fmt.Sprintf("%s; task %s: %s", reason, t.record.ID, status.Reason)
+		}
+	}
+	return reason
 }
 
 // withFailure adds to a reason how the newest attempt ended and what it said.
@@ -129,6 +145,12 @@ func (s *service) specTo(d *Deployment) *spec.Spec { return s.revisions[d.To].Sp
 // and so is one whose way back failed.
 func (s *service) canGoBack(d *Deployment) bool {
 	return !d.Automatic && (d.FromStopped || s.record.LastGood == 0 || s.generation(s.record.LastGood) != s.generation(d.To))
+}
+
+// waitsForRoom reports whether there is nothing to go back to and nothing wrong but
+// that there is no room: then it stays as it is, and starts when room comes.
+func (s *service) waitsForRoom(d *Deployment) bool {
+	return d.Failure == nil && s.record.LastGood == 0 && !d.FromStopped && slices.ContainsFunc(s.live, (*entry).pending)
 }
 
 // mayReturn returns what speaks against the last good revision: meanwhile another

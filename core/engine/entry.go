@@ -25,6 +25,8 @@ type entry struct {
 
 func (t *entry) state() task.State { return t.record.Status.State }
 
+func (t *entry) pending() bool { return t.state() == task.Pending }
+
 func compareEntries(a, b *entry) int { return cmp.Compare(a.number, b.number) }
 
 // taskID returns the name of a service's task. A long service name is cut and

@@ -41,10 +41,16 @@ func (e *Engine) giveUp(s *service) {
 		if !silent || !t.state().HoldsClaim() {
 			continue
 		}
+		if e.cluster != nil && since.Before(e.cluster.Regained) {
+			since = e.cluster.Regained // the others may be on their way back, too
+		}
 		due := since.Add(s.specOf(t).OnLost.After)
-		if e.now.Before(due) {
+		switch {
+		case e.now.Before(due):
 			s.wakeBy(due)
 			continue
+		case !e.connected():
+			continue // its programs may serve on, and nothing could take their place
 		}
 		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since)))
 	}
@@ -55,6 +61,9 @@ func (e *Engine) planInstances(s *service) {
 	plan := rollout.Next(s.goal(), e.instances(s), e.now)
 	if e.judge(s, plan) {
 		return // another plan is due
+	}
+	if r := s.wanted(); plan.Done && r != nil && s.record.LastGood == 0 && !s.record.Stopped && s.deployment() == nil {
+		e.putService(s, func(record *Service) { record.LastGood = r.Number }) // it was given up too early
 	}
 	s.waiting = plan.Waiting
 	s.wakeBy(plan.AskAgain)

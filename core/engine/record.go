@@ -43,8 +43,9 @@ type Record interface {
 // records of their own. There is one such record, or none before there is
 // something to remember.
 type Cluster struct {
-	Tasks   int64       // the most numbers of tasks that a removed service gave out
-	Routers []id.Router // that may have a table, in order
+	Tasks    int64       // the most numbers of tasks that a removed service gave out
+	Routers  []id.Router // that may have a table, in order
+	Regained time.Time   // when an agent came back after all had been silent
 }
 
 // Agent is one machine as the cluster knows it.

@@ -53,6 +53,9 @@ func stories() map[string]func(w *world) {
 		"stop-start-remove":     stopStartRemove,
 		"removed-and-again":     removedAndAgain,
 		"stopped-and-bad":       stoppedAndBad,
+		"daemon-fits-nowhere":   daemonFitsNowhere,
+		"all-agents-silent":     allAgentsSilent,
+		"room-comes-late":       roomComesLate,
 	}
 }
 
@@ -479,6 +482,45 @@ func stoppedAndBad(w *world) {
 	w.deploy(web("hello", "exit", 4, version(6)))
 	w.pass(10 * time.Second)
 	w.say("stopped %t at revision %d, %s", w.engine.Service("hello").Stopped, w.engine.Service("hello").Revision, w.status("hello"))
+}
+
+// daemonFitsNowhere deploys a revision for which no agent is large enough: the one
+// before serves on.
+func daemonFitsNowhere(w *world) {
+	w.addAgent("a1", 8)
+	w.addAgent("a2", 8)
+	w.deploy(daemon("logs", "ok", version(1)))
+	w.pass(5 * time.Second)
+	w.deploy(daemon("logs", "ok", version(2), func(s *spec.Spec) { s.Resources = vector(100_000, 64<<20) }))
+	w.pass(30 * time.Second)
+	w.say("%s", w.status("logs"))
+	w.pass(60 * time.Second)
+}
+
+// allAgentsSilent loses nothing while nothing could take its place.
+func allAgentsSilent(w *world) {
+	hello(w)
+	w.addAgent("a2", 8)
+	w.cut("a1")
+	w.cut("a2")
+	w.pass(10 * time.Minute)
+	w.say("%s", w.status("hello"))
+	w.connect("a2")
+	w.pass(10 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.pass(time.Minute)
+}
+
+// roomComesLate has the first deployment fail for want of room: it starts all the
+// same when room comes, and counts as good then.
+func roomComesLate(w *world) {
+	w.addAgent("a1", 1)
+	w.deploy(web("big", "ok", 1, version(1), func(s *spec.Spec) { s.Resources = vector(2000, 64<<20) }))
+	w.pass(2 * time.Minute)
+	w.addAgent("a2", 4)
+	w.pass(10 * time.Second)
+	w.deploy(web("big", "exit", 1, version(2), func(s *spec.Spec) { s.Resources = vector(2000, 64<<20) }))
+	w.pass(10 * time.Second)
 }
 
 // removedAndAgain uses names of services anew, under one leader and the next:

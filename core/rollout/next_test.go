@@ -285,6 +285,7 @@ func TestLimits(t *testing.T) {
 		"numbers stay":                          {spec.Amount{Count: 2}, spec.Amount{Count: 1}, 4, 2, 1},
 		"a share is rounded up and down":        {spec.Amount{Percent: 25}, spec.Amount{Percent: 25}, 5, 2, 1},
 		"a small share of few is none missing":  {spec.Amount{Percent: 10}, spec.Amount{Percent: 10}, 3, 1, 0},
+		"a share of one, and no surge":          {spec.Amount{}, spec.Amount{Percent: 25}, 1, 0, 1},
 		"neither: surge":                        {spec.Amount{}, spec.Amount{}, 4, 1, 0},
 		"no more may be missing than there are": {spec.Amount{}, spec.Amount{Count: 9}, 4, 0, 4},
 		"of none nothing may be missing":        {spec.Amount{}, spec.Amount{Count: 1}, 0, 1, 0},

@@ -392,7 +392,9 @@ type Cluster struct {
 	// from there, so that no name of a task is ever used twice.
 	Tasks int64 `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	// The routers that may have a table: the next leader waits for them.
-	Routers       []string `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
+	Routers []string `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
+	// When an agent came back after all had been silent.
+	RegainedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=regained_at,json=regainedAt,proto3" json:"regained_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +439,13 @@ func (x *Cluster) GetTasks() int64 {
 func (x *Cluster) GetRouters() []string {
 	if x != nil {
 		return x.Routers
+	}
+	return nil
+}
+
+func (x *Cluster) GetRegainedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RegainedAt
 	}
 	return nil
 }
@@ -1725,10 +1734,12 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"deployment\x12$\n" +
 	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04task\x12-\n" +
 	"\acluster\x18\a \x01(\v2\x11.aloft.v1.ClusterH\x00R\aclusterB\b\n" +
-	"\x06record\"9\n" +
+	"\x06record\"v\n" +
 	"\aCluster\x12\x14\n" +
 	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\x12\x18\n" +
-	"\arouters\x18\x02 \x03(\tR\arouters\"\x90\x01\n" +
+	"\arouters\x18\x02 \x03(\tR\arouters\x12;\n" +
+	"\vregained_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"regainedAt\"\x90\x01\n" +
 	"\tPartition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
@@ -1941,8 +1952,8 @@ var file_aloft_v1_state_proto_goTypes = []any{
 	(*Note)(nil),                  // 16: aloft.v1.Note
 	nil,                           // 17: aloft.v1.Agent.AttributesEntry
 	nil,                           // 18: aloft.v1.Task.PortsEntry
-	(*Quantity)(nil),              // 19: aloft.v1.Quantity
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Quantity)(nil),              // 20: aloft.v1.Quantity
 	(SpecKind)(0),                 // 21: aloft.v1.SpecKind
 	(*Spec)(nil),                  // 22: aloft.v1.Spec
 }
@@ -1954,45 +1965,46 @@ var file_aloft_v1_state_proto_depIdxs = []int32{
 	10, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
 	15, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
 	4,  // 6: aloft.v1.Record.cluster:type_name -> aloft.v1.Cluster
-	19, // 7: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
-	17, // 8: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
-	5,  // 9: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
-	20, // 10: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
-	20, // 11: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
-	20, // 12: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
-	19, // 13: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
-	21, // 14: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
-	20, // 15: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
-	20, // 16: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
-	0,  // 17: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
-	20, // 18: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	20, // 19: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
-	22, // 20: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
-	20, // 21: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 22: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
-	20, // 23: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
-	20, // 24: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
-	20, // 25: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
-	20, // 26: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
-	11, // 27: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
-	12, // 28: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
-	20, // 29: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
-	2,  // 30: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
-	20, // 31: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
-	20, // 32: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
-	20, // 33: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
-	12, // 34: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
-	19, // 35: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
-	14, // 36: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
-	18, // 37: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
-	13, // 38: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
-	20, // 39: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	20, // 40: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	19, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
+	20, // 8: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
+	17, // 9: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
+	5,  // 10: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
+	19, // 11: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
+	19, // 12: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
+	19, // 13: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
+	20, // 14: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
+	21, // 15: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
+	19, // 16: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
+	19, // 17: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
+	0,  // 18: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
+	19, // 19: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	19, // 20: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
+	22, // 21: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
+	19, // 22: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 23: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
+	19, // 24: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
+	19, // 25: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
+	19, // 26: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
+	19, // 27: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
+	11, // 28: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
+	12, // 29: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
+	19, // 30: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
+	2,  // 31: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
+	19, // 32: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
+	19, // 33: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
+	19, // 34: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
+	12, // 35: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
+	20, // 36: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
+	14, // 37: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
+	18, // 38: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
+	13, // 39: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
+	19, // 40: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	19, // 41: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }

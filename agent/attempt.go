@@ -51,6 +51,7 @@ func (a *Agent) launched(ctx context.Context, key runtime.Key, err error) {
 	in.cancelLaunch = nil
 	stopping := in.status.State == task.Stopping
 	switch {
+	case errors.Is(err, runtime.ErrNeverRan): // its exit is on the way
 	case err == nil && stopping:
 		a.stopProgram(ctx, in, in.grace)
 	case err == nil:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,22 @@ func TestJobsAreNotStartedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatTheKernelRefusesIsNeverReady, not for a moment: a good instance would be
+// stopped for it.
+func TestWhatTheKernelRefusesIsNeverReady(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: -1, Exit: runtime.Exit{Code: -1, StartError: "exec format error"}}), func(w *world) {
+		w.run(service(), "web-1")
+		w.pass(time.Minute)
+
+		story := strings.Join(w.story("web-1"), ", ")
+		if strings.Contains(story, "ready") || strings.Contains(story, "running") || !strings.Contains(story, "backoff 2") {
+			w.Errorf("its story: %s", story)
+		}
+		contains(w, w.status("web-1").GetLast().GetError(), "exec format error")
+	})
 }
 
 // TestTheRuntimeForgetsWhatTheDiskKnows: exits are given until then.

@@ -47,6 +47,7 @@ func TestEvilArchives(t *testing.T) {
 		"a bomb":              {entries: []entry{{name: "zeros", body: bomb}}, want: fetch.ErrTooBig},
 		"a bomb in pieces":    {entries: []entry{{name: "1", body: bomb[:1<<19]}, {name: "2", body: bomb[:1<<19]}, {name: "3", body: bomb[:1<<19]}}, want: fetch.ErrTooBig},
 		"too many files":      {entries: manyEntries(300), want: fetch.ErrTooBig},
+		"folders too deep":    {entries: []entry{{name: strings.Repeat("d/", 101) + "f"}}, want: fetch.ErrTooBig},
 		"folders without end": {entries: []entry{{name: strings.Repeat("d/", 300) + "f"}}, want: fetch.ErrTooBig},
 	}
 	for name, tc := range tests {
@@ -153,9 +154,11 @@ func TestBadAsks(t *testing.T) {
 func TestBrokenArchives(t *testing.T) {
 	t.Parallel()
 	whole := tgz(t, entry{name: "x", body: strings.Repeat("abc", 1000), mode: 0o644})
+	wrong := bytes.Clone(whole)
+	wrong[len(wrong)-8] ^= 1 // the sum
 	for name, content := range map[string][]byte{
 		"a.tgz": []byte("no gzip"), "a.zip": []byte("no zip"), "a.tar": bytes.Repeat([]byte("no tar"), 1000),
-		"half.tgz": whole[:len(whole)/2],
+		"half.tgz": whole[:len(whole)/2], "short.tgz": whole[:len(whole)-4], "wrong.tgz": wrong,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -73,7 +73,14 @@ func (s *stage) unpackGzip(from io.Reader) (links []string, err error) {
 	}
 	// What is skipped between files is bounded too.
 	bounded := io.LimitReader(unzipped, s.cfg.SizeMax+int64(s.cfg.FilesMax)*1024)
-	return s.unpackTar(bounded)
+	links, err = s.unpackTar(bounded)
+	if err == nil {
+		_, err = io.Copy(io.Discard, bounded) // to the sum at its end, which tells whether all of it is what was packed
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrArchive, err)
+		}
+	}
+	return links, err
 }
 
 func (s *stage) unpackTar(from io.Reader) (links []string, err error) {
@@ -219,8 +226,16 @@ func inside(name string) (string, error) {
 	if path.IsAbs(name) || !filepath.IsLocal(filepath.FromSlash(name)) {
 		return "", fmt.Errorf("%q: %w", name, ErrEscapes)
 	}
-	return path.Clean(name), nil
+	clean := path.Clean(name)
+	if depth := strings.Count(clean, "/"); depth > depthMax {
+		return "", fmt.Errorf("%w: a file in %d folders, one in the other; at most %d", ErrTooBig, depth, depthMax)
+	}
+	return clean, nil
 }
+
+// depthMax bounds how deep an archive's folders lie: each is looked at anew for
+// every file in it.
+const depthMax = 100
 
 // sane returns a mode without special bits, with which the owner can read and
 // write.

@@ -193,7 +193,7 @@ func (p *Process) supervisor(ctx context.Context) (*supervisor.Client, error) {
 // Start starts a program. Its errors wrap ErrNotFound, ErrNotExecutable,
 // ErrUser, ErrSandbox, ErrAlreadyStarted or ErrClosing where one of them says
 // what is wrong. What the kernel alone can tell, such as a missing interpreter,
-// comes as an Exit with a StartError.
+// comes as an Exit with a StartError: then the error is ErrNeverRan.
 func (p *Process) Start(ctx context.Context, launch Launch) error {
 	start, err := prepare(launch)
 	if err != nil {
@@ -204,9 +204,12 @@ func (p *Process) Start(ctx context.Context, launch Launch) error {
 		return fmt.Errorf("start %s: %w", launch.Key, err)
 	}
 	start.Cgroup = p.limiter.create(launch)
-	_, err = client.Start(ctx, start)
+	pid, err := client.Start(ctx, start)
 	if lost(client, err) {
-		err = p.startAgain(ctx, launch, start, errors.Is(err, supervisor.ErrGone))
+		pid, err = p.startAgain(ctx, launch, start, errors.Is(err, supervisor.ErrGone))
+	}
+	if err == nil && pid == 0 {
+		return fmt.Errorf("start %s: %w", launch.Key, ErrNeverRan)
 	}
 	if err != nil {
 		p.limiter.remove(start.Cgroup)
@@ -218,27 +221,39 @@ func (p *Process) Start(ctx context.Context, launch Launch) error {
 // startAgain repeats a start that came to nothing because the connection was
 // lost. While the answer to one is unknown, it may have happened: then the
 // attempt is known.
-func (p *Process) startAgain(ctx context.Context, launch Launch, start supervisor.Start, unknown bool) error {
+func (p *Process) startAgain(ctx context.Context, launch Launch, start supervisor.Start, unknown bool) (pid int, err error) {
 	for {
 		client, err := p.supervisor(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		start.Cgroup = p.limiter.create(launch) // they may have been removed as nobody's
-		_, err = client.Start(ctx, start)
-		switch {
-		case err == nil || unknown && errors.Is(err, supervisor.ErrAlreadyStarted):
-			return nil
-		case !lost(client, err):
-			return err
+		pid, err = client.Start(ctx, start)
+		if unknown && errors.Is(err, supervisor.ErrAlreadyStarted) {
+			pid, err = pidOf(ctx, client, launch.Key)
+		}
+		if !lost(client, err) {
+			return pid, err
 		}
 		unknown = unknown || errors.Is(err, supervisor.ErrGone)
 		select {
 		case <-time.After(reconnectMin):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// pidOf returns the process number of an attempt that the supervisor knows, 0 if
+// it never ran.
+func pidOf(ctx context.Context, client *supervisor.Client, key Key) (int, error) {
+	known, err := client.List(ctx)
+	for _, t := range known {
+		if t.Key == key {
+			return t.PID, nil
+		}
+	}
+	return 0, err
 }
 
 // lost reports whether an error says that the connection is of no more use. It

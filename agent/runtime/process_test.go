@@ -118,7 +118,7 @@ func (b bench) launch(task id.Task, shell string) runtime.Launch {
 
 func (b bench) start(t *testing.T, launch runtime.Launch) {
 	t.Helper()
-	if err := b.Start(t.Context(), launch); err != nil {
+	if err := b.Start(t.Context(), launch); err != nil && !errors.Is(err, runtime.ErrNeverRan) {
 		t.Fatal(err)
 	}
 }
@@ -207,8 +207,11 @@ func TestCommands(t *testing.T) {
 				return
 			}
 			got := fmt.Sprint(err)
-			if err == nil {
+			if neverRan := errors.Is(err, runtime.ErrNeverRan); err == nil || neverRan {
 				exit := b.nextExit(t)
+				if neverRan != (exit.StartError != "") {
+					t.Errorf("Start = %v, then %+v", err, exit)
+				}
 				got = exit.StartError + strings.Join(exit.LastLines, "\n")
 				if exit.Key != launch.Key || (exit.StartError == "") != (exit.Code == 0) {
 					t.Errorf("exit = %+v", exit)

@@ -3,7 +3,7 @@
 //
 // Law: a Start that returns nil is followed by at least one Exit of the same
 // key, whatever happens in between, until that key is forgotten. A Start that
-// returns an error has used up nothing and is followed by none.
+// returns an error has used up nothing and is followed by none, but for ErrNeverRan.
 //
 // Process is the runtime for programs on this machine, over the supervisor.
 // Package fake beside it runs nothing and obeys a script.
@@ -25,6 +25,7 @@ var (
 	ErrNotExecutable  = errors.New("command is not executable")
 	ErrUser           = errors.New("cannot run as this user")
 	ErrSandbox        = errors.New("sandbox cannot be used")
+	ErrNeverRan       = errors.New("the program could not be executed") // the Exit of the attempt says why
 	ErrAlreadyStarted = supervisor.ErrAlreadyStarted
 	ErrClosing        = supervisor.ErrClosing
 )

@@ -178,6 +178,9 @@ func (s *stage) start(launch runtime.Launch, script Script, now time.Time) error
 		a.endsAt = now.Add(max(0, play.Lives))
 	}
 	s.acts[key] = a
+	if play.Exit.StartError != "" {
+		return fmt.Errorf("start %s: %w", key, runtime.ErrNeverRan)
+	}
 	return nil
 }
 

@@ -99,9 +99,11 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 		return fmt.Errorf("--id is missing, and the host has no name: %w", err)
 	}
 	self := id.Router(cmp.Or(flags.id, strings.ToLower(name)))
-	if err := os.MkdirAll(flags.dataDir, 0o755); err != nil {
-		return fmt.Errorf("data folder: %w", err)
+	lock, err := takeFolder(flags.dataDir)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = lock.Close() }()
 	access, err := accessLog(flags.accessLog, out)
 	if err != nil {
 		return err

@@ -138,7 +138,7 @@ func TestAFolderHasAName(t *testing.T) {
 	for range 2 {
 		inWorld(t, nil, func(w *world) {
 			w.restart()
-			joins := w.masters.joins
+			joins := w.joins
 			name := joins[0].GetFolder()
 			if len(joins) != 2 || name == "" || joins[1].GetFolder() != name {
 				w.Errorf("joins = %v", joins)

@@ -106,6 +106,9 @@ func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
 	for lost := false; ; {
 		client, err := Dial(ctx, dir)
 		if err == nil {
+			if !lost && client.PID() != pid {
+				withdraw(pid)
+			}
 			return client, nil
 		}
 		if !lost {
@@ -121,6 +124,13 @@ func awaitStart(ctx context.Context, dir string, pid int) (*Client, error) {
 			return nil, fmt.Errorf("it does not answer: %w: %w", context.Cause(ctx), err)
 		}
 	}
+}
+
+// withdraw ends a supervisor of ours that another one was faster than, and that
+// may not have noticed yet: it would take the folder as soon as the other ends.
+func withdraw(pid int) {
+	_ = unix.Kill(pid, unix.SIGKILL)
+	_, _ = unix.Wait4(pid, nil, 0, nil) // it is our child
 }
 
 // mourn is called when the connection has ended.

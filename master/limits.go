@@ -3,6 +3,7 @@ package master
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,7 +32,8 @@ func specSize(s engine.Submission) error {
 	return nil
 }
 
-// clipStatus cuts what an agent says to what is kept of it.
+// clipStatus cuts what an agent says to what is kept of it. A program's last words
+// are shown to operators: what would steer their terminal is taken out.
 func clipStatus(m *pb.TaskStatus) {
 	if m == nil {
 		return
@@ -48,6 +50,12 @@ func clipStatus(m *pb.TaskStatus) {
 }
 
 func clip(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 	if len(text) <= wordsBytesMax {
 		return text
 	}

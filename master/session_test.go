@@ -314,3 +314,24 @@ func TestSessionsEndWithTheTerm(t *testing.T) {
 		checkError(t, s.ended(), connect.CodeUnavailable, "does not lead")
 	})
 }
+
+// TestWordsThatSteerTerminals reach nobody: they are a program's.
+func TestWordsThatSteerTerminals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		s := n.open(n.client())
+		s.send(joinOf(small("a1")))
+		s.beat()
+		n.deploy(web(1, "v1"))
+		failed := isNow("web-1-1", pb.TaskState_TASK_STATE_BACKOFF)
+		failed.Status.Last = &pb.Exit{Code: 1, Error: "\x1b]0;title\a", LastLogs: []string{"a\tb\x1b[2J"}, At: timestamppb.Now()}
+		s.send(reportOf(failed))
+		synctest.Wait()
+
+		exit := n.service("web").GetTasks()[0].GetStatus().GetLast()
+		if exit.GetError() != "\ufffd]0;title\ufffd" || len(exit.GetLastLogs()) != 1 || exit.GetLastLogs()[0] != "a\tb\ufffd[2J" {
+			t.Errorf("kept: %q", exit)
+		}
+	})
+}

@@ -36,12 +36,21 @@ func openCache(dir string, sizeMax int64) (*cache, error) {
 	if err := os.RemoveAll(c.growing); err != nil {
 		return nil, fmt.Errorf("fetch cache: %w", err)
 	}
-	for _, folder := range []string{c.dir, c.growing} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, fmt.Errorf("fetch cache: %w", err)
-		}
+	if err := c.makeFolders(); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// makeFolders makes what is missing: at any time the cache may be removed by
+// hand.
+func (c *cache) makeFolders() error {
+	for _, folder := range []string{c.dir, c.growing} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("fetch cache: %w", err)
+		}
+	}
+	return nil
 }
 
 // claim waits until nobody else works on a checksum. The caller calls release
@@ -76,6 +85,9 @@ func (c *cache) release(sum string) {
 // a crash of the machine may have left a part of it under its name.
 func (c *cache) open(ctx context.Context, sum string) (*os.File, error) {
 	name := filepath.Join(c.dir, sum)
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, os.RemoveAll(name) // it is not ours, and in the way
+	}
 	file, _ := os.Open(name) // whatever is wrong with it, it can be fetched
 	if file == nil {
 		return nil, nil
@@ -108,7 +120,12 @@ func matches(ctx context.Context, file *os.File, sum string) (bool, error) {
 }
 
 // create returns a file to download to.
-func (c *cache) create() (*os.File, error) { return os.CreateTemp(c.growing, "*") }
+func (c *cache) create() (*os.File, error) {
+	if err := c.makeFolders(); err != nil {
+		return nil, err
+	}
+	return os.CreateTemp(c.growing, "*")
+}
 
 // keep moves a complete download in, and lets others leave until all fit. The
 // file stays open in any case.
@@ -142,7 +159,7 @@ func (c *cache) evict() error {
 		if total <= c.sizeMax {
 			break
 		}
-		if err := os.Remove(filepath.Join(c.dir, info.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(c.dir, info.Name())); err != nil {
 			return fmt.Errorf("fetch cache: %w", err)
 		}
 		total -= info.Size()

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aloft-run/aloft/agent/fetch"
 	"github.com/aloft-run/aloft/core/spec"
 )
@@ -132,6 +134,40 @@ func TestTheCacheIsBoundedAndChecked(t *testing.T) {
 
 	if got := tree(t, sandbox); err != nil || got != "x 644 "+strings.Repeat("c", 1000) {
 		t.Errorf("Fetch = %v, sandbox holds %.20s", err, got)
+	}
+}
+
+func TestACacheThatIsChangedByHand(t *testing.T) {
+	t.Parallel()
+	ask := artifact(t, "x", []byte("content"))
+	for name, change := range map[string]func(kept, entry string) error{
+		"removed":    func(kept, _ string) error { return os.RemoveAll(kept) },
+		"half of it": func(kept, _ string) error { return os.RemoveAll(filepath.Join(kept, "sha256")) },
+		"a folder in it": func(_, entry string) error {
+			return errors.Join(os.Remove(entry), os.MkdirAll(filepath.Join(entry, "sub"), 0o700))
+		},
+		"a link in it":      func(_, entry string) error { return errors.Join(os.Remove(entry), os.Symlink("/dev/zero", entry)) },
+		"a pipe in it":      func(_, entry string) error { return errors.Join(os.Remove(entry), unix.Mkfifo(entry, 0o600)) },
+		"a folder too many": func(kept, _ string) error { return os.MkdirAll(filepath.Join(kept, "sha256", "mine", "sub"), 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kept := filepath.Join(t.TempDir(), "cache")
+			entry := filepath.Join(kept, "sha256", ask.SHA256)
+			f := newFetcher(t, fetch.Config{CacheDir: kept, CacheSizeMax: 1000})
+			err := errors.Join(f.Fetch(t.Context(), ask, t.TempDir()), change(kept, entry))
+			other := artifact(t, "y", []byte("another"))
+
+			sandbox := t.TempDir()
+			err = errors.Join(err, f.Fetch(t.Context(), ask, sandbox), f.Fetch(t.Context(), other, sandbox))
+
+			if got := tree(t, sandbox); err != nil || got != "x 644 content|y 644 another" {
+				t.Errorf("Fetch = %v, sandbox holds %s", err, got)
+			}
+			if got, err := os.ReadFile(entry); string(got) != "content" {
+				t.Errorf("kept is %q, %v", got, err)
+			}
+		})
 	}
 }
 

@@ -2,9 +2,13 @@ package fetch_test
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
+	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +52,7 @@ func TestEvilArchives(t *testing.T) {
 		"a bomb in pieces":    {entries: []entry{{name: "1", body: bomb[:1<<19]}, {name: "2", body: bomb[:1<<19]}, {name: "3", body: bomb[:1<<19]}}, want: fetch.ErrTooBig},
 		"too many files":      {entries: manyEntries(300), want: fetch.ErrTooBig},
 		"folders too deep":    {entries: []entry{{name: strings.Repeat("d/", 101) + "f"}}, want: fetch.ErrTooBig},
+		"a name too long":     {entries: []entry{{name: strings.Repeat(strings.Repeat("n", 200)+"/", 21) + "f"}}, want: fetch.ErrTooBig},
 		"folders without end": {entries: []entry{{name: strings.Repeat("d/", 300) + "f"}}, want: fetch.ErrTooBig},
 	}
 	for name, tc := range tests {
@@ -156,8 +161,13 @@ func TestBrokenArchives(t *testing.T) {
 	whole := tgz(t, entry{name: "x", body: strings.Repeat("abc", 1000), mode: 0o644})
 	wrong := bytes.Clone(whole)
 	wrong[len(wrong)-8] ^= 1 // the sum
+	stored := storedTgz(t, "the word is yes")
+	changed := bytes.Replace(stored, []byte("is yes"), []byte("is no!"), 1)
+	changedZip := bytes.Replace(storedZip(t, "the word is yes"), []byte("is yes"), []byte("is no!"), 1)
 	for name, content := range map[string][]byte{
-		"a.tgz": []byte("no gzip"), "a.zip": []byte("no zip"), "a.tar": bytes.Repeat([]byte("no tar"), 1000),
+		"changed.tgz": changed, "changed.zip": changedZip, "garbage.tgz": append(bytes.Clone(whole), "behind it"...),
+		"length.tgz": append(bytes.Clone(whole[:len(whole)-1]), 9),
+		"a.tgz":      []byte("no gzip"), "a.zip": []byte("no zip"), "a.tar": bytes.Repeat([]byte("no tar"), 1000),
 		"half.tgz": whole[:len(whole)/2], "short.tgz": whole[:len(whole)-4], "wrong.tgz": wrong,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,6 +186,101 @@ func TestBrokenArchives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// storedTgz returns an archive whose text can be changed without any other sign
+// of it than its sum.
+func storedTgz(t *testing.T, text string) []byte {
+	t.Helper()
+	unzipped, err := gzip.NewReader(bytes.NewReader(tgz(t, entry{name: "x", body: text})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	zipper, err := gzip.NewWriterLevel(&packed, gzip.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(zipper, unzipped)
+	if err := errors.Join(err, zipper.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+func storedZip(t *testing.T, text string) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	writer := zip.NewWriter(&packed)
+	part, err := writer.CreateHeader(&zip.FileHeader{Name: "x", Method: zip.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(part, text)
+	if err := errors.Join(err, writer.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+// TestWhatFollowsTheLastFileIsBounded: it is read for the sum behind it.
+func TestWhatFollowsTheLastFileIsBounded(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	zipper := gzip.NewWriter(&packed)
+	_, err := zipper.Write(make([]byte, 4<<20)) // zeros end a tar
+	if err := errors.Join(err, zipper.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ask := artifact(t, "x.tgz", packed.Bytes())
+	ask.Unpack = true
+
+	err = newFetcher(t, fetch.Config{SizeMax: 1 << 20, FilesMax: 100}).Fetch(t.Context(), ask, t.TempDir())
+
+	if !errors.Is(err, fetch.ErrTooBig) {
+		t.Errorf("Fetch = %v, want ErrTooBig", err)
+	}
+}
+
+// TestUnpackingEndsWithItsContext: between any two files of an archive that was
+// read at once.
+func TestUnpackingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	var entries []entry
+	for i := range 50 {
+		entries = append(entries, entry{name: fmt.Sprintf("d%d/", i)})
+	}
+	for kind, content := range map[string][]byte{"x.tgz": tgz(t, entries...), "x.zip": zipOf(t, entries...)} {
+		ask := artifact(t, kind, content)
+		ask.Unpack = true
+		f := newFetcher(t, fetch.Config{})
+		for looks := 1; ; looks++ {
+			sandbox := t.TempDir()
+			err := f.Fetch(&shortContext{Context: t.Context(), looks: looks}, ask, sandbox)
+			if err == nil {
+				if looks < len(entries) {
+					t.Errorf("%s: it looked %d times", kind, looks)
+				}
+				break
+			}
+			if got := tree(t, sandbox); !errors.Is(err, context.Canceled) || got != "" {
+				t.Fatalf("%s: Fetch = %v, left over: %s", kind, err, got)
+			}
+		}
+	}
+}
+
+// shortContext is over when it was looked at so many times.
+type shortContext struct {
+	context.Context //nolint:containedctx // it is one
+	looks           int
+}
+
+func (c *shortContext) Err() error {
+	if c.looks--; c.looks < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 func FuzzUnpack(f *testing.F) {

@@ -50,42 +50,47 @@ func (s *stage) unpack(ctx context.Context, kind archive, content *os.File) erro
 	var err error
 	switch from := bufio.NewReaderSize(reading(ctx, content), 64<<10); kind {
 	case gzipTarball:
-		links, err = s.unpackGzip(from)
+		links, err = s.unpackGzip(ctx, from)
 	case tarball:
-		links, err = s.unpackTar(from)
+		links, err = s.unpackTar(ctx, from)
 	case zipped:
 		links, err = s.unpackZip(ctx, content)
 	case plain:
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return err
+	if err == nil {
+		err = s.checkLinks(ctx, links)
 	}
-	return s.checkLinks(links)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
-func (s *stage) unpackGzip(from io.Reader) (links []string, err error) {
+// unpackGzip reads on to the end, where the sum tells whether all of it is what
+// was packed. Something that is not gzip behind it is refused, too: whoever put
+// it there meant another file.
+func (s *stage) unpackGzip(ctx context.Context, from io.Reader) (links []string, err error) {
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
 	}
 	// What is skipped between files is bounded too.
-	bounded := io.LimitReader(unzipped, s.cfg.SizeMax+int64(s.cfg.FilesMax)*1024)
-	links, err = s.unpackTar(bounded)
-	if err == nil {
-		_, err = io.Copy(io.Discard, bounded) // to the sum at its end, which tells whether all of it is what was packed
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrArchive, err)
-		}
+	bounded := &io.LimitedReader{R: unzipped, N: s.cfg.SizeMax + int64(s.cfg.FilesMax)*1024}
+	if links, err = s.unpackTar(ctx, bounded); err != nil {
+		return nil, err
 	}
-	return links, err
+	if _, err := io.Copy(io.Discard, bounded); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
+	}
+	if bounded.N <= 0 {
+		return nil, fmt.Errorf("%w: what is behind its last file", ErrTooBig)
+	}
+	return links, nil
 }
 
-func (s *stage) unpackTar(from io.Reader) (links []string, err error) {
+func (s *stage) unpackTar(ctx context.Context, from io.Reader) (links []string, err error) {
 	entries := tar.NewReader(from)
-	for {
+	for ctx.Err() == nil {
 		header, err := entries.Next()
 		if errors.Is(err, io.EOF) {
 			return links, nil
@@ -115,6 +120,7 @@ func (s *stage) unpackTar(from io.Reader) (links []string, err error) {
 			return nil, err
 		}
 	}
+	return nil, context.Cause(ctx)
 }
 
 func (s *stage) unpackZip(ctx context.Context, content *os.File) (links []string, err error) {
@@ -129,6 +135,9 @@ func (s *stage) unpackZip(ctx context.Context, content *os.File) (links []string
 	}
 	metered.open = true
 	for _, entry := range entries.File {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		name, err := inside(entry.Name)
 		if err != nil {
 			return nil, err
@@ -205,8 +214,11 @@ func (s *stage) link(target, name string) error {
 
 // checkLinks follows every symbolic link, now that all are there: one that
 // looked harmless by itself may lead out over another.
-func (s *stage) checkLinks(links []string) error {
+func (s *stage) checkLinks(ctx context.Context, links []string) error {
 	for _, name := range links {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		err := escapes(statError(s.root, name))
 		if errors.Is(err, ErrEscapes) {
 			return fmt.Errorf("link %s: %w", name, err)
@@ -223,6 +235,9 @@ func statError(root *os.Root, name string) error {
 // inside returns a clean form of an archive's name for a file, if that stays in
 // its folder.
 func inside(name string) (string, error) {
+	if len(name) > nameMax {
+		return "", fmt.Errorf("%w: a name of %d bytes; at most %d", ErrTooBig, len(name), nameMax)
+	}
 	if path.IsAbs(name) || !filepath.IsLocal(filepath.FromSlash(name)) {
 		return "", fmt.Errorf("%q: %w", name, ErrEscapes)
 	}
@@ -236,6 +251,10 @@ func inside(name string) (string, error) {
 // depthMax bounds how deep an archive's folders lie: each is looked at anew for
 // every file in it.
 const depthMax = 100
+
+// nameMax is the longest name of a file with its folders, in bytes: no program
+// could open a longer one.
+const nameMax = 4095
 
 // sane returns a mode without special bits, with which the owner can read and
 // write.

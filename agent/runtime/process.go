@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -245,15 +246,23 @@ func (p *Process) startAgain(ctx context.Context, launch Launch, start superviso
 }
 
 // pidOf returns the process number of an attempt that the supervisor knows, 0 if
-// it never ran.
+// it never ran. It waits while nobody can tell, between the fork and the exec.
 func pidOf(ctx context.Context, client *supervisor.Client, key Key) (int, error) {
-	known, err := client.List(ctx)
-	for _, t := range known {
-		if t.Key == key {
-			return t.PID, nil
+	for {
+		known, err := client.List(ctx)
+		i := slices.IndexFunc(known, func(t supervisor.Task) bool { return t.Key == key })
+		if i < 0 {
+			return 0, err
+		}
+		if known[i].PID != 0 || known[i].Exit != nil {
+			return known[i].PID, nil
+		}
+		select {
+		case <-time.After(reconnectMin):
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
 		}
 	}
-	return 0, err
 }
 
 // lost reports whether an error says that the connection is of no more use. It

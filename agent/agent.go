@@ -227,6 +227,8 @@ func (a *Agent) actOnDue(ctx context.Context, now time.Time) {
 		case in == nil:
 		case in.status.State == task.Backoff && !in.status.RetryAt.After(now):
 			a.begin(ctx, in)
+		case in.fetching != "" && !in.slowAt.After(now):
+			a.sayFetching(in)
 		case !in.killAt.IsZero() && !in.killAt.After(now):
 			in.stopProbes()
 			a.stopProgram(ctx, in, in.rev.spec.Deploy.Grace)

@@ -30,7 +30,7 @@ func (a *Agent) launch(ctx context.Context, in *instance) {
 	a.workers.Go(func() {
 		defer cancel()
 		if err == nil {
-			err = wanted.prepare(preparing, a.fetcher)
+			err = wanted.prepare(preparing, a.noted(key))
 		}
 		if err == nil {
 			err = context.Cause(preparing)
@@ -48,7 +48,7 @@ func (a *Agent) launched(ctx context.Context, key runtime.Key, err error) {
 	if !ok || in.status.Attempt != key.Attempt || in.cancelLaunch == nil {
 		return // it has ended already
 	}
-	in.cancelLaunch = nil
+	in.cancelLaunch, in.fetching = nil, ""
 	stopping := in.status.State == task.Stopping
 	switch {
 	case errors.Is(err, runtime.ErrNeverRan): // its exit is on the way
@@ -114,7 +114,7 @@ func exitOf(exit runtime.Exit) *task.Exit {
 // program to end. Unless it ran to completion it may be tried again.
 func (a *Agent) end(ctx context.Context, in *instance, exit *task.Exit, again bool) {
 	in.stopProbes()
-	in.cancelLaunch = nil
+	in.cancelLaunch, in.fetching = nil, ""
 	if exit != nil && exit.Error == "" {
 		exit.Error = in.verdict
 	}

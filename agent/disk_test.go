@@ -66,28 +66,29 @@ func TestTheDiskIsFirst(t *testing.T) {
 func TestAFullDisk(t *testing.T) {
 	t.Parallel()
 	inWorld(t, always(fake.Play{Lives: time.Minute}), func(w *world) {
-		freed := []func(){w.fill("web-1"), w.fill("copy-1")}
-
 		w.run(service(), "web-1")
 		w.run(job(), "copy-1")
+		freed := []func(){w.fill("web-1"), w.fill("copy-1")}
+		w.pass(59 * time.Second)
 		w.want("web-1", "ready 1")
-		w.pass(90 * time.Second)
+		w.pass(31 * time.Second)
 
-		w.want("web-1", "ready 2")
+		w.want("web-1", "starting 2")
+		contains(w, w.status("web-1").GetReason(), "the data folder cannot be written: ")
 		w.want("copy-1", "finished 1")
 		contains(w, w.log.String(), "tasks not kept on disk")
 		contains(w, w.log.String(), "no space left on device")
 		if n := strings.Count(w.log.String(), "tasks not kept on disk"); n != 1 {
 			w.Errorf("said %d times", n)
 		}
-		if list := w.programs(); len(list) != 3 {
+		if list := w.programs(); len(list) != 2 {
 			w.Errorf("the runtime has %v; it must keep the ends that the disk does not have", list)
 		}
 		w.run(job(), "copy-2")
 		freed = append(freed, w.fill("copy-2"))
 		w.pass(time.Minute)
 		w.forget("copy-2")
-		if list := w.programs(); len(list) != 4 {
+		if list := w.programs(); len(list) != 2 {
 			w.Errorf("the runtime has %v; it need not keep the end of what is forgotten", list)
 		}
 		for _, makeRoom := range freed[:2] {
@@ -99,8 +100,77 @@ func TestAFullDisk(t *testing.T) {
 			w.Errorf("the runtime still has %v", list)
 		}
 		w.restart()
-		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 3" || tasks["copy-1"] != "finished 1" {
+		if _, tasks := w.lastJoin(); tasks["web-1"] != "ready 2" || tasks["copy-1"] != "finished 1" {
 			w.Errorf("the join says %v", tasks)
+		}
+	})
+}
+
+// TestWhatTheDiskDoesNotTakeIsNotStarted: another agent would find a program of
+// which it has no task file, and stop it.
+func TestWhatTheDiskDoesNotTakeIsNotStarted(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		makeRoom := w.fill("web-1")
+		w.run(service(), "web-1")
+		w.run(service(), "web-2")
+		w.pass(time.Minute)
+
+		w.want("web-1", "starting 1")
+		w.want("web-2", "ready 1")
+		contains(w, w.status("web-1").GetReason(), "no space left on device")
+		if running := w.running(); len(running) != 1 {
+			w.Errorf("%v run", running)
+		}
+		makeRoom()
+		w.pass(time.Second)
+		w.want("web-1", "ready 1")
+		if n := w.runtime.starts(); n != 2 {
+			w.Errorf("%d starts", n)
+		}
+		w.restart()
+		w.want("web-1", "ready 1")
+	})
+}
+
+func TestAStopOfWhatTheDiskDoesNotTake(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		makeRoom := w.fill("web-1")
+		w.run(service(), "web-1")
+		w.stop("web-1", time.Second)
+		makeRoom()
+		w.pass(time.Minute)
+
+		w.want("web-1", "stopped 1")
+		if n := w.runtime.starts(); n != 0 {
+			w.Errorf("%d starts", n)
+		}
+	})
+}
+
+// TestAFetchThatHangsIsNamed, without its password, until the program runs.
+func TestAFetchThatHangsIsNamed(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		hold := make(chan struct{})
+		w.fetcher.hold = hold
+		w.run(service(fetching("artifact.txt", func(a *spec.Artifact) {
+			a.URL = strings.Replace(a.URL, "file://", "file://me:secret@localhost", 1)
+		})), "web-1")
+		w.pass(900 * time.Millisecond)
+		if reason := w.status("web-1").GetReason(); reason != "" {
+			w.Errorf("said too early: %s", reason)
+		}
+
+		w.pass(200 * time.Millisecond)
+
+		w.want("web-1", "starting 1")
+		contains(w, w.status("web-1").GetReason(), "fetching file://me:xxxxx@localhost/")
+		close(hold)
+		w.pass(time.Second)
+		if status := w.status("web-1"); status.GetReason() != "" || w.known("web-1") != "ready 1" {
+			w.Errorf("then: %v", status)
 		}
 	})
 }

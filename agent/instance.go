@@ -34,6 +34,9 @@ type instance struct {
 	ended        []runtime.Key      // attempts whose ends the runtime may forget when the disk knows of them
 	cancelLaunch context.CancelFunc // of the preparations; nil when no start is under way
 	cancelProbes context.CancelFunc // nil while none run
+
+	fetching string    // the URL of the artifact that is being fetched, without its password; "": none
+	slowAt   time.Time // when the status says so
 }
 
 // revision is a spec as it came over the wire, kept in that form for the disk.

@@ -156,6 +156,7 @@ func (a *Agent) stop(ctx context.Context, in *instance, grace time.Duration, rea
 	}
 	if !before.Ended() {
 		in.grace = grace
+		in.judgeLate(time.Now())
 		in.stopProbes()
 	}
 	if before != task.Stopping && !a.move(ctx, in, task.Stop{At: time.Now(), Reason: reason}) {
@@ -168,6 +169,16 @@ func (a *Agent) stop(ctx context.Context, in *instance, grace time.Duration, rea
 		a.stopProgram(ctx, in, grace)
 	default: // it has no program
 		a.end(ctx, in, nil, false)
+	}
+}
+
+// judgeLate says of a program that is being stopped, and had run for longer than
+// it may, that this is why: its exit would tell of the signal only.
+func (in *instance) judgeLate(now time.Time) {
+	limit := in.rev.spec.Timeout
+	runs := in.status.State == task.Running || in.status.State == task.Ready
+	if runs && limit > 0 && now.Sub(in.status.Since) >= limit {
+		in.verdict = fmt.Sprintf("ran longer than %v", limit)
 	}
 }
 

@@ -150,7 +150,7 @@ func (a *Agent) match(ctx context.Context, program runtime.Task) {
 		a.forgetEnds(ctx, []runtime.Key{program.Key})
 	case in.status.Attempt > program.Key.Attempt, in.status.State.Ended() && runs:
 		a.stopForgotten(ctx, program.Key)
-	case in.status.Attempt < program.Key.Attempt && !in.status.State.Ended(): // the disk was full when it began
+	case in.status.Attempt < program.Key.Attempt && !in.status.State.Ended(): // its file is of an earlier time
 		in.status.Attempt = program.Key.Attempt
 		if in.status.State != task.Stopping {
 			in.status.State = task.Starting

@@ -28,6 +28,27 @@ func TestAProgramThatIgnoresSIGTERMIsKilledAfterItsGrace(t *testing.T) {
 	})
 }
 
+// TestACopyThatRanTooLongSaysSo: its exit would tell of a signal only.
+func TestACopyThatRanTooLongSaysSo(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration]string{time.Minute: "ran longer than 1m0s", time.Second: ""} {
+		inWorld(t, always(fake.Play{Obeys: -1}), func(w *world) {
+			limited := job()
+			limited.Timeout = time.Minute
+			w.run(limited, "copy-1")
+			w.pass(after)
+
+			w.stop("copy-1", time.Second)
+			w.pass(time.Minute)
+
+			w.want("copy-1", "stopped 1")
+			if got := w.status("copy-1").GetLast(); got.GetError() != want || got.GetSignal() != 9 {
+				w.Errorf("stopped after %v: %v, want %q", after, got, want)
+			}
+		})
+	}
+}
+
 func TestStopsWhereverATaskIs(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

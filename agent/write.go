@@ -63,6 +63,9 @@ func (a *Agent) pages() []page {
 	for _, name := range slices.Sorted(maps.Keys(a.writing.changed)) {
 		p := page{task: name}
 		if in, ok := a.tasks[name]; ok {
+			if in.launchDue && in.status.State == task.Starting {
+				in.status.Reason = "" // kept says it again
+			}
 			p.kept = &pb.KeptTask{Order: in.order, Spec: in.rev.wire, Status: wire.FromStatus(in.status)}
 			p.records = in.records % recordsMax
 			p.launch, in.launchDue = in.launchDue, false
@@ -101,8 +104,9 @@ func (a *Agent) written(ctx context.Context, pages []page) {
 }
 
 // kept reports what the disk knows now of a task, and goes on with it. One that
-// the disk does not take goes on all the same; only its ends stay with the
-// runtime, so that they are not lost.
+// the disk does not take runs on, and its ends stay with the runtime, so that
+// they are not lost; but no attempt is started of which the disk does not know:
+// the next agent would take its program for nobody's.
 func (a *Agent) kept(ctx context.Context, in *instance, p page) {
 	in.kept = p.kept.GetStatus()
 	a.outbox.add(p.task)
@@ -112,8 +116,14 @@ func (a *Agent) kept(ctx context.Context, in *instance, p page) {
 		in.ended = in.ended[len(p.ended):]
 		a.forgetEnds(ctx, p.ended)
 	}
-	if p.launch && in.status.State == task.Starting && in.status.Attempt == int(in.kept.GetAttempt()) {
+	wanted := p.launch && in.status.State == task.Starting && in.status.Attempt == int(in.kept.GetAttempt())
+	switch {
+	case wanted && p.err == nil:
 		a.launch(ctx, in)
+	case wanted:
+		in.launchDue = true
+		in.status.Reason = words("the data folder cannot be written: " + p.err.Error())
+		in.kept = wire.FromStatus(in.status)
 	}
 }
 

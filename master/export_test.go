@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 )
 
 // StateOf returns how a service of these records is summed up, when it waits for
@@ -11,6 +12,15 @@ import (
 func StateOf(waiting string, service *engine.Service, records ...engine.Record) (state, reason string) {
 	v := newView(Config{}, append(records, service), 1)
 	return v.look(service, waiting).state()
+}
+
+// Written returns the tasks of these records whose output a name means.
+func Written(name string, records ...engine.Record) []id.Task {
+	var names []id.Task
+	for _, t := range newView(Config{}, records, 1).written(name) {
+		names = append(names, t.ID)
+	}
+	return names
 }
 
 // AskWhatPanics asks the loop a question that has a bug.

@@ -53,7 +53,7 @@ func (s *clusterService) Logs(
 	if err != nil {
 		return apiError(err)
 	}
-	tasks := slices.DeleteFunc(r.view.named(req.Msg.GetName()), func(t *engine.Task) bool { return t.Claim.Agent == "" })
+	tasks := r.view.written(req.Msg.GetName())
 	if len(tasks) == 0 {
 		return connect.NewError(connect.CodeNotFound,
 			fmt.Errorf("%w task or service with output: %s", engine.ErrUnknown, req.Msg.GetName()))
@@ -82,9 +82,19 @@ func (s *clusterService) Logs(
 				return err
 			}
 		case <-all:
-			return apiError(errors.Join(problems...))
+			return apiError(joinProblems(problems))
 		}
 	}
+}
+
+// joinProblems returns what kept the output of several tasks from being read. A
+// task that has none, such as one that has had no earlier attempt, is one only
+// when no other has any.
+func joinProblems(problems []error) error {
+	if slices.Contains(problems, nil) {
+		problems = slices.DeleteFunc(problems, func(err error) bool { return connect.CodeOf(err) == connect.CodeNotFound })
+	}
+	return errors.Join(problems...)
 }
 
 // readLogs asks one agent and passes on its answer until that ends.

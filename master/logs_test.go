@@ -1,6 +1,7 @@
 package master_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,13 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/master"
 )
 
 // reader reads logs.
@@ -134,6 +140,109 @@ func TestLogsOfAService(t *testing.T) {
 			return true
 		})
 	})
+}
+
+// TestWhoseLogs: a job's are those of its newest run, each copy's newest task.
+func TestWhoseLogs(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	// Tasks are as old as their numbers say; one without a place is pending.
+	is := func(number int, state task.State, change ...func(*engine.Task)) *engine.Task {
+		made := &engine.Task{
+			ID: id.Task(fmt.Sprintf("web-1-%d", number)), Service: "web", Revision: 1, Status: task.Status{State: state},
+			CreatedAt: now.Add(time.Duration(number) * time.Second),
+		}
+		if state != task.Pending {
+			made.Claim.Agent = "a1"
+		}
+		for _, apply := range change {
+			apply(made)
+		}
+		return made
+	}
+	of := func(run int64, number int) func(*engine.Task) {
+		return func(t *engine.Task) { t.Run, t.Copy = run, number }
+	}
+	tests := map[string]struct {
+		kind    spec.Kind
+		records []engine.Record
+		name    string // default: web
+		want    []id.Task
+	}{
+		"nobody's": {name: "nope"},
+		"of a task that has ended": {
+			name: "web-1-1", records: []engine.Record{is(1, task.Stopped), is(2, task.Ready)}, want: []id.Task{"web-1-1"},
+		},
+		"of a task without a place": {name: "web-1-1", records: []engine.Record{is(1, task.Pending)}},
+		"of a service that runs": {
+			records: []engine.Record{is(1, task.Stopped), is(2, task.Ready), is(3, task.Backoff), is(4, task.Pending)},
+			want:    []id.Task{"web-1-3", "web-1-2"},
+		},
+		"of a service whose only live task has no place": {
+			records: []engine.Record{is(1, task.Stopped), is(2, task.Failed), is(3, task.Pending)}, want: []id.Task{"web-1-2"},
+		},
+		"of a job that has ended": {
+			kind: spec.Job,
+			records: []engine.Record{
+				is(1, task.Finished, of(1, 0)), is(2, task.Finished, of(1, 1)),
+				is(3, task.Failed, of(2, 0)), is(4, task.Finished, of(2, 1)), is(5, task.Finished, of(2, 0)),
+			},
+			want: []id.Task{"web-1-5", "web-1-4"},
+		},
+		"of a job of which one copy still runs": {
+			kind:    spec.Job,
+			records: []engine.Record{is(3, task.Finished, of(2, 0)), is(4, task.Running, of(2, 1))}, want: []id.Task{"web-1-4", "web-1-3"},
+		},
+		"of a job whose retry has no place yet": {
+			kind:    spec.Job,
+			records: []engine.Record{is(3, task.Failed, of(2, 0)), is(4, task.Pending, of(2, 0))}, want: []id.Task{"web-1-3"},
+		},
+		"of a cron's newest run": {
+			kind:    spec.Cron,
+			records: []engine.Record{is(3, task.Finished, of(1, 0)), is(4, task.Finished, of(2, 0))}, want: []id.Task{"web-1-4"},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			service := &engine.Service{Name: "web", Kind: tc.kind, Run: 2}
+
+			names := master.Written(cmp.Or(tc.name, "web"), append(tc.records, service)...)
+
+			if !slices.Equal(names, tc.want) {
+				t.Errorf("those of %q; want %q", names, tc.want)
+			}
+		})
+	}
+}
+
+// TestPreviousLogsOfSome: a task that was never started again is passed over.
+func TestPreviousLogsOfSome(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]error{"one has had one": nil, "none has had one": errors.New("no attempt before this one")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, _, _ := written(t, func(s *scribe, order *pb.LogOrder) {
+					if order.GetTask() == "web-1-1" && first == nil {
+						_ = s.tell(order, nil, "one")
+						return
+					}
+					_ = s.tell(order, errors.New("no attempt before this one"))
+				})
+
+				r := n.logs(&pb.LogsRequest{Name: "web", Previous: true})
+
+				if first != nil {
+					checkError(t, r.wait(), connect.CodeNotFound, "no attempt before this one")
+					return
+				}
+				if err := r.wait(); err != nil || !slices.Equal(r.read(), []string{"web-1-1 one"}) {
+					t.Errorf("lines %q, and then %v", r.read(), err)
+				}
+			})
+		})
+	}
 }
 
 func TestLogsAreFollowed(t *testing.T) {

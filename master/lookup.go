@@ -10,6 +10,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
 )
 
 // lookup returns the record of that kind and name. The error is what the API
@@ -79,17 +80,43 @@ func (v *view) tasksOf(service id.Service) []*engine.Task {
 	return nil
 }
 
-// named returns the tasks that a name means: one task, or those of a service
-// that have not ended, or else the newest that has.
-func (v *view) named(name string) []*engine.Task {
+// written returns the tasks whose output a name means: one task, or those of a
+// service. Of a service these are the tasks that have not ended, or else the
+// newest that has; of a job or cron the newest of each copy of its newest run.
+// Where a task has had no place yet, there is no output.
+func (v *view) written(name string) []*engine.Task {
 	if t, err := lookup[*engine.Task](v, "task", engine.Key{Kind: engine.TaskKind, ID: name}); err == nil {
-		return []*engine.Task{t}
+		return placed([]*engine.Task{t})
 	}
-	tasks := v.parts(id.Service(name)).tasks
+	s, err := lookup[*engine.Service](v, "service", engine.Key{Kind: engine.ServiceKind, ID: name})
+	if err != nil {
+		return nil
+	}
+	tasks := placed(v.parts(s.Name).tasks)
+	if s.Kind == spec.Job || s.Kind == spec.Cron {
+		return newestCopies(tasks, s.Run)
+	}
 	if running := live(tasks); len(running) > 0 {
 		return running
 	}
 	return tasks[:min(1, len(tasks))]
+}
+
+// placed returns the tasks that have, or had, an agent.
+func placed(tasks []*engine.Task) []*engine.Task {
+	return slices.DeleteFunc(tasks, func(t *engine.Task) bool { return t.Claim.Agent == "" })
+}
+
+// newestCopies returns of each copy of a run the first task in the list.
+func newestCopies(tasks []*engine.Task, run int64) []*engine.Task {
+	seen := make(map[int]bool)
+	return slices.DeleteFunc(tasks, func(t *engine.Task) bool {
+		if t.Run != run || seen[t.Copy] {
+			return true
+		}
+		seen[t.Copy] = true
+		return false
+	})
 }
 
 // claimsOn returns how many tasks hold a claim on each agent.

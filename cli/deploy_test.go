@@ -31,6 +31,12 @@ func task(id string, revision int, state, extra string) string {
 		id, revision, state, extra)
 }
 
+// runOf is a task of a run of a job.
+func runOf(run, number int, id, state string, extra ...string) string {
+	return fmt.Sprintf(`{"record": {"task": {"id": %q, "service": "batch", "agent": "a1", "run": %d, "copy": %d, "status": {"state": "TASK_STATE_%s"%s}}}}`,
+		id, run, number, state, strings.Join(extra, ""))
+}
+
 func job(run int, result string, extra ...string) string {
 	return fmt.Sprintf(`{"record": {"service": {"name": "batch", "kind": "SPEC_KIND_JOB", "instances": 2, "run": %d, "result": "JOB_RESULT_%s"%s}}}`,
 		run, result, strings.Join(extra, ""))

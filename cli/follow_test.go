@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,77 @@ func TestLogsFollowAService(t *testing.T) {
 	}
 	if !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
+	}
+}
+
+// Whoever follows a job sees the newest task of each copy, also when all has
+// ended, and the following ends with the run.
+func TestLogsFollowAJob(t *testing.T) {
+	t.Parallel()
+	lines := func(task string) string {
+		return fmt.Sprintf(`{"lines": [{"task": %q, "stream": "stdout", "text": "hi"}]}`, task)
+	}
+	ended := []string{
+		runOf(2, 0, "batch-1-1", "FINISHED"), runOf(3, 0, "batch-1-9", "FAILED"), runOf(3, 0, "batch-1-10", "FINISHED"),
+		runOf(3, 1, "batch-1-8", "FINISHED"),
+	}
+	for name, test := range map[string]struct {
+		watch []string
+		want  []string
+	}{
+		"it has ended": {
+			watch: []string{seen(append(ended, job(3, "SUCCEEDED"))...)}, want: []string{"batch-1-10", "batch-1-8"},
+		},
+		"it was stopped": {
+			watch: []string{seen(job(3, "FAILED", `, "stopped": true`), runOf(3, 0, "batch-1-7", "STOPPED"))}, want: []string{"batch-1-7"},
+		},
+		"it ends": {
+			watch: []string{
+				seen(job(3, "UNDERWAY"), runOf(3, 0, "batch-1-7", "RUNNING")),
+				seen(job(3, "SUCCEEDED")), seen(runOf(3, 0, "batch-1-7", "FINISHED")),
+			},
+			want: []string{"batch-1-7"},
+		},
+		"it has another try": {
+			watch: []string{
+				seen(job(3, "UNDERWAY"), runOf(3, 0, "batch-1-7", "RUNNING")),
+				seen(runOf(3, 0, "batch-1-7", "FAILED")), seen(runOf(3, 0, "batch-1-8", "RUNNING")),
+				seen(job(3, "SUCCEEDED"), runOf(3, 0, "batch-1-8", "FINISHED")),
+			},
+			want: []string{"batch-1-7", "batch-1-8"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t, map[string][]string{"Logs": {lines("any")}, "Watch": {script(test.watch...)}})
+
+			done := f.execute(t, "", "logs", "-f", "batch")
+
+			var asked []string
+			for _, line := range f.taken() {
+				if rest, ok := strings.CutPrefix(line, `Logs {"name":"`); ok {
+					asked = append(asked, rest[:strings.Index(rest, `"`)])
+				}
+			}
+			slices.Sort(asked)
+			if !slices.Equal(asked, test.want) || done.code != cli.ExitOK || strings.Count(done.out, "any | hi\n") != len(test.want) {
+				t.Errorf("asked for %q, want %q; exit %d, stdout %q, stderr %q", asked, test.want, done.code, done.out, done.err)
+			}
+		})
+	}
+}
+
+// A service of which nothing runs tells what its newest task has written.
+func TestLogsFollowAStoppedService(t *testing.T) {
+	t.Parallel()
+
+	f, _ := followed(t, map[string][]string{"Logs": {"hold"}, "Watch": {script(
+		seen(service(3, ""), task("web-3-9", 3, "FAILED", ""), task("web-3-10", 3, "STOPPED", "")), "asked Logs 1", "interrupt",
+	)}}, "logs", "-f", "web")
+
+	asked := f.taken()
+	if want := `Logs {"name":"web-3-10","follow":true}`; asked[len(asked)-1] != want {
+		t.Errorf("asked %q, want %q at the end", asked, want)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // everyLine asks for the output from its beginning.
 const everyLine = math.MaxInt32
 
-// followLogs goes on with the output of a task until that ends, or of a service
-// with every task that it starts.
+// followLogs goes on with the output of a task until that ends, of a job until its
+// run is over, or of a service with every task that it starts.
 func (a *app) followLogs(ctx context.Context, request *pb.LogsRequest, write func(*pb.LogLine) error) error {
 	_, err := ask(ctx, a, clusterAPI.GetService, &pb.GetServiceRequest{Service: request.GetName()})
 	if isNotFound(err) {
@@ -28,7 +28,11 @@ func (a *app) followLogs(ctx context.Context, request *pb.LogsRequest, write fun
 	defer cancel(nil)
 	return a.follow(ctx, request.GetName(), func(now *situation) (bool, error) {
 		s.read(ctx, now)
-		return now.removed, nil
+		if !now.removed && !now.over() {
+			return false, nil
+		}
+		s.reading.Wait() // for what its tasks wrote last
+		return true, context.Cause(ctx)
 	})
 }
 
@@ -52,11 +56,12 @@ type serviceLogs struct {
 }
 
 // read begins with the attempts that run and that it has not begun with. Those
-// that were there before the first look are shown from their last lines on.
+// that were there before the first look are shown from their last lines on, and
+// of those that had ended by then the ones that still tell something.
 func (s *serviceLogs) read(ctx context.Context, now *situation) {
-	lines := int32(everyLine)
+	lines, told := int32(everyLine), map[string]bool(nil)
 	if !s.looked {
-		lines = s.request.GetLines()
+		lines, told = s.request.GetLines(), now.told()
 	}
 	for name, t := range now.tasks {
 		key := attempt{name, t.GetStatus().GetAttempt()}
@@ -64,7 +69,7 @@ func (s *serviceLogs) read(ctx context.Context, now *situation) {
 			continue
 		}
 		s.begun[key] = true
-		if s.looked || !ended(t) {
+		if s.looked || told[name] || !ended(t) {
 			s.reading.Go(func() { s.copy(ctx, name, lines) })
 		}
 	}

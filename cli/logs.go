@@ -15,8 +15,10 @@ func (a *app) logs() *cobra.Command {
 	request := &pb.LogsRequest{}
 	cmd := &cobra.Command{
 		Use: "logs TASK|SERVICE", Short: "Show the output of a task, or of all tasks of a service",
-		Long: "Show the output of a task, or of all tasks of a service, each line with the name of its task.\n\n" +
-			"With -f it goes on: with a task until it ends, with a service until Ctrl-C, instances that start meanwhile included.\n" +
+		Long: "Show the output of a task, or of all tasks of a service, each line with the name of its task: of those that run,\n" +
+			"or else of the newest that has ended. Of a job or cron it is that of all copies of the newest run.\n\n" +
+			"With -f it goes on: with a task until it ends, with a job until its run is over, with a service until Ctrl-C,\n" +
+			"instances that start meanwhile included. --previous passes over tasks that have had no attempt before.\n" +
 			"Lines that a program wrote to its standard error go to standard error.",
 		Example: "  aloft logs web -f\n  aloft logs web-2-5 --previous", Args: exactly("TASK or SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -73,6 +74,70 @@ func (s *situation) wanted() int {
 		}
 	}
 	return n
+}
+
+// over reports whether this is a job whose newest run has come to its end, and
+// every task of it.
+func (s *situation) over() bool {
+	if s.service.GetKind() != pb.SpecKind_SPEC_KIND_JOB {
+		return false
+	}
+	for _, t := range s.tasks {
+		if !ended(t) {
+			return false
+		}
+	}
+	return s.service.GetResult() > pb.JobResult_JOB_RESULT_UNDERWAY || s.service.GetStopped()
+}
+
+// copies returns of each copy of the newest run the newest task that has had a
+// place.
+func (s *situation) copies() map[int32]*pb.Task {
+	newest := make(map[int32]*pb.Task)
+	for _, t := range s.tasks {
+		if t.GetRun() != s.service.GetRun() || t.GetAgent() == "" {
+			continue
+		}
+		if before := newest[t.GetCopy()]; before == nil || newer(t, before) {
+			newest[t.GetCopy()] = t
+		}
+	}
+	return newest
+}
+
+// told returns the ended tasks whose output is still what the service has to
+// tell: those of a newest run, or the newest of a service of which none is live.
+func (s *situation) told() map[string]bool {
+	names := make(map[string]bool)
+	if runsToCompletion(s.service.GetKind()) {
+		for _, t := range s.copies() {
+			names[t.GetId()] = true
+		}
+		return names
+	}
+	var newest *pb.Task
+	for _, t := range s.tasks {
+		if t.GetAgent() == "" {
+			continue
+		}
+		if !ended(t) {
+			return nil
+		}
+		if newest == nil || newer(t, newest) {
+			newest = t
+		}
+	}
+	names[newest.GetId()] = true
+	return names
+}
+
+// newer reports whether a was created after b. Of names that end in a number the
+// longer ones are the higher.
+func newer(a, b *pb.Task) bool {
+	return cmp.Or(
+		a.GetCreatedAt().AsTime().Compare(b.GetCreatedAt().AsTime()),
+		cmp.Compare(len(a.GetId()), len(b.GetId())), cmp.Compare(a.GetId(), b.GetId()),
+	) > 0
 }
 
 // newest returns the newest task of a revision, or "".

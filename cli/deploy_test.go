@@ -31,6 +31,12 @@ func task(id string, revision int, state, extra string) string {
 		id, revision, state, extra)
 }
 
+// unplaced is a task that has no place yet.
+func unplaced(id string, revision int, reason string) string {
+	return fmt.Sprintf(`{"record": {"task": {"id": %q, "service": "web", "revision": %d, "status": {"state": "TASK_STATE_PENDING", "reason": %q}}}}`,
+		id, revision, reason)
+}
+
 // runOf is a task of a run of a job.
 func runOf(run, number int, id, state string, extra ...string) string {
 	return fmt.Sprintf(`{"record": {"task": {"id": %q, "service": "batch", "agent": "a1", "run": %d, "copy": %d, "status": {"state": "TASK_STATE_%s"%s}}}}`,
@@ -103,6 +109,21 @@ func TestDeploy(t *testing.T) {
 				task("web-4-7", 4, "STOPPED", ""), task("web-3-5", 3, "READY", "")))},
 			"Logs": {`{"lines": [{"task": "web-4-7", "stream": "stdout", "text": "waiting for the database"}]}`},
 		}},
+		"deploy without room for its second instance": {commands: deploy, answers: map[string][]string{
+			"Deploy": {acceptedFirst},
+			"Watch": {script(
+				seen(service(1, "web-1"), deployment("web-1", 0, 1, "GOING", ""), task("web-1-1", 1, "READY", "")),
+				seen(service(1, ""), unplaced("web-1-2", 1, "1 agent short of licences by 1"),
+					deployment("web-1", 0, 1, "FAILED", `, "reason": "no progress for 5s: waiting for room for web-1-2: 1 agent short of licences by 1"`)),
+			)},
+		}},
+		"deploy whose only instance served for a while": {commands: deploy, answers: map[string][]string{
+			"Deploy": {acceptedFirst},
+			"Watch": {script(
+				seen(service(1, "web-1"), deployment("web-1", 0, 1, "GOING", ""), task("web-1-1", 1, "READY", "")),
+				seen(service(0, ""), task("web-1-1", 1, "STOPPED", ""), deployment("web-1", 0, 1, "ROLLED_BACK", `, "reason": "no progress for 5s"`)),
+			)},
+		}},
 		"deploy whose way back failed": {commands: deploy, answers: map[string][]string{
 			"Deploy": {accepted},
 			"Watch":  {script(seen(service(4, ""), deployment("web-6", 3, 4, "FAILED", `, "reason": "2 starts failed in a row"`+failure)))},
@@ -156,17 +177,21 @@ func TestDeployOfAJob(t *testing.T) {
 		"deploy of a job": {
 			commands: []string{"deploy testdata/spec/web.yaml", "deploy --wait testdata/spec/web.yaml"},
 			answers: map[string][]string{"Deploy": {acceptedJob}, "Watch": {script(
-				seen(job(3, "UNDERWAY"), task("batch-3-1", 1, "RUNNING", "")),
-				seen(task("batch-3-1", 1, "FINISHED", "")),
-				"after 90s "+seen(job(3, "SUCCEEDED"), task("batch-3-2", 1, "FINISHED", "")),
+				seen(job(3, "UNDERWAY"), runOf(2, 0, "batch-1-3", "FINISHED"), runOf(3, 0, "batch-1-5", "RUNNING")),
+				seen(runOf(3, 1, "batch-1-6", "FAILED"), runOf(3, 1, "batch-1-7", "RUNNING")),
+				seen(runOf(3, 0, "batch-1-5", "FINISHED")),
+				"after 90s "+seen(job(3, "SUCCEEDED"), runOf(3, 1, "batch-1-7", "FINISHED")),
 			)}},
 		},
 		"deploy of a job that fails": {
 			commands: []string{"deploy --wait testdata/spec/web.yaml"},
 			answers: map[string][]string{"Deploy": {acceptedJob}, "Watch": {script(
-				seen(job(3, "FAILED"),
-					task("batch-3-1", 1, "FAILED", `, "since": "2026-03-01T11:00:00Z", "last": {"code": 1}`),
-					task("batch-3-2", 1, "FAILED", `, "since": "2026-03-01T11:00:01Z", "last": {"signal": 9, "oom": true, "last_logs": ["too much"]}`)),
+				seen(job(3, "UNDERWAY"), runOf(2, 0, "batch-1-1", "FAILED", `, "since": "2026-03-01T11:00:09Z", "last": {"code": 2}`),
+					runOf(3, 0, "batch-1-2", "FINISHED"),
+					runOf(3, 1, "batch-1-3", "FAILED", `, "since": "2026-03-01T11:00:00Z", "last": {"code": 1}`)),
+				seen(runOf(3, 1, "batch-1-4", "RUNNING")),
+				seen(job(3, "FAILED"), runOf(3, 1, "batch-1-4", "FAILED",
+					`, "since": "2026-03-01T11:00:01Z", "last": {"signal": 9, "oom": true, "last_logs": ["too much"]}`)),
 			)}},
 		},
 		"deploy of a job that another run replaces": {

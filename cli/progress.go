@@ -12,6 +12,7 @@ type step struct {
 	service        string
 	from, to       int64 // revisions; both 0 for a job
 	settled, ready int   // of a job: finished, and nothing
+	failed         int   // copies of a job
 	wanted         int
 	waiting        string
 }
@@ -22,6 +23,9 @@ func (s step) String() string {
 	switch {
 	case s.to == 0:
 		text += fmt.Sprintf("%d of %d finished", s.settled, s.wanted)
+		if s.failed > 0 {
+			text += fmt.Sprintf(", %d failed", s.failed)
+		}
 	case s.from == 0:
 		text += fmt.Sprintf("revision %d: %d of %d settled, %d ready", s.to, s.settled, s.wanted, s.ready)
 	default:

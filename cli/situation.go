@@ -140,14 +140,18 @@ func newer(a, b *pb.Task) bool {
 	) > 0
 }
 
-// newest returns the newest task of a revision, or "".
-func (s *situation) newest(revision int64) string {
+// unready returns the newest task of a revision if its output may tell why that
+// is not in service: it has had a place, and is not among those that served.
+// Otherwise it returns "".
+func (s *situation) unready(revision int64, served map[string]bool) string {
 	var newest *pb.Task
-	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
-		t := s.tasks[name]
-		if t.GetRevision() == revision && t.GetAgent() != "" && (newest == nil || !t.GetCreatedAt().AsTime().Before(newest.GetCreatedAt().AsTime())) {
+	for _, t := range s.tasks {
+		if t.GetRevision() == revision && (newest == nil || newer(t, newest)) {
 			newest = t
 		}
+	}
+	if newest.GetAgent() == "" || served[newest.GetId()] {
+		return ""
 	}
 	return newest.GetId()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ type tracker struct {
 	row       int  // of the progress
 	stopwatch func() string
 	shown     progress
+	served    map[string]bool // tasks that were ready at some time
 }
 
 // run follows to the end. The error says why the revision is not in service.
@@ -41,6 +44,7 @@ func (t *tracker) run(ctx context.Context, a *app) error {
 
 // seen looks at a service after each change of it.
 func (t *tracker) seen(now *situation) (done bool, err error) {
+	t.noteReady(now)
 	d := now.deployments[t.deployed.GetDeployment()]
 	if t.deployed.GetDeployment() == "" { // one may have been on the way already
 		if d = now.running(); d == nil {
@@ -66,6 +70,19 @@ func (t *tracker) seen(now *situation) (done bool, err error) {
 	default:
 	}
 	return true, t.fail(d, endText(d, now), now)
+}
+
+// noteReady keeps which tasks got ready: what they wrote does not tell why a
+// deployment failed, and once they have ended nothing says so any more.
+func (t *tracker) noteReady(now *situation) {
+	if t.served == nil {
+		t.served = make(map[string]bool)
+	}
+	for name, seen := range now.tasks {
+		if seen.GetStatus().GetReadySince() != nil || seen.GetStatus().GetState() == pb.TaskState_TASK_STATE_READY {
+			t.served[name] = true
+		}
+	}
 }
 
 // stepOf sums up where a deployment is.
@@ -113,7 +130,7 @@ func (t *tracker) fail(d *pb.Deployment, text string, now *situation) error {
 	if exit := d.GetFailure().GetExit(); exit != nil {
 		failure.task, failure.logs = d.GetFailure().GetTask(), exit.GetLastLogs()
 	} else if d.GetState() != pb.DeploymentState_DEPLOYMENT_STATE_SUPERSEDED {
-		failure.task = now.newest(revision)
+		failure.task = now.unready(revision, t.served)
 		failure.silent = failure.task
 	}
 	return &exitError{ExitFailed, failure}
@@ -166,19 +183,37 @@ func (t *tracker) seenJob(now *situation) (done bool, err error) {
 		t.shown.end(t.row, fmt.Sprintf("%s: succeeded, %s", name, t.stopwatch()), true)
 		return true, nil
 	case pb.JobResult_JOB_RESULT_FAILED:
+		t.shown.step(t.row, stepOfRun(now)) // how far it came
 		t.shown.end(t.row, fmt.Sprintf("%s: failed, %s", name, t.stopwatch()), false)
 		return true, &exitError{ExitFailed, jobFailure(name, now)}
 	default:
-		finished := now.count(pb.TaskState_TASK_STATE_FINISHED)
-		t.shown.step(t.row, step{service: name, settled: finished, wanted: now.wanted(), waiting: now.waiting()})
+		t.shown.step(t.row, stepOfRun(now))
 		return false, nil
 	}
 }
 
-// jobFailure shows the newest task of a job that failed.
+// stepOfRun sums up where the newest run of a job is. A copy that has failed may
+// be tried again.
+func stepOfRun(now *situation) step {
+	at := step{service: now.name, wanted: now.wanted(), waiting: now.waiting()}
+	for _, t := range now.copies() {
+		switch t.GetStatus().GetState() {
+		case pb.TaskState_TASK_STATE_FINISHED:
+			at.settled++
+		case pb.TaskState_TASK_STATE_FAILED:
+			at.failed++
+		default:
+		}
+	}
+	return at
+}
+
+// jobFailure shows the newest task of a job's newest run that failed.
 func jobFailure(name string, now *situation) error {
 	var newest *pb.Task
-	for _, t := range now.tasks {
+	copies := now.copies()
+	for _, number := range slices.Sorted(maps.Keys(copies)) {
+		t := copies[number]
 		if t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && (newest == nil || since(newest).Before(since(t))) {
 			newest = t
 		}

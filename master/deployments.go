@@ -26,6 +26,9 @@ func (s *clusterService) ListDeployments(
 	list := all(r.view, engine.DeploymentKind, func(d *engine.Deployment) bool {
 		return req.Msg.GetService() == "" || string(d.Service) == req.Msg.GetService()
 	})
+	if err := r.view.unknown("service", engine.ServiceKind, req.Msg.GetService()); err != nil {
+		return nil, err
+	}
 	page, next, err := pageOf(list, req.Msg, func(d *engine.Deployment) string {
 		// Both numbers count down, so that the newest comes first.
 		number, _ := strconv.Atoi(string(d.ID[strings.LastIndexByte(string(d.ID), '-')+1:]))

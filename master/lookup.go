@@ -25,6 +25,16 @@ func lookup[R engine.Record](v *view, what string, key engine.Key) (R, error) {
 	return r, nil
 }
 
+// unknown returns what the API answers to a list of what belongs to a record that
+// is not there; nil where there is one, or the list is of all.
+func (v *view) unknown(what string, kind engine.Kind, name string) error {
+	if name == "" {
+		return nil
+	}
+	_, err := lookup[engine.Record](v, what, engine.Key{Kind: kind, ID: name})
+	return err
+}
+
 // all returns the records of one kind that pass keep, in no order.
 func all[R engine.Record](v *view, kind engine.Kind, keep func(R) bool) []R {
 	v.mu.RLock()

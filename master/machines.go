@@ -86,6 +86,9 @@ func (s *clusterService) ListPartitions(
 	if err != nil {
 		return nil, apiError(err)
 	}
+	if err := r.view.unknown("agent", engine.AgentKind, req.Msg.GetAgent()); err != nil {
+		return nil, err
+	}
 	agents := all(r.view, engine.AgentKind, func(a *engine.Agent) bool {
 		return req.Msg.GetAgent() == "" || string(a.ID) == req.Msg.GetAgent()
 	})

@@ -6,6 +6,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -27,6 +28,11 @@ func (s *clusterService) ListNotes(
 		return nil, invalidArgument(fmt.Errorf("after: found %d; want 0 or more", req.Msg.GetAfter()))
 	}
 	notes := r.view.notes(req.Msg.GetAfter(), id.Service(req.Msg.GetService()), size)
+	if len(notes) == 0 && req.Msg.GetAfter() == 0 { // of what has gone there may be a story
+		if err := r.view.unknown("service", engine.ServiceKind, req.Msg.GetService()); err != nil {
+			return nil, err
+		}
+	}
 	answer := &pb.ListNotesResponse{}
 	for _, n := range notes {
 		answer.Notes = append(answer.Notes, wire.FromNote(n.seq, n.note))

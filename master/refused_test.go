@@ -31,6 +31,21 @@ func TestRefusedCalls(t *testing.T) {
 		"revisions of an unknown service": {func(n *node) error {
 			return of(n.api.ListRevisions(n.Context(), ask(&pb.ListRevisionsRequest{Service: "nope"})))
 		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"tasks of an unknown service": {func(n *node) error {
+			return of(n.api.ListTasks(n.Context(), ask(&pb.ListTasksRequest{Service: "nope", Ended: true})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"tasks of an unknown agent": {func(n *node) error {
+			return of(n.api.ListTasks(n.Context(), ask(&pb.ListTasksRequest{Service: "web", Agent: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown agent: nope"}},
+		"deployments of an unknown service": {func(n *node) error {
+			return of(n.api.ListDeployments(n.Context(), ask(&pb.ListDeploymentsRequest{Service: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
+		"partitions of an unknown agent": {func(n *node) error {
+			return of(n.api.ListPartitions(n.Context(), ask(&pb.ListPartitionsRequest{Agent: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown agent: nope"}},
+		"notes of an unknown service": {func(n *node) error {
+			return of(n.api.ListNotes(n.Context(), ask(&pb.ListNotesRequest{Service: "nope"})))
+		}, connect.CodeNotFound, []string{"unknown service: nope"}},
 		"scale an unknown service": {func(n *node) error {
 			return of(n.api.Scale(n.Context(), ask(&pb.ScaleRequest{Service: "nope", Instances: new(int32(1))})))
 		}, connect.CodeNotFound, []string{"unknown service: nope"}},

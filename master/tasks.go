@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"context"
 
 	"connectrpc.com/connect"
@@ -19,7 +20,16 @@ func (s *clusterService) ListTasks(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	page, next, err := pageOf(r.view.tasks(req.Msg), req.Msg, func(t *engine.Task) string { return string(t.ID) })
+	list := r.view.tasks(req.Msg)
+	page, next, err := pageOf(list, req.Msg, func(t *engine.Task) string { return string(t.ID) })
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 { // what has gone may have tasks
+		err = cmp.Or(
+			r.view.unknown("service", engine.ServiceKind, req.Msg.GetService()), r.view.unknown("agent", engine.AgentKind, req.Msg.GetAgent()),
+		)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -184,15 +184,20 @@ func (s *service) explainRun() []string {
 	return lines
 }
 
-// explainDeployment says how the newest deployment stands or ended.
+// explainDeployment says how the newest deployment stands or ended, and of one that
+// led back why the one before it failed.
 func (s *service) explainDeployment() []string {
-	if len(s.deployments) == 0 {
-		return nil
+	newest := s.deployments[max(0, len(s.deployments)-1):]
+	if len(s.deployments) > 1 && newest[0].Automatic && newest[0].State.Ended() {
+		newest = s.deployments[len(s.deployments)-2:]
 	}
-	d := s.deployments[len(s.deployments)-1]
-	text := fmt.Sprintf("deployment %s from revision %d to %d is %s", d.ID, d.From, d.To, d.State)
-	if d.Reason != "" {
-		text += ": " + d.Reason
+	var lines []string
+	for _, d := range newest {
+		text := fmt.Sprintf("deployment %s from revision %d to %d is %s", d.ID, d.From, d.To, d.State)
+		if d.Reason != "" {
+			text += ": " + d.Reason
+		}
+		lines = append(lines, text)
 	}
-	return []string{text}
+	return lines
 }

@@ -214,3 +214,14 @@ func (w *world) kill(name id.Task) {
 	}
 	w.happen()
 }
+
+// unready has a task's probe fail.
+func (w *world) unready(name id.Task, reason string) {
+	w.Helper()
+	for _, m := range w.machines {
+		if p := m.tasks[name]; p != nil {
+			p.move(task.BecomeUnready{At: w.now, Reason: reason})
+		}
+	}
+	w.happen()
+}

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
@@ -82,7 +83,7 @@ func (v StopService) fold(e *Engine) (Answer, error) {
 		e.endDeployment(s, d, Aborted, "the service was stopped")
 	}
 	e.edit(s, func(r *Service) {
-		r.Stopped, r.Removing = true, v.Remove
+		r.Stopped, r.Removing, r.NextRun = true, v.Remove, time.Time{}
 		if r.Result == Underway {
 			r.Result = Unsuccessful
 		}

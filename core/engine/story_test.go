@@ -56,6 +56,8 @@ func stories() map[string]func(w *world) {
 		"daemon-fits-nowhere":   daemonFitsNowhere,
 		"all-agents-silent":     allAgentsSilent,
 		"room-comes-late":       roomComesLate,
+		"what-went-wrong":       whatWentWrong,
+		"cron-stopped":          cronStopped,
 	}
 }
 
@@ -328,6 +330,21 @@ func cronSkip(w *world) {
 	w.pass(10 * time.Second)
 }
 
+// cronStopped stops a cron: it has no next run until it is deployed again.
+func cronStopped(w *world) {
+	w.addAgent("a1", 8)
+	w.deploy(cron("tick", "work", spec.Skip))
+	w.pass(70 * time.Second)
+	w.ask(engine.StopService{Service: "tick"})
+	w.say("next run %v", w.engine.Service("tick").NextRun)
+	w.explain("tick")
+	w.pass(2 * time.Minute)
+	w.lead()
+	w.deploy(cron("tick", "work", spec.Skip))
+	w.explain("tick")
+	w.pass(70 * time.Second)
+}
+
 func cronReplace(w *world) {
 	w.addAgent("a1", 8)
 	w.deploy(cron("new", "long", spec.Replace))
@@ -521,6 +538,23 @@ func roomComesLate(w *world) {
 	w.pass(10 * time.Second)
 	w.deploy(web("big", "exit", 1, version(2), func(s *spec.Spec) { s.Resources = vector(2000, 64<<20) }))
 	w.pass(10 * time.Second)
+}
+
+// whatWentWrong has deployments fail for want of room, and because of a probe. What
+// kept them from their ends is told also when the way back is over.
+func whatWentWrong(w *world) {
+	hello(w)
+	inZone := func(s *spec.Spec) {
+		s.Placement.Where = []spec.Constraint{{Attribute: "zone", Operator: spec.In, Values: []string{"a"}}}
+	}
+	w.deploy(web("hello", "ok", 4, version(2), inZone))
+	w.pass(61 * time.Second)
+	w.explain("hello")
+	w.deploy(web("hello", "never", 4, version(3)))
+	w.pass(time.Second)
+	w.unready("hello-3-6", "not ready: connection refused")
+	w.pass(60 * time.Second)
+	w.explain("hello")
 }
 
 // removedAndAgain uses names of services anew, under one leader and the next:

@@ -81,7 +81,20 @@ func (a *Agent) refused(ctx context.Context, in *instance, err error) {
 		return
 	}
 	hopeless := errors.Is(err, errPortTaken) || errors.Is(err, runtime.ErrAlreadyStarted)
-	a.end(ctx, in, &task.Exit{Code: -1, Error: words(err.Error()), At: time.Now()}, !hopeless)
+	a.end(ctx, in, &task.Exit{Code: refusalCode(err), Error: words(err.Error()), At: time.Now()}, !hopeless)
+}
+
+// refusalCode returns the exit code with which a shell says that it could not
+// start a program, -1 where it has none.
+func refusalCode(err error) int {
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return 127
+	case errors.Is(err, runtime.ErrNotExecutable):
+		return 126
+	default:
+		return -1
+	}
 }
 
 // exited folds in the end of a program. That of a short one may come before it is

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,13 +103,14 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 		file   string // content of ./program
 		mode   os.FileMode
 		want   string
+		code   int // default -1
 	}{
-		"not found":              {change: command("./nothing"), want: "command not found"},
-		"not on PATH":            {change: command("no-such-command"), want: "command not found"},
-		"not executable":         {change: command("./program"), file: "#!/bin/sh\n", mode: 0o644, want: "command is not executable"},
+		"not found":              {change: command("./nothing"), want: "command not found", code: 127},
+		"not on PATH":            {change: command("no-such-command"), want: `command not found: "no-such-command" is in no folder of the task's PATH`, code: 127},
+		"not executable":         {change: command("./program"), file: "#!/bin/sh\n", mode: 0o644, want: "command is not executable", code: 126},
 		"no interpreter":         {change: command("./program"), file: "#!/no/such/interpreter\n", mode: 0o755, want: "no such file"},
 		"of another machine":     {change: command("./program"), file: "\x7fELF garbage", mode: 0o755, want: "exec format error"},
-		"a folder":               {change: command("/tmp"), want: "is a folder"},
+		"a folder":               {change: command("/tmp"), want: "is a folder", code: 126},
 		"no command":             {change: command(), want: "a command or a shell line is needed"},
 		"no working directory":   {change: func(s *spec.Spec) { s.Run.Dir = "missing" }, want: "is no folder in it"},
 		"a directory far away":   {change: func(s *spec.Spec) { s.Run.Dir = "../.." }, want: "leads out of it"},
@@ -131,6 +133,9 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 
 			m.until(id+" fails", func() bool { return m.status(id).GetFailures() > 0 })
 			contains(t, m.status(id).GetLast().GetError(), tc.want)
+			if code := m.status(id).GetLast().GetCode(); code != int32(cmp.Or(tc.code, -1)) {
+				t.Errorf("the code is %d", code)
+			}
 		})
 	}
 }

@@ -61,7 +61,26 @@ func New(cfg Config) *cobra.Command {
 		return UsageError("%v\nSee '%s --help'", err, cmd.CommandPath())
 	})
 	a.addCommands(root)
+	refuseUnknownHelp(root)
 	return root
+}
+
+// refuseUnknownHelp has help fail where there is no such command.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		about, _, err := root.Find(args)
+		if err != nil {
+			return UsageError("%v", err)
+		}
+		about.InitDefaultHelpFlag()
+		return about.Help()
+	}
 }
 
 // RolesGroup is the group of the commands that run the parts of a cluster.

@@ -38,6 +38,7 @@ type teller struct {
 	app     *app
 	request *pb.ListNotesRequest // for those after the last one printed
 	epoch   uint64               // of the leader that numbers them
+	told    bool                 // all that there was was printed once
 }
 
 // follow tells what comes until the command is interrupted. A leader that is
@@ -71,6 +72,9 @@ func (t *teller) tell(cmd *cobra.Command) error {
 	}
 	for {
 		answer, err := ask(cmd.Context(), t.app, clusterAPI.ListNotes, t.request)
+		if t.told && isNotFound(err) {
+			return nil // the service is gone, and a new leader has nothing to tell of it
+		}
 		if err != nil {
 			return err
 		}
@@ -81,6 +85,7 @@ func (t *teller) tell(cmd *cobra.Command) error {
 			}
 		}
 		if len(answer.GetNotes()) < pageSize {
+			t.told = true
 			return nil
 		}
 	}

@@ -32,7 +32,8 @@ const exitHelp = `Exit codes:
   4    there is nothing of that name
   5    refused: the state of the cluster forbids it, or it has changed meanwhile
   130  interrupted by Ctrl-C
-  run exits with the code of the program that it ran, and with 128 + N when signal N ended it.`
+  run exits with the code of the program that it ran, with 128 + N when signal N ended it, with 127 when there is no
+  such program, and with 126 when it cannot be executed.`
 
 // exitError is an error with the exit code that it leads to.
 type exitError struct {

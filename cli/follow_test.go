@@ -146,7 +146,7 @@ func TestEventsFollow(t *testing.T) {
 	f, done := followed(t, map[string][]string{
 		"GetInfo": {`{"epoch": 7}`, `{"epoch": 7}`, "error unavailable: this master does not lead; try again", `{"epoch": 8}`, `{"epoch": 8}`},
 		"ListNotes": {
-			`{"notes": [{"seq": 41, "at": "2026-03-01T12:00:00Z", "kind": "agent.joined", "agent": "a1", "text": "one"}]}`, "{}",
+			`{"notes": [{"seq": 41, "at": "2026-03-01T12:00:00Z", "kind": "agent.joined", "agent": "a1", "text": "one"}]}`, "{}", "error not_found: unknown service: web",
 			`{"notes": [{"seq": 1, "at": "2026-03-01T12:00:05Z", "kind": "task.ready", "task": "web-3-5", "service": "web"}]}`,
 			"interrupt",
 		},
@@ -159,7 +159,7 @@ func TestEventsFollow(t *testing.T) {
 	}
 	asked := slices.DeleteFunc(f.taken(), func(line string) bool { return !strings.HasPrefix(line, "ListNotes ") })
 	wantAsked := []string{
-		`ListNotes {"page_size":1000}`, `ListNotes {"after":"41","page_size":1000}`,
+		`ListNotes {"page_size":1000}`, `ListNotes {"after":"41","page_size":1000}`, `ListNotes {"page_size":1000}`,
 		`ListNotes {"page_size":1000}`, `ListNotes {"after":"1","page_size":1000}`,
 	}
 	if !slices.Equal(asked, wantAsked) {

@@ -31,8 +31,10 @@ func (a *app) run() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
 		Use: "run [flags] -- COMMAND [ARGUMENT]...", Short: "Run a command as a job, show its output, and exit with its code",
-		Long: "Run a command as a job, show its output, and exit with its code: with 128 + N when signal N ended it.\n\n" +
-			"The job is forgotten when it has ended. Ctrl-C stops it.",
+		Long: "Run a command as a job, show its output, and exit with its code: with 128 + N when signal N ended it,\n" +
+			"with 127 when there is no such program and with 126 when it cannot be executed.\n\n" +
+			"The job is forgotten when it has ended, unless --keep or --detach is given: 'aloft stop NAME --remove' forgets it\n" +
+			"then. Ctrl-C stops it.",
 		Example: "  aloft run -- echo hi\n  aloft run --cpus 2 --mem 1GiB -- ./convert all",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -43,12 +45,12 @@ func (a *app) run() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runJob(cmd, flags, args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.name, "name", "", "name of the job (default: one that is not used yet)")
+	f.StringVar(&flags.name, "name", "", "name of the job, which must be a new one (default: one that is not used yet)")
 	f.StringVar(&flags.pool, "pool", "", "pool to draw from")
 	f.StringVar(&flags.cpus, "cpus", "0.1", "cpus")
 	f.StringVar(&flags.mem, "mem", "64MiB", "memory")
 	f.StringArrayVar(&flags.env, "env", nil, "NAME=value; may be given several times")
-	f.BoolVar(&flags.detach, "detach", false, "return once the job is accepted")
+	f.BoolVar(&flags.detach, "detach", false, "return once the job is accepted; it is kept when it has ended")
 	f.BoolVar(&flags.keep, "keep", false, "keep the job and its history when it has ended")
 	return cmd
 }
@@ -89,12 +91,18 @@ func escaped(words []string) []string {
 func escape(word string) string { return strings.ReplaceAll(word, "$", "$$") }
 
 func (a *app) runJob(cmd *cobra.Command, flags runFlags, command []string) error {
-	if flags.name == "" {
+	named := flags.name != ""
+	if !named {
 		flags.name = "run-" + strings.ToLower(rand.Text()[:10])
 	}
 	file, err := flags.jobFile(command)
 	if err != nil {
 		return err
+	}
+	if named {
+		if err := a.refuseTaken(cmd.Context(), flags.name); err != nil {
+			return err
+		}
 	}
 	accepted, err := ask(cmd.Context(), a, clusterAPI.Deploy, &pb.DeployRequest{Files: []*pb.SpecFile{file}})
 	if err != nil {
@@ -119,6 +127,24 @@ func (a *app) runJob(cmd *cobra.Command, flags runFlags, command []string) error
 	return runExit(last)
 }
 
+// refuseTaken returns an error if there is something of that name: run replaces
+// nothing.
+func (a *app) refuseTaken(ctx context.Context, name string) error {
+	answer, err := ask(ctx, a, clusterAPI.GetService, &pb.GetServiceRequest{Service: name})
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	taken := answer.GetService().GetService()
+	text := fmt.Sprintf("there is a %s %s already; choose another --name", kindOf(taken.GetKind()), name)
+	if taken.GetKind() == pb.SpecKind_SPEC_KIND_JOB {
+		text += fmt.Sprintf(", or have it forgotten with 'aloft stop %s --remove'", name)
+	}
+	return &exitError{ExitConflict, errors.New(text)}
+}
+
 // forgetWithin bounds the wait for a master that stops a job.
 const forgetWithin = 10 * time.Second
 
@@ -136,17 +162,32 @@ func (a *app) forget(ctx context.Context, flags runFlags) error {
 
 // runExit turns the end of the task into the end of the command.
 func runExit(t *pb.Task) error {
-	last, reason := t.GetStatus().GetLast(), t.GetStatus().GetReason()
+	status := t.GetStatus()
+	last, state := status.GetLast(), status.GetState()
+	stopped := state == pb.TaskState_TASK_STATE_STOPPED
 	switch {
-	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FINISHED:
+	case state == pb.TaskState_TASK_STATE_FINISHED:
 		return nil
-	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && last.GetSignal() != 0:
-		return &exitError{128 + int(last.GetSignal()), fmt.Errorf("%s: %s", t.GetId(), exitText(last))}
-	case t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && last.GetError() == "" && last.GetCode() > 0:
+	case state == pb.TaskState_TASK_STATE_FAILED && last.GetError() == "" && last.GetSignal() == 0 && last.GetCode() > 0:
 		return &exitError{int(last.GetCode()), nil}
-	case last != nil && !succeeded(last):
-		return &exitError{ExitFailed, fmt.Errorf("%s: %s", t.GetId(), exitText(last))}
+	case last == nil || succeeded(last) || state == pb.TaskState_TASK_STATE_LOST:
+		return &exitError{ExitFailed, fmt.Errorf("%s is %s: %s", t.GetId(), taskState(state), orDash(status.GetReason()))}
+	case stopped && status.GetReason() != "":
+		return &exitError{programCode(last), fmt.Errorf("%s: %s: %s", t.GetId(), exitText(last), status.GetReason())}
 	default:
-		return &exitError{ExitFailed, fmt.Errorf("%s is %s: %s", t.GetId(), taskState(t.GetStatus().GetState()), orDash(reason))}
+		return &exitError{programCode(last), fmt.Errorf("%s: %s", t.GetId(), exitText(last))}
+	}
+}
+
+// programCode returns the exit code that a shell would give for a program that
+// ended like this, and not well.
+func programCode(e *pb.Exit) int {
+	switch {
+	case e.GetSignal() > 0:
+		return 128 + int(e.GetSignal())
+	case e.GetCode() > 0:
+		return int(e.GetCode())
+	default:
+		return ExitFailed
 	}
 }

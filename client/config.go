@@ -11,7 +11,10 @@ import (
 )
 
 // DefaultAddress is where a master listens unless it is told otherwise.
-const DefaultAddress = "http://127.0.0.1:7117"
+const DefaultAddress = "http://127.0.0.1:" + defaultPort
+
+// defaultPort is that of an address that names none, whatever its scheme.
+const defaultPort = "7117"
 
 // dialWithin bounds how long a connection may take to come about.
 const dialWithin = 2 * time.Second
@@ -19,7 +22,7 @@ const dialWithin = 2 * time.Second
 // Config says where the masters are and how to speak with them. Zero fields get
 // their defaults.
 type Config struct {
-	Masters        []string      // addresses; default: DefaultAddress
+	Masters        []string      // addresses; default: DefaultAddress; one without a port means 7117
 	HeartbeatEvery time.Duration // how often a session says that it is there; default 500ms
 	SilentAfter    time.Duration // a session that hears nothing for so long is broken; default 3s
 	Dial           Dial          // default: TCP
@@ -90,6 +93,9 @@ func parseMaster(address string) (master, error) {
 	plain := &url.URL{Scheme: u.Scheme, Host: u.Host}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || *plain != *u {
 		return master{}, fmt.Errorf("master address %q: want the form %s", address, DefaultAddress)
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), defaultPort)
 	}
 	return master{address: u.String(), scheme: u.Scheme, host: u.Host}, nil
 }

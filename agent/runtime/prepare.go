@@ -135,7 +135,7 @@ func resolve(name, dir, path string) (string, error) {
 	if found != nil {
 		return "", found
 	}
-	return "", fmt.Errorf("%w: %q is not on PATH %s", ErrNotFound, name, path)
+	return "", fmt.Errorf("%w: %q is in no folder of the task's PATH", ErrNotFound, name)
 }
 
 // executable returns nil if the file can be run by somebody: whether by the

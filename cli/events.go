@@ -38,7 +38,7 @@ type teller struct {
 	app     *app
 	request *pb.ListNotesRequest // for those after the last one printed
 	epoch   uint64               // of the leader that numbers them
-	told    bool                 // all that there was was printed once
+	told    bool                 // everything was printed once
 }
 
 // follow tells what comes until the command is interrupted. A leader that is

@@ -2711,7 +2711,8 @@ func (x *ExplainResponse) GetLines() []string {
 
 type LogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A task, or a service: all its tasks.
+	// A task, or a service: its tasks that run, or else the newest that has ended; of a
+	// job or cron the newest task of each copy of its newest run.
 	Name     string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Follow   bool   `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
 	Previous bool   `protobuf:"varint,3,opt,name=previous,proto3" json:"previous,omitempty"`

@@ -24,7 +24,7 @@ func TestLogs(t *testing.T) {
 		},
 		"logs that are not there": {
 			commands: []string{"logs nope"},
-			answers:  map[string][]string{"Logs": {"error not_found: unknown task or service with output: nope"}},
+			answers:  map[string][]string{"Logs": {"error not_found: unknown task or service: nope"}},
 		},
 	})
 }

@@ -55,8 +55,7 @@ func (s *clusterService) Logs(
 	}
 	tasks := r.view.written(req.Msg.GetName())
 	if len(tasks) == 0 {
-		return connect.NewError(connect.CodeNotFound,
-			fmt.Errorf("%w task or service with output: %s", engine.ErrUnknown, req.Msg.GetName()))
+		return r.view.unwritten(req.Msg.GetName())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	lines := make(chan []*pb.LogLine)

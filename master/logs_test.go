@@ -216,6 +216,22 @@ func TestWhoseLogs(t *testing.T) {
 	}
 }
 
+// TestNoLogs: an unknown name is told from one that had no place yet.
+func TestNoLogs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		n.deploy(web(1, "v1"))
+
+		for name, says := range map[string]string{
+			"nope": "unknown task or service: nope", "": "unknown task or service: ",
+			"web": "no output of web: nothing of it has been started yet", "web-1-1": "no output of web-1-1: nothing",
+		} {
+			checkError(t, n.logs(&pb.LogsRequest{Name: name}).wait(), connect.CodeNotFound, says)
+		}
+	})
+}
+
 // TestPreviousLogsOfSome: a task that was never started again is passed over.
 func TestPreviousLogsOfSome(t *testing.T) {
 	t.Parallel()

@@ -112,6 +112,14 @@ func (v *view) written(name string) []*engine.Task {
 	return tasks[:min(1, len(tasks))]
 }
 
+// unwritten says why a name means no task with output.
+func (v *view) unwritten(name string) error {
+	if name == "" || v.unknown("task", engine.TaskKind, name) != nil && v.unknown("service", engine.ServiceKind, name) != nil {
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("%w task or service: %s", engine.ErrUnknown, name))
+	}
+	return connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no output of %s: nothing of it has been started yet", name))
+}
+
 // placed returns the tasks that have, or had, an agent.
 func placed(tasks []*engine.Task) []*engine.Task {
 	return slices.DeleteFunc(tasks, func(t *engine.Task) bool { return t.Claim.Agent == "" })

@@ -20,6 +20,7 @@ const (
 // its last request has ended.
 type endpoint struct {
 	route.Endpoint
+	suspect atomic.Bool // as the newest table says; Endpoint.Suspect is how it began
 	pool    *upstream.Pool
 	series  *series
 	drained chan<- struct{} // told when a leaving endpoint has no request any more

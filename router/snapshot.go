@@ -41,7 +41,7 @@ func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot
 	for _, service := range last.services {
 		queues[service.name] = service.queue
 		for _, e := range service.endpoints {
-			known[endpointKey{service.name, e.Endpoint}] = e
+			known[keyOf(service.name, e.Endpoint)] = e
 		}
 	}
 	next := &snapshot{version: table.Version, matcher: matcher, services: make([]*service, 0, len(table.Services))}
@@ -54,10 +54,11 @@ func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot
 		}
 		s.series = r.metrics.seriesOf(s.name, 0)
 		for _, from := range from.Endpoints {
-			e := known[endpointKey{s.name, from}]
+			e := known[keyOf(s.name, from)]
 			if e == nil {
 				e = r.newEndpoint(s.name, from)
 			}
+			e.suspect.Store(from.Suspect)
 			s.endpoints = append(s.endpoints, e)
 		}
 		next.services = append(next.services, s)
@@ -69,7 +70,13 @@ func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot
 // service at one address.
 type endpointKey struct {
 	service  id.Service
-	endpoint route.Endpoint
+	task     id.Task
+	revision id.Revision
+	address  string
+}
+
+func keyOf(service id.Service, e route.Endpoint) endpointKey {
+	return endpointKey{service, e.Task, e.Revision, e.Address}
 }
 
 func (r *Router) newEndpoint(service id.Service, from route.Endpoint) *endpoint {

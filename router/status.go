@@ -48,5 +48,7 @@ func (r *Router) Status() Status {
 }
 
 func (e *endpoint) status(now time.Time) EndpointStatus {
-	return EndpointStatus{Endpoint: e.Endpoint, InFlight: int(e.inFlight.Load()), Idle: e.pool.Idle(), Avoided: e.avoided(now)}
+	at := e.Endpoint
+	at.Suspect = e.suspect.Load()
+	return EndpointStatus{Endpoint: at, InFlight: int(e.inFlight.Load()), Idle: e.pool.Idle(), Avoided: e.avoided(now)}
 }

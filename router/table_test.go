@@ -277,6 +277,26 @@ func TestOlderTablesAreRefused(t *testing.T) {
 	refused(2, 1000)
 }
 
+// TestASuspectIsTheSameEndpoint: what the router has with an instance does not
+// change because its agent fell silent.
+func TestASuspectIsTheSameEndpoint(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	e := backend(t, "t1", named("one"))
+	r.apply(t, hello(e))
+	r.get(t, newClient(t), "/")
+
+	for _, e.Suspect = range []bool{true, false} {
+		c := r.apply(t, hello(e))
+
+		status := r.Status()
+		want := router.EndpointStatus{Endpoint: e, Idle: 1}
+		if got := status.Services[0].Endpoints[0]; got != want || len(status.Leaving) > 0 || len(c.Busy) > 0 {
+			t.Errorf("suspect %v: endpoint %+v, leaving %v, busy %v; want %+v", e.Suspect, got, status.Leaving, c.Busy, want)
+		}
+	}
+}
+
 func TestATableThatIsWrongIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	r := start(t, router.Config{})

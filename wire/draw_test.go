@@ -187,7 +187,7 @@ func drawTable(t *rapid.T) route.Table {
 		for range rapid.IntRange(0, 2).Draw(t, "endpoints") {
 			service.Endpoints = append(service.Endpoints, route.Endpoint{
 				Task: id.Task(drawText(t, "task")), Revision: id.Revision(rapid.Int64().Draw(t, "revision")),
-				Address: drawText(t, "address"),
+				Address: drawText(t, "address"), Suspect: rapid.Bool().Draw(t, "suspect"),
 			})
 		}
 		table.Services = append(table.Services, service)

@@ -26,7 +26,7 @@ func FromTable(t route.Table) *pb.RouteTable {
 		}
 		for _, e := range s.Endpoints {
 			service.Endpoints = append(service.Endpoints, &pb.Endpoint{
-				Task: string(e.Task), Revision: int64(e.Revision), Address: e.Address,
+				Task: string(e.Task), Revision: int64(e.Revision), Address: e.Address, Suspect: e.Suspect,
 			})
 		}
 		m.Services = append(m.Services, service)
@@ -47,7 +47,7 @@ func ToTable(m *pb.RouteTable) route.Table {
 		}
 		for _, e := range s.GetEndpoints() {
 			service.Endpoints = append(service.Endpoints, route.Endpoint{
-				Task: id.Task(e.GetTask()), Revision: id.Revision(e.GetRevision()), Address: e.GetAddress(),
+				Task: id.Task(e.GetTask()), Revision: id.Revision(e.GetRevision()), Address: e.GetAddress(), Suspect: e.GetSuspect(),
 			})
 		}
 		t.Services = append(t.Services, service)

@@ -107,8 +107,8 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	} else {
 		silent, rebooted = m.silent(), m.record.BootID != v.BootID
 	}
-	if m.record != nil && m.record.Address != record.Address {
-		e.readdress(m)
+	if m.record != nil && (silent || m.record.Address != record.Address) {
+		e.retable(m)
 	}
 	clear(m.daemons)
 	record.BootID, record.JoinedAt, record.SilentSince = v.BootID, e.now, time.Time{}
@@ -128,8 +128,9 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	return Answer{Changed: true}, nil
 }
 
-// readdress has the table made anew for the tasks of an agent that moved.
-func (e *Engine) readdress(m *machine) {
+// retable has the table made anew for the tasks of an agent that moved, fell silent
+// or came back.
+func (e *Engine) retable(m *machine) {
 	for _, t := range m.tasks {
 		e.tableStale[t.record.Service] = struct{}{}
 	}
@@ -256,6 +257,7 @@ func (v AgentSilent) fold(e *Engine) (Answer, error) {
 func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited = false
 	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
+	e.retable(m)
 	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: "with " + resource.Count(len(m.tasks), "task")})
 }
 

@@ -95,7 +95,8 @@ func (s *service) check() error {
 	return nil
 }
 
-// checkTable returns what is in the table and not ready.
+// checkTable returns what is in the table and not ready, or not suspect exactly
+// while its agent is silent.
 func (e *Engine) checkTable() error {
 	if len(e.tableStale) > 0 {
 		return nil // it is made anew by the next Take
@@ -104,6 +105,8 @@ func (e *Engine) checkTable() error {
 		for _, endpoint := range part.Endpoints {
 			if t := e.tasks[endpoint.Task]; t == nil || t.state() != task.Ready {
 				return fmt.Errorf("task %s is in the table and not ready", endpoint.Task)
+			} else if silent := e.agents[t.record.Claim.Agent].silent(); silent != endpoint.Suspect {
+				return fmt.Errorf("task %s is suspect %t in the table, its agent is silent %t", endpoint.Task, endpoint.Suspect, silent)
 			}
 		}
 	}

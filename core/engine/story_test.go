@@ -29,6 +29,7 @@ func stories() map[string]func(w *world) {
 		"route-moves":           routeMoves,
 		"killed-instance":       killedInstance,
 		"agent-back-in-time":    agentBackInTime,
+		"agent-suspect":         agentSuspect,
 		"agent-back-late":       agentBackLate,
 		"agent-rebooted":        agentRebooted,
 		"drain-two-agents":      drainTwoAgents,
@@ -152,6 +153,24 @@ func routeMoves(w *world) {
 	w.pass(time.Second)
 	w.sayTable()
 	w.pass(10 * time.Second)
+	w.sayTable()
+}
+
+// agentSuspect: what runs on a silent agent stays in the table and is suspect
+// there, and is not when the agent is back. A new leader knows which were silent.
+func agentSuspect(w *world) {
+	w.addAgent("a1", 8)
+	w.addAgent("a2", 8)
+	w.addRouter("r1", 0)
+	w.deploy(web("hello", "ok", 2))
+	w.pass(5 * time.Second)
+	w.sayTable()
+	w.cut("a1")
+	w.sayTable()
+	w.connect("a1")
+	w.sayTable()
+	w.cut("a2")
+	w.lead()
 	w.sayTable()
 }
 

@@ -186,8 +186,11 @@ func (e *Engine) endpoints(s *service, rule route.Rule) []route.Endpoint {
 			continue
 		}
 		t.routed = true
-		address := joinHostPort(e.agents[t.record.Claim.Agent].record.Address, number)
-		list = append(list, route.Endpoint{Task: t.record.ID, Revision: t.record.Revision, Address: address})
+		on := e.agents[t.record.Claim.Agent]
+		list = append(list, route.Endpoint{
+			Task: t.record.ID, Revision: t.record.Revision,
+			Address: joinHostPort(on.record.Address, number), Suspect: on.silent(),
+		})
 	}
 	return list
 }

@@ -57,7 +57,15 @@ func (w *world) plan(submissions ...engine.Submission) {
 
 func (w *world) sayTable() {
 	for _, part := range w.engine.Table().Services {
-		w.say("table %s: %s %v -> %v", w.engine.Table().Version, part.Name, part.Rules, part.Endpoints)
+		var endpoints []string
+		for _, e := range part.Endpoints {
+			line := fmt.Sprintf("{%s %d %s}", e.Task, e.Revision, e.Address)
+			if e.Suspect {
+				line += " suspect"
+			}
+			endpoints = append(endpoints, line)
+		}
+		w.say("table %s: %s %v -> %v", w.engine.Table().Version, part.Name, part.Rules, endpoints)
 	}
 }
 

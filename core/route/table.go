@@ -40,7 +40,8 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Epoch, v.Seq) }
 type Endpoint struct {
 	Task     id.Task     `json:"task"`
 	Revision id.Revision `json:"revision"`
-	Address  string      `json:"address"` // host:port
+	Address  string      `json:"address"`           // host:port
+	Suspect  bool        `json:"suspect,omitempty"` // its agent is silent, so that the router's own experience decides
 }
 
 // Service is a service's rules and the instances that answer for it.

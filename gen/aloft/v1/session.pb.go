@@ -1447,10 +1447,13 @@ func (x *RouteRule) GetPath() string {
 }
 
 type Endpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	Revision      int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Task     string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Revision int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Address  string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// The session of its agent is broken: nobody knows how the task is. A router
+	// goes by its own experience of it.
+	Suspect       bool `protobuf:"varint,4,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1504,6 +1507,13 @@ func (x *Endpoint) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *Endpoint) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
 }
 
 var File_aloft_v1_session_proto protoreflect.FileDescriptor
@@ -1606,11 +1616,12 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\tendpoints\x18\x05 \x03(\v2\x12.aloft.v1.EndpointR\tendpoints\"3\n" +
 	"\tRouteRule\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"T\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"n\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress2\x97\x01\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
+	"\asuspect\x18\x04 \x01(\bR\asuspect2\x97\x01\n" +
 	"\fAgentService\x12B\n" +
 	"\aSession\x12\x18.aloft.v1.SessionRequest\x1a\x19.aloft.v1.SessionResponse(\x010\x01\x12C\n" +
 	"\bSendLogs\x12\x19.aloft.v1.SendLogsRequest\x1a\x1a.aloft.v1.SendLogsResponse(\x012m\n" +

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aloft-run/aloft/agent/probe"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 )
@@ -27,7 +28,8 @@ type Config struct {
 	DataDir    string // keeps tasks, logs and sandboxes; for one agent only
 	EndedMax   int    // ended tasks whose logs are kept; default 100
 	Reconnect  Reconnect
-	Log        *slog.Logger // default: discard
+	Probe      func(probe.Target) (probe.Checker, error) // the way of the questions to a program; default: probe.NewChecker
+	Log        *slog.Logger                              // default: discard
 }
 
 // Reconnect bounds the pause between two sessions; each pause is drawn between
@@ -49,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Reconnect.Max == 0 {
 		c.Reconnect.Max = 2 * time.Second
+	}
+	if c.Probe == nil {
+		c.Probe = probe.NewChecker
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

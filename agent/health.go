@@ -75,7 +75,7 @@ func (a *Agent) checker(in *instance, asked spec.Probe) (probe.Checker, error) {
 		}
 		target.Exec = run
 	}
-	return probe.NewChecker(target)
+	return a.cfg.Probe(target)
 }
 
 // probed returns the task whose attempt was asked, if that is still its newest

@@ -20,8 +20,8 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// agentStream is the connection of an agent's session.
-type agentStream = connect.BidiStream[pb.SessionRequest, pb.SessionResponse]
+// agentStream is an agent's session.
+type agentStream = messages[pb.SessionRequest, pb.SessionResponse]
 
 // agentService serves agents: their sessions, and the logs that they are asked
 // for.
@@ -29,12 +29,17 @@ type agentService struct{ master *Master }
 
 var _ aloftv1connect.AgentServiceHandler = agentService{}
 
-// Session serves one agent until its connection breaks, a newer one takes its
-// place, or this master no longer leads.
-func (s agentService) Session(ctx context.Context, stream *agentStream) error {
-	r, err := s.master.current()
+// Session serves one agent.
+func (s agentService) Session(ctx context.Context, stream *connect.BidiStream[pb.SessionRequest, pb.SessionResponse]) error {
+	return apiError(s.master.agentSession(ctx, stream))
+}
+
+// agentSession serves one agent until its connection breaks, a newer one takes
+// its place, or this master no longer leads.
+func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
+	r, err := m.current()
 	if err != nil {
-		return apiError(err)
+		return err
 	}
 	lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 	first, err := stream.Receive()
@@ -49,7 +54,7 @@ func (s agentService) Session(ctx context.Context, stream *agentStream) error {
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
 	err = r.serveAgent(ctx, stream, newAgentLink(joined.Agent.ID, first.GetJoin().GetFolder()), joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
-	return apiError(err)
+	return err
 }
 
 func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
@@ -84,7 +89,7 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	return reports, nil
 }
 
-func (r *reign) serveAgent(ctx context.Context, stream *agentStream, link *agentLink, joined engine.AgentJoined) error {
+func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
 	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
@@ -121,7 +126,7 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 // receiveReports folds in what the agent says. It waits for each report to be
 // durable before it reads the next, so that an agent cannot flood the loop; that
 // time does not count as the agent's silence.
-func (r *reign) receiveReports(ctx context.Context, stream *agentStream, link *agentLink) error {
+func (r *reign) receiveReports(ctx context.Context, stream agentStream, link *agentLink) error {
 	for {
 		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 		message, err := stream.Receive()
@@ -150,7 +155,7 @@ func (r *reign) receiveReports(ctx context.Context, stream *agentStream, link *a
 
 // sendOrders sends what the hub leaves for the agent, and heartbeats. An agent
 // that does not take them is as good as silent.
-func (r *reign) sendOrders(ctx context.Context, stream *agentStream, link *agentLink) error {
+func (r *reign) sendOrders(ctx context.Context, stream agentStream, link *agentLink) error {
 	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {

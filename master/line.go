@@ -11,7 +11,13 @@ import (
 // would hold its handler for ever.
 //
 // An error of the line shows where it is read or written.
-type line struct{ control *http.ResponseController }
+type line struct{ control deadlines }
+
+// deadlines bound how long reads and writes wait; the zero time lifts a bound.
+type deadlines interface {
+	SetReadDeadline(at time.Time) error
+	SetWriteDeadline(at time.Time) error
+}
 
 // lineKey is where the context of a call has its line.
 type lineKey struct{}
@@ -19,8 +25,11 @@ type lineKey struct{}
 // withLine makes the line of a request known to its handler.
 func withLine(w http.ResponseWriter, req *http.Request) (line, *http.Request) {
 	l := line{http.NewResponseController(w)}
-	return l, req.WithContext(context.WithValue(req.Context(), lineKey{}, l))
+	return l, req.WithContext(onLine(req.Context(), l))
 }
+
+// onLine returns the context of a call that comes by l.
+func onLine(ctx context.Context, l line) context.Context { return context.WithValue(ctx, lineKey{}, l) }
 
 // lineOf returns the line of the call that ctx is of.
 func lineOf(ctx context.Context) line { return ctx.Value(lineKey{}).(line) }

@@ -16,20 +16,27 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// routerStream is the connection of a router's session.
-type routerStream = connect.BidiStream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse]
+// routerStream is a router's session.
+type routerStream = messages[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse]
 
 // routerService serves the sessions of routers.
 type routerService struct{ master *Master }
 
 var _ aloftv1connect.RouterServiceHandler = routerService{}
 
-// Session serves one router until its connection breaks, a newer one takes its
-// place, or this master no longer leads.
-func (s routerService) Session(ctx context.Context, stream *routerStream) error {
-	r, err := s.master.current()
+// Session serves one router.
+func (s routerService) Session(
+	ctx context.Context, stream *connect.BidiStream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse],
+) error {
+	return apiError(s.master.routerSession(ctx, stream))
+}
+
+// routerSession serves one router until its connection breaks, a newer one takes
+// its place, or this master no longer leads.
+func (m *Master) routerSession(ctx context.Context, stream routerStream) error {
+	r, err := m.current()
 	if err != nil {
-		return apiError(err)
+		return err
 	}
 	lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 	first, err := stream.Receive()
@@ -40,10 +47,10 @@ func (s routerService) Session(ctx context.Context, stream *routerStream) error 
 	r.cfg.Log.InfoContext(ctx, "router joins", name)
 	err = r.serveRouter(ctx, stream, id.Router(first.GetRouter()))
 	r.cfg.Log.InfoContext(ctx, "router's session ended", name, slog.Any("error", err))
-	return apiError(err)
+	return err
 }
 
-func (r *reign) serveRouter(ctx context.Context, stream *routerStream, router id.Router) error {
+func (r *reign) serveRouter(ctx context.Context, stream routerStream, router id.Router) error {
 	link := newRouterLink(router)
 	defer func() { // also when it is not known whether it has joined
 		_ = r.routerEnded(context.WithoutCancel(ctx), link, engine.RouterGone{Router: router})
@@ -78,7 +85,7 @@ func (r *reign) routerEnded(ctx context.Context, link *routerLink, how engine.Ev
 	return err
 }
 
-func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, link *routerLink) error {
+func (r *reign) receiveConfirmations(ctx context.Context, stream routerStream, link *routerLink) error {
 	for {
 		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 		message, err := stream.Receive()
@@ -111,7 +118,7 @@ func (r *reign) receiveConfirmations(ctx context.Context, stream *routerStream, 
 }
 
 // sendTables sends the newest table whenever there is one, and heartbeats.
-func (r *reign) sendTables(ctx context.Context, stream *routerStream, link *routerLink) error {
+func (r *reign) sendTables(ctx context.Context, stream routerStream, link *routerLink) error {
 	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {

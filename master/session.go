@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // Causes of the end of a session.
@@ -14,6 +16,33 @@ var (
 	errReplaced = errors.New("a newer session took its place")
 	errSilent   = errors.New("nothing was heard for too long")
 )
+
+// messages is the way of a session's messages: In comes from the client, Out goes
+// to it.
+type messages[In, Out any] interface {
+	Receive() (*In, error)
+	Send(message *Out) error
+}
+
+// Stream is a session that does not come over HTTP, as in a simulation. Receive
+// and Send fail with os.ErrDeadlineExceeded when their deadline has passed, also
+// one that is set while they wait.
+type Stream[In, Out any] interface {
+	messages[In, Out]
+	deadlines
+}
+
+// ServeAgent serves an agent as the handler of its sessions does.
+func (m *Master) ServeAgent(ctx context.Context, stream Stream[pb.SessionRequest, pb.SessionResponse]) error {
+	return m.agentSession(onLine(ctx, line{stream}), stream)
+}
+
+// ServeRouter serves a router as the handler of its sessions does.
+func (m *Master) ServeRouter(
+	ctx context.Context, stream Stream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse],
+) error {
+	return m.routerSession(onLine(ctx, line{stream}), stream)
+}
 
 // converse is what every session is: it listens and speaks at the same time,
 // until one of the two ends, and returns what ended it first, nil for a client

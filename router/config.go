@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,8 +48,23 @@ type Config struct {
 	AnswerTimeout  time.Duration // for an instance to begin its answer; default 5m
 	ShutdownGrace  time.Duration // for requests in flight when Run is told to stop; default 30s
 
-	Registerer prometheus.Registerer // default: none
-	Log        *slog.Logger          // default: discard
+	Reach      func(address string) Upstream // the way to the instance at host:port; default: package upstream, over TCP
+	Registerer prometheus.Registerer         // default: none
+	Log        *slog.Logger                  // default: discard
+}
+
+// Upstream is the way to one instance. Its errors are of package upstream.
+type Upstream interface {
+	// Exchange sends a request and returns the answer once its head has come.
+	Exchange(req *http.Request) (*http.Response, error)
+	// Connect tells whether the instance accepts connections.
+	Connect(ctx context.Context) error
+	// Idle returns how many connections wait for a request.
+	Idle() int
+	// Sweep closes those that have waited too long.
+	Sweep(now time.Time)
+	// Close lets no request begin.
+	Close()
 }
 
 func (c Config) withDefaults() Config {

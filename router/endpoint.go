@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
-	"github.com/aloft-run/aloft/router/upstream"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 type endpoint struct {
 	route.Endpoint
 	suspect atomic.Bool // as the newest table says; Endpoint.Suspect is how it began
-	pool    *upstream.Pool
+	pool    Upstream
 	series  *series
 	drained chan<- struct{} // told when a leaving endpoint has no request any more
 

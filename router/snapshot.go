@@ -84,11 +84,19 @@ func (r *Router) newEndpoint(service id.Service, from route.Endpoint) *endpoint 
 		Endpoint: from,
 		drained:  r.drained,
 		series:   r.metrics.seriesOf(service, from.Revision),
-		pool: upstream.New(upstream.Config{
-			Address:       from.Address,
-			DialTimeout:   r.cfg.DialTimeout,
-			AnswerTimeout: r.cfg.AnswerTimeout,
-			Senders:       &r.senders,
-		}),
+		pool:     r.reach(from.Address),
 	}
+}
+
+// reach returns the way to the instance at an address.
+func (r *Router) reach(address string) Upstream {
+	if r.cfg.Reach != nil {
+		return r.cfg.Reach(address)
+	}
+	return upstream.New(upstream.Config{
+		Address:       address,
+		DialTimeout:   r.cfg.DialTimeout,
+		AnswerTimeout: r.cfg.AnswerTimeout,
+		Senders:       &r.senders,
+	})
 }

@@ -24,6 +24,9 @@ type Config struct {
 	LeaseTTL time.Duration        // how long a term outlives its member; default 2s
 	Limits   store.Limits         // default: those of an embedded member
 	Fault    func(call Call) Fate // what becomes of each call; default: it succeeds
+	// Committed sees each transaction that changed something, in order, at once and
+	// with its epoch. It must not call the Cluster, nor keep or change ops.
+	Committed func(epoch uint64, ops []store.Op)
 }
 
 func (c Config) withDefaults() Config {
@@ -32,6 +35,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Fault == nil {
 		c.Fault = func(Call) Fate { return Fate{} }
+	}
+	if c.Committed == nil {
+		c.Committed = func(uint64, []store.Op) {}
 	}
 	return c
 }
@@ -129,6 +135,7 @@ func (c *Cluster) commit(epoch uint64, ops []store.Op) (revision int64, err erro
 	}
 	if len(ops) > 0 {
 		c.revision++
+		c.cfg.Committed(epoch, ops)
 	}
 	return c.revision, nil
 }

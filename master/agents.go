@@ -119,7 +119,7 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 			return engine.Answer{}, nil
 		}
 		r.hub.removeAgent(link)
-		return e.Step(engine.AgentSilent{Agent: link.agent}, now)
+		return e.Step(engine.AgentSilent{Agent: link.agent, Heard: *link.heard.Load()}, now)
 	})
 }
 
@@ -133,6 +133,7 @@ func (r *reign) receiveReports(ctx context.Context, stream agentStream, link *ag
 		if err != nil {
 			return err
 		}
+		link.hear(time.Now())
 		if len(message.GetReport().GetTasks()) == 0 {
 			continue
 		}

@@ -30,6 +30,13 @@ func (n *node) agentState(name string) string {
 	return "unknown"
 }
 
+// silent reports whether an agent is in no session.
+func (n *node) silent(name string) bool {
+	n.Helper()
+	state := n.agentState(name)
+	return state == "suspect" || state == "unreachable"
+}
+
 func TestOrdersFollowTheTasks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -123,7 +130,7 @@ func TestLostTaskIsStoppedWhenItsAgentReturns(t *testing.T) {
 		away.send(reportOf(isNow("web-1-1", pb.TaskState_TASK_STATE_READY)))
 		synctest.Wait()
 		away.cancel()
-		n.eventually("it is silent", func() bool { return n.agentState("a1") == "silent" })
+		n.eventually("it is silent", func() bool { return n.silent("a1") })
 		n.join("a2", 4)
 		n.eventually("another takes its place", func() bool {
 			return slices.ContainsFunc(n.service("web").GetTasks(), func(task *pb.Task) bool {
@@ -157,8 +164,13 @@ func TestSilentAgent(t *testing.T) {
 		synctest.Wait()
 
 		checkError(t, s.ended(), connect.CodeDeadlineExceeded, "nothing was heard for too long")
-		if state := n.agentState("a1"); state != "silent" {
+		if state := n.agentState("a1"); state != "unreachable" {
 			t.Errorf("after silence the agent is %s", state)
+		}
+		for _, v := range must[pb.ListAgentsResponse](t)(n.api.ListAgents(t.Context(), ask(&pb.ListAgentsRequest{}))).GetAgents() {
+			if silent := time.Since(v.GetAgent().GetSilentSince().AsTime()); silent < 3*time.Second {
+				t.Errorf("it was last heard of %v ago", silent)
+			}
 		}
 	})
 }
@@ -211,7 +223,7 @@ func TestAgentThatDoesNotRead(t *testing.T) {
 		n.deploy("service: large\nrun: {command: [a], env: {A: x" + noise(100<<10) + ", B: x" + noise(100<<10) + "}}\n")
 		began := time.Now()
 
-		n.eventually("it is given up", func() bool { return n.agentState("a1") == "silent" })
+		n.eventually("it is given up", func() bool { return n.silent("a1") })
 		if waited := time.Since(began); waited < 3*time.Second || waited > 6*time.Second {
 			t.Errorf("it was given up after %v", waited)
 		}
@@ -257,7 +269,7 @@ func TestManyAgents(t *testing.T) {
 
 		n.readyOf("web", 1, 90, nil)
 
-		counted(t, n, "aloft_master_agents", map[string]float64{"ready": 30, "silent": 0, "draining": 0, "drained": 0})
+		counted(t, n, "aloft_master_agents", map[string]float64{"ready": 30, "suspect": 0, "unreachable": 0, "draining": 0, "drained": 0})
 		counted(t, n, "aloft_master_tasks", map[string]float64{"ready": 90, "pending": 0, "lost": 0})
 		counted(t, n, "aloft_master_leading", map[string]float64{"": 1})
 	})

@@ -139,7 +139,7 @@ func TestMachines(t *testing.T) {
 			t.Errorf("the empty agent is %s", state)
 		}
 		other.leave()
-		n.eventually("it is silent", func() bool { return n.agentState("a2") == "silent" })
+		n.eventually("it is silent", func() bool { return n.silent("a2") })
 		must[pb.RemoveAgentResponse](t)(n.api.RemoveAgent(ctx, ask(&pb.RemoveAgentRequest{Agent: "a2"})))
 		if state := n.agentState("a2"); state != "unknown" {
 			t.Errorf("removed, the agent is %s", state)

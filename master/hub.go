@@ -3,6 +3,8 @@ package master
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
@@ -33,10 +35,11 @@ func newHub() *hub {
 // agentLink is what waits to be sent to one agent.
 type agentLink struct {
 	agent  id.Agent
-	folder string        // of the agent's data
-	wake   chan struct{} // holds one signal
-	cut    chan struct{} // closed when a newer session takes its place
-	ended  chan struct{} // closed when the session has ended
+	folder string                    // of the agent's data
+	wake   chan struct{}             // holds one signal
+	cut    chan struct{}             // closed when a newer session takes its place
+	ended  chan struct{}             // closed when the session has ended
+	heard  atomic.Pointer[time.Time] // when the agent last said something
 
 	mu       sync.Mutex // guards all below
 	complete bool       // everything is to be said again
@@ -50,9 +53,13 @@ func newAgentLink(agent id.Agent, folder string) *agentLink {
 		agent: agent, folder: folder, wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
 		tasks: make(map[id.Task]struct{}),
 	}
+	link.hear(time.Now())
 	link.add(func() { link.complete = true })
 	return link
 }
+
+// hear takes note that the agent has said something.
+func (l *agentLink) hear(now time.Time) { l.heard.Store(&now) }
 
 // addAgent registers a session in place of an older one of the same agent.
 func (h *hub) addAgent(link *agentLink) {

@@ -26,7 +26,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
 		}
 	}
-	e := engine.New(engine.Config{Epoch: term.Epoch(), Zones: time.LoadLocation})
+	e := engine.New(engine.Config{Epoch: term.Epoch(), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
 	if err := e.Load(slices.Values(records)); err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
 	}

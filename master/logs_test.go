@@ -355,7 +355,7 @@ func TestLogsOfASilentAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _, m := written(t, func(*scribe, *pb.LogOrder) {})
 		m.leave()
-		n.eventually("it is silent", func() bool { return n.agentState("a1") == "silent" })
+		n.eventually("it is silent", func() bool { return n.silent("a1") })
 
 		err := n.logs(&pb.LogsRequest{Name: "web"}).wait()
 

@@ -148,20 +148,6 @@ func (v *view) claimsOn() map[id.Agent]int {
 	return counts
 }
 
-// agentState tells in one word how an agent with so many tasks stands.
-func agentState(a *engine.Agent, tasks int) string {
-	switch {
-	case !a.SilentSince.IsZero():
-		return "silent"
-	case a.Draining && tasks == 0:
-		return "drained"
-	case a.Draining:
-		return "draining"
-	default:
-		return "ready"
-	}
-}
-
 // live returns the tasks that have not ended.
 func live(tasks []*engine.Task) []*engine.Task {
 	return slices.DeleteFunc(slices.Clone(tasks), func(t *engine.Task) bool { return t.Status.State.Ended() })

@@ -41,7 +41,7 @@ func (s *clusterService) ListAgents(
 }
 
 func showAgent(books *ledger.Ledger, a *engine.Agent, tasks int) *pb.AgentView {
-	m := &pb.AgentView{Agent: wire.FromAgent(a), State: agentState(a, tasks), Tasks: int32(tasks)}
+	m := &pb.AgentView{Agent: wire.FromAgent(a), State: a.State(tasks), Tasks: int32(tasks)}
 	if account, ok := books.Agent(a.ID); ok {
 		for t := range account.Types() {
 			balance := account.Balance(t)

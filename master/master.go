@@ -67,15 +67,16 @@ type Attendance interface {
 
 // Config is what a master is started with. Zero fields get their defaults.
 type Config struct {
-	ID          string
-	Version     string        // of this binary, for people
-	Advertise   string        // URL at which the other masters reach this one's API; default: they cannot
-	Dial        Dial          // default: TCP
-	SilentAfter time.Duration // an agent or router not heard of for so long is out of reach; default 3s
-	History     int           // changes of records that a watch can resume over; default 50,000
-	NotesMax    int           // lines of the cluster's story that are kept; default 10,000
-	Registerer  prometheus.Registerer
-	Log         *slog.Logger // default: discard
+	ID           string
+	Version      string        // of this binary, for people
+	Advertise    string        // URL at which the other masters reach this one's API; default: they cannot
+	Dial         Dial          // default: TCP
+	SilentAfter  time.Duration // an agent or router not heard of for so long is out of reach; default 3s
+	SuspectAfter time.Duration // an agent not heard of for so long is unreachable; default 3s
+	History      int           // changes of records that a watch can resume over; default 50,000
+	NotesMax     int           // lines of the cluster's story that are kept; default 10,000
+	Registerer   prometheus.Registerer
+	Log          *slog.Logger // default: discard
 }
 
 // Dial connects to an address, as net.Dialer does.
@@ -87,6 +88,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SilentAfter == 0 {
 		c.SilentAfter = 3 * time.Second
+	}
+	if c.SuspectAfter == 0 {
+		c.SuspectAfter = 3 * time.Second
 	}
 	if c.History == 0 {
 		c.History = 50_000
@@ -113,6 +117,9 @@ func (c Config) validate() error {
 	}
 	if c.SilentAfter < 0 {
 		problems = append(problems, fmt.Errorf("silence is after %v; want more than 0", c.SilentAfter))
+	}
+	if c.SuspectAfter < 0 {
+		problems = append(problems, fmt.Errorf("an agent is unreachable after %v; want more than 0", c.SuspectAfter))
 	}
 	if c.History < 0 || c.NotesMax < 0 {
 		problems = append(problems, fmt.Errorf("a history of %d changes and %d notes; want more than 0", c.History, c.NotesMax))

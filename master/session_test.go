@@ -159,7 +159,7 @@ func TestNamesake(t *testing.T) {
 			t.Fatalf("the first one's session ended with %v; the agent is %s", first.ended(), n.agentState("a1"))
 		}
 		first.cancel()
-		n.eventually("the first one is silent", func() bool { return n.agentState("a1") == "silent" })
+		n.eventually("the first one is silent", func() bool { return n.silent("a1") })
 		if third := join("folder-2"); third.ended() != nil {
 			t.Errorf("once the first one has gone, the other is refused: %v", third.ended())
 		}
@@ -291,7 +291,7 @@ func TestAgentLeavesInGoodOrder(t *testing.T) {
 		}
 
 		n.eventually("the session has ended", func() bool { return s.ended() != nil })
-		if !errors.Is(s.ended(), io.EOF) || n.agentState("a1") != "silent" {
+		if !errors.Is(s.ended(), io.EOF) || !n.silent("a1") {
 			t.Errorf("it ended with %v; the agent is %s", s.ended(), n.agentState("a1"))
 		}
 	})

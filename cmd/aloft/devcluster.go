@@ -142,7 +142,7 @@ func (d *devCluster) complete(ctx context.Context, masters *client.Client) bool 
 		}
 	}
 	for _, a := range list.Msg.GetAgents() {
-		if a.GetState() != "silent" {
+		if a.GetAgent().GetSilentSince() == nil {
 			up++
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -24,14 +25,15 @@ import (
 
 // masterFlags are what a master is told on its command line.
 type masterFlags struct {
-	name       string
-	dataDir    string
-	cluster    map[string]string
-	listenPeer string
-	endpoints  []string
-	listen     string
-	advertise  string
-	common     commonFlags
+	name         string
+	dataDir      string
+	cluster      map[string]string
+	listenPeer   string
+	endpoints    []string
+	listen       string
+	advertise    string
+	suspectAfter time.Duration
+	common       commonFlags
 }
 
 func masterCommand() *cobra.Command {
@@ -65,6 +67,7 @@ func masterCommand() *cobra.Command {
 	f.StringSliceVar(&flags.endpoints, "etcd-endpoints", nil, "addresses of an outside etcd, in place of the embedded one")
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7117", "address of the API, of agents and routers, and of health and metrics")
 	f.StringVar(&flags.advertise, "advertise", "", "`URL` at which other masters reach the API (default: that of --listen, or the host's name where that is every address)")
+	f.DurationVar(&flags.suspectAfter, "suspect-after", 3*time.Second, "an agent not heard of for so long is unreachable; when its tasks are given up, on_lost in their specs says")
 	flags.common.add(f)
 	return cmd
 }
@@ -88,7 +91,7 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	defer func() { _ = state.Close() }()
 	registry := telemetry.NewRegistry()
 	m, err := master.New(master.Config{
-		ID: name, Version: version, Advertise: flags.address(host, listener.Addr()), Registerer: registry, Log: log,
+		ID: name, Version: version, Advertise: flags.address(host, listener.Addr()), SuspectAfter: flags.suspectAfter, Registerer: registry, Log: log,
 	}, state)
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -111,7 +111,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		e.retable(m)
 	}
 	clear(m.daemons)
-	record.BootID, record.JoinedAt, record.SilentSince = v.BootID, e.now, time.Time{}
+	record.BootID, record.JoinedAt, record.SilentSince, record.Unreachable = v.BootID, e.now, time.Time{}, false
 	m.record, m.awaited = record, false
 	e.returned(m, v, rebooted)
 	e.putAgent(m, func(*Agent) {})
@@ -248,17 +248,39 @@ func (v AgentSilent) fold(e *Engine) (Answer, error) {
 	if m == nil {
 		return Answer{}, unknown("agent", v.Agent)
 	}
-	if !m.silent() {
-		e.fallSilent(m, e.now)
+	if m.silent() {
+		return Answer{Changed: true}, nil
 	}
+	since := v.Heard
+	if since.IsZero() || since.After(e.now) {
+		since = e.now
+	}
+	if since.Before(m.record.JoinedAt) && !m.awaited { // its joining was heard
+		since = m.record.JoinedAt
+	}
+	e.fallSilent(m, since)
 	return Answer{Changed: true}, nil
 }
 
+// fallSilent begins to count for how long nothing is heard of an agent.
 func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited = false
 	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
 	e.retable(m)
-	e.note(Note{Kind: AgentWentSilent, Agent: m.record.ID, Text: "with " + resource.Count(len(m.tasks), "task")})
+	due := since.Add(e.config.SuspectAfter)
+	if !e.now.Before(due) {
+		e.giveUpHope(m)
+		return
+	}
+	e.timers.set(timerKey{agentTimer, string(m.record.ID)}, due)
+	e.note(Note{Kind: AgentSuspect, Agent: m.record.ID, Text: "its session broke, with " + resource.Count(len(m.tasks), "task")})
+}
+
+// giveUpHope says that a silent agent will not be back in a moment.
+func (e *Engine) giveUpHope(m *machine) {
+	e.putAgent(m, func(a *Agent) { a.Unreachable = true })
+	text := fmt.Sprintf("not heard of for %v, with %s", e.now.Sub(m.record.SilentSince).Round(100*time.Millisecond), resource.Count(len(m.tasks), "task"))
+	e.note(Note{Kind: AgentUnreachable, Agent: m.record.ID, Text: text})
 }
 
 // lose gives up a task that holds a claim.
@@ -275,11 +297,15 @@ func (e *Engine) lose(t *entry, reason string) {
 }
 
 // awaitReturn begins to wait for the agents and routers that the leader before
-// knew as connected.
+// knew as connected, and goes on to wait for those that were silent already.
 func (e *Engine) awaitReturn() {
 	for name, m := range e.agents {
+		since := m.record.SilentSince
 		if m.awaited {
-			e.timers.set(timerKey{agentTimer, string(name)}, e.began.Add(e.config.AgentReturn))
+			since = e.began
+		}
+		if !m.record.Unreachable {
+			e.timers.set(timerKey{agentTimer, string(name)}, since.Add(e.config.SuspectAfter))
 		}
 	}
 	for name, r := range e.routers {
@@ -288,10 +314,16 @@ func (e *Engine) awaitReturn() {
 	}
 }
 
-// wakeAgent has an agent that did not come back to this leader fall silent.
+// wakeAgent has an agent that did not come back, to this leader or at all, be
+// unreachable.
 func (e *Engine) wakeAgent(name id.Agent) {
-	if m := e.agents[name]; m != nil && m.awaited {
+	m := e.agents[name]
+	switch {
+	case m == nil:
+	case m.awaited:
 		e.fallSilent(m, e.began)
+	case m.silent() && !m.record.Unreachable:
+		e.giveUpHope(m)
 	}
 }
 

@@ -85,7 +85,7 @@ func (e *Engine) leavesAgent(t *entry) bool {
 	return m != nil && m.record.Draining
 }
 
-// suspect reports whether a task's agent is silent, and since when.
+// suspect reports whether a task's agent is silent, and when it was last heard of.
 func (e *Engine) suspect(agent id.Agent) (time.Time, bool) {
 	m := e.agents[agent]
 	if m == nil || !m.silent() {

@@ -27,7 +27,7 @@ type Config struct {
 	EndedMax       int           // ended tasks that are kept of a service; default 20
 	DeploymentsMax int           // ended deployments that are kept of a service; default 50
 	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50
-	AgentReturn    time.Duration // after Load: how long an agent may take to come back before it is silent; default 10 s
+	SuspectAfter   time.Duration // an agent not heard of for so long is unreachable; after Load, one that did not come back; default 3 s
 	RouterReturn   time.Duration // after Load: how long a router may take to come back before it is forgotten; default 10 s
 	RouterForget   time.Duration // how long a router that is gone is remembered; default 1 min
 	Zones          Zones         // finds time zones for crons; default: UTC alone
@@ -41,7 +41,7 @@ func (c Config) withDefaults() Config {
 	c.EndedMax = positive(c.EndedMax, 20)
 	c.DeploymentsMax = positive(c.DeploymentsMax, 50)
 	c.RevisionsMax = positive(c.RevisionsMax, 50)
-	c.AgentReturn = positive(c.AgentReturn, 10*time.Second)
+	c.SuspectAfter = positive(c.SuspectAfter, 3*time.Second)
 	c.RouterReturn = positive(c.RouterReturn, 10*time.Second)
 	c.RouterForget = positive(c.RouterForget, time.Minute)
 	return c

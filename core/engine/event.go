@@ -34,8 +34,12 @@ type (
 		Agent id.Agent
 		Tasks []Report
 	}
-	// AgentSilent says that the session of an agent broke.
-	AgentSilent struct{ Agent id.Agent }
+	// AgentSilent says that the session of an agent broke, and when it was last
+	// heard of; zero: now. Its clocks run from then.
+	AgentSilent struct {
+		Agent id.Agent
+		Heard time.Time
+	}
 	// Report is an agent's word on one task.
 	Report struct {
 		Task   id.Task

@@ -37,7 +37,8 @@ func (e *Engine) explainTask(t *entry) []string {
 	}
 	if since, silent := e.suspect(r.Claim.Agent); silent && !t.state().Ended() {
 		after := t.owner.specOf(t).OnLost.After
-		lines = append(lines, fmt.Sprintf("agent %s is silent since %s; the task is given up after %v", r.Claim.Agent, since.Format(clock), after))
+		lines = append(lines, fmt.Sprintf("agent %s is %s, last heard of at %s; the task is given up after %v",
+			r.Claim.Agent, e.AgentState(r.Claim.Agent), since.Format(clock), after))
 	}
 	if t.state() == task.Draining {
 		lines = append(lines, e.explainDrain(t))

@@ -23,6 +23,20 @@ func (w *world) watch(c engine.Change) {
 	if after.Status.State == task.Stopping && w.runs(after) {
 		w.watchDrain(before, after)
 	}
+	if after.Status.State == task.Lost {
+		w.watchLost(after)
+	}
+}
+
+// watchLost fails if a task was given up that its agent still has, before the
+// agent was silent for as long as the spec says. A task that was ordered from an
+// agent that is gone is in nobody's hands.
+func (w *world) watchLost(lost *engine.Task) {
+	w.Helper()
+	m, after := w.machines[lost.Claim.Agent], w.engine.SpecOf(lost.ID).Spec.OnLost.After
+	if m != nil && m.tasks[lost.ID] != nil && (m.connected || w.now.Before(m.last.Add(after))) {
+		w.Fatalf("%s was given up, and %s was last heard of at %v\n%s", lost.ID, m.agent.ID, m.last.Sub(noon), w.story.String())
+	}
 }
 
 // watchGap fails if we stopped a good instance and left fewer than promised.

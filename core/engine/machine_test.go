@@ -18,7 +18,9 @@ type machine struct {
 	agent     ledger.Agent
 	boot      string
 	connected bool
-	epoch     uint64 // of the leader that it has a session with
+	epoch     uint64    // of the leader that it has a session with
+	last      time.Time // when it was last connected
+	missed    time.Time // when the leader that it had a session with notices that it is gone; zero: it has
 	tasks     map[id.Task]*program
 }
 
@@ -56,7 +58,7 @@ func (m *machine) heard(w *world) bool { return m.connected && m.epoch == w.epoc
 
 func (w *world) join(m *machine) {
 	w.Helper()
-	m.epoch = w.epoch
+	m.epoch, m.missed = w.epoch, time.Time{}
 	joined := engine.AgentJoined{Agent: m.agent, BootID: m.boot, Hostname: "host-" + string(m.agent.ID), Address: "10.0.0.1"}
 	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
 		joined.Tasks = append(joined.Tasks, engine.Report{Task: name, Status: m.tasks[name].status})
@@ -68,9 +70,29 @@ func (w *world) join(m *machine) {
 // cut breaks an agent's session. Its tasks run on.
 func (w *world) cut(name id.Agent) {
 	w.Helper()
-	w.machines[name].connected = false
+	w.machines[name].connected, w.machines[name].last = false, w.now
 	w.step(engine.AgentSilent{Agent: name})
 	w.commit()
+}
+
+// cutOff cuts an agent off in a way that its leader only notices three seconds
+// later. Its tasks run on.
+func (w *world) cutOff(name id.Agent) {
+	m := w.machines[name]
+	m.connected, m.last, m.missed = false, w.now, w.now.Add(3*time.Second)
+}
+
+// notice has the leader notice that an agent is cut off. One that came later has
+// no session with it to miss.
+func (m *machine) notice(w *world) {
+	w.Helper()
+	if m.missed.IsZero() || m.missed.After(w.now) {
+		return
+	}
+	m.missed = time.Time{}
+	if m.epoch == w.epoch {
+		w.step(engine.AgentSilent{Agent: m.agent.ID, Heard: m.last})
+	}
 }
 
 // reboot ends all tasks of an agent that is cut off.
@@ -109,6 +131,7 @@ func (w *world) order(name id.Agent) {
 
 func (m *machine) happen(w *world) {
 	w.Helper()
+	m.notice(w)
 	var reports []engine.Report
 	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
 		p := m.tasks[name]

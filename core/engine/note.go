@@ -24,7 +24,8 @@ const (
 	TaskLost             NoteKind = "task.lost"
 	TaskEnded            NoteKind = "task.ended"
 	AgentAppeared        NoteKind = "agent.joined"
-	AgentWentSilent      NoteKind = "agent.silent"
+	AgentSuspect         NoteKind = "agent.suspect"
+	AgentUnreachable     NoteKind = "agent.unreachable"
 	AgentReturned        NoteKind = "agent.returned"
 	AgentLost            NoteKind = "agent.lost"
 	AgentDraining        NoteKind = "agent.draining"
@@ -48,7 +49,7 @@ func NoteKinds() []NoteKind {
 		DeploymentStarted, DeploymentDone, DeploymentFailed, DeploymentRolledBack, DeploymentPaused,
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
 		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskEnded,
-		AgentAppeared, AgentWentSilent, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
+		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
 		PoolSet, PoolDeleted, PoolOvercommitted,
 		JobStarted, JobSucceeded, JobFailed, CronStarted, CronSkipped,
 	}

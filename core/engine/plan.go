@@ -52,7 +52,7 @@ func (e *Engine) giveUp(s *service) {
 		case !e.connected():
 			continue // its programs may serve on, and nothing could take their place
 		}
-		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since)))
+		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since).Round(100*time.Millisecond)))
 	}
 }
 

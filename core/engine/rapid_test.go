@@ -144,7 +144,7 @@ func (c *chaos) harmAgent(t *rapid.T) {
 	case 1:
 		c.attempt(engine.UndrainAgent{Agent: name})
 	case 2:
-		if !m.connected {
+		if !m.connected && m.missed.IsZero() {
 			c.reboot(name) // who removes an agent has switched its machine off
 		}
 		if c.attempt(engine.RemoveAgent{Agent: name}); c.engine.Agent(name) == nil {
@@ -155,9 +155,12 @@ func (c *chaos) harmAgent(t *rapid.T) {
 			c.reboot(name)
 		}
 	default:
-		if m.connected {
+		switch {
+		case m.connected && rapid.Bool().Draw(t, "unnoticed"):
+			c.cutOff(name)
+		case m.connected:
 			c.cut(name)
-		} else {
+		default:
 			c.connect(name)
 		}
 	}

@@ -56,9 +56,27 @@ type Agent struct {
 	Version      string // of its aloft binary
 	Address      string // where its tasks' ports are reached: a host name or IP
 	JoinedAt     time.Time
-	SilentSince  time.Time // its session broke then; zero while it is connected
+	SilentSince  time.Time // it was last heard of then; zero while it is connected
+	Unreachable  bool      // it is silent for longer than a session takes to come back
 	DrainedBy    time.Time // deadline for its jobs to end; zero without one
 	Draining     bool      // an operator wants it empty
+}
+
+// State tells in one word how an agent with so many tasks stands: ready, suspect,
+// unreachable, draining or drained. One that is suspect or unreachable is silent.
+func (a *Agent) State(tasks int) string {
+	switch {
+	case a.Unreachable:
+		return "unreachable"
+	case !a.SilentSince.IsZero():
+		return "suspect"
+	case a.Draining && tasks == 0:
+		return "drained"
+	case a.Draining:
+		return "draining"
+	default:
+		return "ready"
+	}
 }
 
 // Pool is a share of the cluster.

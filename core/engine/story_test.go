@@ -29,6 +29,7 @@ func stories() map[string]func(w *world) {
 		"route-moves":           routeMoves,
 		"killed-instance":       killedInstance,
 		"agent-back-in-time":    agentBackInTime,
+		"agent-away":            agentAway,
 		"agent-suspect":         agentSuspect,
 		"agent-back-late":       agentBackLate,
 		"agent-rebooted":        agentRebooted,

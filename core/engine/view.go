@@ -63,22 +63,13 @@ func (e *Engine) Agents() iter.Seq[*Agent] {
 	}
 }
 
-// AgentState tells in one word how an agent stands: ready, draining, drained or
-// silent.
+// AgentState tells in one word how an agent stands, as Agent.State does.
 func (e *Engine) AgentState(name id.Agent) string {
 	m := e.agents[name]
-	switch {
-	case m == nil:
+	if m == nil {
 		return "unknown"
-	case m.silent():
-		return "silent"
-	case m.record.Draining && len(m.tasks) == 0:
-		return "drained"
-	case m.record.Draining:
-		return "draining"
-	default:
-		return "ready"
 	}
+	return m.record.State(len(m.tasks))
 }
 
 // AgentTasks returns the tasks that hold a claim on an agent, by service and age.

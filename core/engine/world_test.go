@@ -282,6 +282,7 @@ func (w *world) pass(d time.Duration) {
 func (w *world) next() time.Time {
 	at := w.engine.AskAgain()
 	for _, m := range w.machines {
+		at = soonest(at, m.missed)
 		for _, p := range m.tasks {
 			at = soonest(at, p.next)
 		}

@@ -2932,7 +2932,7 @@ func (x *ListAgentsResponse) GetNextPageToken() string {
 type AgentView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Agent *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	// ready, draining, drained or silent.
+	// ready, suspect, unreachable, draining or drained.
 	State         string      `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	Tasks         int32       `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	Total         []*Quantity `protobuf:"bytes,4,rep,name=total,proto3" json:"total,omitempty"`

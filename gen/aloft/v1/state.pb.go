@@ -521,18 +521,21 @@ func (x *Partition) GetWeightThousandths() int64 {
 }
 
 type Agent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	BootId        string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	Hostname      string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	Address       string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
-	Attributes    map[string]string      `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Partitions    []*Partition           `protobuf:"bytes,7,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	Draining      bool                   `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
-	DrainedBy     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=drained_by,json=drainedBy,proto3" json:"drained_by,omitempty"`
-	JoinedAt      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
-	SilentSince   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=silent_since,json=silentSince,proto3" json:"silent_since,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	BootId     string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	Hostname   string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Version    string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Address    string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	Attributes map[string]string      `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Partitions []*Partition           `protobuf:"bytes,7,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Draining   bool                   `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	DrainedBy  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=drained_by,json=drainedBy,proto3" json:"drained_by,omitempty"`
+	JoinedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
+	// When it was last heard of; absent while it is connected.
+	SilentSince *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=silent_since,json=silentSince,proto3" json:"silent_since,omitempty"`
+	// It is silent for longer than a session takes to come back.
+	Unreachable   bool `protobuf:"varint,12,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,6 +645,13 @@ func (x *Agent) GetSilentSince() *timestamppb.Timestamp {
 		return x.SilentSince
 	}
 	return nil
+}
+
+func (x *Agent) GetUnreachable() bool {
+	if x != nil {
+		return x.Unreachable
+	}
+	return false
 }
 
 type Pool struct {
@@ -1744,7 +1754,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
 	"\bquantity\x18\x03 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\x12-\n" +
-	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\x84\x04\n" +
+	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\xa6\x04\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x1a\n" +
@@ -1762,7 +1772,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"drained_by\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tdrainedBy\x127\n" +
 	"\tjoined_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12=\n" +
-	"\fsilent_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\x1a=\n" +
+	"\fsilent_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\x12 \n" +
+	"\vunreachable\x18\f \x01(\bR\vunreachable\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +

@@ -257,7 +257,7 @@ func drawService(t *rapid.T) engine.Record {
 		Newest: id.Revision(rapid.Int64().Draw(t, "newest")), Instances: drawSmall(t, "instances"),
 		Stopped: rapid.Bool().Draw(t, "stopped"), Removing: rapid.Bool().Draw(t, "removing"),
 		Deployment: id.Deployment(drawText(t, "deployment")), Deployments: drawSmall(t, "deployments"),
-		Tasks: rapid.Int64().Draw(t, "tasks"), RestartedAt: drawTime(t, "restarted"), Run: rapid.Int64().Draw(t, "run"),
+		Tasks: rapid.Int64().Draw(t, "tasks"), RestartedAt: drawTime(t, "restarted"), Run: rapid.Int64().Draw(t, "run"), Runs: drawRuns(t),
 		NextRun: drawTime(t, "next run"), Result: engine.Result(rapid.IntRange(0, int(engine.Unsuccessful)).Draw(t, "result")),
 		Version: rapid.Int64().Draw(t, "version"), CreatedAt: drawTime(t, "created"), ChangedAt: drawTime(t, "changed"),
 	}
@@ -322,4 +322,13 @@ func must[T any](value T, err error) T {
 		panic(fmt.Sprintf("the test drew what cannot be: %v", err))
 	}
 	return value
+}
+
+// drawRuns draws numbers of runs; none is nil, as it is read.
+func drawRuns(t *rapid.T) []int64 {
+	runs := rapid.SliceOfN(rapid.Int64(), 0, 3).Draw(t, "runs")
+	if len(runs) == 0 {
+		return nil
+	}
+	return runs
 }

@@ -17,7 +17,7 @@ func FromService(s *engine.Service) *pb.Service {
 		Name: string(s.Name), Kind: pb.SpecKind(s.Kind), Revision: int64(s.Revision), LastGood: int64(s.LastGood),
 		Newest: int64(s.Newest), Instances: int32(s.Instances), Stopped: s.Stopped, Removing: s.Removing,
 		Deployment: string(s.Deployment), Deployments: int32(s.Deployments), Tasks: s.Tasks,
-		RestartedAt: FromTime(s.RestartedAt), Run: s.Run, NextRun: FromTime(s.NextRun),
+		RestartedAt: FromTime(s.RestartedAt), Run: s.Run, Runs: s.Runs, NextRun: FromTime(s.NextRun),
 		Result: pb.JobResult(s.Result), Version: s.Version,
 		CreatedAt: FromTime(s.CreatedAt), ChangedAt: FromTime(s.ChangedAt),
 	}
@@ -32,7 +32,7 @@ func toService(m *pb.Service) (*engine.Service, error) {
 		LastGood: id.Revision(m.GetLastGood()), Newest: id.Revision(m.GetNewest()), Instances: int(m.GetInstances()),
 		Stopped: m.GetStopped(), Removing: m.GetRemoving(), Deployment: id.Deployment(m.GetDeployment()),
 		Deployments: int(m.GetDeployments()), Tasks: m.GetTasks(), RestartedAt: ToTime(m.GetRestartedAt()),
-		Run: m.GetRun(), NextRun: ToTime(m.GetNextRun()), Result: engine.Result(m.GetResult()), Version: m.GetVersion(),
+		Run: m.GetRun(), Runs: m.GetRuns(), NextRun: ToTime(m.GetNextRun()), Result: engine.Result(m.GetResult()), Version: m.GetVersion(),
 		CreatedAt: ToTime(m.GetCreatedAt()), ChangedAt: ToTime(m.GetChangedAt()),
 	}, nil
 }

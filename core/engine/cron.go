@@ -44,11 +44,11 @@ func (e *Engine) planSchedule(s *service) {
 	}
 	e.schedule(s, e.now)
 	s.wakeBy(s.record.NextRun)
-	if len(s.runs) >= runsMax {
-		e.note(Note{Kind: CronSkipped, Service: s.record.Name, Text: fmt.Sprintf("%d runs have not ended", len(s.runs))})
+	if len(s.record.Runs) >= runsMax {
+		e.note(Note{Kind: CronSkipped, Service: s.record.Name, Text: fmt.Sprintf("%d runs have not ended", len(s.record.Runs))})
 		return
 	}
-	if len(s.runs) > 0 && s.wanted().Spec.Schedule.Overlap == spec.Skip {
+	if len(s.record.Runs) > 0 && s.wanted().Spec.Schedule.Overlap == spec.Skip {
 		e.note(Note{Kind: CronSkipped, Service: s.record.Name, Text: fmt.Sprintf("run %d has not ended", s.record.Run)})
 		return
 	}

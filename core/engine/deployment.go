@@ -76,7 +76,7 @@ func (e *Engine) retarget(s *service, r *Revision) {
 // endDeployment ends a running deployment.
 func (e *Engine) endDeployment(s *service, d *Deployment, state DeploymentState, reason string) {
 	d = e.putDeployment(s, d, func(d *Deployment) {
-		d.State, d.Reason, d.EndedAt, d.PausedAt = state, reason, e.now, time.Time{}
+		d.State, d.Reason, d.EndedAt = state, reason, e.now
 	})
 	e.putService(s, func(r *Service) {
 		r.Deployment = ""

@@ -35,7 +35,7 @@ func (e *Engine) mayRun(t *entry) bool {
 
 func (s *service) ofKeptRun(t *entry) bool {
 	runs := s.record.Kind == spec.Job || s.record.Kind == spec.Cron
-	return runs && (t.record.Run == s.record.Run || slices.Contains(s.runs, t.record.Run))
+	return runs && (t.record.Run == s.record.Run || slices.Contains(s.record.Runs, t.record.Run))
 }
 
 // trimDeployments forgets the oldest ended deployments beyond those that are

@@ -14,8 +14,10 @@ import (
 // startRun begins a run of a job or cron. Unless a cron's runs may overlap, the
 // ones before end.
 func (e *Engine) startRun(s *service) {
-	e.putService(s, func(r *Service) { r.Run, r.Result = r.Run+1, Underway })
-	s.runs = append(s.runs, s.record.Run)
+	e.putService(s, func(r *Service) {
+		r.Run, r.Result = r.Run+1, Underway
+		r.Runs = append(slices.Clone(r.Runs), r.Run)
+	})
 	if s.record.Kind == spec.Job {
 		e.note(Note{Kind: JobStarted, Service: s.record.Name, Text: fmt.Sprintf("run %d", s.record.Run)})
 	}
@@ -27,7 +29,7 @@ func (e *Engine) planRuns(s *service) {
 		e.planSchedule(s)
 	}
 	s.waiting = ""
-	for _, run := range slices.Clone(s.runs) {
+	for _, run := range slices.Clone(s.record.Runs) {
 		e.planRun(s, run)
 	}
 }
@@ -159,8 +161,9 @@ func (s *service) judgeEnd(t *entry, status task.Status) task.Status {
 
 // endRun ends a run that has come to its end.
 func (e *Engine) endRun(s *service, run int64, verdict rollout.Verdict) {
-	s.runs = slices.DeleteFunc(s.runs, func(r int64) bool { return r == run })
-	e.touch(s)
+	e.putService(s, func(r *Service) {
+		r.Runs = slices.DeleteFunc(slices.Clone(r.Runs), func(open int64) bool { return open == run })
+	})
 	e.trimEnded(s)
 	if run != s.record.Run || s.record.Result != Underway {
 		return

@@ -148,7 +148,7 @@ func (e *Engine) settleLoaded(s *service) error {
 			return unknown("deployment", s.record.Deployment)
 		}
 		if d.State.Ended() { // its end was written in two parts, and the second is lost: it is judged again
-			e.putDeployment(s, d, func(d *Deployment) { d.State, d.Reason, d.EndedAt = Going, "", time.Time{} })
+			e.putDeployment(s, d, revive)
 		}
 	}
 	slices.SortFunc(s.live, compareEntries)
@@ -161,6 +161,7 @@ func (e *Engine) settleLoaded(s *service) error {
 	for _, t := range s.live {
 		if t.state() == task.Pending {
 			e.enqueue(t)
+			t.group.refusal = cmp.Or(t.group.refusal, t.record.Status.Reason)
 		}
 	}
 	for _, t := range s.ended {
@@ -169,7 +170,9 @@ func (e *Engine) settleLoaded(s *service) error {
 			s.stray++
 		}
 	}
-	s.runs = s.openRuns()
+	if runs := s.openRuns(); !slices.Equal(runs, s.record.Runs) {
+		e.putService(s, func(r *Service) { r.Runs = runs })
+	}
 	s.unjudged = true
 	e.claimRules(s)
 	e.tableStale[s.record.Name] = struct{}{}
@@ -177,13 +180,22 @@ func (e *Engine) settleLoaded(s *service) error {
 	return nil
 }
 
-// openRuns returns the runs that are not over: the newest while it is underway,
-// and those before that have a live task.
+// revive takes back the end of a deployment. One that was paused is again.
+func revive(d *Deployment) {
+	d.State, d.Reason, d.EndedAt = Going, "", time.Time{}
+	if !d.PausedAt.IsZero() {
+		d.State, d.Reason, d.Progress.Paused = Paused, "paused, and its end was not recorded", true
+	}
+}
+
+// openRuns returns the runs that are not over: those of the record, the newest
+// while it is underway, and those that have a live task, of which the record may
+// not tell when a commit broke off.
 func (s *service) openRuns() []int64 {
 	if s.record.Kind != spec.Job && s.record.Kind != spec.Cron {
 		return nil
 	}
-	var runs []int64
+	runs := slices.Clone(s.record.Runs)
 	if s.record.Result == Underway {
 		runs = append(runs, s.record.Run)
 	}

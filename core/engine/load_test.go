@@ -79,6 +79,39 @@ func TestLoadOfHalfAnEnd(t *testing.T) {
 	}
 }
 
+// TestLoadOfHalfAnEndOfAPause is the same for a deployment that was paused when it
+// ended: it is still paused.
+func TestLoadOfHalfAnEndOfAPause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	w.deploy(web("hello", "ok", 4, version(2)))
+	w.pass(3 * time.Second)
+	w.ask(engine.PauseDeployment{Deployment: "hello-2"})
+	before := w.engine.Service("hello")
+	w.ask(engine.AbortDeployment{Deployment: "hello-2"})
+	var records []engine.Record
+	for record := range w.engine.Records() {
+		switch r := record.(type) {
+		case *engine.Service:
+			record = before
+		case *engine.Deployment:
+			if !r.State.Ended() {
+				continue // the way back
+			}
+		}
+		records = append(records, record)
+	}
+	next := engine.New(engine.Config{Epoch: 7})
+
+	err := next.Load(slices.Values(records))
+
+	next.Take(w.now.Add(time.Hour))
+	if d := next.Deployment("hello-2"); err != nil || d.State != engine.Paused || d.PausedAt.IsZero() {
+		t.Errorf("Load = %v, and the deployment is %+v", err, d)
+	}
+}
+
 // TestLoadedTable is there before anything happens: routers that come to a new
 // leader lose nothing.
 func TestLoadedTable(t *testing.T) {

@@ -72,7 +72,7 @@ func (w *world) cut(name id.Agent) {
 	w.Helper()
 	w.machines[name].connected, w.machines[name].last = false, w.now
 	w.step(engine.AgentSilent{Agent: name})
-	w.commit()
+	w.publish(w.engine.Take(w.now)) // never lost with its leader: the next one would have to wait first
 }
 
 // cutOff cuts an agent off in a way that its leader only notices three seconds

@@ -182,7 +182,7 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 	progress, verdict := d.Progress, rollout.Verdict{}
 	if d.State != Paused {
 		if s.unjudged && !progress.At.IsZero() {
-			progress.FailuresSeen = plan.Failures
+			progress = e.takeOver(progress, deploy, plan)
 		}
 		s.unjudged = false
 		progress, verdict = rollout.Judge(progress, deploy, plan, e.now)
@@ -204,6 +204,22 @@ func (e *Engine) judge(s *service, plan rollout.Plan) bool {
 		}
 	}
 	return false
+}
+
+// overdueAfter is how long a new leader waits before a deployment fails whose
+// deadline went by while nobody led.
+const overdueAfter = 10 * time.Second
+
+// takeOver returns the progress of a deployment that an earlier leader judged
+// last. The failures that are seen are already counted. A deadline that went by
+// while nobody led could not be met: it is put off until agents have had the time
+// to come back and tell what they have done.
+func (e *Engine) takeOver(progress rollout.Progress, deploy spec.Deploy, plan rollout.Plan) rollout.Progress {
+	progress.FailuresSeen = plan.Failures
+	if due := progress.Due(deploy); !due.IsZero() && due.Before(e.now) {
+		progress.At = e.now.Add(min(overdueAfter, deploy.Deadline) - deploy.Deadline)
+	}
+	return progress
 }
 
 // forgetRemoved forgets a service that is to be removed, once it is empty and no

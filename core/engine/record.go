@@ -100,6 +100,7 @@ type Service struct {
 	Tasks       int64         // numbers given out
 	RestartedAt time.Time     // instances created before are to be replaced
 	Run         int64         // number of the newest run of a job or cron
+	Runs        []int64       // those of a job or cron that are not over, ascending
 	NextRun     time.Time     // of a cron
 	Result      Result        // of a job, or of a cron's newest run
 	Version     int64         // grows with every change an operator makes; guards writes
@@ -143,7 +144,7 @@ type Deployment struct {
 	Progress    rollout.Progress
 	Peak        int // the most claims above the wished number so far
 	StartedAt   time.Time
-	PausedAt    time.Time // zero unless paused
+	PausedAt    time.Time // zero unless it is paused, or was when it ended
 	EndedAt     time.Time
 	Failure     *Failure // the newest failed start of the new revision
 }

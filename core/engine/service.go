@@ -25,7 +25,6 @@ type service struct {
 	stray       int              // lost tasks that a silent agent may still have
 	unjudged    bool             // loaded: the failures that rollout sees are already counted
 	waiting     string           // what the newest plan waits for
-	runs        []int64          // of a job or cron: those that are not over, ascending
 }
 
 // wanted returns the revision that is wanted, nil if there is none.

@@ -55,10 +55,11 @@ func job(name id.Service, does string, copies int, edits ...func(*spec.Spec)) en
 }
 
 // cron returns the spec of a cron that runs every minute.
-func cron(name id.Service, does string, overlap spec.Overlap) engine.Submission {
-	return job(name, does, 1, func(s *spec.Spec) {
+func cron(name id.Service, does string, overlap spec.Overlap, edits ...func(*spec.Spec)) engine.Submission {
+	edits = append(edits, func(s *spec.Spec) {
 		s.Kind, s.Schedule = spec.Cron, spec.Schedule{Line: "* * * * *", Overlap: overlap}
 	})
+	return job(name, does, 1, edits...)
 }
 
 // daemon returns the spec of a daemon.

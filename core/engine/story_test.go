@@ -60,6 +60,8 @@ func stories() map[string]func(w *world) {
 		"room-comes-late":       roomComesLate,
 		"what-went-wrong":       whatWentWrong,
 		"cron-stopped":          cronStopped,
+		"cron-retries":          cronRetries,
+		"nobody-led":            nobodyLed,
 	}
 }
 
@@ -558,6 +560,30 @@ func roomComesLate(w *world) {
 	w.pass(10 * time.Second)
 	w.deploy(web("big", "exit", 1, version(2), func(s *spec.Spec) { s.Resources = vector(2000, 64<<20) }))
 	w.pass(10 * time.Second)
+}
+
+// cronRetries has runs whose copies wait to be tried again when the next run has
+// begun.
+func cronRetries(w *world) {
+	w.addAgent("a1", 8)
+	w.deploy(cron("tick", "fail", spec.Allow, func(s *spec.Spec) { s.Retries = 6 }))
+	w.pass(130 * time.Second)
+	w.say("runs %v are not over", w.engine.Service("tick").Runs)
+	w.ask(engine.StopService{Service: "tick"})
+	w.pass(10 * time.Second)
+}
+
+// nobodyLed has no leader for longer than deployments may go without progress.
+// What the agents did meanwhile counts when they tell it, and what could not
+// happen without a leader has a while to happen.
+func nobodyLed(w *world) {
+	hello(w)
+	w.deploy(web("hello", "ok", 4, version(2)))
+	w.deploy(web("other", "never", 1))
+	w.pass(time.Second)
+	w.now = w.now.Add(2 * time.Minute)
+	w.lead()
+	w.pass(time.Minute)
 }
 
 // whatWentWrong has deployments fail for want of room, and because of a probe. What

@@ -39,6 +39,9 @@ type world struct {
 
 	leadEach time.Duration // a new leader comes that often; zero for never
 	ledAt    time.Time
+	change   change // when the leader changes, once
+	commits  int
+	notes    []engine.Note
 }
 
 func newWorld(f failer) *world {
@@ -95,7 +98,10 @@ func (w *world) ask(event engine.Event) engine.Answer {
 func (w *world) try(event engine.Event) (engine.Answer, error) {
 	w.Helper()
 	answer, err := w.engine.Step(event, w.now)
-	w.commit()
+	if w.commit() {
+		answer, err = w.engine.Step(event, w.now) // nobody answered: it is asked again
+		w.commit()
+	}
 	return answer, err
 }
 
@@ -107,10 +113,26 @@ func (w *world) step(event engine.Event) {
 	}
 }
 
-// commit takes the changes, makes them durable, and publishes them.
-func (w *world) commit() {
+// commit takes the changes, makes them durable, and publishes them. It reports
+// whether they were lost instead, because the leader changed.
+func (w *world) commit() (lost bool) {
 	w.Helper()
-	w.publish(w.engine.Take(w.now))
+	changes := w.engine.Take(w.now)
+	if !changes.Empty() {
+		w.commits++
+	}
+	turn := !changes.Empty() && w.commits == w.change.at
+	switch {
+	case turn && w.change.lost:
+		w.engine = nil // with all that it had not made durable
+		w.lead()
+	case turn:
+		w.publish(changes)
+		w.lead()
+	default:
+		w.publish(changes)
+	}
+	return turn && w.change.lost
 }
 
 // publish makes changes durable and tells agents and routers.
@@ -122,6 +144,7 @@ func (w *world) publish(changes engine.Changes) {
 	}
 	for _, n := range changes.Notes {
 		w.tell(n)
+		w.notes = append(w.notes, n)
 	}
 	w.check()
 	if changes.Table != nil {

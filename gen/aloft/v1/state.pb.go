@@ -743,7 +743,9 @@ type Service struct {
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	ChangedAt   *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// It is forgotten once its last task has ended.
-	Removing      bool `protobuf:"varint,18,opt,name=removing,proto3" json:"removing,omitempty"`
+	Removing bool `protobuf:"varint,18,opt,name=removing,proto3" json:"removing,omitempty"`
+	// Of a job or cron: the numbers of the runs that are not over, ascending.
+	Runs          []int64 `protobuf:"varint,19,rep,packed,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -902,6 +904,13 @@ func (x *Service) GetRemoving() bool {
 		return x.Removing
 	}
 	return false
+}
+
+func (x *Service) GetRuns() []int64 {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
 }
 
 type Revision struct {
@@ -1783,7 +1792,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"quantities\x18\x02 \x03(\v2\x12.aloft.v1.QuantityR\n" +
 	"quantities\x12\x1a\n" +
 	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"\x87\x05\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\"\x9b\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x1a\n" +
@@ -1807,7 +1816,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"created_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"changed_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x1a\n" +
-	"\bremoving\x18\x12 \x01(\bR\bremoving\"\x83\x02\n" +
+	"\bremoving\x18\x12 \x01(\bR\bremoving\x12\x12\n" +
+	"\x04runs\x18\x13 \x03(\x03R\x04runs\"\x83\x02\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\"\n" +

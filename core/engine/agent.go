@@ -142,6 +142,9 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 	clear(m.strays)
 	for _, report := range v.Tasks {
 		named[report.Task] = true
+		if rebooted && e.perished(m, report) {
+			e.lose(e.tasks[report.Task], fmt.Sprintf("agent %s was started anew", m.record.ID))
+		}
 		e.observe(m, report)
 	}
 	for name := range m.lost {
@@ -157,6 +160,17 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 			e.lose(t, fmt.Sprintf("agent %s came back without it", m.record.ID))
 		}
 	}
+}
+
+// perished reports whether a task ended with the machine that it ran on. Its agent
+// would start an instance again after a while, and calls a job's copy failed. One
+// that it has started again already, while no leader heard of it, goes on.
+func (e *Engine) perished(m *machine, report Report) bool {
+	t := m.tasks[report.Task]
+	if t == nil || !t.state().Live() || t.state() == task.Backoff {
+		return false
+	}
+	return report.Status.State == task.Backoff || report.Status.State == task.Failed
 }
 
 func (v AgentReported) fold(e *Engine) (Answer, error) {

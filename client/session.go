@@ -36,22 +36,25 @@ type session[M, O any] struct {
 type opener[M, O any] func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O])
 
 // hold keeps a session with the master that answered last, or with the next one
-// as long as those that are asked do not lead, until it breaks. The error is nil
+// as long as those that are asked do not lead, until it breaks. One that a master
+// has welcomed is not taken up with another, for what it was opened with may have
+// become old; then it is the caller's to open the next. The error is nil
 // only if the master ended the session after a goodbye; else the next session is
 // tried with another master.
 func hold[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
 	for tries := len(c.masters); ; {
-		err := holdOne(ctx, c, open)
+		welcomed, err := holdOne(ctx, c, open)
 		refusal, answered := errors.AsType[*connect.Error](err)
 		standby := answered && refusal.Meta().Get(standbyHeader) != ""
-		if tries--; tries == 0 || !standby || ctx.Err() != nil {
+		if tries--; tries == 0 || welcomed || !standby || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// holdOne keeps a session with one master.
-func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
+// holdOne keeps a session with one master, and reports whether that has said
+// anything.
+func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welcomed bool, err error) {
 	m := c.first()
 	watched, cancel := context.WithCancelCause(ctx)
 	silence := time.AfterFunc(c.cfg.SilentAfter, func() { cancel(errSilent) })
@@ -59,7 +62,7 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) error 
 	line, s := open(watched, c.http, m.address)
 	var sending sync.WaitGroup
 	saidGoodbye, welcome := false, make(chan struct{})
-	err := s.join()
+	err = s.join()
 	if err == nil {
 		sending.Go(func() {
 			saidGoodbye = s.speak(watched, welcome, c.cfg.HeartbeatEvery)
@@ -68,12 +71,16 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) error 
 			_ = line.CloseRequest()
 		})
 	}
-	err = s.listen(line, sync.OnceFunc(func() { close(welcome) }), silence, c.cfg.SilentAfter, err)
+	heard := sync.OnceFunc(func() {
+		welcomed = true
+		close(welcome)
+	})
+	err = s.listen(line, heard, silence, c.cfg.SilentAfter, err)
 	cancel(context.Canceled)
 	sending.Wait()
 	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
 	if saidGoodbye && errors.Is(err, io.EOF) {
-		return nil
+		return welcomed, nil
 	}
 	if ctx.Err() == nil {
 		c.failed(m)
@@ -81,7 +88,7 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) error 
 	if cause := context.Cause(watched); errors.Is(cause, errSilent) {
 		err = cause
 	}
-	return fmt.Errorf("session with %s: %w", m.address, err)
+	return welcomed, fmt.Errorf("session with %s: %w", m.address, err)
 }
 
 // listen hands on what comes until the stream breaks, and says why it did. It

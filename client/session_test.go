@@ -118,6 +118,35 @@ func TestSessionsFindTheLeader(t *testing.T) {
 	})
 }
 
+// TestASessionIsNotTakenUpAgain: the join of one whose master leads no more is
+// old. Of the next the caller says anew what it runs.
+func TestASessionIsNotTakenUpAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads, next := newNetwork(t), &leader{}, &leader{}
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			if _, err := stream.Receive(); err != nil {
+				return err
+			}
+			if err := stream.Send(orders("t")); err != nil {
+				return err
+			}
+			time.Sleep(time.Second)
+			deposed := connect.NewError(connect.CodeUnavailable, errors.New("this master does not lead"))
+			deposed.Meta().Set("Aloft-Standby", "true")
+			return deposed
+		}
+		n.serve("m1:1", leads.handler())
+		n.serve("m2:1", next.handler())
+
+		err := n.open("m1:1", "m2:1").AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+		if connect.CodeOf(err) != connect.CodeUnavailable || next.count() != 0 {
+			t.Errorf("it ended with %v, and the next master was asked %d times", err, next.count())
+		}
+	})
+}
+
 // TestSessionsWithoutALeader end when every master was asked.
 func TestSessionsWithoutALeader(t *testing.T) {
 	t.Parallel()

@@ -113,7 +113,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	)
 	add(machines,
 		a.listMasters(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
-		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()),
+		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()), a.breaker(),
 	)
 	root.AddCommand(a.schema(), a.version())
 }

@@ -138,7 +138,7 @@ func TestLists(t *testing.T) {
 			},
 		}},
 		"nothing there": {commands: []string{"services", "services --json", "status"}, answers: map[string][]string{
-			"ListServices": {"{}"}, "ListAgents": {"{}"}, "GetInfo": {"{}"},
+			"ListServices": {"{}"}, "ListAgents": {"{}"}, "GetInfo": {"{}"}, "GetBreaker": {"{}"},
 		}},
 		"tasks":   {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
 		"agents":  {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
@@ -146,6 +146,17 @@ func TestLists(t *testing.T) {
 		"the only master": {commands: []string{"masters", "masters transfer"}, answers: map[string][]string{
 			"ListMasters":        {`{"masters": [{"id": "dev", "version": "v1.2.3", "started_at": "2026-03-01T11:00:00Z", "leading": true}]}`},
 			"TransferLeadership": {"error failed_precondition: no other master is there to lead"},
+		}},
+		"breaker": {commands: []string{
+			"breaker", "breaker --json", "breaker release", "breaker release --json", "breaker set --limit 50% --window 1m",
+			"breaker set --limit off --json",
+		}},
+		"breaker that is closed": {commands: []string{"breaker", "breaker release", "status"}, answers: map[string][]string{
+			"GetBreaker":     {`{"breaker": {"limit_percent": 30, "window": "30s", "agents": 5}}`},
+			"ReleaseBreaker": {`{"breaker": {"limit_percent": 30, "window": "30s", "agents": 5}}`},
+		}},
+		"breaker that is off": {commands: []string{"breaker"}, answers: map[string][]string{
+			"GetBreaker": {`{"breaker": {"window": "30s", "agents": 5}}`},
 		}},
 		"partitions":  {commands: []string{"partitions", "partitions a1 --json"}},
 		"pools":       {commands: []string{"pools", "pools list --json"}},

@@ -131,3 +131,17 @@ func TestStatusWatchOnATerminal(t *testing.T) {
 		}
 	}
 }
+
+// On a terminal an open breaker is red.
+func TestOpenBreakerOnATerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "")
+	tty, shown := openTerminal(t)
+	f := startFake(t, nil)
+
+	code, errText := f.executeOn(t.Context(), tty, "status")
+
+	text := shown()
+	if code != cli.ExitOK || errText != "" || !strings.Contains(text, "\x1b[1;31mbreaker: open for 2h, 2 of 5 agents are missing") {
+		t.Errorf("exit %d, stderr %q, %q", code, errText, text)
+	}
+}

@@ -13,6 +13,7 @@ type metrics struct {
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
 	refused *prometheus.CounterVec
+	opened  prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
@@ -30,8 +31,11 @@ func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aloft_master_refused_events_total", Help: "Events that were refused, by why.",
 		}, []string{"reason"}),
+		opened: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "aloft_master_breaker_opened_total", Help: "Times that the breaker opened while this master led.",
+		}),
 	}
-	registerer.MustRegister(m.steps, m.commits, m.batch, m.refused, newCensus(master))
+	registerer.MustRegister(m.steps, m.commits, m.batch, m.refused, m.opened, newCensus(master))
 	return m
 }
 
@@ -40,6 +44,7 @@ func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
 type census struct {
 	master                 *Master
 	leading, tasks, agents *prometheus.Desc
+	open, missing          *prometheus.Desc
 }
 
 func newCensus(master *Master) *census {
@@ -48,6 +53,8 @@ func newCensus(master *Master) *census {
 		leading: prometheus.NewDesc("aloft_master_leading", "1 while this master leads.", nil, nil),
 		tasks:   prometheus.NewDesc("aloft_master_tasks", "Tasks that are kept, by state.", []string{"state"}, nil),
 		agents:  prometheus.NewDesc("aloft_master_agents", "Agents, by state.", []string{"state"}, nil),
+		open:    prometheus.NewDesc("aloft_master_breaker_open", "1 while the breaker is open: nothing is given up because its agent is silent.", nil, nil),
+		missing: prometheus.NewDesc("aloft_master_breaker_missing_agents", "Agents for which the breaker is open.", nil, nil),
 	}
 }
 
@@ -56,6 +63,8 @@ func (c *census) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.leading
 	descs <- c.tasks
 	descs <- c.agents
+	descs <- c.open
+	descs <- c.missing
 }
 
 // Collect counts.
@@ -75,6 +84,28 @@ func (c *census) Collect(samples chan<- prometheus.Metric) {
 	for state, count := range r.view.countAgents() {
 		gauge(c.agents, count, state)
 	}
+	open, missing := r.view.countMissing()
+	gauge(c.open, open)
+	gauge(c.missing, missing)
+}
+
+// countMissing returns 1 if the breaker is open, and how many agents it misses.
+func (v *view) countMissing() (open, missing int) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, record := range v.kinds[engine.ClusterKind] {
+		c, ok := record.(*engine.Cluster)
+		if !ok || !c.Breaker.Open() {
+			continue
+		}
+		open = 1
+		for _, record := range v.kinds[engine.AgentKind] {
+			if a, ok := record.(*engine.Agent); ok && c.Breaker.Misses(a) {
+				missing++
+			}
+		}
+	}
+	return open, missing
 }
 
 // countTasks returns how many tasks are in each state.

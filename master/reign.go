@@ -220,6 +220,10 @@ func (r *reign) commit(ctx context.Context, changes engine.Changes) error {
 func (r *reign) publish(ctx context.Context, revision int64, changes engine.Changes) {
 	for _, note := range changes.Notes {
 		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", string(note.Kind)), slog.String("text", note.Text))
+		if note.Kind == engine.BreakerOpened {
+			r.metrics.opened.Inc()
+			r.cfg.Log.WarnContext(ctx, "the breaker opened", slog.String("text", note.Text))
+		}
 	}
 	for _, change := range r.view.apply(revision, changes) {
 		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {

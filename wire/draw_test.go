@@ -214,6 +214,10 @@ func drawRecord(t *rapid.T) engine.Record {
 
 func drawCluster(t *rapid.T) engine.Record {
 	c := &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks"), Regained: drawTime(t, "regained")}
+	c.Breaker = engine.Breaker{
+		Limit: drawSmall(t, "limit"), Window: drawDuration(t, "window"),
+		OpenSince: drawTime(t, "open"), From: drawTime(t, "from"), Released: drawTime(t, "released"),
+	}
 	for range rapid.IntRange(0, 3).Draw(t, "routers") {
 		c.Routers = append(c.Routers, id.Router(drawText(t, "router")))
 	}

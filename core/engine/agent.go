@@ -278,7 +278,7 @@ func (v AgentSilent) fold(e *Engine) (Answer, error) {
 
 // fallSilent begins to count for how long nothing is heard of an agent.
 func (e *Engine) fallSilent(m *machine, since time.Time) {
-	m.awaited = false
+	m.awaited, e.fell = false, e.fell || !m.record.Draining
 	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
 	e.retable(m)
 	due := since.Add(e.config.SuspectAfter)
@@ -356,13 +356,7 @@ func (e *Engine) regain() {
 	if len(e.agents) > 1 {
 		e.putCluster(func(c *Cluster) { c.Regained = e.now })
 	}
-	for _, m := range e.agents {
-		for _, t := range m.tasks {
-			if m.silent() {
-				e.touch(t.owner)
-			}
-		}
-	}
+	e.touchSilent()
 }
 
 // touchDaemons has every daemon planned: agents came, went, or changed.

@@ -78,6 +78,7 @@ type Engine struct {
 	daemons     map[id.Service]*service
 	timers      timers
 	dirty       map[id.Service]*service // to be planned
+	fell        bool                    // an agent fell silent since the breaker was tended
 	batch       batch
 }
 
@@ -120,6 +121,7 @@ const roundsMax = 100
 func (e *Engine) Take(now time.Time) Changes {
 	e.advance(now)
 	e.wake()
+	e.tendBreaker()
 	e.queue.placed = 0
 	for range roundsMax {
 		e.plan()

@@ -117,6 +117,16 @@ type (
 	UndrainAgent struct{ Agent id.Agent }
 	// RemoveAgent forgets a silent agent that has no tasks.
 	RemoveAgent struct{ Agent id.Agent }
+	// ReleaseBreaker closes the breaker although agents are missing: their tasks
+	// are given up, and it does not open again for them.
+	ReleaseBreaker struct{}
+	// SetBreaker sets when the breaker opens. Limit is in percent of the agents:
+	// 0 leaves it as it is, below 0 the breaker never opens. A Window of 0 leaves
+	// it as it is.
+	SetBreaker struct {
+		Limit  int
+		Window time.Duration
+	}
 	// SetPool makes or changes a pool. Create refuses one that exists.
 	SetPool struct {
 		Pool    ledger.Pool

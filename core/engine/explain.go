@@ -40,6 +40,9 @@ func (e *Engine) explainTask(t *entry) []string {
 		lines = append(lines, fmt.Sprintf("agent %s is %s, last heard of at %s; the task is given up after %v",
 			r.Claim.Agent, e.AgentState(r.Claim.Agent), since.Format(clock), after))
 	}
+	if _, silent := e.suspect(r.Claim.Agent); silent && e.frozen() && !t.state().Ended() {
+		lines = append(lines, "the breaker is open: nothing is given up; see 'aloft breaker'")
+	}
 	if t.state() == task.Draining {
 		lines = append(lines, e.explainDrain(t))
 	}

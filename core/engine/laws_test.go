@@ -16,6 +16,7 @@ func (w *world) watch(c engine.Change) {
 	if before == nil || after == nil || before.Status.State == after.Status.State {
 		return
 	}
+	w.watchFrozen(after)
 	left := after.Status.State == task.Draining || after.Status.State == task.Stopping || after.Status.State == task.Stopped
 	if before.Status.State == task.Ready && left && after.Status.Last == before.Status.Last {
 		w.watchGap(after)

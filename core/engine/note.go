@@ -32,6 +32,10 @@ const (
 	AgentDrained         NoteKind = "agent.drained"
 	AgentUndrained       NoteKind = "agent.undrained"
 	AgentRemoved         NoteKind = "agent.removed"
+	BreakerOpened        NoteKind = "breaker.opened"
+	BreakerClosed        NoteKind = "breaker.closed"
+	BreakerReleased      NoteKind = "breaker.released"
+	BreakerSet           NoteKind = "breaker.set"
 	PoolSet              NoteKind = "pool.set"
 	PoolDeleted          NoteKind = "pool.deleted"
 	PoolOvercommitted    NoteKind = "pool.overcommitted"
@@ -50,6 +54,7 @@ func NoteKinds() []NoteKind {
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
 		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskEnded,
 		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
+		BreakerOpened, BreakerClosed, BreakerReleased, BreakerSet,
 		PoolSet, PoolDeleted, PoolOvercommitted,
 		JobStarted, JobSucceeded, JobFailed, CronStarted, CronSkipped,
 	}

@@ -49,8 +49,8 @@ func (e *Engine) giveUp(s *service) {
 		case e.now.Before(due):
 			s.wakeBy(due)
 			continue
-		case !e.connected():
-			continue // its programs may serve on, and nothing could take their place
+		case e.frozen() || !e.connected():
+			continue // its programs may serve on, and nobody knows whether they do, or nothing could take their place
 		}
 		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since).Round(100*time.Millisecond)))
 	}

@@ -124,6 +124,8 @@ func (c *chaos) operate(t *rapid.T) {
 		engine.PauseDeployment{Deployment: deployment},
 		engine.ResumeDeployment{Deployment: deployment},
 		engine.AbortDeployment{Deployment: deployment},
+		engine.ReleaseBreaker{},
+		engine.SetBreaker{Limit: n * 20, Window: time.Duration(n) * time.Second},
 		engine.Tick{},
 	))
 	if lines, err := c.engine.Explain(string(name)); (err == nil) != (c.engine.Service(name) != nil) || err == nil && len(lines) == 0 {

@@ -45,7 +45,8 @@ type Record interface {
 type Cluster struct {
 	Tasks    int64       // the most numbers of tasks that a removed service gave out
 	Routers  []id.Router // that may have a table, in order
-	Regained time.Time   // when an agent came back after all had been silent
+	Regained time.Time   // when an agent came back after all had been silent, or enough did for the breaker to close
+	Breaker  Breaker
 }
 
 // Agent is one machine as the cluster knows it.

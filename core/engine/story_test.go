@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/spec"
 )
 
@@ -62,7 +63,46 @@ func stories() map[string]func(w *world) {
 		"cron-stopped":          cronStopped,
 		"cron-retries":          cronRetries,
 		"nobody-led":            nobodyLed,
+		"breaker-returns":       breakerReturns,
+		"breaker-released":      breakerReleased,
 	}
+}
+
+// threeOfFive begins with a service on five agents, three of which fall silent.
+func threeOfFive(w *world) {
+	for _, name := range []id.Agent{"a1", "a2", "a3", "a4", "a5"} {
+		w.addAgent(name, 8)
+	}
+	w.addRouter("r1", 0)
+	w.deploy(web("hello", "ok", 5))
+	w.pass(5 * time.Second)
+	for _, name := range []id.Agent{"a1", "a2", "a3"} {
+		w.cut(name)
+		w.pass(time.Second)
+	}
+	w.pass(time.Hour)
+	w.say("%s", w.status("hello"))
+}
+
+// breakerReturns ends with agents that come back: one is still missing, and its
+// time begins anew.
+func breakerReturns(w *world) {
+	threeOfFive(w)
+	w.lead()
+	w.deploy(web("other", "ok", 2))
+	w.pass(5 * time.Second)
+	w.connect("a1")
+	w.connect("a2")
+	w.pass(time.Minute)
+}
+
+// breakerReleased ends by an operator's word.
+func breakerReleased(w *world) {
+	threeOfFive(w)
+	w.ask(engine.ReleaseBreaker{})
+	w.pass(20 * time.Second)
+	w.lead()
+	w.pass(time.Minute)
 }
 
 // hello starts the cluster that most stories begin with.

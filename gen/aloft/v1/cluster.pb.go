@@ -4220,6 +4220,422 @@ func (x *WatchChange) GetDeleted() string {
 	return ""
 }
 
+type GetBreakerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBreakerRequest) Reset() {
+	*x = GetBreakerRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBreakerRequest) ProtoMessage() {}
+
+func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
+func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
+}
+
+type GetBreakerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Breaker       *Breaker               `protobuf:"bytes,1,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBreakerResponse) Reset() {
+	*x = GetBreakerResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBreakerResponse) ProtoMessage() {}
+
+func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
+func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *GetBreakerResponse) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+// The breaker: when too many agents fall silent together, nothing is given up.
+type Breaker struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Open      bool                   `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
+	OpenSince *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=open_since,json=openSince,proto3" json:"open_since,omitempty"`
+	// It opens when more than so many percent of the agents, and at least 2, fall
+	// silent within the window; 0: never.
+	LimitPercent int32                `protobuf:"varint,3,opt,name=limit_percent,json=limitPercent,proto3" json:"limit_percent,omitempty"`
+	Window       *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	// Those that count: in a session, or missing. Drained ones do not.
+	Agents int32 `protobuf:"varint,5,opt,name=agents,proto3" json:"agents,omitempty"`
+	// While it is open, by how long they are silent.
+	Missing       []*MissingAgent        `protobuf:"bytes,6,rep,name=missing,proto3" json:"missing,omitempty"`
+	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *Breaker) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *Breaker) GetOpenSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenSince
+	}
+	return nil
+}
+
+func (x *Breaker) GetLimitPercent() int32 {
+	if x != nil {
+		return x.LimitPercent
+	}
+	return 0
+}
+
+func (x *Breaker) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Breaker) GetAgents() int32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
+func (x *Breaker) GetMissing() []*MissingAgent {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Breaker) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
+type MissingAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Agent         string                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	SilentSince   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=silent_since,json=silentSince,proto3" json:"silent_since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MissingAgent) Reset() {
+	*x = MissingAgent{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MissingAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MissingAgent) ProtoMessage() {}
+
+func (x *MissingAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
+func (*MissingAgent) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *MissingAgent) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *MissingAgent) GetSilentSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SilentSince
+	}
+	return nil
+}
+
+type SetBreakerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 99; 0: it never opens; absent: as it is.
+	LimitPercent *int32 `protobuf:"varint,1,opt,name=limit_percent,json=limitPercent,proto3,oneof" json:"limit_percent,omitempty"`
+	// Absent: as it is.
+	Window        *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBreakerRequest) Reset() {
+	*x = SetBreakerRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBreakerRequest) ProtoMessage() {}
+
+func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
+func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *SetBreakerRequest) GetLimitPercent() int32 {
+	if x != nil && x.LimitPercent != nil {
+		return *x.LimitPercent
+	}
+	return 0
+}
+
+func (x *SetBreakerRequest) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+type SetBreakerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Breaker       *Breaker               `protobuf:"bytes,1,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBreakerResponse) Reset() {
+	*x = SetBreakerResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBreakerResponse) ProtoMessage() {}
+
+func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
+func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *SetBreakerResponse) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+type ReleaseBreakerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseBreakerRequest) Reset() {
+	*x = ReleaseBreakerRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseBreakerRequest) ProtoMessage() {}
+
+func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+}
+
+type ReleaseBreakerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it was open.
+	Released      bool     `protobuf:"varint,1,opt,name=released,proto3" json:"released,omitempty"`
+	Breaker       *Breaker `protobuf:"bytes,2,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseBreakerResponse) Reset() {
+	*x = ReleaseBreakerResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseBreakerResponse) ProtoMessage() {}
+
+func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *ReleaseBreakerResponse) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+func (x *ReleaseBreakerResponse) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
 var File_aloft_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_aloft_v1_cluster_proto_rawDesc = "" +
@@ -4503,7 +4919,33 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x06synced\x18\x04 \x01(\bR\x06synced\"Q\n" +
 	"\vWatchChange\x12(\n" +
 	"\x06record\x18\x01 \x01(\v2\x10.aloft.v1.RecordR\x06record\x12\x18\n" +
-	"\adeleted\x18\x02 \x01(\tR\adeleted2\xa5\x12\n" +
+	"\adeleted\x18\x02 \x01(\tR\adeleted\"\x13\n" +
+	"\x11GetBreakerRequest\"A\n" +
+	"\x12GetBreakerResponse\x12+\n" +
+	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"\xb7\x02\n" +
+	"\aBreaker\x12\x12\n" +
+	"\x04open\x18\x01 \x01(\bR\x04open\x129\n" +
+	"\n" +
+	"open_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12#\n" +
+	"\rlimit_percent\x18\x03 \x01(\x05R\flimitPercent\x121\n" +
+	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x16\n" +
+	"\x06agents\x18\x05 \x01(\x05R\x06agents\x120\n" +
+	"\amissing\x18\x06 \x03(\v2\x16.aloft.v1.MissingAgentR\amissing\x12;\n" +
+	"\vreleased_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\"c\n" +
+	"\fMissingAgent\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\x12=\n" +
+	"\fsilent_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\"\x82\x01\n" +
+	"\x11SetBreakerRequest\x12(\n" +
+	"\rlimit_percent\x18\x01 \x01(\x05H\x00R\flimitPercent\x88\x01\x01\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06windowB\x10\n" +
+	"\x0e_limit_percent\"A\n" +
+	"\x12SetBreakerResponse\x12+\n" +
+	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"\x17\n" +
+	"\x15ReleaseBreakerRequest\"a\n" +
+	"\x16ReleaseBreakerResponse\x12\x1a\n" +
+	"\breleased\x18\x01 \x01(\bR\breleased\x12+\n" +
+	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\x8c\x14\n" +
 	"\x0eClusterService\x12>\n" +
 	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12J\n" +
 	"\vListMasters\x12\x1c.aloft.v1.ListMastersRequest\x1a\x1d.aloft.v1.ListMastersResponse\x12_\n" +
@@ -4533,7 +4975,12 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"DrainAgent\x12\x1b.aloft.v1.DrainAgentRequest\x1a\x1c.aloft.v1.DrainAgentResponse\x12M\n" +
 	"\fUndrainAgent\x12\x1d.aloft.v1.UndrainAgentRequest\x1a\x1e.aloft.v1.UndrainAgentResponse\x12J\n" +
 	"\vRemoveAgent\x12\x1c.aloft.v1.RemoveAgentRequest\x1a\x1d.aloft.v1.RemoveAgentResponse\x12S\n" +
-	"\x0eListPartitions\x12\x1f.aloft.v1.ListPartitionsRequest\x1a .aloft.v1.ListPartitionsResponse\x12D\n" +
+	"\x0eListPartitions\x12\x1f.aloft.v1.ListPartitionsRequest\x1a .aloft.v1.ListPartitionsResponse\x12G\n" +
+	"\n" +
+	"GetBreaker\x12\x1b.aloft.v1.GetBreakerRequest\x1a\x1c.aloft.v1.GetBreakerResponse\x12G\n" +
+	"\n" +
+	"SetBreaker\x12\x1b.aloft.v1.SetBreakerRequest\x1a\x1c.aloft.v1.SetBreakerResponse\x12S\n" +
+	"\x0eReleaseBreaker\x12\x1f.aloft.v1.ReleaseBreakerRequest\x1a .aloft.v1.ReleaseBreakerResponse\x12D\n" +
 	"\tListPools\x12\x1a.aloft.v1.ListPoolsRequest\x1a\x1b.aloft.v1.ListPoolsResponse\x12>\n" +
 	"\aSetPool\x12\x18.aloft.v1.SetPoolRequest\x1a\x19.aloft.v1.SetPoolResponse\x12G\n" +
 	"\n" +
@@ -4554,7 +5001,7 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_cluster_proto_rawDescData
 }
 
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*GetInfoRequest)(nil),             // 0: aloft.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),            // 1: aloft.v1.GetInfoResponse
@@ -4634,148 +5081,171 @@ var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*WatchRequest)(nil),               // 75: aloft.v1.WatchRequest
 	(*WatchResponse)(nil),              // 76: aloft.v1.WatchResponse
 	(*WatchChange)(nil),                // 77: aloft.v1.WatchChange
-	nil,                                // 78: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 79: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 80: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 81: aloft.v1.Spec
-	(SpecKind)(0),                      // 82: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 83: aloft.v1.Quantity
-	(*Service)(nil),                    // 84: aloft.v1.Service
-	(*Revision)(nil),                   // 85: aloft.v1.Revision
-	(*Deployment)(nil),                 // 86: aloft.v1.Deployment
-	(*Task)(nil),                       // 87: aloft.v1.Task
-	(*LogLine)(nil),                    // 88: aloft.v1.LogLine
-	(*Agent)(nil),                      // 89: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 90: google.protobuf.Duration
-	(*Partition)(nil),                  // 91: aloft.v1.Partition
-	(*Pool)(nil),                       // 92: aloft.v1.Pool
-	(*Note)(nil),                       // 93: aloft.v1.Note
-	(*Record)(nil),                     // 94: aloft.v1.Record
+	(*GetBreakerRequest)(nil),          // 78: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 79: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 80: aloft.v1.Breaker
+	(*MissingAgent)(nil),               // 81: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 82: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 83: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 84: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 85: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 86: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 88: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 89: aloft.v1.Spec
+	(SpecKind)(0),                      // 90: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 91: aloft.v1.Quantity
+	(*Service)(nil),                    // 92: aloft.v1.Service
+	(*Revision)(nil),                   // 93: aloft.v1.Revision
+	(*Deployment)(nil),                 // 94: aloft.v1.Deployment
+	(*Task)(nil),                       // 95: aloft.v1.Task
+	(*LogLine)(nil),                    // 96: aloft.v1.LogLine
+	(*Agent)(nil),                      // 97: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 98: google.protobuf.Duration
+	(*Partition)(nil),                  // 99: aloft.v1.Partition
+	(*Pool)(nil),                       // 100: aloft.v1.Pool
+	(*Note)(nil),                       // 101: aloft.v1.Note
+	(*Record)(nil),                     // 102: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	79, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
-	7,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
-	4,  // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	79, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	80, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
-	9,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
-	8,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
-	9,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	81, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
-	8,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
-	15, // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	82, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
-	16, // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	83, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
-	8,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	78, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
-	19, // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	82, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
-	22, // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	84, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	85, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	86, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	87, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	22, // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	85, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	84, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	84, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	84, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	19, // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	86, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	86, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	87, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	88, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	53, // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	89, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	83, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	83, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	90, // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	62, // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	91, // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	83, // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	65, // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	92, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	83, // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	83, // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	92, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	92, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	72, // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	83, // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	83, // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	93, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	77, // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	93, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	94, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	0,  // 54: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	2,  // 55: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	5,  // 56: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	11, // 57: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	13, // 58: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	17, // 59: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	20, // 60: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	23, // 61: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	25, // 62: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	27, // 63: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	29, // 64: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	31, // 65: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	33, // 66: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	35, // 67: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	37, // 68: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	39, // 69: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	41, // 70: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	43, // 71: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	45, // 72: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	47, // 73: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	49, // 74: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	51, // 75: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	54, // 76: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	56, // 77: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	58, // 78: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	60, // 79: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	63, // 80: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	66, // 81: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	68, // 82: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	70, // 83: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	73, // 84: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	75, // 85: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	1,  // 86: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	3,  // 87: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	6,  // 88: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	12, // 89: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	14, // 90: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	18, // 91: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	21, // 92: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	24, // 93: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	26, // 94: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	28, // 95: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	30, // 96: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	32, // 97: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	34, // 98: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	36, // 99: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	38, // 100: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	40, // 101: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	42, // 102: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	44, // 103: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	46, // 104: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	48, // 105: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	50, // 106: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	52, // 107: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	55, // 108: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	57, // 109: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	59, // 110: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	61, // 111: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	64, // 112: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	67, // 113: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	69, // 114: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	71, // 115: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	74, // 116: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	76, // 117: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	86, // [86:118] is the sub-list for method output_type
-	54, // [54:86] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	87,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	7,   // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
+	4,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
+	87,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	88,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	9,   // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
+	8,   // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
+	9,   // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
+	89,  // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	8,   // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
+	15,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
+	90,  // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	16,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
+	91,  // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	8,   // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
+	86,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	19,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
+	90,  // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	22,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
+	92,  // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	93,  // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	94,  // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	95,  // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	22,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	93,  // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	92,  // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	92,  // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	92,  // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	19,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	94,  // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	94,  // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	95,  // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	96,  // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	53,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	97,  // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	91,  // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	91,  // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	98,  // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	62,  // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	99,  // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	91,  // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	65,  // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	100, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	91,  // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	91,  // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	100, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	100, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	72,  // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	91,  // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	91,  // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	101, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	77,  // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	101, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	102, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	80,  // 54: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	87,  // 55: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	98,  // 56: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	81,  // 57: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	87,  // 58: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	87,  // 59: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	98,  // 60: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	80,  // 61: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	80,  // 62: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	0,   // 63: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	2,   // 64: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	5,   // 65: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	11,  // 66: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	13,  // 67: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	17,  // 68: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	20,  // 69: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	23,  // 70: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	25,  // 71: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	27,  // 72: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	29,  // 73: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	31,  // 74: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	33,  // 75: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	35,  // 76: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	37,  // 77: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	39,  // 78: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	41,  // 79: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	43,  // 80: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	45,  // 81: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	47,  // 82: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	49,  // 83: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	51,  // 84: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	54,  // 85: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	56,  // 86: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	58,  // 87: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	60,  // 88: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	78,  // 89: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	82,  // 90: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	84,  // 91: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	63,  // 92: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	66,  // 93: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	68,  // 94: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	70,  // 95: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	73,  // 96: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	75,  // 97: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	1,   // 98: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	3,   // 99: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	6,   // 100: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	12,  // 101: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	14,  // 102: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	18,  // 103: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	21,  // 104: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	24,  // 105: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	26,  // 106: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	28,  // 107: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	30,  // 108: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	32,  // 109: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	34,  // 110: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	36,  // 111: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	38,  // 112: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	40,  // 113: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	42,  // 114: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	44,  // 115: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	46,  // 116: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	48,  // 117: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	50,  // 118: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	52,  // 119: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	55,  // 120: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	57,  // 121: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	59,  // 122: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	61,  // 123: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	79,  // 124: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	83,  // 125: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	85,  // 126: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	64,  // 127: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	67,  // 128: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	69,  // 129: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	71,  // 130: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	74,  // 131: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	76,  // 132: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	98,  // [98:133] is the sub-list for method output_type
+	63,  // [63:98] is the sub-list for method input_type
+	63,  // [63:63] is the sub-list for extension type_name
+	63,  // [63:63] is the sub-list for extension extendee
+	0,   // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -4787,13 +5257,14 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
 	file_aloft_v1_cluster_proto_msgTypes[27].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[82].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ package aloftv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -395,6 +396,7 @@ type Cluster struct {
 	Routers []string `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
 	// When an agent came back after all had been silent.
 	RegainedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=regained_at,json=regainedAt,proto3" json:"regained_at,omitempty"`
+	Breaker       *BreakerRecord         `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +452,94 @@ func (x *Cluster) GetRegainedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Cluster) GetBreaker() *BreakerRecord {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+// What leaders remember of the breaker. Fields that are 0 have their defaults.
+type BreakerRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Percent of the agents; below 0 it never opens.
+	Limit  int32                `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Window *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	// Absent while it is closed.
+	OpenSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=open_since,json=openSince,proto3" json:"open_since,omitempty"`
+	// While it is open: agents that were silent before do not count.
+	From *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// An operator released it: agents that were silent by then do not count.
+	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerRecord) Reset() {
+	*x = BreakerRecord{}
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerRecord) ProtoMessage() {}
+
+func (x *BreakerRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerRecord.ProtoReflect.Descriptor instead.
+func (*BreakerRecord) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BreakerRecord) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *BreakerRecord) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *BreakerRecord) GetOpenSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenSince
+	}
+	return nil
+}
+
+func (x *BreakerRecord) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *BreakerRecord) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
 // A share of one resource type on one agent.
 type Partition struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -464,7 +554,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +566,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +579,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Partition) GetId() string {
@@ -542,7 +632,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +644,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +657,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Agent) GetId() string {
@@ -667,7 +757,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +769,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +782,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Pool) GetId() string {
@@ -752,7 +842,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +854,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +867,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Service) GetName() string {
@@ -931,7 +1021,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1033,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1046,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Revision) GetService() string {
@@ -1043,7 +1133,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1145,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1158,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Deployment) GetId() string {
@@ -1208,7 +1298,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1310,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1323,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Failure) GetTask() string {
@@ -1265,7 +1355,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1367,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1380,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1351,7 +1441,7 @@ type TaskStatus struct {
 
 func (x *TaskStatus) Reset() {
 	*x = TaskStatus{}
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1453,7 @@ func (x *TaskStatus) String() string {
 func (*TaskStatus) ProtoMessage() {}
 
 func (x *TaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1466,7 @@ func (x *TaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
 func (*TaskStatus) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskStatus) GetState() TaskState {
@@ -1446,7 +1536,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1548,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1561,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Slice) GetPartition() string {
@@ -1509,7 +1599,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1611,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1624,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Task) GetId() string {
@@ -1647,7 +1737,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1749,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1762,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Note) GetSeq() int64 {
@@ -1742,7 +1832,7 @@ var File_aloft_v1_state_proto protoreflect.FileDescriptor
 
 const file_aloft_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14aloft/v1/state.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
+	"\x14aloft/v1/state.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
 	"\x06Record\x12'\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentH\x00R\x05agent\x12$\n" +
 	"\x04pool\x18\x02 \x01(\v2\x0e.aloft.v1.PoolH\x00R\x04pool\x12-\n" +
@@ -1753,12 +1843,21 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"deployment\x12$\n" +
 	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04task\x12-\n" +
 	"\acluster\x18\a \x01(\v2\x11.aloft.v1.ClusterH\x00R\aclusterB\b\n" +
-	"\x06record\"v\n" +
+	"\x06record\"\xa9\x01\n" +
 	"\aCluster\x12\x14\n" +
 	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\x12\x18\n" +
 	"\arouters\x18\x02 \x03(\tR\arouters\x12;\n" +
 	"\vregained_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"regainedAt\"\x90\x01\n" +
+	"regainedAt\x121\n" +
+	"\abreaker\x18\x04 \x01(\v2\x17.aloft.v1.BreakerRecordR\abreaker\"\x80\x02\n" +
+	"\rBreakerRecord\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x129\n" +
+	"\n" +
+	"open_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12;\n" +
+	"\vreleased_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\"\x90\x01\n" +
 	"\tPartition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
@@ -1952,80 +2051,87 @@ func file_aloft_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_aloft_v1_state_proto_goTypes = []any{
 	(JobResult)(0),                // 0: aloft.v1.JobResult
 	(DeploymentState)(0),          // 1: aloft.v1.DeploymentState
 	(TaskState)(0),                // 2: aloft.v1.TaskState
 	(*Record)(nil),                // 3: aloft.v1.Record
 	(*Cluster)(nil),               // 4: aloft.v1.Cluster
-	(*Partition)(nil),             // 5: aloft.v1.Partition
-	(*Agent)(nil),                 // 6: aloft.v1.Agent
-	(*Pool)(nil),                  // 7: aloft.v1.Pool
-	(*Service)(nil),               // 8: aloft.v1.Service
-	(*Revision)(nil),              // 9: aloft.v1.Revision
-	(*Deployment)(nil),            // 10: aloft.v1.Deployment
-	(*Failure)(nil),               // 11: aloft.v1.Failure
-	(*Exit)(nil),                  // 12: aloft.v1.Exit
-	(*TaskStatus)(nil),            // 13: aloft.v1.TaskStatus
-	(*Slice)(nil),                 // 14: aloft.v1.Slice
-	(*Task)(nil),                  // 15: aloft.v1.Task
-	(*Note)(nil),                  // 16: aloft.v1.Note
-	nil,                           // 17: aloft.v1.Agent.AttributesEntry
-	nil,                           // 18: aloft.v1.Task.PortsEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*Quantity)(nil),              // 20: aloft.v1.Quantity
-	(SpecKind)(0),                 // 21: aloft.v1.SpecKind
-	(*Spec)(nil),                  // 22: aloft.v1.Spec
+	(*BreakerRecord)(nil),         // 5: aloft.v1.BreakerRecord
+	(*Partition)(nil),             // 6: aloft.v1.Partition
+	(*Agent)(nil),                 // 7: aloft.v1.Agent
+	(*Pool)(nil),                  // 8: aloft.v1.Pool
+	(*Service)(nil),               // 9: aloft.v1.Service
+	(*Revision)(nil),              // 10: aloft.v1.Revision
+	(*Deployment)(nil),            // 11: aloft.v1.Deployment
+	(*Failure)(nil),               // 12: aloft.v1.Failure
+	(*Exit)(nil),                  // 13: aloft.v1.Exit
+	(*TaskStatus)(nil),            // 14: aloft.v1.TaskStatus
+	(*Slice)(nil),                 // 15: aloft.v1.Slice
+	(*Task)(nil),                  // 16: aloft.v1.Task
+	(*Note)(nil),                  // 17: aloft.v1.Note
+	nil,                           // 18: aloft.v1.Agent.AttributesEntry
+	nil,                           // 19: aloft.v1.Task.PortsEntry
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*Quantity)(nil),              // 22: aloft.v1.Quantity
+	(SpecKind)(0),                 // 23: aloft.v1.SpecKind
+	(*Spec)(nil),                  // 24: aloft.v1.Spec
 }
 var file_aloft_v1_state_proto_depIdxs = []int32{
-	6,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
-	7,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
-	8,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
-	9,  // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
-	10, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
-	15, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
+	7,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
+	8,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
+	9,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
+	10, // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
+	11, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
+	16, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
 	4,  // 6: aloft.v1.Record.cluster:type_name -> aloft.v1.Cluster
-	19, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
-	20, // 8: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
-	17, // 9: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
-	5,  // 10: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
-	19, // 11: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
-	19, // 12: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
-	19, // 13: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
-	20, // 14: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
-	21, // 15: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
-	19, // 16: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
-	19, // 17: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
-	0,  // 18: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
-	19, // 19: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	19, // 20: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
-	22, // 21: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
-	19, // 22: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 23: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
-	19, // 24: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
-	19, // 25: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
-	19, // 26: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
-	19, // 27: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
-	11, // 28: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
-	12, // 29: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
-	19, // 30: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
-	2,  // 31: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
-	19, // 32: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
-	19, // 33: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
-	19, // 34: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
-	12, // 35: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
-	20, // 36: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
-	14, // 37: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
-	18, // 38: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
-	13, // 39: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
-	19, // 40: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	19, // 41: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	20, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
+	5,  // 8: aloft.v1.Cluster.breaker:type_name -> aloft.v1.BreakerRecord
+	21, // 9: aloft.v1.BreakerRecord.window:type_name -> google.protobuf.Duration
+	20, // 10: aloft.v1.BreakerRecord.open_since:type_name -> google.protobuf.Timestamp
+	20, // 11: aloft.v1.BreakerRecord.from:type_name -> google.protobuf.Timestamp
+	20, // 12: aloft.v1.BreakerRecord.released_at:type_name -> google.protobuf.Timestamp
+	22, // 13: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
+	18, // 14: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
+	6,  // 15: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
+	20, // 16: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
+	20, // 17: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
+	20, // 18: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
+	22, // 19: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
+	23, // 20: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
+	20, // 21: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
+	20, // 22: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
+	0,  // 23: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
+	20, // 24: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	20, // 25: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
+	24, // 26: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
+	20, // 27: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 28: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
+	20, // 29: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
+	20, // 30: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
+	20, // 31: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
+	20, // 32: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
+	12, // 33: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
+	13, // 34: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
+	20, // 35: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
+	2,  // 36: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
+	20, // 37: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
+	20, // 38: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
+	20, // 39: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
+	13, // 40: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
+	22, // 41: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
+	15, // 42: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
+	19, // 43: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
+	14, // 44: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
+	20, // 45: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	20, // 46: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }
@@ -2049,7 +2155,7 @@ func file_aloft_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_state_proto_rawDesc), len(file_aloft_v1_state_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

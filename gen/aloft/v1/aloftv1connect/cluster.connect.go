@@ -109,6 +109,15 @@ const (
 	// ClusterServiceListPartitionsProcedure is the fully-qualified name of the ClusterService's
 	// ListPartitions RPC.
 	ClusterServiceListPartitionsProcedure = "/aloft.v1.ClusterService/ListPartitions"
+	// ClusterServiceGetBreakerProcedure is the fully-qualified name of the ClusterService's GetBreaker
+	// RPC.
+	ClusterServiceGetBreakerProcedure = "/aloft.v1.ClusterService/GetBreaker"
+	// ClusterServiceSetBreakerProcedure is the fully-qualified name of the ClusterService's SetBreaker
+	// RPC.
+	ClusterServiceSetBreakerProcedure = "/aloft.v1.ClusterService/SetBreaker"
+	// ClusterServiceReleaseBreakerProcedure is the fully-qualified name of the ClusterService's
+	// ReleaseBreaker RPC.
+	ClusterServiceReleaseBreakerProcedure = "/aloft.v1.ClusterService/ReleaseBreaker"
 	// ClusterServiceListPoolsProcedure is the fully-qualified name of the ClusterService's ListPools
 	// RPC.
 	ClusterServiceListPoolsProcedure = "/aloft.v1.ClusterService/ListPools"
@@ -163,6 +172,12 @@ type ClusterServiceClient interface {
 	UndrainAgent(context.Context, *connect.Request[v1.UndrainAgentRequest]) (*connect.Response[v1.UndrainAgentResponse], error)
 	RemoveAgent(context.Context, *connect.Request[v1.RemoveAgentRequest]) (*connect.Response[v1.RemoveAgentResponse], error)
 	ListPartitions(context.Context, *connect.Request[v1.ListPartitionsRequest]) (*connect.Response[v1.ListPartitionsResponse], error)
+	// How the breaker stands, when it opens, and which agents it misses.
+	GetBreaker(context.Context, *connect.Request[v1.GetBreakerRequest]) (*connect.Response[v1.GetBreakerResponse], error)
+	// Sets when it opens.
+	SetBreaker(context.Context, *connect.Request[v1.SetBreakerRequest]) (*connect.Response[v1.SetBreakerResponse], error)
+	// Closes it although agents are missing: their tasks are replaced.
+	ReleaseBreaker(context.Context, *connect.Request[v1.ReleaseBreakerRequest]) (*connect.Response[v1.ReleaseBreakerResponse], error)
 	ListPools(context.Context, *connect.Request[v1.ListPoolsRequest]) (*connect.Response[v1.ListPoolsResponse], error)
 	SetPool(context.Context, *connect.Request[v1.SetPoolRequest]) (*connect.Response[v1.SetPoolResponse], error)
 	DeletePool(context.Context, *connect.Request[v1.DeletePoolRequest]) (*connect.Response[v1.DeletePoolResponse], error)
@@ -340,6 +355,24 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("ListPartitions")),
 			connect.WithClientOptions(opts...),
 		),
+		getBreaker: connect.NewClient[v1.GetBreakerRequest, v1.GetBreakerResponse](
+			httpClient,
+			baseURL+ClusterServiceGetBreakerProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetBreaker")),
+			connect.WithClientOptions(opts...),
+		),
+		setBreaker: connect.NewClient[v1.SetBreakerRequest, v1.SetBreakerResponse](
+			httpClient,
+			baseURL+ClusterServiceSetBreakerProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("SetBreaker")),
+			connect.WithClientOptions(opts...),
+		),
+		releaseBreaker: connect.NewClient[v1.ReleaseBreakerRequest, v1.ReleaseBreakerResponse](
+			httpClient,
+			baseURL+ClusterServiceReleaseBreakerProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ReleaseBreaker")),
+			connect.WithClientOptions(opts...),
+		),
 		listPools: connect.NewClient[v1.ListPoolsRequest, v1.ListPoolsResponse](
 			httpClient,
 			baseURL+ClusterServiceListPoolsProcedure,
@@ -407,6 +440,9 @@ type clusterServiceClient struct {
 	undrainAgent       *connect.Client[v1.UndrainAgentRequest, v1.UndrainAgentResponse]
 	removeAgent        *connect.Client[v1.RemoveAgentRequest, v1.RemoveAgentResponse]
 	listPartitions     *connect.Client[v1.ListPartitionsRequest, v1.ListPartitionsResponse]
+	getBreaker         *connect.Client[v1.GetBreakerRequest, v1.GetBreakerResponse]
+	setBreaker         *connect.Client[v1.SetBreakerRequest, v1.SetBreakerResponse]
+	releaseBreaker     *connect.Client[v1.ReleaseBreakerRequest, v1.ReleaseBreakerResponse]
 	listPools          *connect.Client[v1.ListPoolsRequest, v1.ListPoolsResponse]
 	setPool            *connect.Client[v1.SetPoolRequest, v1.SetPoolResponse]
 	deletePool         *connect.Client[v1.DeletePoolRequest, v1.DeletePoolResponse]
@@ -545,6 +581,21 @@ func (c *clusterServiceClient) ListPartitions(ctx context.Context, req *connect.
 	return c.listPartitions.CallUnary(ctx, req)
 }
 
+// GetBreaker calls aloft.v1.ClusterService.GetBreaker.
+func (c *clusterServiceClient) GetBreaker(ctx context.Context, req *connect.Request[v1.GetBreakerRequest]) (*connect.Response[v1.GetBreakerResponse], error) {
+	return c.getBreaker.CallUnary(ctx, req)
+}
+
+// SetBreaker calls aloft.v1.ClusterService.SetBreaker.
+func (c *clusterServiceClient) SetBreaker(ctx context.Context, req *connect.Request[v1.SetBreakerRequest]) (*connect.Response[v1.SetBreakerResponse], error) {
+	return c.setBreaker.CallUnary(ctx, req)
+}
+
+// ReleaseBreaker calls aloft.v1.ClusterService.ReleaseBreaker.
+func (c *clusterServiceClient) ReleaseBreaker(ctx context.Context, req *connect.Request[v1.ReleaseBreakerRequest]) (*connect.Response[v1.ReleaseBreakerResponse], error) {
+	return c.releaseBreaker.CallUnary(ctx, req)
+}
+
 // ListPools calls aloft.v1.ClusterService.ListPools.
 func (c *clusterServiceClient) ListPools(ctx context.Context, req *connect.Request[v1.ListPoolsRequest]) (*connect.Response[v1.ListPoolsResponse], error) {
 	return c.listPools.CallUnary(ctx, req)
@@ -611,6 +662,12 @@ type ClusterServiceHandler interface {
 	UndrainAgent(context.Context, *connect.Request[v1.UndrainAgentRequest]) (*connect.Response[v1.UndrainAgentResponse], error)
 	RemoveAgent(context.Context, *connect.Request[v1.RemoveAgentRequest]) (*connect.Response[v1.RemoveAgentResponse], error)
 	ListPartitions(context.Context, *connect.Request[v1.ListPartitionsRequest]) (*connect.Response[v1.ListPartitionsResponse], error)
+	// How the breaker stands, when it opens, and which agents it misses.
+	GetBreaker(context.Context, *connect.Request[v1.GetBreakerRequest]) (*connect.Response[v1.GetBreakerResponse], error)
+	// Sets when it opens.
+	SetBreaker(context.Context, *connect.Request[v1.SetBreakerRequest]) (*connect.Response[v1.SetBreakerResponse], error)
+	// Closes it although agents are missing: their tasks are replaced.
+	ReleaseBreaker(context.Context, *connect.Request[v1.ReleaseBreakerRequest]) (*connect.Response[v1.ReleaseBreakerResponse], error)
 	ListPools(context.Context, *connect.Request[v1.ListPoolsRequest]) (*connect.Response[v1.ListPoolsResponse], error)
 	SetPool(context.Context, *connect.Request[v1.SetPoolRequest]) (*connect.Response[v1.SetPoolResponse], error)
 	DeletePool(context.Context, *connect.Request[v1.DeletePoolRequest]) (*connect.Response[v1.DeletePoolResponse], error)
@@ -784,6 +841,24 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("ListPartitions")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceGetBreakerHandler := connect.NewUnaryHandler(
+		ClusterServiceGetBreakerProcedure,
+		svc.GetBreaker,
+		connect.WithSchema(clusterServiceMethods.ByName("GetBreaker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceSetBreakerHandler := connect.NewUnaryHandler(
+		ClusterServiceSetBreakerProcedure,
+		svc.SetBreaker,
+		connect.WithSchema(clusterServiceMethods.ByName("SetBreaker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceReleaseBreakerHandler := connect.NewUnaryHandler(
+		ClusterServiceReleaseBreakerProcedure,
+		svc.ReleaseBreaker,
+		connect.WithSchema(clusterServiceMethods.ByName("ReleaseBreaker")),
+		connect.WithHandlerOptions(opts...),
+	)
 	clusterServiceListPoolsHandler := connect.NewUnaryHandler(
 		ClusterServiceListPoolsProcedure,
 		svc.ListPools,
@@ -874,6 +949,12 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceRemoveAgentHandler.ServeHTTP(w, r)
 		case ClusterServiceListPartitionsProcedure:
 			clusterServiceListPartitionsHandler.ServeHTTP(w, r)
+		case ClusterServiceGetBreakerProcedure:
+			clusterServiceGetBreakerHandler.ServeHTTP(w, r)
+		case ClusterServiceSetBreakerProcedure:
+			clusterServiceSetBreakerHandler.ServeHTTP(w, r)
+		case ClusterServiceReleaseBreakerProcedure:
+			clusterServiceReleaseBreakerHandler.ServeHTTP(w, r)
 		case ClusterServiceListPoolsProcedure:
 			clusterServiceListPoolsHandler.ServeHTTP(w, r)
 		case ClusterServiceSetPoolProcedure:
@@ -997,6 +1078,18 @@ func (UnimplementedClusterServiceHandler) RemoveAgent(context.Context, *connect.
 
 func (UnimplementedClusterServiceHandler) ListPartitions(context.Context, *connect.Request[v1.ListPartitionsRequest]) (*connect.Response[v1.ListPartitionsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ListPartitions is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetBreaker(context.Context, *connect.Request[v1.GetBreakerRequest]) (*connect.Response[v1.GetBreakerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.GetBreaker is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) SetBreaker(context.Context, *connect.Request[v1.SetBreakerRequest]) (*connect.Response[v1.SetBreakerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.SetBreaker is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ReleaseBreaker(context.Context, *connect.Request[v1.ReleaseBreakerRequest]) (*connect.Response[v1.ReleaseBreakerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ReleaseBreaker is not implemented"))
 }
 
 func (UnimplementedClusterServiceHandler) ListPools(context.Context, *connect.Request[v1.ListPoolsRequest]) (*connect.Response[v1.ListPoolsResponse], error) {

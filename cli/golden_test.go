@@ -143,8 +143,21 @@ func TestLists(t *testing.T) {
 		"tasks":   {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
 		"agents":  {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
 		"masters": {commands: []string{"masters", "masters --json", "masters transfer", "masters transfer --json"}},
+		"changes of masters": {commands: []string{
+			"masters add m4=http://10.0.0.4:7118", "masters add m4=http://10.0.0.4:7118 --json",
+			"masters remove m3", "masters remove m3 --force --json", "masters replace m3=http://10.0.0.9:7118 --force", "masters replace m3=http://10.0.0.9:7118 --json",
+		}},
+		"masters without a majority": {commands: []string{"masters", "masters remove m2"}, answers: map[string][]string{
+			"ListMasters": {`{"no_majority": true, "masters": [
+				{"id": "m1", "role": "standby", "address": "http://10.0.0.1:7117", "peer_url": "http://10.0.0.1:7118", "version": "v1.2.3"},
+				{"id": "m2", "role": "unknown", "peer_url": "http://10.0.0.2:7118"}]}`},
+			"RemoveMaster": {"error failed_precondition: remove master m2: a majority of the members must be connected, before and after the change"},
+		}},
+		"the last but one master": {commands: []string{"masters remove m2"}, answers: map[string][]string{
+			"RemoveMaster": {`{"name": "m2", "voting": 1}`},
+		}},
 		"the only master": {commands: []string{"masters", "masters transfer"}, answers: map[string][]string{
-			"ListMasters":        {`{"masters": [{"id": "dev", "version": "v1.2.3", "started_at": "2026-03-01T11:00:00Z", "leading": true}]}`},
+			"ListMasters":        {`{"masters": [{"id": "dev", "version": "v1.2.3", "started_at": "2026-03-01T11:00:00Z", "leading": true, "role": "leader"}]}`},
 			"TransferLeadership": {"error failed_precondition: no other master is there to lead"},
 		}},
 		"breaker": {commands: []string{

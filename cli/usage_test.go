@@ -25,6 +25,7 @@ func TestUsage(t *testing.T) {
 		"pools create", "pools create web --quantity cpus", "pools create web --quantity cpus=-1", "pools create web --quantity cpus=1,cpus=2",
 		"pools set web", "pools nope", "--addr ftp://x status", "schema web",
 		"breaker now", "breaker release now", "breaker set", "breaker set --limit much", "breaker set --limit 100%", "breaker set --window soon",
+		"masters nope", "masters add m4", "masters add =http://10.0.0.4:7118", "masters remove", "masters replace m4=",
 	}}.tell(t))
 }
 

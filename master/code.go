@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/store"
 )
 
 // apiError gives an error the code that clients act on.
@@ -27,15 +28,15 @@ func codeOf(err error) connect.Code {
 		return connect.CodeUnavailable
 	case errors.Is(err, errTrimmed):
 		return connect.CodeOutOfRange
-	case errors.Is(err, engine.ErrUnknown), errors.Is(err, errNobodyAsks):
+	case errors.Is(err, engine.ErrUnknown), errors.Is(err, errNobodyAsks), errors.Is(err, store.ErrUnknownMember):
 		return connect.CodeNotFound
 	case errors.Is(err, engine.ErrStale), errors.Is(err, errReplaced):
 		return connect.CodeAborted
-	case errors.Is(err, engine.ErrInvalid):
+	case errors.Is(err, engine.ErrInvalid), errors.Is(err, store.ErrBadMember):
 		return connect.CodeInvalidArgument
-	case errors.Is(err, errNamesake):
+	case errors.Is(err, errNamesake), errors.Is(err, store.ErrMemberExists):
 		return connect.CodeAlreadyExists
-	case errors.Is(err, engine.ErrConflict):
+	case errors.Is(err, engine.ErrConflict), errors.Is(err, store.ErrQuorum), errors.Is(err, store.ErrOutside), errors.Is(err, store.ErrDeaf):
 		return connect.CodeFailedPrecondition
 	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):
 		return connect.CodeDeadlineExceeded

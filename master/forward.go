@@ -59,7 +59,7 @@ func (m *Master) isAway(l leader) bool {
 func (m *Master) forwarding(here http.Handler) http.Handler {
 	proxy := m.forwarder()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if m.reign.Load() != nil || isStream(req) {
+		if m.reign.Load() != nil || isOwn(req) {
 			here.ServeHTTP(w, req)
 			return
 		}
@@ -73,9 +73,16 @@ func (m *Master) forwarding(here http.Handler) http.Handler {
 	})
 }
 
-// isStream reports whether the answer to a call is a stream.
-func isStream(req *http.Request) bool {
-	return req.URL.Path == aloftv1connect.ClusterServiceWatchProcedure || req.URL.Path == aloftv1connect.ClusterServiceLogsProcedure
+// isOwn reports whether a call is served by the master that it came to: streams,
+// which have relays, and what every master knows by itself.
+func isOwn(req *http.Request) bool {
+	switch req.URL.Path {
+	case aloftv1connect.ClusterServiceWatchProcedure, aloftv1connect.ClusterServiceLogsProcedure,
+		aloftv1connect.ClusterServiceBackupProcedure, aloftv1connect.ClusterServiceListMastersProcedure:
+		return true
+	default:
+		return false
+	}
 }
 
 // forward hands a call to whoever leads. One that finds its leader gone waits a

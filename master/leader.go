@@ -166,7 +166,7 @@ func awaitEnd(ctx context.Context, conn net.Conn) {
 // awaitSuccessor waits until another master leads after a term of this one, or
 // ctx is done: meanwhile calls go to that master.
 func (m *Master) awaitSuccessor(ctx context.Context, epoch uint64) {
-	list, err := m.masters(ctx)
+	list, err := m.present(ctx)
 	if err == nil && len(list) > 1 {
 		_, _ = m.awaitTerm(ctx, epoch)
 	}

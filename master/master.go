@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +44,7 @@ var (
 type Store interface {
 	Election
 	Attendance
+	Company
 }
 
 // Election decides which master leads.
@@ -63,6 +65,19 @@ type Attendance interface {
 	Announce(ctx context.Context, name, value string) error
 	// Announced returns what those that are there have announced, by name.
 	Announced(ctx context.Context) (map[string]string, error)
+}
+
+// Company is the members that keep the state, where these are embedded in the
+// masters, and a copy of what they keep.
+type Company interface {
+	// Members returns the members, with a majority or without.
+	Members(ctx context.Context) ([]store.Member, error)
+	// AddMember lets a new member join.
+	AddMember(ctx context.Context, name, peerURL string) error
+	// RemoveMember takes a member out for good.
+	RemoveMember(ctx context.Context, name string) error
+	// Snapshot writes a copy of all state while that goes on changing.
+	Snapshot(ctx context.Context, w io.Writer) (revision int64, err error)
 }
 
 // Config is what a master is started with. Zero fields get their defaults.
@@ -156,8 +171,9 @@ func New(cfg Config, state Store) (*Master, error) {
 }
 
 // Run stands by, leads, and stands by again until ctx is done. Then it hands a
-// term of its own over to the next leader, for which it waits a moment. All that
-// it started has ended when it returns.
+// term of its own over to the next leader, for which it waits a moment. It also
+// returns when its member of the embedded state was removed, or has stopped. All
+// that it started has ended when it returns.
 func (m *Master) Run(ctx context.Context) error {
 	aside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup
@@ -173,6 +189,9 @@ func (m *Master) Run(ctx context.Context) error {
 		err := m.serveTerm(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, store.ErrRemoved) || errors.Is(err, store.ErrStopped) {
+			return err
 		}
 		level := slog.LevelError
 		if errors.Is(err, errLost) || errors.Is(err, errHandedOver) || errors.Is(err, store.ErrDeposed) {

@@ -155,11 +155,11 @@ func (e *etcd) leader(ctx context.Context) (leader, error) {
 	return now, nil
 }
 
-// change waits until the leader's key may have changed since then, or ctx is done,
-// and returns what it is then, if that is known.
+// change waits until the leader's key may have changed since then, the embedded
+// member stops, or ctx is done, and returns what it is then, if that is known.
 func (e *etcd) change(ctx context.Context, since leader) (now leader, known bool) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, done := e.embedded.whileServing(ctx)
+	defer done()
 	for answer := range e.client.Watch(ctx, e.leaderKey(), clientv3.WithRev(since.revision+1)) {
 		if answer.Err() != nil {
 			return leader{}, false

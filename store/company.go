@@ -39,7 +39,7 @@ func (e *etcd) Members(ctx context.Context) ([]Member, error) {
 	for _, known := range server.Cluster().Members() {
 		member := Member{
 			Name:    nameOf(known),
-			PeerURL: urlOf(known),
+			PeerURL: strings.ReplaceAll(urlOf(known), nowhere, ""),
 			ID:      uint64(known.ID),
 			Started: started(known),
 			Learner: known.IsLearner,
@@ -63,8 +63,8 @@ func (e *etcd) AddMember(ctx context.Context, name, peerURL string) error {
 		return err
 	}
 	for _, member := range list {
-		if member.Self && member.PeerURL == nowhere {
-			return errors.New("this member awaits no others; start it with its own URL in Cluster first")
+		if member.Self && member.PeerURL == "" {
+			return ErrDeaf
 		}
 		if member.Name == name || member.PeerURL == peerURL {
 			return fmt.Errorf("%w: %s at %s", ErrMemberExists, member.Name, member.PeerURL)

@@ -100,11 +100,11 @@ func TestChangeOfMembersIsRefused(t *testing.T) {
 		"that is not there":               {one.RemoveMember(t.Context(), "m2"), store.ErrUnknownMember, "m2"},
 		"whose name is another's":         {one.AddMember(t.Context(), "m1", urls["m2"]), store.ErrMemberExists, "m1 at " + urls["m1"]},
 		"whose URL is another's":          {one.AddMember(t.Context(), "m2", urls["m1"]), store.ErrMemberExists, "m1 at " + urls["m1"]},
-		"without a name":                  {one.AddMember(t.Context(), "", urls["m2"]), nil, `"" cannot be a member's name`},
-		"without a port":                  {one.AddMember(t.Context(), "m2", "http://host"), nil, "lacks its port"},
-		"with a path":                     {one.AddMember(t.Context(), "m2", urls["m2"]+"/m2"), nil, "must end with the port"},
+		"without a name":                  {one.AddMember(t.Context(), "", urls["m2"]), store.ErrBadMember, `"" cannot be a member's name`},
+		"without a port":                  {one.AddMember(t.Context(), "m2", "http://host"), store.ErrBadMember, "lacks its port"},
+		"with a path":                     {one.AddMember(t.Context(), "m2", urls["m2"]+"/m2"), store.ErrBadMember, "must end with the port"},
 		"that is the last":                {one.RemoveMember(t.Context(), "m1"), store.ErrQuorum, "the only one"},
-		"of one that awaits no others":    {deaf.AddMember(t.Context(), "m2", urls["m2"]), nil, "start it with its own URL"},
+		"of one that awaits no others":    {deaf.AddMember(t.Context(), "m2", urls["m2"]), store.ErrDeaf, "start it with its own URL"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) { wantWords(t, tc.err, tc.want, tc.words) })
@@ -147,6 +147,7 @@ func TestDeadMemberIsReplaced(t *testing.T) {
 func TestRemovedMember(t *testing.T) {
 	t.Parallel()
 	three := startThreeHere(t)
+	campaign(t, three.members["m3"], "m3")                                      // so that m1 waits for the end of that term
 	if err := three.members["m2"].RemoveMember(t.Context(), "m1"); err != nil { // when they have known each other for 5 s
 		t.Fatal(err)
 	}

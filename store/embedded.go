@@ -24,9 +24,6 @@ const (
 	publishedWithin = time.Second
 )
 
-// errStopped says that the embedded member stopped by itself.
-var errStopped = errors.New("the etcd member has stopped")
-
 // embedded is an etcd member in this process, and the folder that it works in.
 type embedded struct {
 	server *embed.Etcd
@@ -143,6 +140,27 @@ func (m *embedded) stopped() bool {
 	}
 }
 
+// whileServing returns a context that is done, too, when the member, which may be
+// nil, stops: a watch in it goes on without a word. The caller must call done.
+func (m *embedded) whileServing(ctx context.Context) (bounded context.Context, done func()) {
+	bounded, stop := context.WithCancel(ctx)
+	if m == nil {
+		return bounded, stop
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-m.server.Server.StopNotify():
+			stop()
+		case <-bounded.Done():
+		}
+	})
+	return bounded, func() {
+		stop()
+		watching.Wait()
+	}
+}
+
 // whyStopped returns why a member has stopped. One that is told that it was
 // removed stops, but etcd keeps the reason to itself: so the others are asked.
 func (m *embedded) whyStopped(ctx context.Context) error {
@@ -160,7 +178,7 @@ func (m *embedded) whyStopped(ctx context.Context) error {
 			return ErrRemoved
 		}
 	}
-	return errStopped
+	return ErrStopped
 }
 
 // renew asks once for a renewal of a lease, through the member that leads.

@@ -10,6 +10,10 @@ import (
 var (
 	// ErrOutside says that the cluster's members are not aloft's to change.
 	ErrOutside = errors.New("the state is not kept in an embedded cluster; its members are changed by its own tools")
+	// ErrBadMember says that no member can have such a name or URL.
+	ErrBadMember = errors.New("no member can be called or reached so")
+	// ErrDeaf says that no other member can reach this one.
+	ErrDeaf = errors.New("this member awaits no others; start it with its own URL in Cluster first")
 	// ErrUnknownMember says that there is no member of that name.
 	ErrUnknownMember = errors.New("unknown member")
 	// ErrMemberExists says that the name or the URL is another member's.
@@ -26,7 +30,7 @@ var (
 // Member is a member of an embedded cluster.
 type Member struct {
 	Name    string // its number, in hex, if that is not known
-	PeerURL string // on which the others reach it
+	PeerURL string // on which the others reach it; "" if it awaits none
 	ID      uint64
 	Started bool // it has been there at least once
 	Learner bool // it does not vote: it has not joined yet, or not caught up
@@ -56,6 +60,14 @@ func (s *Store) Members(ctx context.Context) ([]Member, error) {
 	return list, nil
 }
 
+// CheckMember says why no member can have that name and URL.
+func CheckMember(name, peerURL string) error {
+	if err := checkMember(name, peerURL); err != nil {
+		return fmt.Errorf("%w: %v", ErrBadMember, err)
+	}
+	return nil
+}
+
 // AddMember lets a new member of that name and URL join the embedded cluster,
 // which goes on working meanwhile. Then the member is started with Config.Join
 // and an empty folder. Until it has caught up with the others it does not vote,
@@ -68,8 +80,8 @@ func (s *Store) Members(ctx context.Context) ([]Member, error) {
 // It may take some seconds after the last change: etcd trusts a connection
 // between members when it has lasted for 5 s.
 func (s *Store) AddMember(ctx context.Context, name, peerURL string) error {
-	if err := checkMember(name, peerURL); err != nil {
-		return fmt.Errorf("add member %q: %w", name, err)
+	if err := CheckMember(name, peerURL); err != nil {
+		return fmt.Errorf("add member: %w", err)
 	}
 	c, ctx, done, err := s.company(ctx)
 	if err != nil {

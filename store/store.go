@@ -32,6 +32,9 @@ var (
 	ErrTooLarge = errors.New("too large for the store")
 	// ErrClosed says that the Store was closed.
 	ErrClosed = errors.New("the store is closed")
+	// ErrStopped says that the embedded member has stopped by itself. The Store is
+	// of no more use; what was committed is in its folder.
+	ErrStopped = errors.New("the etcd member has stopped")
 )
 
 // Op puts Value at Key, or deletes Key. Deleting what is not there is no error.

@@ -29,6 +29,7 @@ type masterFlags struct {
 	dataDir      string
 	cluster      map[string]string
 	listenPeer   string
+	join         bool
 	endpoints    []string
 	listen       string
 	advertise    string
@@ -48,6 +49,7 @@ func masterCommand() *cobra.Command {
 		Example: "  aloft master --listen 10.0.0.1:7117 --data-dir /var/lib/aloft/master\n" +
 			"  aloft master --name m1 --listen 10.0.0.1:7117 \\\n" +
 			"    --cluster m1=http://10.0.0.1:7118,m2=http://10.0.0.2:7118,m3=http://10.0.0.3:7118\n" +
+			"  aloft master --name m4 --listen 10.0.0.4:7117 --join --cluster m1=http://10.0.0.1:7118,m4=http://10.0.0.4:7118\n" +
 			"  aloft master --listen 10.0.0.1:7117 --etcd-endpoints http://10.0.0.7:2379",
 		Args: cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -62,7 +64,8 @@ func masterCommand() *cobra.Command {
 	f.StringVar(&flags.name, "name", "", "name of this master (default: the host name)")
 	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/master", "folder of the embedded etcd member")
 	f.StringToStringVar(&flags.cluster, "cluster", nil,
-		"all masters with an embedded member, as `NAME=URL,...`: where the others reach each member (default: this master alone)")
+		"all masters with an embedded member, as `NAME=URL,...`: where the others reach each member (default: this master alone,\nwhich cannot grow; one that names itself can)")
+	f.BoolVar(&flags.join, "join", false, "join the cluster of the other masters in --cluster, to which 'aloft masters add' has added this one")
 	f.StringVar(&flags.listenPeer, "listen-peer", "", "`URL` on which this member awaits the others, by IP address (default: its own in --cluster)")
 	f.StringSliceVar(&flags.endpoints, "etcd-endpoints", nil, "addresses of an outside etcd, in place of the embedded one")
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7117", "address of the API, of agents and routers, and of health and metrics")
@@ -116,7 +119,7 @@ func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, h
 
 // store says where the state is.
 func (f masterFlags) store(name string, log *slog.Logger) store.Config {
-	cfg := store.Config{Endpoints: f.endpoints, Cluster: f.cluster, ListenPeer: f.listenPeer, Log: log}
+	cfg := store.Config{Endpoints: f.endpoints, Cluster: f.cluster, Join: f.join, ListenPeer: f.listenPeer, Log: log}
 	if len(f.endpoints) == 0 {
 		cfg.DataDir = filepath.Join(f.dataDir, "etcd")
 	}

@@ -190,8 +190,11 @@ func (*ListMastersRequest) Descriptor() ([]byte, []int) {
 }
 
 type ListMastersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Masters       []*MasterInfo          `protobuf:"bytes,1,rep,name=masters,proto3" json:"masters,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Masters []*MasterInfo          `protobuf:"bytes,1,rep,name=masters,proto3" json:"masters,omitempty"`
+	// Set when no majority of the masters answers. The roles of the others are not
+	// known then, and nothing can be changed.
+	NoMajority    bool `protobuf:"varint,2,opt,name=no_majority,json=noMajority,proto3" json:"no_majority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -233,15 +236,27 @@ func (x *ListMastersResponse) GetMasters() []*MasterInfo {
 	return nil
 }
 
+func (x *ListMastersResponse) GetNoMajority() bool {
+	if x != nil {
+		return x.NoMajority
+	}
+	return false
+}
+
 type MasterInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// URL at which the others reach its API; empty for one that is alone.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	// Of its binary.
-	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	Leading       bool                   `protobuf:"varint,5,opt,name=leading,proto3" json:"leading,omitempty"`
+	Version   string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	Leading   bool                   `protobuf:"varint,5,opt,name=leading,proto3" json:"leading,omitempty"`
+	// "leader", "standby", "joining" while its embedded member does not vote yet,
+	// "absent" when it is a member and nothing is heard of it, or "unknown".
+	Role string `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`
+	// URL at which the other masters reach its embedded member; empty without one.
+	PeerUrl       string `protobuf:"bytes,7,opt,name=peer_url,json=peerUrl,proto3" json:"peer_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +326,455 @@ func (x *MasterInfo) GetLeading() bool {
 	return false
 }
 
+func (x *MasterInfo) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MasterInfo) GetPeerUrl() string {
+	if x != nil {
+		return x.PeerUrl
+	}
+	return ""
+}
+
+type AddMasterRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// URL at which the other masters will reach its embedded member.
+	PeerUrl       string `protobuf:"bytes,2,opt,name=peer_url,json=peerUrl,proto3" json:"peer_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMasterRequest) Reset() {
+	*x = AddMasterRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMasterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMasterRequest) ProtoMessage() {}
+
+func (x *AddMasterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMasterRequest.ProtoReflect.Descriptor instead.
+func (*AddMasterRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AddMasterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddMasterRequest) GetPeerUrl() string {
+	if x != nil {
+		return x.PeerUrl
+	}
+	return ""
+}
+
+type AddMasterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What starts it, word by word.
+	Command []string `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
+	// How many masters vote once it does.
+	Voting        int32 `protobuf:"varint,3,opt,name=voting,proto3" json:"voting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMasterResponse) Reset() {
+	*x = AddMasterResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMasterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMasterResponse) ProtoMessage() {}
+
+func (x *AddMasterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMasterResponse.ProtoReflect.Descriptor instead.
+func (*AddMasterResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AddMasterResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddMasterResponse) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *AddMasterResponse) GetVoting() int32 {
+	if x != nil {
+		return x.Voting
+	}
+	return 0
+}
+
+type RemoveMasterRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Though no master may fail after that.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMasterRequest) Reset() {
+	*x = RemoveMasterRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMasterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMasterRequest) ProtoMessage() {}
+
+func (x *RemoveMasterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMasterRequest.ProtoReflect.Descriptor instead.
+func (*RemoveMasterRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RemoveMasterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveMasterRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RemoveMasterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many masters vote now.
+	Voting        int32 `protobuf:"varint,2,opt,name=voting,proto3" json:"voting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMasterResponse) Reset() {
+	*x = RemoveMasterResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMasterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMasterResponse) ProtoMessage() {}
+
+func (x *RemoveMasterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMasterResponse.ProtoReflect.Descriptor instead.
+func (*RemoveMasterResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RemoveMasterResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveMasterResponse) GetVoting() int32 {
+	if x != nil {
+		return x.Voting
+	}
+	return 0
+}
+
+type ReplaceMasterRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	PeerUrl string                 `protobuf:"bytes,2,opt,name=peer_url,json=peerUrl,proto3" json:"peer_url,omitempty"`
+	// Though no master may fail until the new one votes.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceMasterRequest) Reset() {
+	*x = ReplaceMasterRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceMasterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceMasterRequest) ProtoMessage() {}
+
+func (x *ReplaceMasterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceMasterRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceMasterRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReplaceMasterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReplaceMasterRequest) GetPeerUrl() string {
+	if x != nil {
+		return x.PeerUrl
+	}
+	return ""
+}
+
+func (x *ReplaceMasterRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type ReplaceMasterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What starts the new one, word by word.
+	Command []string `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
+	// How many masters vote once it does.
+	Voting        int32 `protobuf:"varint,3,opt,name=voting,proto3" json:"voting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceMasterResponse) Reset() {
+	*x = ReplaceMasterResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceMasterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceMasterResponse) ProtoMessage() {}
+
+func (x *ReplaceMasterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceMasterResponse.ProtoReflect.Descriptor instead.
+func (*ReplaceMasterResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReplaceMasterResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReplaceMasterResponse) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *ReplaceMasterResponse) GetVoting() int32 {
+	if x != nil {
+		return x.Voting
+	}
+	return 0
+}
+
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+// The bytes of a backup are those of all messages, one after the other. The last
+// message has no bytes; a backup without it is not whole.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Bytes []byte                 `protobuf:"bytes,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Set in the last one: what was committed up to this revision is there.
+	Revision      int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BackupResponse) GetBytes() []byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type TransferLeadershipRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -319,7 +783,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +795,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,7 +808,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 type TransferLeadershipResponse struct {
@@ -358,7 +822,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +834,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +847,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TransferLeadershipResponse) GetFrom() string {
@@ -411,7 +875,7 @@ type RouterInfo struct {
 
 func (x *RouterInfo) Reset() {
 	*x = RouterInfo{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +887,7 @@ func (x *RouterInfo) String() string {
 func (*RouterInfo) ProtoMessage() {}
 
 func (x *RouterInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +900,7 @@ func (x *RouterInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterInfo.ProtoReflect.Descriptor instead.
 func (*RouterInfo) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RouterInfo) GetId() string {
@@ -473,7 +937,7 @@ type SpecFile struct {
 
 func (x *SpecFile) Reset() {
 	*x = SpecFile{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +949,7 @@ func (x *SpecFile) String() string {
 func (*SpecFile) ProtoMessage() {}
 
 func (x *SpecFile) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +962,7 @@ func (x *SpecFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecFile.ProtoReflect.Descriptor instead.
 func (*SpecFile) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SpecFile) GetName() string {
@@ -529,7 +993,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +1005,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +1018,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Problem) GetFile() string {
@@ -602,7 +1066,7 @@ type Problems struct {
 
 func (x *Problems) Reset() {
 	*x = Problems{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +1078,7 @@ func (x *Problems) String() string {
 func (*Problems) ProtoMessage() {}
 
 func (x *Problems) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +1091,7 @@ func (x *Problems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problems.ProtoReflect.Descriptor instead.
 func (*Problems) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Problems) GetProblems() []*Problem {
@@ -646,7 +1110,7 @@ type ValidateRequest struct {
 
 func (x *ValidateRequest) Reset() {
 	*x = ValidateRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +1122,7 @@ func (x *ValidateRequest) String() string {
 func (*ValidateRequest) ProtoMessage() {}
 
 func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +1135,7 @@ func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ValidateRequest) GetFiles() []*SpecFile {
@@ -691,7 +1155,7 @@ type ValidateResponse struct {
 
 func (x *ValidateResponse) Reset() {
 	*x = ValidateResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +1167,7 @@ func (x *ValidateResponse) String() string {
 func (*ValidateResponse) ProtoMessage() {}
 
 func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +1180,7 @@ func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateResponse.ProtoReflect.Descriptor instead.
 func (*ValidateResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ValidateResponse) GetProblems() []*Problem {
@@ -742,7 +1206,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +1218,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +1231,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanRequest) GetFiles() []*SpecFile {
@@ -786,7 +1250,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +1262,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +1275,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlanResponse) GetPlans() []*ServicePlan {
@@ -845,7 +1309,7 @@ type ServicePlan struct {
 
 func (x *ServicePlan) Reset() {
 	*x = ServicePlan{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1321,7 @@ func (x *ServicePlan) String() string {
 func (*ServicePlan) ProtoMessage() {}
 
 func (x *ServicePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1334,7 @@ func (x *ServicePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePlan.ProtoReflect.Descriptor instead.
 func (*ServicePlan) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServicePlan) GetService() string {
@@ -968,7 +1432,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1444,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1457,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1029,7 +1493,7 @@ type DeployRequest struct {
 
 func (x *DeployRequest) Reset() {
 	*x = DeployRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1505,7 @@ func (x *DeployRequest) String() string {
 func (*DeployRequest) ProtoMessage() {}
 
 func (x *DeployRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1518,7 @@ func (x *DeployRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployRequest.ProtoReflect.Descriptor instead.
 func (*DeployRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeployRequest) GetFiles() []*SpecFile {
@@ -1087,7 +1551,7 @@ type DeployResponse struct {
 
 func (x *DeployResponse) Reset() {
 	*x = DeployResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1563,7 @@ func (x *DeployResponse) String() string {
 func (*DeployResponse) ProtoMessage() {}
 
 func (x *DeployResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1576,7 @@ func (x *DeployResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployResponse.ProtoReflect.Descriptor instead.
 func (*DeployResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeployResponse) GetServices() []*DeployedService {
@@ -1137,7 +1601,7 @@ type DeployedService struct {
 
 func (x *DeployedService) Reset() {
 	*x = DeployedService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1613,7 @@ func (x *DeployedService) String() string {
 func (*DeployedService) ProtoMessage() {}
 
 func (x *DeployedService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1626,7 @@ func (x *DeployedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployedService.ProtoReflect.Descriptor instead.
 func (*DeployedService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeployedService) GetService() string {
@@ -1216,7 +1680,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1692,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1705,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetServiceRequest) GetService() string {
@@ -1260,7 +1724,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1736,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1749,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetServiceResponse) GetService() *ServiceView {
@@ -1320,7 +1784,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1796,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1809,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ServiceView) GetService() *Service {
@@ -1421,7 +1885,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1897,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1910,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListServicesRequest) GetPageSize() int32 {
@@ -1474,7 +1938,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1950,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1963,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServiceView {
@@ -1527,7 +1991,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +2003,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +2016,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRevisionsRequest) GetService() string {
@@ -1587,7 +2051,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +2063,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +2076,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -1641,7 +2105,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +2117,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +2130,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ScaleRequest) GetService() string {
@@ -1699,7 +2163,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2175,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2188,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ScaleResponse) GetService() *Service {
@@ -1744,7 +2208,7 @@ type RestartRequest struct {
 
 func (x *RestartRequest) Reset() {
 	*x = RestartRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2220,7 @@ func (x *RestartRequest) String() string {
 func (*RestartRequest) ProtoMessage() {}
 
 func (x *RestartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2233,7 @@ func (x *RestartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
 func (*RestartRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RestartRequest) GetService() string {
@@ -1795,7 +2259,7 @@ type RestartResponse struct {
 
 func (x *RestartResponse) Reset() {
 	*x = RestartResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2271,7 @@ func (x *RestartResponse) String() string {
 func (*RestartResponse) ProtoMessage() {}
 
 func (x *RestartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2284,7 @@ func (x *RestartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
 func (*RestartResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RestartResponse) GetService() *Service {
@@ -1842,7 +2306,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +2318,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +2331,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StopRequest) GetService() string {
@@ -1900,7 +2364,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2376,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2389,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StopResponse) GetService() *Service {
@@ -1947,7 +2411,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2423,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2436,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RollbackRequest) GetService() string {
@@ -2005,7 +2469,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2481,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2494,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RollbackResponse) GetService() *DeployedService {
@@ -2052,7 +2516,7 @@ type ListDeploymentsRequest struct {
 
 func (x *ListDeploymentsRequest) Reset() {
 	*x = ListDeploymentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2528,7 @@ func (x *ListDeploymentsRequest) String() string {
 func (*ListDeploymentsRequest) ProtoMessage() {}
 
 func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2541,7 @@ func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsRequest.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListDeploymentsRequest) GetService() string {
@@ -2112,7 +2576,7 @@ type ListDeploymentsResponse struct {
 
 func (x *ListDeploymentsResponse) Reset() {
 	*x = ListDeploymentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2588,7 @@ func (x *ListDeploymentsResponse) String() string {
 func (*ListDeploymentsResponse) ProtoMessage() {}
 
 func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2601,7 @@ func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsResponse.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListDeploymentsResponse) GetDeployments() []*Deployment {
@@ -2163,7 +2627,7 @@ type GetDeploymentRequest struct {
 
 func (x *GetDeploymentRequest) Reset() {
 	*x = GetDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2639,7 @@ func (x *GetDeploymentRequest) String() string {
 func (*GetDeploymentRequest) ProtoMessage() {}
 
 func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2652,7 @@ func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*GetDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetDeploymentRequest) GetDeployment() string {
@@ -2207,7 +2671,7 @@ type GetDeploymentResponse struct {
 
 func (x *GetDeploymentResponse) Reset() {
 	*x = GetDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2683,7 @@ func (x *GetDeploymentResponse) String() string {
 func (*GetDeploymentResponse) ProtoMessage() {}
 
 func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2696,7 @@ func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*GetDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetDeploymentResponse) GetDeployment() *Deployment {
@@ -2251,7 +2715,7 @@ type PauseDeploymentRequest struct {
 
 func (x *PauseDeploymentRequest) Reset() {
 	*x = PauseDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2727,7 @@ func (x *PauseDeploymentRequest) String() string {
 func (*PauseDeploymentRequest) ProtoMessage() {}
 
 func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2740,7 @@ func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PauseDeploymentRequest) GetDeployment() string {
@@ -2294,7 +2758,7 @@ type PauseDeploymentResponse struct {
 
 func (x *PauseDeploymentResponse) Reset() {
 	*x = PauseDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +2770,7 @@ func (x *PauseDeploymentResponse) String() string {
 func (*PauseDeploymentResponse) ProtoMessage() {}
 
 func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,7 +2783,7 @@ func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
 }
 
 type ResumeDeploymentRequest struct {
@@ -2331,7 +2795,7 @@ type ResumeDeploymentRequest struct {
 
 func (x *ResumeDeploymentRequest) Reset() {
 	*x = ResumeDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2807,7 @@ func (x *ResumeDeploymentRequest) String() string {
 func (*ResumeDeploymentRequest) ProtoMessage() {}
 
 func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2820,7 @@ func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ResumeDeploymentRequest) GetDeployment() string {
@@ -2374,7 +2838,7 @@ type ResumeDeploymentResponse struct {
 
 func (x *ResumeDeploymentResponse) Reset() {
 	*x = ResumeDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2850,7 @@ func (x *ResumeDeploymentResponse) String() string {
 func (*ResumeDeploymentResponse) ProtoMessage() {}
 
 func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2863,7 @@ func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
 }
 
 type AbortDeploymentRequest struct {
@@ -2411,7 +2875,7 @@ type AbortDeploymentRequest struct {
 
 func (x *AbortDeploymentRequest) Reset() {
 	*x = AbortDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2887,7 @@ func (x *AbortDeploymentRequest) String() string {
 func (*AbortDeploymentRequest) ProtoMessage() {}
 
 func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2900,7 @@ func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AbortDeploymentRequest) GetDeployment() string {
@@ -2456,7 +2920,7 @@ type AbortDeploymentResponse struct {
 
 func (x *AbortDeploymentResponse) Reset() {
 	*x = AbortDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2932,7 @@ func (x *AbortDeploymentResponse) String() string {
 func (*AbortDeploymentResponse) ProtoMessage() {}
 
 func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2945,7 @@ func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AbortDeploymentResponse) GetDeployment() string {
@@ -2505,7 +2969,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2981,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2994,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListTasksRequest) GetService() string {
@@ -2578,7 +3042,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +3054,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +3067,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2630,7 +3094,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +3106,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +3119,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExplainRequest) GetName() string {
@@ -2674,7 +3138,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +3150,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +3163,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExplainResponse) GetLines() []string {
@@ -2724,7 +3188,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3200,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3213,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LogsRequest) GetName() string {
@@ -2789,7 +3253,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3265,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3278,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -2834,7 +3298,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3310,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3323,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListAgentsRequest) GetPageSize() int32 {
@@ -2886,7 +3350,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3362,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3375,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*AgentView {
@@ -2943,7 +3407,7 @@ type AgentView struct {
 
 func (x *AgentView) Reset() {
 	*x = AgentView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3419,7 @@ func (x *AgentView) String() string {
 func (*AgentView) ProtoMessage() {}
 
 func (x *AgentView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3432,7 @@ func (x *AgentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentView.ProtoReflect.Descriptor instead.
 func (*AgentView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AgentView) GetAgent() *Agent {
@@ -3017,7 +3481,7 @@ type DrainAgentRequest struct {
 
 func (x *DrainAgentRequest) Reset() {
 	*x = DrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3493,7 @@ func (x *DrainAgentRequest) String() string {
 func (*DrainAgentRequest) ProtoMessage() {}
 
 func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3506,7 @@ func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*DrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DrainAgentRequest) GetAgent() string {
@@ -3067,7 +3531,7 @@ type DrainAgentResponse struct {
 
 func (x *DrainAgentResponse) Reset() {
 	*x = DrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3543,7 @@ func (x *DrainAgentResponse) String() string {
 func (*DrainAgentResponse) ProtoMessage() {}
 
 func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3556,7 @@ func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*DrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
 }
 
 type UndrainAgentRequest struct {
@@ -3104,7 +3568,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3580,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3593,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *UndrainAgentRequest) GetAgent() string {
@@ -3147,7 +3611,7 @@ type UndrainAgentResponse struct {
 
 func (x *UndrainAgentResponse) Reset() {
 	*x = UndrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3623,7 @@ func (x *UndrainAgentResponse) String() string {
 func (*UndrainAgentResponse) ProtoMessage() {}
 
 func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3636,7 @@ func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*UndrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
 }
 
 type RemoveAgentRequest struct {
@@ -3184,7 +3648,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +3660,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +3673,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RemoveAgentRequest) GetAgent() string {
@@ -3227,7 +3691,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3703,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3716,7 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
 }
 
 type ListPartitionsRequest struct {
@@ -3266,7 +3730,7 @@ type ListPartitionsRequest struct {
 
 func (x *ListPartitionsRequest) Reset() {
 	*x = ListPartitionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3742,7 @@ func (x *ListPartitionsRequest) String() string {
 func (*ListPartitionsRequest) ProtoMessage() {}
 
 func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3755,7 @@ func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListPartitionsRequest) GetAgent() string {
@@ -3325,7 +3789,7 @@ type ListPartitionsResponse struct {
 
 func (x *ListPartitionsResponse) Reset() {
 	*x = ListPartitionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3801,7 @@ func (x *ListPartitionsResponse) String() string {
 func (*ListPartitionsResponse) ProtoMessage() {}
 
 func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3814,7 @@ func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListPartitionsResponse) GetPartitions() []*PartitionView {
@@ -3377,7 +3841,7 @@ type PartitionView struct {
 
 func (x *PartitionView) Reset() {
 	*x = PartitionView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3853,7 @@ func (x *PartitionView) String() string {
 func (*PartitionView) ProtoMessage() {}
 
 func (x *PartitionView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3866,7 @@ func (x *PartitionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionView.ProtoReflect.Descriptor instead.
 func (*PartitionView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PartitionView) GetPartition() *Partition {
@@ -3429,7 +3893,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3905,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3918,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListPoolsRequest) GetPageSize() int32 {
@@ -3481,7 +3945,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3957,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3970,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolView {
@@ -3536,7 +4000,7 @@ type PoolView struct {
 
 func (x *PoolView) Reset() {
 	*x = PoolView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +4012,7 @@ func (x *PoolView) String() string {
 func (*PoolView) ProtoMessage() {}
 
 func (x *PoolView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +4025,7 @@ func (x *PoolView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolView.ProtoReflect.Descriptor instead.
 func (*PoolView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PoolView) GetPool() *Pool {
@@ -3604,7 +4068,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3616,7 +4080,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3629,7 +4093,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SetPoolRequest) GetPool() *Pool {
@@ -3655,7 +4119,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +4131,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +4144,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SetPoolResponse) GetPool() *Pool {
@@ -3700,7 +4164,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +4176,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +4189,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeletePoolRequest) GetPool() string {
@@ -3750,7 +4214,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +4226,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +4239,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
 }
 
 type GetCapacityRequest struct {
@@ -3786,7 +4250,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +4262,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +4275,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
 }
 
 type GetCapacityResponse struct {
@@ -3823,7 +4287,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +4299,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +4312,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -3871,7 +4335,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4347,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4360,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Capacity) GetType() string {
@@ -3940,7 +4404,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4416,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4429,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -3998,7 +4462,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4474,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4487,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -4048,7 +4512,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4060,7 +4524,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4073,7 +4537,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -4111,7 +4575,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4587,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4600,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -4178,7 +4642,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4654,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4667,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -4228,7 +4692,7 @@ type GetBreakerRequest struct {
 
 func (x *GetBreakerRequest) Reset() {
 	*x = GetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4240,7 +4704,7 @@ func (x *GetBreakerRequest) String() string {
 func (*GetBreakerRequest) ProtoMessage() {}
 
 func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4253,7 +4717,7 @@ func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
 }
 
 type GetBreakerResponse struct {
@@ -4265,7 +4729,7 @@ type GetBreakerResponse struct {
 
 func (x *GetBreakerResponse) Reset() {
 	*x = GetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +4741,7 @@ func (x *GetBreakerResponse) String() string {
 func (*GetBreakerResponse) ProtoMessage() {}
 
 func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +4754,7 @@ func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetBreakerResponse) GetBreaker() *Breaker {
@@ -4320,7 +4784,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4796,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4809,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Breaker) GetOpen() bool {
@@ -4407,7 +4871,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4883,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4896,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -4461,7 +4925,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4473,7 +4937,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4486,7 +4950,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -4512,7 +4976,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4524,7 +4988,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4537,7 +5001,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -4555,7 +5019,7 @@ type ReleaseBreakerRequest struct {
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4567,7 +5031,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4580,7 +5044,7 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
 }
 
 type ReleaseBreakerResponse struct {
@@ -4594,7 +5058,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4606,7 +5070,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4619,7 +5083,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -4649,9 +5113,11 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12?\n" +
 	"\rleading_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fleadingSince\x12.\n" +
 	"\arouters\x18\x06 \x03(\v2\x14.aloft.v1.RouterInfoR\arouters\"\x14\n" +
-	"\x12ListMastersRequest\"E\n" +
+	"\x12ListMastersRequest\"f\n" +
 	"\x13ListMastersResponse\x12.\n" +
-	"\amasters\x18\x01 \x03(\v2\x14.aloft.v1.MasterInfoR\amasters\"\xa5\x01\n" +
+	"\amasters\x18\x01 \x03(\v2\x14.aloft.v1.MasterInfoR\amasters\x12\x1f\n" +
+	"\vno_majority\x18\x02 \x01(\bR\n" +
+	"noMajority\"\xd4\x01\n" +
 	"\n" +
 	"MasterInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -4659,7 +5125,34 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x129\n" +
 	"\n" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x18\n" +
-	"\aleading\x18\x05 \x01(\bR\aleading\"\x1b\n" +
+	"\aleading\x18\x05 \x01(\bR\aleading\x12\x12\n" +
+	"\x04role\x18\x06 \x01(\tR\x04role\x12\x19\n" +
+	"\bpeer_url\x18\a \x01(\tR\apeerUrl\"A\n" +
+	"\x10AddMasterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bpeer_url\x18\x02 \x01(\tR\apeerUrl\"Y\n" +
+	"\x11AddMasterResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\acommand\x18\x02 \x03(\tR\acommand\x12\x16\n" +
+	"\x06voting\x18\x03 \x01(\x05R\x06voting\"?\n" +
+	"\x13RemoveMasterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"B\n" +
+	"\x14RemoveMasterResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06voting\x18\x02 \x01(\x05R\x06voting\"[\n" +
+	"\x14ReplaceMasterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bpeer_url\x18\x02 \x01(\tR\apeerUrl\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"]\n" +
+	"\x15ReplaceMasterResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\acommand\x18\x02 \x03(\tR\acommand\x12\x16\n" +
+	"\x06voting\x18\x03 \x01(\x05R\x06voting\"\x0f\n" +
+	"\rBackupRequest\"B\n" +
+	"\x0eBackupResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\fR\x05bytes\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\"\x1b\n" +
 	"\x19TransferLeadershipRequest\"@\n" +
 	"\x1aTransferLeadershipResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
@@ -4945,11 +5438,15 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x15ReleaseBreakerRequest\"a\n" +
 	"\x16ReleaseBreakerResponse\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\bR\breleased\x12+\n" +
-	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\x8c\x14\n" +
+	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\xb2\x16\n" +
 	"\x0eClusterService\x12>\n" +
 	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12J\n" +
 	"\vListMasters\x12\x1c.aloft.v1.ListMastersRequest\x1a\x1d.aloft.v1.ListMastersResponse\x12_\n" +
-	"\x12TransferLeadership\x12#.aloft.v1.TransferLeadershipRequest\x1a$.aloft.v1.TransferLeadershipResponse\x12A\n" +
+	"\x12TransferLeadership\x12#.aloft.v1.TransferLeadershipRequest\x1a$.aloft.v1.TransferLeadershipResponse\x12D\n" +
+	"\tAddMaster\x12\x1a.aloft.v1.AddMasterRequest\x1a\x1b.aloft.v1.AddMasterResponse\x12M\n" +
+	"\fRemoveMaster\x12\x1d.aloft.v1.RemoveMasterRequest\x1a\x1e.aloft.v1.RemoveMasterResponse\x12P\n" +
+	"\rReplaceMaster\x12\x1e.aloft.v1.ReplaceMasterRequest\x1a\x1f.aloft.v1.ReplaceMasterResponse\x12=\n" +
+	"\x06Backup\x12\x17.aloft.v1.BackupRequest\x1a\x18.aloft.v1.BackupResponse0\x01\x12A\n" +
 	"\bValidate\x12\x19.aloft.v1.ValidateRequest\x1a\x1a.aloft.v1.ValidateResponse\x125\n" +
 	"\x04Plan\x12\x15.aloft.v1.PlanRequest\x1a\x16.aloft.v1.PlanResponse\x12;\n" +
 	"\x06Deploy\x12\x17.aloft.v1.DeployRequest\x1a\x18.aloft.v1.DeployResponse\x12G\n" +
@@ -5001,248 +5498,264 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_cluster_proto_rawDescData
 }
 
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*GetInfoRequest)(nil),             // 0: aloft.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),            // 1: aloft.v1.GetInfoResponse
 	(*ListMastersRequest)(nil),         // 2: aloft.v1.ListMastersRequest
 	(*ListMastersResponse)(nil),        // 3: aloft.v1.ListMastersResponse
 	(*MasterInfo)(nil),                 // 4: aloft.v1.MasterInfo
-	(*TransferLeadershipRequest)(nil),  // 5: aloft.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 6: aloft.v1.TransferLeadershipResponse
-	(*RouterInfo)(nil),                 // 7: aloft.v1.RouterInfo
-	(*SpecFile)(nil),                   // 8: aloft.v1.SpecFile
-	(*Problem)(nil),                    // 9: aloft.v1.Problem
-	(*Problems)(nil),                   // 10: aloft.v1.Problems
-	(*ValidateRequest)(nil),            // 11: aloft.v1.ValidateRequest
-	(*ValidateResponse)(nil),           // 12: aloft.v1.ValidateResponse
-	(*PlanRequest)(nil),                // 13: aloft.v1.PlanRequest
-	(*PlanResponse)(nil),               // 14: aloft.v1.PlanResponse
-	(*ServicePlan)(nil),                // 15: aloft.v1.ServicePlan
-	(*FieldChange)(nil),                // 16: aloft.v1.FieldChange
-	(*DeployRequest)(nil),              // 17: aloft.v1.DeployRequest
-	(*DeployResponse)(nil),             // 18: aloft.v1.DeployResponse
-	(*DeployedService)(nil),            // 19: aloft.v1.DeployedService
-	(*GetServiceRequest)(nil),          // 20: aloft.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),         // 21: aloft.v1.GetServiceResponse
-	(*ServiceView)(nil),                // 22: aloft.v1.ServiceView
-	(*ListServicesRequest)(nil),        // 23: aloft.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),       // 24: aloft.v1.ListServicesResponse
-	(*ListRevisionsRequest)(nil),       // 25: aloft.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),      // 26: aloft.v1.ListRevisionsResponse
-	(*ScaleRequest)(nil),               // 27: aloft.v1.ScaleRequest
-	(*ScaleResponse)(nil),              // 28: aloft.v1.ScaleResponse
-	(*RestartRequest)(nil),             // 29: aloft.v1.RestartRequest
-	(*RestartResponse)(nil),            // 30: aloft.v1.RestartResponse
-	(*StopRequest)(nil),                // 31: aloft.v1.StopRequest
-	(*StopResponse)(nil),               // 32: aloft.v1.StopResponse
-	(*RollbackRequest)(nil),            // 33: aloft.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 34: aloft.v1.RollbackResponse
-	(*ListDeploymentsRequest)(nil),     // 35: aloft.v1.ListDeploymentsRequest
-	(*ListDeploymentsResponse)(nil),    // 36: aloft.v1.ListDeploymentsResponse
-	(*GetDeploymentRequest)(nil),       // 37: aloft.v1.GetDeploymentRequest
-	(*GetDeploymentResponse)(nil),      // 38: aloft.v1.GetDeploymentResponse
-	(*PauseDeploymentRequest)(nil),     // 39: aloft.v1.PauseDeploymentRequest
-	(*PauseDeploymentResponse)(nil),    // 40: aloft.v1.PauseDeploymentResponse
-	(*ResumeDeploymentRequest)(nil),    // 41: aloft.v1.ResumeDeploymentRequest
-	(*ResumeDeploymentResponse)(nil),   // 42: aloft.v1.ResumeDeploymentResponse
-	(*AbortDeploymentRequest)(nil),     // 43: aloft.v1.AbortDeploymentRequest
-	(*AbortDeploymentResponse)(nil),    // 44: aloft.v1.AbortDeploymentResponse
-	(*ListTasksRequest)(nil),           // 45: aloft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),          // 46: aloft.v1.ListTasksResponse
-	(*ExplainRequest)(nil),             // 47: aloft.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 48: aloft.v1.ExplainResponse
-	(*LogsRequest)(nil),                // 49: aloft.v1.LogsRequest
-	(*LogsResponse)(nil),               // 50: aloft.v1.LogsResponse
-	(*ListAgentsRequest)(nil),          // 51: aloft.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 52: aloft.v1.ListAgentsResponse
-	(*AgentView)(nil),                  // 53: aloft.v1.AgentView
-	(*DrainAgentRequest)(nil),          // 54: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),         // 55: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),        // 56: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),       // 57: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),         // 58: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),        // 59: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),      // 60: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),     // 61: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),              // 62: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),           // 63: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),          // 64: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                   // 65: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),             // 66: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),            // 67: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),          // 68: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),         // 69: aloft.v1.DeletePoolResponse
-	(*GetCapacityRequest)(nil),         // 70: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),        // 71: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                   // 72: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),           // 73: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),          // 74: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),               // 75: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),              // 76: aloft.v1.WatchResponse
-	(*WatchChange)(nil),                // 77: aloft.v1.WatchChange
-	(*GetBreakerRequest)(nil),          // 78: aloft.v1.GetBreakerRequest
-	(*GetBreakerResponse)(nil),         // 79: aloft.v1.GetBreakerResponse
-	(*Breaker)(nil),                    // 80: aloft.v1.Breaker
-	(*MissingAgent)(nil),               // 81: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 82: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 83: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 84: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 85: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 86: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 88: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 89: aloft.v1.Spec
-	(SpecKind)(0),                      // 90: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 91: aloft.v1.Quantity
-	(*Service)(nil),                    // 92: aloft.v1.Service
-	(*Revision)(nil),                   // 93: aloft.v1.Revision
-	(*Deployment)(nil),                 // 94: aloft.v1.Deployment
-	(*Task)(nil),                       // 95: aloft.v1.Task
-	(*LogLine)(nil),                    // 96: aloft.v1.LogLine
-	(*Agent)(nil),                      // 97: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 98: google.protobuf.Duration
-	(*Partition)(nil),                  // 99: aloft.v1.Partition
-	(*Pool)(nil),                       // 100: aloft.v1.Pool
-	(*Note)(nil),                       // 101: aloft.v1.Note
-	(*Record)(nil),                     // 102: aloft.v1.Record
+	(*AddMasterRequest)(nil),           // 5: aloft.v1.AddMasterRequest
+	(*AddMasterResponse)(nil),          // 6: aloft.v1.AddMasterResponse
+	(*RemoveMasterRequest)(nil),        // 7: aloft.v1.RemoveMasterRequest
+	(*RemoveMasterResponse)(nil),       // 8: aloft.v1.RemoveMasterResponse
+	(*ReplaceMasterRequest)(nil),       // 9: aloft.v1.ReplaceMasterRequest
+	(*ReplaceMasterResponse)(nil),      // 10: aloft.v1.ReplaceMasterResponse
+	(*BackupRequest)(nil),              // 11: aloft.v1.BackupRequest
+	(*BackupResponse)(nil),             // 12: aloft.v1.BackupResponse
+	(*TransferLeadershipRequest)(nil),  // 13: aloft.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 14: aloft.v1.TransferLeadershipResponse
+	(*RouterInfo)(nil),                 // 15: aloft.v1.RouterInfo
+	(*SpecFile)(nil),                   // 16: aloft.v1.SpecFile
+	(*Problem)(nil),                    // 17: aloft.v1.Problem
+	(*Problems)(nil),                   // 18: aloft.v1.Problems
+	(*ValidateRequest)(nil),            // 19: aloft.v1.ValidateRequest
+	(*ValidateResponse)(nil),           // 20: aloft.v1.ValidateResponse
+	(*PlanRequest)(nil),                // 21: aloft.v1.PlanRequest
+	(*PlanResponse)(nil),               // 22: aloft.v1.PlanResponse
+	(*ServicePlan)(nil),                // 23: aloft.v1.ServicePlan
+	(*FieldChange)(nil),                // 24: aloft.v1.FieldChange
+	(*DeployRequest)(nil),              // 25: aloft.v1.DeployRequest
+	(*DeployResponse)(nil),             // 26: aloft.v1.DeployResponse
+	(*DeployedService)(nil),            // 27: aloft.v1.DeployedService
+	(*GetServiceRequest)(nil),          // 28: aloft.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),         // 29: aloft.v1.GetServiceResponse
+	(*ServiceView)(nil),                // 30: aloft.v1.ServiceView
+	(*ListServicesRequest)(nil),        // 31: aloft.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),       // 32: aloft.v1.ListServicesResponse
+	(*ListRevisionsRequest)(nil),       // 33: aloft.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),      // 34: aloft.v1.ListRevisionsResponse
+	(*ScaleRequest)(nil),               // 35: aloft.v1.ScaleRequest
+	(*ScaleResponse)(nil),              // 36: aloft.v1.ScaleResponse
+	(*RestartRequest)(nil),             // 37: aloft.v1.RestartRequest
+	(*RestartResponse)(nil),            // 38: aloft.v1.RestartResponse
+	(*StopRequest)(nil),                // 39: aloft.v1.StopRequest
+	(*StopResponse)(nil),               // 40: aloft.v1.StopResponse
+	(*RollbackRequest)(nil),            // 41: aloft.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 42: aloft.v1.RollbackResponse
+	(*ListDeploymentsRequest)(nil),     // 43: aloft.v1.ListDeploymentsRequest
+	(*ListDeploymentsResponse)(nil),    // 44: aloft.v1.ListDeploymentsResponse
+	(*GetDeploymentRequest)(nil),       // 45: aloft.v1.GetDeploymentRequest
+	(*GetDeploymentResponse)(nil),      // 46: aloft.v1.GetDeploymentResponse
+	(*PauseDeploymentRequest)(nil),     // 47: aloft.v1.PauseDeploymentRequest
+	(*PauseDeploymentResponse)(nil),    // 48: aloft.v1.PauseDeploymentResponse
+	(*ResumeDeploymentRequest)(nil),    // 49: aloft.v1.ResumeDeploymentRequest
+	(*ResumeDeploymentResponse)(nil),   // 50: aloft.v1.ResumeDeploymentResponse
+	(*AbortDeploymentRequest)(nil),     // 51: aloft.v1.AbortDeploymentRequest
+	(*AbortDeploymentResponse)(nil),    // 52: aloft.v1.AbortDeploymentResponse
+	(*ListTasksRequest)(nil),           // 53: aloft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),          // 54: aloft.v1.ListTasksResponse
+	(*ExplainRequest)(nil),             // 55: aloft.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 56: aloft.v1.ExplainResponse
+	(*LogsRequest)(nil),                // 57: aloft.v1.LogsRequest
+	(*LogsResponse)(nil),               // 58: aloft.v1.LogsResponse
+	(*ListAgentsRequest)(nil),          // 59: aloft.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 60: aloft.v1.ListAgentsResponse
+	(*AgentView)(nil),                  // 61: aloft.v1.AgentView
+	(*DrainAgentRequest)(nil),          // 62: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 63: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 64: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 65: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 66: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 67: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 68: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 69: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 70: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 71: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 72: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 73: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 74: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 75: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 76: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 77: aloft.v1.DeletePoolResponse
+	(*GetCapacityRequest)(nil),         // 78: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 79: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 80: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 81: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 82: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 83: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 84: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 85: aloft.v1.WatchChange
+	(*GetBreakerRequest)(nil),          // 86: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 87: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 88: aloft.v1.Breaker
+	(*MissingAgent)(nil),               // 89: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 90: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 91: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 92: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 93: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 94: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 95: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 96: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 97: aloft.v1.Spec
+	(SpecKind)(0),                      // 98: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 99: aloft.v1.Quantity
+	(*Service)(nil),                    // 100: aloft.v1.Service
+	(*Revision)(nil),                   // 101: aloft.v1.Revision
+	(*Deployment)(nil),                 // 102: aloft.v1.Deployment
+	(*Task)(nil),                       // 103: aloft.v1.Task
+	(*LogLine)(nil),                    // 104: aloft.v1.LogLine
+	(*Agent)(nil),                      // 105: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 106: google.protobuf.Duration
+	(*Partition)(nil),                  // 107: aloft.v1.Partition
+	(*Pool)(nil),                       // 108: aloft.v1.Pool
+	(*Note)(nil),                       // 109: aloft.v1.Note
+	(*Record)(nil),                     // 110: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	87,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
-	7,   // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
+	95,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	15,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
 	4,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	87,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	88,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
-	9,   // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
-	8,   // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
-	9,   // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	89,  // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
-	8,   // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
-	15,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	90,  // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
-	16,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	91,  // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
-	8,   // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	86,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
-	19,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	90,  // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
-	22,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	92,  // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	93,  // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	94,  // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	95,  // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	22,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	93,  // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	92,  // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	92,  // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	92,  // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	19,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	94,  // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	94,  // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	95,  // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	96,  // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	53,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	97,  // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	91,  // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	91,  // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	98,  // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	62,  // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	99,  // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	91,  // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	65,  // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	100, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	91,  // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	91,  // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	100, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	100, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	72,  // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	91,  // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	91,  // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	101, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	77,  // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	101, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	102, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	80,  // 54: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	87,  // 55: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	98,  // 56: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	81,  // 57: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	87,  // 58: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	87,  // 59: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	98,  // 60: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	80,  // 61: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	80,  // 62: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	95,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	96,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	17,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
+	16,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
+	17,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
+	97,  // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	16,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
+	23,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
+	98,  // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	24,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
+	99,  // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	16,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
+	94,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	27,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
+	98,  // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	30,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
+	100, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	101, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	102, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	103, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	30,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	101, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	100, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	100, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	100, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	27,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	102, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	102, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	103, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	104, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	61,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	105, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	99,  // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	99,  // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	106, // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	70,  // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	107, // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	99,  // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	73,  // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	108, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	99,  // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	99,  // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	108, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	108, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	80,  // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	99,  // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	99,  // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	109, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	85,  // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	109, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	110, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	88,  // 54: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	95,  // 55: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	106, // 56: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	89,  // 57: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	95,  // 58: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	95,  // 59: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	106, // 60: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	88,  // 61: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	88,  // 62: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
 	0,   // 63: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
 	2,   // 64: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	5,   // 65: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	11,  // 66: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	13,  // 67: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	17,  // 68: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	20,  // 69: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	23,  // 70: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	25,  // 71: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	27,  // 72: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	29,  // 73: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	31,  // 74: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	33,  // 75: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	35,  // 76: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	37,  // 77: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	39,  // 78: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	41,  // 79: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	43,  // 80: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	45,  // 81: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	47,  // 82: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	49,  // 83: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	51,  // 84: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	54,  // 85: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	56,  // 86: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	58,  // 87: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	60,  // 88: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	78,  // 89: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	82,  // 90: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	84,  // 91: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	63,  // 92: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	66,  // 93: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	68,  // 94: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	70,  // 95: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	73,  // 96: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	75,  // 97: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	1,   // 98: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	3,   // 99: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	6,   // 100: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	12,  // 101: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	14,  // 102: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	18,  // 103: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	21,  // 104: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	24,  // 105: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	26,  // 106: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	28,  // 107: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	30,  // 108: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	32,  // 109: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	34,  // 110: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	36,  // 111: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	38,  // 112: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	40,  // 113: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	42,  // 114: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	44,  // 115: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	46,  // 116: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	48,  // 117: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	50,  // 118: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	52,  // 119: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	55,  // 120: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	57,  // 121: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	59,  // 122: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	61,  // 123: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	79,  // 124: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	83,  // 125: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	85,  // 126: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	64,  // 127: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	67,  // 128: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	69,  // 129: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	71,  // 130: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	74,  // 131: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	76,  // 132: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	98,  // [98:133] is the sub-list for method output_type
-	63,  // [63:98] is the sub-list for method input_type
+	13,  // 65: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	5,   // 66: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	7,   // 67: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	9,   // 68: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	11,  // 69: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	19,  // 70: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	21,  // 71: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	25,  // 72: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	28,  // 73: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	31,  // 74: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	33,  // 75: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	35,  // 76: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	37,  // 77: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	39,  // 78: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	41,  // 79: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	43,  // 80: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	45,  // 81: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	47,  // 82: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	49,  // 83: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	51,  // 84: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	53,  // 85: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	55,  // 86: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	57,  // 87: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	59,  // 88: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	62,  // 89: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	64,  // 90: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	66,  // 91: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	68,  // 92: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	86,  // 93: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	90,  // 94: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	92,  // 95: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	71,  // 96: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	74,  // 97: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	76,  // 98: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	78,  // 99: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	81,  // 100: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	83,  // 101: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	1,   // 102: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	3,   // 103: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	14,  // 104: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	6,   // 105: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	8,   // 106: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	10,  // 107: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	12,  // 108: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	20,  // 109: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	22,  // 110: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	26,  // 111: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	29,  // 112: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	32,  // 113: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	34,  // 114: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	36,  // 115: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	38,  // 116: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	40,  // 117: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	42,  // 118: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	44,  // 119: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	46,  // 120: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	48,  // 121: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	50,  // 122: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	52,  // 123: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	54,  // 124: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	56,  // 125: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	58,  // 126: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	60,  // 127: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	63,  // 128: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	65,  // 129: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	67,  // 130: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	69,  // 131: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	87,  // 132: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	91,  // 133: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	93,  // 134: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	72,  // 135: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	75,  // 136: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	77,  // 137: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	79,  // 138: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	82,  // 139: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	84,  // 140: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	102, // [102:141] is the sub-list for method output_type
+	63,  // [63:102] is the sub-list for method input_type
 	63,  // [63:63] is the sub-list for extension type_name
 	63,  // [63:63] is the sub-list for extension extendee
 	0,   // [0:63] is the sub-list for field type_name
@@ -5256,15 +5769,15 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_session_proto_init()
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
-	file_aloft_v1_cluster_proto_msgTypes[27].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[82].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[35].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[90].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   87,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,6 +49,17 @@ const (
 	// ClusterServiceTransferLeadershipProcedure is the fully-qualified name of the ClusterService's
 	// TransferLeadership RPC.
 	ClusterServiceTransferLeadershipProcedure = "/aloft.v1.ClusterService/TransferLeadership"
+	// ClusterServiceAddMasterProcedure is the fully-qualified name of the ClusterService's AddMaster
+	// RPC.
+	ClusterServiceAddMasterProcedure = "/aloft.v1.ClusterService/AddMaster"
+	// ClusterServiceRemoveMasterProcedure is the fully-qualified name of the ClusterService's
+	// RemoveMaster RPC.
+	ClusterServiceRemoveMasterProcedure = "/aloft.v1.ClusterService/RemoveMaster"
+	// ClusterServiceReplaceMasterProcedure is the fully-qualified name of the ClusterService's
+	// ReplaceMaster RPC.
+	ClusterServiceReplaceMasterProcedure = "/aloft.v1.ClusterService/ReplaceMaster"
+	// ClusterServiceBackupProcedure is the fully-qualified name of the ClusterService's Backup RPC.
+	ClusterServiceBackupProcedure = "/aloft.v1.ClusterService/Backup"
 	// ClusterServiceValidateProcedure is the fully-qualified name of the ClusterService's Validate RPC.
 	ClusterServiceValidateProcedure = "/aloft.v1.ClusterService/Validate"
 	// ClusterServicePlanProcedure is the fully-qualified name of the ClusterService's Plan RPC.
@@ -144,6 +155,15 @@ type ClusterServiceClient interface {
 	ListMasters(context.Context, *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error)
 	// Has another master lead. It answers once one does.
 	TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error)
+	// Lets a master with an embedded member join. It is started after that.
+	AddMaster(context.Context, *connect.Request[v1.AddMasterRequest]) (*connect.Response[v1.AddMasterResponse], error)
+	// Takes a master with an embedded member out for good. Its process ends.
+	RemoveMaster(context.Context, *connect.Request[v1.RemoveMasterRequest]) (*connect.Response[v1.RemoveMasterResponse], error)
+	// Removes a master and adds another one of its name.
+	ReplaceMaster(context.Context, *connect.Request[v1.ReplaceMasterRequest]) (*connect.Response[v1.ReplaceMasterResponse], error)
+	// All state, as a snapshot of etcd, while the cluster goes on working. Any
+	// master answers by itself.
+	Backup(context.Context, *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error)
 	// Reads specs and tells their problems; changes nothing.
 	Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error)
 	// What Deploy would do, step by step; changes nothing.
@@ -215,6 +235,30 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+ClusterServiceTransferLeadershipProcedure,
 			connect.WithSchema(clusterServiceMethods.ByName("TransferLeadership")),
+			connect.WithClientOptions(opts...),
+		),
+		addMaster: connect.NewClient[v1.AddMasterRequest, v1.AddMasterResponse](
+			httpClient,
+			baseURL+ClusterServiceAddMasterProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("AddMaster")),
+			connect.WithClientOptions(opts...),
+		),
+		removeMaster: connect.NewClient[v1.RemoveMasterRequest, v1.RemoveMasterResponse](
+			httpClient,
+			baseURL+ClusterServiceRemoveMasterProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("RemoveMaster")),
+			connect.WithClientOptions(opts...),
+		),
+		replaceMaster: connect.NewClient[v1.ReplaceMasterRequest, v1.ReplaceMasterResponse](
+			httpClient,
+			baseURL+ClusterServiceReplaceMasterProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ReplaceMaster")),
+			connect.WithClientOptions(opts...),
+		),
+		backup: connect.NewClient[v1.BackupRequest, v1.BackupResponse](
+			httpClient,
+			baseURL+ClusterServiceBackupProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("Backup")),
 			connect.WithClientOptions(opts...),
 		),
 		validate: connect.NewClient[v1.ValidateRequest, v1.ValidateResponse](
@@ -417,6 +461,10 @@ type clusterServiceClient struct {
 	getInfo            *connect.Client[v1.GetInfoRequest, v1.GetInfoResponse]
 	listMasters        *connect.Client[v1.ListMastersRequest, v1.ListMastersResponse]
 	transferLeadership *connect.Client[v1.TransferLeadershipRequest, v1.TransferLeadershipResponse]
+	addMaster          *connect.Client[v1.AddMasterRequest, v1.AddMasterResponse]
+	removeMaster       *connect.Client[v1.RemoveMasterRequest, v1.RemoveMasterResponse]
+	replaceMaster      *connect.Client[v1.ReplaceMasterRequest, v1.ReplaceMasterResponse]
+	backup             *connect.Client[v1.BackupRequest, v1.BackupResponse]
 	validate           *connect.Client[v1.ValidateRequest, v1.ValidateResponse]
 	plan               *connect.Client[v1.PlanRequest, v1.PlanResponse]
 	deploy             *connect.Client[v1.DeployRequest, v1.DeployResponse]
@@ -464,6 +512,26 @@ func (c *clusterServiceClient) ListMasters(ctx context.Context, req *connect.Req
 // TransferLeadership calls aloft.v1.ClusterService.TransferLeadership.
 func (c *clusterServiceClient) TransferLeadership(ctx context.Context, req *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error) {
 	return c.transferLeadership.CallUnary(ctx, req)
+}
+
+// AddMaster calls aloft.v1.ClusterService.AddMaster.
+func (c *clusterServiceClient) AddMaster(ctx context.Context, req *connect.Request[v1.AddMasterRequest]) (*connect.Response[v1.AddMasterResponse], error) {
+	return c.addMaster.CallUnary(ctx, req)
+}
+
+// RemoveMaster calls aloft.v1.ClusterService.RemoveMaster.
+func (c *clusterServiceClient) RemoveMaster(ctx context.Context, req *connect.Request[v1.RemoveMasterRequest]) (*connect.Response[v1.RemoveMasterResponse], error) {
+	return c.removeMaster.CallUnary(ctx, req)
+}
+
+// ReplaceMaster calls aloft.v1.ClusterService.ReplaceMaster.
+func (c *clusterServiceClient) ReplaceMaster(ctx context.Context, req *connect.Request[v1.ReplaceMasterRequest]) (*connect.Response[v1.ReplaceMasterResponse], error) {
+	return c.replaceMaster.CallUnary(ctx, req)
+}
+
+// Backup calls aloft.v1.ClusterService.Backup.
+func (c *clusterServiceClient) Backup(ctx context.Context, req *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error) {
+	return c.backup.CallServerStream(ctx, req)
 }
 
 // Validate calls aloft.v1.ClusterService.Validate.
@@ -634,6 +702,15 @@ type ClusterServiceHandler interface {
 	ListMasters(context.Context, *connect.Request[v1.ListMastersRequest]) (*connect.Response[v1.ListMastersResponse], error)
 	// Has another master lead. It answers once one does.
 	TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error)
+	// Lets a master with an embedded member join. It is started after that.
+	AddMaster(context.Context, *connect.Request[v1.AddMasterRequest]) (*connect.Response[v1.AddMasterResponse], error)
+	// Takes a master with an embedded member out for good. Its process ends.
+	RemoveMaster(context.Context, *connect.Request[v1.RemoveMasterRequest]) (*connect.Response[v1.RemoveMasterResponse], error)
+	// Removes a master and adds another one of its name.
+	ReplaceMaster(context.Context, *connect.Request[v1.ReplaceMasterRequest]) (*connect.Response[v1.ReplaceMasterResponse], error)
+	// All state, as a snapshot of etcd, while the cluster goes on working. Any
+	// master answers by itself.
+	Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error
 	// Reads specs and tells their problems; changes nothing.
 	Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error)
 	// What Deploy would do, step by step; changes nothing.
@@ -701,6 +778,30 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		ClusterServiceTransferLeadershipProcedure,
 		svc.TransferLeadership,
 		connect.WithSchema(clusterServiceMethods.ByName("TransferLeadership")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceAddMasterHandler := connect.NewUnaryHandler(
+		ClusterServiceAddMasterProcedure,
+		svc.AddMaster,
+		connect.WithSchema(clusterServiceMethods.ByName("AddMaster")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceRemoveMasterHandler := connect.NewUnaryHandler(
+		ClusterServiceRemoveMasterProcedure,
+		svc.RemoveMaster,
+		connect.WithSchema(clusterServiceMethods.ByName("RemoveMaster")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceReplaceMasterHandler := connect.NewUnaryHandler(
+		ClusterServiceReplaceMasterProcedure,
+		svc.ReplaceMaster,
+		connect.WithSchema(clusterServiceMethods.ByName("ReplaceMaster")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceBackupHandler := connect.NewServerStreamHandler(
+		ClusterServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(clusterServiceMethods.ByName("Backup")),
 		connect.WithHandlerOptions(opts...),
 	)
 	clusterServiceValidateHandler := connect.NewUnaryHandler(
@@ -903,6 +1004,14 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceListMastersHandler.ServeHTTP(w, r)
 		case ClusterServiceTransferLeadershipProcedure:
 			clusterServiceTransferLeadershipHandler.ServeHTTP(w, r)
+		case ClusterServiceAddMasterProcedure:
+			clusterServiceAddMasterHandler.ServeHTTP(w, r)
+		case ClusterServiceRemoveMasterProcedure:
+			clusterServiceRemoveMasterHandler.ServeHTTP(w, r)
+		case ClusterServiceReplaceMasterProcedure:
+			clusterServiceReplaceMasterHandler.ServeHTTP(w, r)
+		case ClusterServiceBackupProcedure:
+			clusterServiceBackupHandler.ServeHTTP(w, r)
 		case ClusterServiceValidateProcedure:
 			clusterServiceValidateHandler.ServeHTTP(w, r)
 		case ClusterServicePlanProcedure:
@@ -986,6 +1095,22 @@ func (UnimplementedClusterServiceHandler) ListMasters(context.Context, *connect.
 
 func (UnimplementedClusterServiceHandler) TransferLeadership(context.Context, *connect.Request[v1.TransferLeadershipRequest]) (*connect.Response[v1.TransferLeadershipResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.TransferLeadership is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) AddMaster(context.Context, *connect.Request[v1.AddMasterRequest]) (*connect.Response[v1.AddMasterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.AddMaster is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) RemoveMaster(context.Context, *connect.Request[v1.RemoveMasterRequest]) (*connect.Response[v1.RemoveMasterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.RemoveMaster is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ReplaceMaster(context.Context, *connect.Request[v1.ReplaceMasterRequest]) (*connect.Response[v1.ReplaceMasterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ReplaceMaster is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.Backup is not implemented"))
 }
 
 func (UnimplementedClusterServiceHandler) Validate(context.Context, *connect.Request[v1.ValidateRequest]) (*connect.Response[v1.ValidateResponse], error) {

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/aloft-run/aloft/core/route"
 )
@@ -51,16 +50,16 @@ func (r *Router) apply(table route.Table) error {
 	}
 	r.metrics.forget(next)
 	letGo(last, next)
+	r.wake() // some may have become suspect
 	return nil
 }
 
 // letGo frees the held requests whose service has an instance now, or is gone.
 func letGo(last, next *snapshot) {
-	now := time.Now()
 	stays := make(map[*queue]bool, len(next.services))
 	for _, service := range next.services {
 		stays[service.queue] = true
-		if service.reachable(now) {
+		if service.reachable() {
 			service.queue.release()
 		} else {
 			service.queue.nudge()

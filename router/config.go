@@ -14,6 +14,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router/upstream"
 )
 
 // Master is the part of the masters that a router needs.
@@ -45,6 +46,7 @@ type Config struct {
 	IdleTimeout    time.Duration // for a client's connection without a request; default 2m
 	HeaderBytesMax int           // of a request; default 1 MiB
 	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
+	ProbeTimeout   time.Duration // for an instance in doubt to accept a connection; default 500ms
 	AnswerTimeout  time.Duration // for an instance to begin its answer; default 5m
 	ShutdownGrace  time.Duration // for requests in flight when Run is told to stop; default 30s
 
@@ -59,10 +61,12 @@ type Upstream interface {
 	Exchange(req *http.Request) (*http.Response, error)
 	// Connect tells whether the instance accepts connections.
 	Connect(ctx context.Context) error
-	// Idle returns how many connections wait for a request.
-	Idle() int
-	// Sweep closes those that have waited too long.
-	Sweep(now time.Time)
+	// Sweep closes connections that have waited too long for a request, and tells
+	// what is left.
+	Sweep(now time.Time) upstream.State
+	// Drop closes those that wait for a request, and if the instance is gone gives
+	// up what waits for an answer and may be sent again.
+	Drop(gone bool)
 	// Close lets no request begin.
 	Close()
 }
@@ -80,6 +84,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.IdleTimeout, 2*time.Minute)
 	orDefault(&c.HeaderBytesMax, 1<<20)
 	orDefault(&c.DialTimeout, 2*time.Second)
+	orDefault(&c.ProbeTimeout, 500*time.Millisecond)
 	orDefault(&c.AnswerTimeout, 5*time.Minute)
 	orDefault(&c.ShutdownGrace, 30*time.Second)
 	if c.Log == nil {
@@ -113,6 +118,7 @@ func (c Config) validate() error {
 		{"IdleTimeout", int64(c.IdleTimeout)},
 		{"HeaderBytesMax", int64(c.HeaderBytesMax)},
 		{"DialTimeout", int64(c.DialTimeout)},
+		{"ProbeTimeout", int64(c.ProbeTimeout)},
 		{"AnswerTimeout", int64(c.AnswerTimeout)},
 		{"ShutdownGrace", int64(c.ShutdownGrace)},
 	}

@@ -1,17 +1,11 @@
 package router
 
 import (
-	"context"
-	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
-)
-
-const (
-	avoidMin = 50 * time.Millisecond
-	avoidMax = time.Second
 )
 
 // endpoint is one instance as the router knows it. It lives on from table to
@@ -19,6 +13,7 @@ const (
 // its last request has ended.
 type endpoint struct {
 	route.Endpoint
+	host    string      // of Address
 	suspect atomic.Bool // as the newest table says; Endpoint.Suspect is how it began
 	pool    Upstream
 	series  *series
@@ -27,8 +22,34 @@ type endpoint struct {
 	inFlight atomic.Int64
 	leaving  atomic.Bool // no table names it any more; set once
 
-	refusals atomic.Int64 // in a row, those close together counted as one
-	retryAt  atomic.Int64 // Unix nanoseconds until which it is avoided
+	// What the router's own experience says of it. The mutex of its peers is held
+	// while the first two are changed, and guards the record.
+	standing atomic.Int32 // a standing
+	strikes  atomic.Int32 // failures in a row that are not certain
+	peers    *peers
+	record   record
+
+	connecting atomic.Bool // a connection is being tried
+	doubted    atomic.Bool // one is to be tried at once
+
+	// Owned by tend.
+	listenFor   time.Duration // how long it may be silent
+	listenUntil time.Time     // when it has been silent for too long
+}
+
+func (r *Router) newEndpoint(s *service, from route.Endpoint) *endpoint {
+	host, _, err := net.SplitHostPort(from.Address)
+	if err != nil {
+		host = from.Address
+	}
+	return &endpoint{
+		Endpoint: from,
+		host:     host,
+		peers:    s.peers,
+		drained:  r.drained,
+		series:   r.metrics.seriesOf(s.name, from.Revision),
+		pool:     r.reach(from.Address),
+	}
 }
 
 // enter counts a request and reports whether it may be sent to the endpoint.
@@ -63,44 +84,29 @@ func (e *endpoint) leave() {
 	e.pool.Close()
 }
 
-// avoided reports whether the endpoint refused a connection a short while ago.
-func (e *endpoint) avoided(now time.Time) bool {
-	until := e.retryAt.Load()
-	return until != 0 && now.UnixNano() < until
-}
+// isOut reports whether requests pass the endpoint over while there are others.
+func (e *endpoint) isOut() bool { return standing(e.standing.Load()) == ejected }
 
-// hasRefused reports whether the endpoint refused the last connection.
-func (e *endpoint) hasRefused() bool { return e.retryAt.Load() != 0 }
-
-// refused notes that the endpoint did not accept a connection. It is avoided for
-// a time that doubles from one refusal to the next.
-func (e *endpoint) refused(now time.Time) {
-	until := e.retryAt.Load()
-	if now.UnixNano() < until {
-		return // others noted this refusal already
-	}
-	pause := avoidMin << min(e.refusals.Load(), 10)
-	if e.retryAt.CompareAndSwap(until, now.Add(min(pause, avoidMax)).UnixNano()) {
-		e.refusals.Add(1)
-	}
-}
-
-// accepted notes that the endpoint can be reached.
-func (e *endpoint) accepted() {
-	if e.hasRefused() {
-		e.refusals.Store(0)
-		e.retryAt.Store(0)
-	}
-}
-
-// probe tries whether the endpoint can be reached again.
-func (e *endpoint) probe(ctx context.Context) bool {
-	if err := e.pool.Connect(ctx); err != nil {
-		if !errors.Is(err, context.Canceled) {
-			e.refused(time.Now())
-		}
+// isGood reports whether a request may choose the endpoint: of one that has come
+// back on trial only one at a time, and only if it may be sent again.
+func (e *endpoint) isGood(again bool) bool {
+	switch standing(e.standing.Load()) {
+	case onTrial:
+		return again && e.inFlight.Load() == 0
+	case ejected:
 		return false
+	case in:
 	}
-	e.accepted()
 	return true
 }
+
+// takeSuspicion takes over what the newest table says.
+func (e *endpoint) takeSuspicion(suspect bool) {
+	if e.suspect.Swap(suspect) != suspect && suspect {
+		e.doubted.Store(true)
+	}
+}
+
+// trialMax is how long an endpoint that came back may be without an answer
+// before it counts as one that never left.
+const trialMax = 5 * time.Second

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/router/upstream"
@@ -28,14 +29,68 @@ func (g *Gate) Leave() int64 {
 	return g.endpoint.inFlight.Load()
 }
 
-// Refused is what a request does whose connection was refused.
-func (g *Gate) Refused(now time.Time) { g.endpoint.refused(now) }
+// Standings are the peers of one service, of which only their standing counts.
+// With sockets failures would come when they like.
+type Standings struct {
+	peers     peers
+	endpoints []*endpoint
+}
 
-// Accepted is what a request does that got an answer.
-func (g *Gate) Accepted() { g.endpoint.accepted() }
+// NewStandings returns n peers without a blemish.
+func NewStandings(n int) *Standings {
+	s := new(Standings)
+	for range n {
+		s.endpoints = append(s.endpoints, &endpoint{peers: &s.peers, pool: upstream.New(upstream.Config{})})
+	}
+	s.peers.set(s.endpoints)
+	return s
+}
 
-// Avoided reports whether requests pass the endpoint over while there are others.
-func (g *Gate) Avoided(now time.Time) bool { return g.endpoint.avoided(now) }
+// Failures are the reasons for which a peer may be ejected; those from certain on
+// mean that it serves nobody.
+func Failures() (names []string, certain int) {
+	return []string{string(broken), string(late), string(garbled), string(refused), string(unreachable)}, 3
+}
+
+// Suspect says that the agent of a peer is silent, or is not.
+func (s *Standings) Suspect(i int, suspect bool) { s.endpoints[i].takeSuspicion(suspect) }
+
+// Fail is a request that a peer failed; it reports whether the peer is ejected for it.
+func (s *Standings) Fail(i int, why string, now time.Time) bool {
+	return s.peers.fail(s.endpoints[i], failure(why), now)
+}
+
+// Answer is a request that a peer answered.
+func (s *Standings) Answer(i int) { s.peers.answered(s.endpoints[i]) }
+
+// Due reports whether a connection is to be tried.
+func (s *Standings) Due(i int, now time.Time) bool { return s.peers.due(s.endpoints[i], now) }
+
+// Connect is a connection that was tried and accepted.
+func (s *Standings) Connect(i int, now time.Time) {
+	s.endpoints[i].doubted.Store(false)
+	s.peers.connected(s.endpoints[i], now)
+}
+
+// Miss is one that came to nothing; it reports whether the peer is ejected for it.
+func (s *Standings) Miss(i int, why string, now time.Time) bool {
+	return s.peers.missed(s.endpoints[i], failure(why), now) == justOut
+}
+
+// Ejected reports whether a peer is.
+func (s *Standings) Ejected(i int) bool { return s.endpoints[i].isOut() }
+
+// Pick chooses a peer for a request, or -1.
+func (s *Standings) Pick(again, waited bool, tried ...int) int {
+	want := choice{again: again, waited: waited}
+	for _, i := range tried {
+		want.tried = append(want.tried, s.endpoints[i])
+	}
+	return slices.Index(s.endpoints, (&service{endpoints: s.endpoints}).pick(want))
+}
+
+// Hold has n requests in flight at a peer.
+func (s *Standings) Hold(i int, n int64) { s.endpoints[i].inFlight.Store(n) }
 
 // Line is the queue of one service. Over sockets its order is blurred by the
 // kernel and the processors; here it can be seen.
@@ -49,7 +104,7 @@ func (l *Line) Join(limit int) (wait, leave func()) {
 		return nil, nil
 	}
 	wait = func() {
-		for mayGo := false; !mayGo; _, mayGo = l.queue.isFirst(t) {
+		for !l.queue.mayGo(t) {
 			<-t.wake
 		}
 	}

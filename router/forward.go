@@ -2,10 +2,10 @@ package router
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/aloft-run/aloft/router/upstream"
 )
@@ -25,7 +25,7 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 		out.Body = c.intake
 	}
 	for {
-		e, err := c.acquire(out.Context())
+		e, err := c.acquire(out)
 		if err != nil {
 			return nil, err
 		}
@@ -56,10 +56,10 @@ func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
 	}
 	res, err := e.pool.Exchange(out)
 	if err != nil {
-		c.note(e, err)
+		c.note(out.Context(), e, err)
 		return nil, err
 	}
-	e.accepted()
+	e.peers.answered(e)
 	c.status, c.answer = res.StatusCode, res.Body
 	if _, typed := res.Header["Content-Type"]; !typed {
 		c.Header()["Content-Type"] = nil // or the server would guess one
@@ -79,16 +79,17 @@ func (c *call) answerBegins(out *http.Request, res *http.Response) {
 }
 
 // note learns from a failed exchange.
-func (c *call) note(e *endpoint, err error) {
-	failure, ok := errors.AsType[*upstream.Error](err)
-	if !ok || failure.Reach == upstream.Abandoned {
+func (c *call) note(ctx context.Context, e *endpoint, err error) {
+	failed, ok := errors.AsType[*upstream.Error](err)
+	if !ok || failed.Reach == upstream.Abandoned {
 		return
 	}
-	if failure.Reach == upstream.Unreached {
-		e.refused(time.Now())
-		return
+	if failed.Reach != upstream.Unreached {
+		c.sent++
 	}
-	c.sent++
+	if why, telling := failureOf(failed); telling {
+		c.router.fails(ctx, e, why)
+	}
 }
 
 // mayRetry decides whether the request is sent again, and counts it if so.
@@ -97,15 +98,14 @@ func (c *call) mayRetry(out *http.Request, err error) bool {
 	if !ok {
 		return false
 	}
-	repeatable := out.Body == nil || out.GetBody != nil
 	again := false
 	switch failure.Reach {
 	case upstream.Unreached:
 		again = true // not even a stream has lost a byte
 	case upstream.Unread:
-		again = repeatable && c.sent < triesMax
+		again = isWhole(out) && c.sent < triesMax
 	case upstream.Unanswered:
-		again = repeatable && c.sent < triesMax && upstream.IsIdempotent(out.Method)
+		again = mayRepeat(out) && c.sent < triesMax
 	case upstream.Late, upstream.Garbled, upstream.Abandoned:
 	}
 	if again {
@@ -113,3 +113,10 @@ func (c *call) mayRetry(out *http.Request, err error) bool {
 	}
 	return again
 }
+
+// isWhole reports whether all of the request is here.
+func isWhole(out *http.Request) bool { return out.Body == nil || out.GetBody != nil }
+
+// mayRepeat reports whether the request may be sent again after an instance may
+// have read it.
+func mayRepeat(out *http.Request) bool { return isWhole(out) && upstream.IsIdempotent(out.Method) }

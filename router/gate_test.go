@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aloft-run/aloft/router"
 )
@@ -57,39 +56,5 @@ func TestARequestThatEntersIsSeen(t *testing.T) {
 func meet(ready *atomic.Int64, n int64) {
 	for ready.Add(1); ready.Load() < n; {
 		runtime.Gosched()
-	}
-}
-
-// TestAvoidanceGrows: an endpoint is avoided for 50 ms, then twice as long with
-// each refusal, up to a second, and from the start after it has accepted.
-func TestAvoidanceGrows(t *testing.T) {
-	t.Parallel()
-	gate := router.NewGate(nil)
-	now := time.Unix(1000, 0)
-	if gate.Avoided(now) {
-		t.Error("a new endpoint is avoided")
-	}
-	for _, milliseconds := range []int{50, 100, 200, 400, 800, 1000, 1000, 1000} {
-		want := time.Duration(milliseconds) * time.Millisecond
-		gate.Refused(now)
-		gate.Refused(now) // requests that are refused together count as one
-		gate.Refused(now.Add(want - 1))
-		if !gate.Avoided(now.Add(want - 1)) {
-			t.Errorf("it is not avoided until %v have passed", want)
-		}
-		now = now.Add(want)
-		if gate.Avoided(now) {
-			t.Errorf("it is still avoided after %v", want)
-		}
-	}
-
-	gate.Refused(now)
-	gate.Accepted()
-	if gate.Avoided(now) {
-		t.Error("it is avoided after it has accepted")
-	}
-	gate.Refused(now)
-	if gate.Avoided(now.Add(50 * time.Millisecond)) {
-		t.Error("the time did not begin anew")
 	}
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/aloft-run/aloft/router/upstream"
@@ -10,7 +11,7 @@ import (
 
 // acquire returns an endpoint that counts the request, and waits for one if it
 // must.
-func (c *call) acquire(ctx context.Context) (*endpoint, error) {
+func (c *call) acquire(out *http.Request) (*endpoint, error) {
 	defer c.leaveQueue()
 	for {
 		if table := c.router.table.Load(); table != c.table {
@@ -20,20 +21,29 @@ func (c *call) acquire(ctx context.Context) (*endpoint, error) {
 			}
 		}
 		if c.isTurn() {
-			e := c.service.pick(time.Now(), c.tried)
+			e := c.service.pick(choice{again: mayRepeat(out), tried: c.tried, waited: c.ticket != nil})
 			if e != nil && e.enter() {
 				return e, nil
 			}
 			if e != nil {
 				continue // it has left with the table, and there is a newer one
 			}
-			if c.ticket != nil {
-				c.ticket.queue.recall()
-			}
+			c.recall()
 		}
-		if err := c.wait(ctx); err != nil {
+		if err := c.wait(out.Context()); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// recall has the others wait that wait already: there is no instance after all.
+func (c *call) recall() {
+	if c.ticket == nil {
+		return
+	}
+	c.ticket.queue.recall()
+	if c.service.reachable() {
+		c.ticket.queue.release() // one came back in that moment
 	}
 }
 
@@ -43,8 +53,7 @@ func (c *call) isTurn() bool {
 	if c.ticket == nil {
 		return c.service.queue.len() == 0
 	}
-	_, mayGo := c.ticket.queue.isFirst(c.ticket)
-	return mayGo
+	return c.ticket.queue.mayGo(c.ticket)
 }
 
 // reroute asks the newer table, which may send the request elsewhere.
@@ -73,32 +82,21 @@ func (c *call) wait(ctx context.Context) error {
 			return &refusal{QueueFull, fmt.Sprintf("%d requests wait for service %s already", c.service.queueMax, c.service.name)}
 		}
 		c.tried = nil
-		if c.router.table.Load() != c.table {
-			c.leaveQueue() // the newer table's release may have come before the ticket
+		if c.router.table.Load() != c.table || c.service.reachable() && c.service.queue.len() == 1 {
+			c.leaveQueue() // what lets the queue go may have come before the ticket
 			return nil
 		}
 	}
-	return c.sleep(ctx, now, left)
+	return c.sleep(ctx, left)
 }
 
-// sleep waits for the ticket, the end of the hold or, as the first in the queue,
-// for the time to try an instance that refused before.
-func (c *call) sleep(ctx context.Context, now time.Time, left time.Duration) error {
-	var probed *endpoint
-	pause := left
-	if first, _ := c.ticket.queue.isFirst(c.ticket); first {
-		if next, after := c.service.nextProbe(now); next != nil && after < left {
-			probed, pause = next, after
-		}
-	}
-	timer := time.NewTimer(pause)
+// sleep waits for the ticket or the end of the hold.
+func (c *call) sleep(ctx context.Context, left time.Duration) error {
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-c.ticket.wake: // acquire sees what has changed
-	case <-timer.C:
-		if probed != nil && (!probed.hasRefused() || probed.probe(ctx)) {
-			c.ticket.queue.release()
-		}
+	case <-timer.C: // and that it is held no longer
 	case <-ctx.Done():
 		return &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
 	case <-c.router.stopping:

@@ -113,7 +113,7 @@ func TestHeldRequestsTryInstancesThatRefused(t *testing.T) {
 		})
 	}
 	r.awaitHeld(t, 20)
-	eventually(t, "the instance is avoided", func() bool { return r.Status().Services[0].Endpoints[0].Avoided })
+	eventually(t, "the instance is ejected", func() bool { return r.Status().Services[0].Endpoints[0].Ejected })
 
 	listener, err := net.Listen("tcp", endpoint.Address)
 	if err != nil {
@@ -124,7 +124,7 @@ func TestHeldRequestsTryInstancesThatRefused(t *testing.T) {
 	defer drop(server)
 	asking.Wait()
 
-	if status := r.Status().Services[0]; status.Held != 0 || status.Endpoints[0].Avoided {
+	if status := r.Status().Services[0]; status.Held != 0 || status.Endpoints[0].Ejected {
 		t.Errorf("afterwards: %+v", status)
 	}
 }

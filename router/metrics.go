@@ -17,6 +17,7 @@ type metrics struct {
 	durations *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
 	slow      *prometheus.CounterVec
+	ejections *prometheus.CounterVec
 	gauges    gauges
 
 	slowBodies  prometheus.Counter // of slow
@@ -57,6 +58,10 @@ func newMetrics(r *Router) *metrics {
 			Name: "aloft_router_client_timeouts_total",
 			Help: "Clients given up because they sent nothing of a request, or took nothing of an answer, for too long.",
 		}, []string{"waiting_for"}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_ejections_total",
+			Help: "Endpoints taken out by the router's own experience, by what they did.",
+		}, []string{"reason"}),
 		gauges: newGauges(r),
 		series: make(map[seriesKey]*series),
 	}
@@ -66,7 +71,7 @@ func newMetrics(r *Router) *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.gauges}
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.gauges}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {

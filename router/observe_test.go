@@ -72,6 +72,8 @@ func TestMetrics(t *testing.T) {
 		"aloft_router_requests_total{code=4xx,revision=2,service=hello} 20",
 		"aloft_router_requests_total{code=5xx,revision=0,service=none} 1",
 		"aloft_router_retries_total{reason=unreached} ",
+		"aloft_router_ejections_total{reason=refused} 1",
+		"aloft_router_endpoints_ejected{service=hello} 1",
 		"aloft_router_table_epoch{} 1",
 		"aloft_router_table_seq{} 2",
 	} {
@@ -86,6 +88,7 @@ func TestMetrics(t *testing.T) {
 	r.apply(t)
 	r.get(t, client, "/")
 	want := strings.Join([]string{
+		"aloft_router_ejections_total{reason=refused} 1",
 		"aloft_router_request_duration_seconds{revision=0,service=} 1",
 		"aloft_router_requests_total{code=4xx,revision=0,service=} 1",
 		"aloft_router_table_epoch{} 1",

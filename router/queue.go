@@ -76,13 +76,11 @@ func (q *queue) nudge() {
 	}
 }
 
-// isFirst reports whether the ticket is first in the queue, to which it falls to
-// try whether instances can be reached again, and whether it may go.
-func (q *queue) isFirst(t *ticket) (first, mayGo bool) {
+// mayGo reports whether it is the ticket's turn.
+func (q *queue) mayGo(t *ticket) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	first = len(q.line) > 0 && q.line[0] == t
-	return first, first && q.moving
+	return q.moving && len(q.line) > 0 && q.line[0] == t
 }
 
 func (q *queue) len() int { return int(q.length.Load()) }

@@ -45,6 +45,7 @@ type Router struct {
 	sessions chan *session
 	arrivals chan arrival
 	drained  chan struct{} // holds one: an endpoint that leaves has become idle
+	alarm    chan struct{} // holds one: an endpoint is in doubt
 	stopping chan struct{} // closed when requests are held no longer
 
 	// Owned by Run.
@@ -70,6 +71,7 @@ func New(cfg Config, master Master) (*Router, error) {
 		sessions:  make(chan *session),
 		arrivals:  make(chan arrival),
 		drained:   make(chan struct{}, 1),
+		alarm:     make(chan struct{}, 1),
 		stopping:  make(chan struct{}),
 		keep:      make(chan route.Table, 1),
 	}
@@ -121,7 +123,7 @@ func (r *Router) Run(ctx context.Context) error {
 	started.Go(func() { served <- r.serveUntil(ctx, work, listener) })
 	started.Go(func() { r.follow(work) })
 	started.Go(func() { r.keepTables(work) })
-	started.Go(func() { r.sweep(work) })
+	started.Go(func() { r.tend(work) })
 	err = r.loop(ctx, served)
 	r.closeAll()
 	r.sayGoodbye(ctx)
@@ -154,24 +156,6 @@ func (r *Router) closeAll() {
 	r.senders.Wait()
 	r.vigil.close()
 }
-
-// sweep looks after idle connections.
-func (r *Router) sweep(ctx context.Context) {
-	due := time.NewTicker(sweepEvery)
-	defer due.Stop()
-	for {
-		select {
-		case now := <-due.C:
-			for e := range r.table.Load().endpoints() {
-				e.pool.Sweep(now)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-const sweepEvery = 100 * time.Millisecond
 
 // replace puts value in a box of one, in place of a value not yet taken. Only
 // the box's single writer may call it.

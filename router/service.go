@@ -13,17 +13,18 @@ type service struct {
 	name      id.Service
 	hold      time.Duration
 	queueMax  int
-	queue     *queue // shared by all tables
+	peers     *peers // shared by all tables
+	queue     *queue // of peers
 	endpoints []*endpoint
 	series    *series // of requests that reached no instance
 }
 
 // pick returns the endpoint for a request, or nil if the request should wait. Of
 // two that are chosen at random it takes the one with fewer requests in flight.
-// Endpoints that refuse connections or that the request has tried are passed over
-// while there are others; but a request that has tried none is never told to wait
-// because all are avoided.
-func (s *service) pick(now time.Time, tried []*endpoint) *endpoint {
+// Endpoints that are ejected or that the request has tried are passed over while
+// there are others. When all are ejected, a request that has neither tried nor
+// waited takes any.
+func (s *service) pick(want choice) *endpoint {
 	n := len(s.endpoints)
 	if n == 0 {
 		return nil
@@ -33,17 +34,24 @@ func (s *service) pick(now time.Time, tried []*endpoint) *endpoint {
 	if n > 1 {
 		b = s.endpoints[(first+1+rand.IntN(n-1))%n]
 	}
-	good := func(e *endpoint) bool { return !e.avoided(now) && !slices.Contains(tried, e) }
+	good := func(e *endpoint) bool { return e.isGood(want.again) && !slices.Contains(want.tried, e) }
 	if good(a) && good(b) {
 		return lessBusy(a, b)
 	}
 	if e := s.leastBusy(first, good); e != nil {
 		return e
 	}
-	if e := s.leastBusy(first, func(e *endpoint) bool { return !e.avoided(now) }); e != nil || len(tried) > 0 {
+	if e := s.leastBusy(first, func(e *endpoint) bool { return !e.isOut() }); e != nil || want.waited || len(want.tried) > 0 {
 		return e
 	}
 	return lessBusy(a, b)
+}
+
+// choice is what counts for the choice of an endpoint.
+type choice struct {
+	again  bool        // the request may be sent again
+	tried  []*endpoint // the ones that failed it
+	waited bool        // it waits already
 }
 
 // leastBusy looks at all endpoints, from first on so that equals share the load.
@@ -65,22 +73,7 @@ func lessBusy(a, b *endpoint) *endpoint {
 	return a
 }
 
-// nextProbe returns the endpoint that is to be tried next and how long to wait
-// before, or nil if there is none.
-func (s *service) nextProbe(now time.Time) (*endpoint, time.Duration) {
-	var next *endpoint
-	for _, e := range s.endpoints {
-		if next == nil || e.retryAt.Load() < next.retryAt.Load() {
-			next = e
-		}
-	}
-	if next == nil {
-		return nil, 0
-	}
-	return next, time.Unix(0, next.retryAt.Load()).Sub(now)
-}
-
-// reachable reports whether an endpoint is not avoided.
-func (s *service) reachable(now time.Time) bool {
-	return slices.ContainsFunc(s.endpoints, func(e *endpoint) bool { return !e.avoided(now) })
+// reachable reports whether an endpoint is not ejected.
+func (s *service) reachable() bool {
+	return slices.ContainsFunc(s.endpoints, func(e *endpoint) bool { return !e.isOut() })
 }

@@ -36,31 +36,33 @@ func (s *snapshot) endpoints() map[*endpoint]bool {
 // build makes the snapshot of a table. What the last snapshot knows of the same
 // services and endpoints lives on in it.
 func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot) *snapshot {
-	queues := make(map[id.Service]*queue, len(last.services))
+	services := make(map[id.Service]*peers, len(last.services))
 	known := make(map[endpointKey]*endpoint)
 	for _, service := range last.services {
-		queues[service.name] = service.queue
+		services[service.name] = service.peers
 		for _, e := range service.endpoints {
 			known[keyOf(service.name, e.Endpoint)] = e
 		}
 	}
 	next := &snapshot{version: table.Version, matcher: matcher, services: make([]*service, 0, len(table.Services))}
 	for _, from := range table.Services {
-		s := &service{name: from.Name, hold: from.Hold, queueMax: from.QueueMax, queue: queues[from.Name]}
+		s := &service{name: from.Name, hold: from.Hold, queueMax: from.QueueMax, peers: services[from.Name]}
 		orDefault(&s.hold, r.cfg.HoldDefault)
 		orDefault(&s.queueMax, r.cfg.QueueMax)
-		if s.queue == nil {
-			s.queue = new(queue)
+		if s.peers == nil {
+			s.peers = new(peers)
 		}
+		s.queue = &s.peers.queue
 		s.series = r.metrics.seriesOf(s.name, 0)
 		for _, from := range from.Endpoints {
 			e := known[keyOf(s.name, from)]
 			if e == nil {
-				e = r.newEndpoint(s.name, from)
+				e = r.newEndpoint(s, from)
 			}
-			e.suspect.Store(from.Suspect)
+			e.takeSuspicion(from.Suspect)
 			s.endpoints = append(s.endpoints, e)
 		}
+		s.peers.set(s.endpoints)
 		next.services = append(next.services, s)
 	}
 	return next
@@ -77,15 +79,6 @@ type endpointKey struct {
 
 func keyOf(service id.Service, e route.Endpoint) endpointKey {
 	return endpointKey{service, e.Task, e.Revision, e.Address}
-}
-
-func (r *Router) newEndpoint(service id.Service, from route.Endpoint) *endpoint {
-	return &endpoint{
-		Endpoint: from,
-		drained:  r.drained,
-		series:   r.metrics.seriesOf(service, from.Revision),
-		pool:     r.reach(from.Address),
-	}
 }
 
 // reach returns the way to the instance at an address.

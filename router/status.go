@@ -27,28 +27,28 @@ type EndpointStatus struct {
 	route.Endpoint
 	InFlight int  // requests now
 	Idle     int  // connections kept for the next request
-	Avoided  bool // it refused a connection a short while ago
+	Ejected  bool // requests pass it over while there are others
 }
 
 // Status may be called at any time, from any goroutine.
 func (r *Router) Status() Status {
-	table, now := r.table.Load(), time.Now()
+	table := r.table.Load()
 	status := Status{Router: r.cfg.ID, Version: table.version}
 	for _, s := range table.services {
 		seen := ServiceStatus{Name: s.name, Held: s.queue.len()}
 		for _, e := range s.endpoints {
-			seen.Endpoints = append(seen.Endpoints, e.status(now))
+			seen.Endpoints = append(seen.Endpoints, e.status())
 		}
 		status.Services = append(status.Services, seen)
 	}
 	for _, e := range *r.departed.Load() {
-		status.Leaving = append(status.Leaving, e.status(now))
+		status.Leaving = append(status.Leaving, e.status())
 	}
 	return status
 }
 
-func (e *endpoint) status(now time.Time) EndpointStatus {
+func (e *endpoint) status() EndpointStatus {
 	at := e.Endpoint
 	at.Suspect = e.suspect.Load()
-	return EndpointStatus{Endpoint: at, InFlight: int(e.inFlight.Load()), Idle: e.pool.Idle(), Avoided: e.avoided(now)}
+	return EndpointStatus{Endpoint: at, InFlight: int(e.inFlight.Load()), Idle: e.pool.Sweep(time.Now()).Idle, Ejected: e.isOut()}
 }

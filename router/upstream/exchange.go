@@ -26,6 +26,10 @@ type exchange struct {
 
 	finished sync.Once
 
+	prev, next *exchange // guarded by the pool's mutex, as are the two below
+	began      time.Time
+	givenUp    bool
+
 	mu       sync.Mutex
 	answered bool // the head of the answer has come
 }
@@ -39,15 +43,20 @@ func newExchange(p *Pool, c *conn, req *http.Request) *exchange {
 // and waits for the head of the answer.
 func (x *exchange) run(ctx context.Context) (*http.Response, *Error) {
 	x.detach = context.AfterFunc(ctx, x.conn.close)
-	if isRepeatable(x.req) {
+	repeatable := isRepeatable(x.req)
+	if !repeatable {
+		x.stream = newStream(x.req)
+	}
+	x.pool.waitFor(x)
+	if repeatable {
 		_ = x.send(x.req) // if it breaks, an answer may have come nevertheless
 	} else {
-		x.stream = newStream(x.req)
 		x.pool.cfg.Senders.Go(func() { x.stream.run(x) })
 	}
 	res, err := x.receive(ctx)
-	if err != nil {
-		failure := x.failure(ctx, err)
+	givenUp := x.pool.waited(x, err == nil)
+	if err != nil || givenUp {
+		failure := x.failure(ctx, err, givenUp)
 		x.detach()
 		if x.stream != nil {
 			x.stream.refuse()
@@ -108,10 +117,14 @@ func (x *exchange) inform(ctx context.Context, res *http.Response) error {
 	return nil
 }
 
-// failure says why there is no answer and how far the request got.
-func (x *exchange) failure(ctx context.Context, err error) *Error {
+// failure says why there is no answer and how far the request got. What came of
+// an answer that was given up has not been passed on.
+func (x *exchange) failure(ctx context.Context, err error, givenUp bool) *Error {
 	if cause := context.Cause(ctx); cause != nil {
 		return &Error{Reach: Abandoned, Err: cause}
+	}
+	if givenUp {
+		return &Error{Reach: Unanswered, Err: ErrGivenUp}
 	}
 	if x.stream != nil {
 		if cause := x.stream.clientError(); cause != nil {

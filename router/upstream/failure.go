@@ -12,7 +12,7 @@ const (
 	// arrived. It is safe to send any request again.
 	Unread
 	// Unanswered means that the instance may have read the request, and no byte of an
-	// answer came.
+	// answer came, or the request was given up before one was passed on.
 	Unanswered
 	// Late means that no byte of an answer came within Config.AnswerTimeout.
 	Late

@@ -14,6 +14,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -58,10 +59,11 @@ func (c Config) withDefaults() Config {
 type Pool struct {
 	cfg Config
 
-	mu     sync.Mutex
-	idle   []*conn // the one idle for the shortest time is last
-	trust  trust
-	closed bool
+	mu      sync.Mutex
+	idle    []*conn // the one idle for the shortest time is last
+	trust   trust
+	closed  bool
+	waiting waiting
 }
 
 // New returns a pool without connections.
@@ -93,14 +95,18 @@ func (p *Pool) Exchange(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// Connect opens a connection and keeps it for the next request. It tells whether
-// the instance accepts any.
+// Connect tells whether the instance accepts a connection. The connection is kept
+// for the next request, if none is.
 func (p *Pool) Connect(ctx context.Context) error {
 	c, err := p.dial(ctx)
 	if err != nil {
 		return err
 	}
-	p.put(c)
+	if p.Idle() > 0 {
+		c.close()
+	} else {
+		p.put(c)
+	}
 	return nil
 }
 
@@ -109,7 +115,7 @@ func (p *Pool) take(ctx context.Context, req *http.Request) (*conn, error) {
 	for {
 		c := p.pop(req)
 		if c == nil {
-			return p.dial(ctx)
+			return p.open(ctx)
 		}
 		if c.alive() {
 			c.reused = true
@@ -141,6 +147,17 @@ func (p *Pool) pop(req *http.Request) *conn {
 	p.idle[last] = nil
 	p.idle = p.idle[:last]
 	return c
+}
+
+// open opens a connection for a request.
+func (p *Pool) open(ctx context.Context) (*conn, error) {
+	ctx, done := p.dialBegins(ctx)
+	defer done()
+	c, err := p.dial(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), ErrGivenUp) {
+		return nil, ErrGivenUp
+	}
+	return c, err
 }
 
 func (p *Pool) dial(ctx context.Context) (*conn, error) {
@@ -177,12 +194,8 @@ func (p *Pool) put(c *conn) {
 func (p *Pool) distrust(c *conn) {
 	p.mu.Lock()
 	p.trust.sawClose(c.seenAlive)
-	dropped := p.idle
-	p.idle = nil
 	p.mu.Unlock()
-	for _, other := range dropped {
-		other.close()
-	}
+	p.Drop(false)
 }
 
 // hear learns from an instance that announces how long it keeps connections.
@@ -193,9 +206,9 @@ func (p *Pool) hear(timeout time.Duration) {
 }
 
 // Sweep closes the connections that were idle for too long or that the instance
-// has closed, and learns for how long it keeps them. It is to be called several
-// times a second.
-func (p *Pool) Sweep(now time.Time) {
+// has closed, learns for how long it keeps them, and tells how the pool is then.
+// It is to be called several times a second.
+func (p *Pool) Sweep(now time.Time) State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept := p.idle[:0]
@@ -218,6 +231,30 @@ func (p *Pool) Sweep(now time.Time) {
 	}
 	clear(p.idle[len(kept):])
 	p.idle = kept
+	return State{Idle: len(kept), Silence: p.waiting.silence(now)}
+}
+
+// State is how a pool is at one moment.
+type State struct {
+	Idle    int           // connections that wait for a request
+	Silence time.Duration // for how long requests have waited for an answer while none came
+}
+
+// Drop closes the idle connections. If the instance is gone, that is if nothing
+// comes from there any more, it also breaks off those that are being opened, and
+// the requests without an answer that may be sent again: they fail as Unanswered.
+// The others go on, for the instance may have heard them.
+func (p *Pool) Drop(gone bool) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	if gone {
+		p.waiting.giveUp()
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
 }
 
 // Close closes the idle connections at once, and every other as it becomes idle.

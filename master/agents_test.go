@@ -119,33 +119,59 @@ func TestStraysAreStopped(t *testing.T) {
 	})
 }
 
-func TestLostTaskIsStoppedWhenItsAgentReturns(t *testing.T) {
+// TestLostTaskMeetsItsReplacement has an agent return with a task that was given up.
+// What is ready and has settled stays.
+func TestLostTaskMeetsItsReplacement(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		n := single(t)
-		away := n.open(n.client())
-		away.send(joinOf(small("a1")))
-		n.deploy(web(1, "v1"))
-		synctest.Wait()
-		away.send(reportOf(isNow("web-1-1", pb.TaskState_TASK_STATE_READY)))
-		synctest.Wait()
-		away.cancel()
-		n.eventually("it is silent", func() bool { return n.silent("a1") })
-		n.join("a2", 4)
-		n.eventually("another takes its place", func() bool {
-			return slices.ContainsFunc(n.service("web").GetTasks(), func(task *pb.Task) bool {
-				return task.GetAgent() == "a2" && task.GetStatus().GetState() == pb.TaskState_TASK_STATE_READY
+	for name, tc := range map[string]struct {
+		back  func(was *pb.TaskReport) *pb.TaskReport
+		stays string
+	}{
+		"it is ready": {func(was *pb.TaskReport) *pb.TaskReport { return was }, "web-1-1"},
+		"it is not ready": {
+			func(*pb.TaskReport) *pb.TaskReport { return isNow("web-1-1", pb.TaskState_TASK_STATE_RUNNING) }, "web-1-2",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := single(t)
+				away := n.open(n.client())
+				away.send(joinOf(small("a1")))
+				n.deploy(web(1, "v1"))
+				synctest.Wait()
+				was := isNow("web-1-1", pb.TaskState_TASK_STATE_READY)
+				away.send(reportOf(was))
+				synctest.Wait()
+				away.cancel()
+				n.eventually("it is silent", func() bool { return n.silent("a1") })
+				n.join("a2", 4)
+				n.eventually("another takes its place", func() bool {
+					return slices.ContainsFunc(n.service("web").GetTasks(), func(task *pb.Task) bool {
+						return task.GetAgent() == "a2" && task.GetStatus().GetState() == pb.TaskState_TASK_STATE_READY
+					})
+				})
+
+				back := n.open(n.client())
+				back.send(joinOf(small("a1"), tc.back(was)))
+
+				told := back.told()
+				if len(told) == 0 || !told[0].GetComplete() || len(told[0].GetRun())+len(told[0].GetStop()) != 1 || len(told[0].GetForget()) > 0 {
+					t.Errorf("it was told %v", told)
+				}
+				n.eventually("one goes", func() bool {
+					for _, order := range slices.Concat(told, back.told()) {
+						if len(order.GetStop()) > 0 {
+							back.send(reportOf(isNow("web-1-1", pb.TaskState_TASK_STATE_STOPPED)))
+						}
+					}
+					told = nil
+					tasks := n.service("web").GetTasks()
+					return len(tasks) == 1 && tasks[0].GetId() == tc.stays
+				})
 			})
 		})
-
-		back := n.open(n.client())
-		back.send(joinOf(small("a1"), isNow("web-1-1", pb.TaskState_TASK_STATE_READY)))
-
-		told := back.told()
-		if len(told) == 0 || !told[0].GetComplete() || len(told[0].GetRun())+len(told[0].GetForget()) > 0 {
-			t.Errorf("back with a task that was given up, it was told %v", told)
-		}
-	})
+	}
 }
 
 func TestSilentAgent(t *testing.T) {

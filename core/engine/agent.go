@@ -89,7 +89,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	}
 	record.Attributes, record.Partitions = maps.Clone(v.Agent.Attributes), slices.Clone(v.Agent.Partitions)
 	record.Hostname, record.Version, record.Address = v.Hostname, v.Version, cmp.Or(v.Address, "127.0.0.1")
-	record.Closed = record.Draining
+	record.Closed = false // until it is known what it brings
 	if err := e.books.SetAgent(record.Agent); err != nil {
 		if errors.Is(err, ledger.ErrInUse) {
 			return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
@@ -142,7 +142,10 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 	clear(m.strays)
 	for _, report := range v.Tasks {
 		named[report.Task] = true
-		if rebooted && e.perished(m, report) {
+		if e.takeBack(m, report, rebooted) {
+			continue
+		}
+		if rebooted && m.perished(report) {
 			e.lose(e.tasks[report.Task], fmt.Sprintf("agent %s was started anew", m.record.ID))
 		}
 		e.observe(m, report)
@@ -165,7 +168,7 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 // perished reports whether a task ended with the machine that it ran on. Its agent
 // would start an instance again after a while, and calls a job's copy failed. One
 // that it has started again already, while no leader heard of it, goes on.
-func (e *Engine) perished(m *machine, report Report) bool {
+func (m *machine) perished(report Report) bool {
 	t := m.tasks[report.Task]
 	if t == nil || !t.state().Live() || t.state() == task.Backoff {
 		return false

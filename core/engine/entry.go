@@ -150,6 +150,25 @@ func (e *Engine) end(t *entry, before task.State) {
 	e.trimEnded(s)
 }
 
+// giveBack is the way back of end: a task that was given up is on the books again.
+// It is an error, and nothing changes, if its claim does not fit any more.
+func (e *Engine) giveBack(t *entry, next task.Status) error {
+	if err := e.books.Claim(t.record.Claim); err != nil {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	s, m := t.owner, e.agents[t.record.Claim.Agent]
+	s.ended = slices.DeleteFunc(s.ended, func(other *entry) bool { return other == t })
+	at, _ := slices.BinarySearchFunc(s.live, t, compareEntries)
+	s.live = slices.Insert(s.live, at, t)
+	s.claims++
+	s.count(m.record.ID, true)
+	m.tasks[t.record.ID] = t
+	t.left = route.Version{}
+	e.tableStale[s.record.Name] = struct{}{}
+	e.putTask(t, func(r *Task) { r.Status = next })
+	return nil
+}
+
 // tell adds a note for a change of state that people care about.
 func (e *Engine) tell(t *entry, before task.Status) {
 	r := t.record

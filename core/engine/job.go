@@ -41,7 +41,7 @@ func (e *Engine) planRun(s *service, run int64) {
 	s.wakeBy(plan.AskAgain)
 	for _, list := range [][]id.Task{plan.Cancel, plan.Stop} {
 		for _, name := range list {
-			e.stopTask(e.tasks[name], s.runStopReason(e.tasks[name]))
+			e.stopTask(e.tasks[name], e.runStopReason(s, e.tasks[name]))
 		}
 	}
 	for _, number := range plan.Start {
@@ -119,14 +119,16 @@ func (e *Engine) mustLeave(t *entry) bool {
 	return true
 }
 
-func (s *service) runStopReason(t *entry) string {
+func (e *Engine) runStopReason(s *service, t *entry) string {
 	switch {
 	case s.record.Stopped:
 		return "the service is stopped"
 	case t.record.Run != s.record.Run:
 		return fmt.Sprintf("run %d takes its place", s.record.Run)
-	default:
+	case e.leavesAgent(t):
 		return fmt.Sprintf("agent %s is drained", t.record.Claim.Agent)
+	default:
+		return "another task of the copy came back and is further on"
 	}
 }
 

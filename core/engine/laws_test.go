@@ -27,6 +27,9 @@ func (w *world) watch(c engine.Change) {
 	if after.Status.State == task.Lost {
 		w.watchLost(after)
 	}
+	if before.Status.State.Ended() {
+		w.watchReturn(before, after)
+	}
 }
 
 // watchLost fails if a task was given up that its agent still has, before the
@@ -37,6 +40,19 @@ func (w *world) watchLost(lost *engine.Task) {
 	m, after := w.machines[lost.Claim.Agent], w.engine.SpecOf(lost.ID).Spec.OnLost.After
 	if m != nil && m.tasks[lost.ID] != nil && (m.connected || w.now.Before(m.last.Add(after))) {
 		w.Fatalf("%s was given up, and %s was last heard of at %v\n%s", lost.ID, m.agent.ID, m.last.Sub(noon), w.story.String())
+	}
+}
+
+// watchReturn fails if a task comes back from another end than being lost, or one
+// comes back that its agent does not have.
+func (w *world) watchReturn(before, after *engine.Task) {
+	w.Helper()
+	m := w.machines[after.Claim.Agent]
+	if before.Status.State != task.Lost || m == nil || m.tasks[after.ID] == nil {
+		w.Fatalf("%s was %s and is %s\n%s", after.ID, before.Status.State, after.Status.State, w.story.String())
+	}
+	if after.Status.State.HoldsClaim() {
+		w.returned[after.Service]++
 	}
 }
 
@@ -103,7 +119,8 @@ func (w *world) knows(name id.Router) bool {
 	return false
 }
 
-// checkClaims fails if a service got more claims than it may have.
+// checkClaims fails if we gave a service more claims than it may have. Tasks that
+// were given up and came back are not ours to give.
 func (w *world) checkClaims(s *engine.Service) {
 	w.Helper()
 	live, _ := w.engine.Tasks(s.Name)
@@ -113,8 +130,8 @@ func (w *world) checkClaims(s *engine.Service) {
 			claims++
 		}
 	}
-	before := w.claims[s.Name]
-	w.claims[s.Name] = claims
+	before := w.claims[s.Name] + w.returned[s.Name]
+	w.claims[s.Name], w.returned[s.Name] = claims, 0
 	if s.Kind != spec.Service || s.Revision == 0 || claims <= before {
 		return
 	}

@@ -22,6 +22,7 @@ const (
 	TaskReady            NoteKind = "task.ready"
 	TaskFailed           NoteKind = "task.failed"
 	TaskLost             NoteKind = "task.lost"
+	TaskReturned         NoteKind = "task.returned"
 	TaskEnded            NoteKind = "task.ended"
 	AgentAppeared        NoteKind = "agent.joined"
 	AgentSuspect         NoteKind = "agent.suspect"
@@ -52,7 +53,7 @@ func NoteKinds() []NoteKind {
 		ServiceDeployed, ServiceScaled, ServiceRestarted, ServiceStopped, ServiceRemoved,
 		DeploymentStarted, DeploymentDone, DeploymentFailed, DeploymentRolledBack, DeploymentPaused,
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
-		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskEnded,
+		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskReturned, TaskEnded,
 		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
 		BreakerOpened, BreakerClosed, BreakerReleased, BreakerSet,
 		PoolSet, PoolDeleted, PoolOvercommitted,

@@ -36,6 +36,7 @@ type world struct {
 	used     map[id.Task]time.Time // every task there ever was, and when it was created
 	story    strings.Builder
 	claims   map[id.Service]int // at the last look
+	returned map[id.Service]int // tasks that were given up and came back since
 
 	leadEach time.Duration // a new leader comes that often; zero for never
 	ledAt    time.Time
@@ -48,7 +49,7 @@ func newWorld(f failer) *world {
 	w := &world{
 		failer: f, now: noon, durable: make(map[engine.Key]engine.Record), handed: make(map[engine.Record]string),
 		machines: make(map[id.Agent]*machine), routers: make(map[id.Router]*router), used: make(map[id.Task]time.Time),
-		claims: make(map[id.Service]int),
+		claims: make(map[id.Service]int), returned: make(map[id.Service]int),
 	}
 	w.lead()
 	return w

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -45,7 +46,8 @@ type BatchPlan struct {
 // A copy runs on one task at a time. When that Failed, the copy gets another
 // after task.RetryDelay, at most want.Retries times. A task that was Lost or
 // Stopped says nothing about the program: it is replaced at once and does not
-// count. A copy that failed for good does not stop the others. The caller shows
+// count; when a lost one comes back, the task of the copy that has come furthest
+// goes on, and the others end. A copy that failed for good does not stop the others. The caller shows
 // every task of the job, ended ones too, until the job is over.
 func NextCopies(want Batch, seen []Copy, now time.Time) BatchPlan {
 	var plan BatchPlan
@@ -74,23 +76,42 @@ func NextCopies(want Batch, seen []Copy, now time.Time) BatchPlan {
 
 // tries is what became of the tasks of one copy.
 type tries struct {
-	live     *Copy
+	live     *Copy   // the one that goes on
+	doubles  []*Copy // the others that have not ended
 	finished bool
 	failed   lapses
 }
 
 func (t *tries) add(c *Copy) {
 	switch {
+	case !c.State.Ended() && t.live == nil:
+		t.live = c
+	case !c.State.Ended() && further(c, t.live) < 0:
+		t.doubles = append(t.doubles, t.live)
+		t.live = c
 	case !c.State.Ended():
-		if t.live == nil || byTask(c.Task, t.live.Task) < 0 {
-			t.live = c
-		}
+		t.doubles = append(t.doubles, c)
 	case c.State == task.Finished:
 		t.finished = true
 	case c.State == task.Failed:
 		t.failed.add(c.Since)
 	}
 }
+
+// further orders the tasks of one copy by who shall go on: one that is to stay, and
+// of those the one that has come the furthest.
+func further(a, b *Copy) int {
+	return cmp.Or(
+		yesFirst(a.State.Live() && !a.Leaving, b.State.Live() && !b.Leaving),
+		cmp.Compare(phase(b.State), phase(a.State)),
+		a.Since.Compare(b.Since),
+		byTask(a.Task, b.Task),
+	)
+}
+
+// phase orders states by how far a program has come; whether a job's is ready says
+// nothing.
+func phase(s task.State) task.State { return min(s, task.Running) }
 
 // end takes a task out of the job.
 func (p *BatchPlan) end(c *Copy) {
@@ -106,6 +127,7 @@ func (p *BatchPlan) next(want Batch, number int, t *tries, now time.Time) {
 	switch {
 	case t.live != nil:
 		p.Live++
+		p.endSpare(want, t)
 	case t.finished:
 		p.Finished++
 	case t.failed.count > want.Retries:
@@ -115,6 +137,21 @@ func (p *BatchPlan) next(want Batch, number int, t *tries, now time.Time) {
 		p.AskAgain = earliest(p.AskAgain, t.failed.until())
 	default:
 		p.Start = append(p.Start, number)
+	}
+}
+
+// endSpare ends what is of no more use to a copy: all but one of its tasks, and that
+// one too when the copy has finished. Only a task that was lost and came back is
+// ever spare.
+func (p *BatchPlan) endSpare(want Batch, t *tries) {
+	spare := t.doubles
+	if t.finished {
+		spare = append(spare, t.live)
+	}
+	for _, c := range spare {
+		if c.State.Live() && !want.Stopped && !c.Leaving { // else it was ended already
+			p.end(c)
+		}
 	}
 }
 

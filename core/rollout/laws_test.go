@@ -199,7 +199,7 @@ func disturb(t *rapid.T, w *world) {
 	case "silence":
 		w.silent[agent] = true
 	case "come back":
-		w.silent[agent] = false
+		w.comeBack(agent)
 	case "lose":
 		if w.silent[agent] {
 			w.lose(agent)

@@ -46,6 +46,7 @@ type world struct {
 	drain    time.Duration // from Draining to Stopping
 	grace    time.Duration // from Stopping to the end
 	list     []*inhabitant
+	lost     []*inhabitant // with the status that they had
 	born     int
 	events   []string // what happened since they were last taken
 }
@@ -218,11 +219,27 @@ func (w *world) shake(i *inhabitant, d time.Duration) {
 func (w *world) lose(agent int) {
 	for _, i := range w.list {
 		if i.agent == agent && i.status.State.HoldsClaim() {
+			left := *i
+			w.lost = append(w.lost, &left)
 			i.move(task.Lose{At: w.now, Reason: "silent"})
 			i.due = time.Time{}
 			w.tell(i, "lost")
 		}
 	}
+}
+
+// comeBack ends an agent's silence. It still has what was given up meanwhile.
+func (w *world) comeBack(agent int) {
+	w.silent[agent] = false
+	w.lost = slices.DeleteFunc(w.lost, func(i *inhabitant) bool {
+		next, returns := task.Return(task.Status{State: task.Lost}, i.status)
+		if i.agent == agent && returns {
+			i.status = next
+			w.list = append(w.list, i)
+			w.tell(i, "returned")
+		}
+		return i.agent == agent
+	})
 }
 
 // unblock lets everything look for room again.

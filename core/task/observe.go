@@ -11,7 +11,7 @@ import (
 // being stopped, then the higher attempt, then the further state; between ready
 // and running the later one.
 //
-// A task never comes back from an end. One that the master drains or stops goes
+// A task never comes back from an end but by Return. One that the master drains or stops goes
 // no way but on: an exit ends it as Stopped, or as Finished if it reached its
 // aim by itself. When a draining one is about to be started again it becomes
 // Stopping: nothing is left to drain, and its claim is only given back when its
@@ -32,6 +32,20 @@ func Observe(known, reported Status) (Status, bool) {
 		next.Last = cmp.Or(reported.Last, known.Last)
 	}
 	return next, !next.Equal(known)
+}
+
+// Return takes back a task that was Lost, as its agent says that it stands: the
+// agent was not gone. It is false when the task was not lost, or the agent has
+// nothing of it that could serve or that came to its aim. It is the only way from
+// an end, and only the master, which gave the task up, goes it.
+func Return(known, reported Status) (Status, bool) {
+	back := []State{Starting, Running, Ready, Backoff, Finished}
+	if known.State != Lost || reported.Attempt < known.Attempt || !slices.Contains(back, reported.State) {
+		return known, false
+	}
+	next := reported
+	next.Last = cmp.Or(reported.Last, known.Last)
+	return next, true
 }
 
 // Equal reports whether s and other say the same.

@@ -255,3 +255,35 @@ func checkObserved(t *rapid.T, before, report, now task.Status) {
 		t.Fatalf("%+v\nforgets the exit", report)
 	}
 }
+
+// TestReturn takes back only what was lost, and only as something that is there or
+// that came to its aim.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	states := []task.State{
+		task.Pending, task.Assigned, task.Starting, task.Running, task.Ready, task.Backoff, task.Draining,
+		task.Stopping, task.Stopped, task.Finished, task.Failed, task.Lost,
+	}
+	back := map[task.State]bool{task.Starting: true, task.Running: true, task.Ready: true, task.Backoff: true, task.Finished: true}
+	for _, known := range states {
+		for _, reported := range states {
+			was := task.Status{State: known, Since: noon.Add(time.Minute), Attempt: 2, Last: &task.Exit{Code: 3}, Reason: "silent"}
+			is := task.Status{State: reported, Since: noon, ReadySince: noon, Attempt: 2}
+
+			next, returns := task.Return(was, is)
+
+			want := was
+			if known == task.Lost && back[reported] {
+				want = is
+				want.Last = was.Last
+			}
+			if returns != (known == task.Lost && back[reported]) || !next.Equal(want) {
+				t.Errorf("%s, reported as %s: found %+v, %t", known, reported, next, returns)
+			}
+		}
+	}
+	older := task.Status{State: task.Ready, Attempt: 1}
+	if next, returns := task.Return(task.Status{State: task.Lost, Attempt: 2}, older); returns || next.State != task.Lost {
+		t.Errorf("an attempt that is over came back: %+v", next)
+	}
+}

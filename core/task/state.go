@@ -14,7 +14,8 @@ func (s State) String() string {
 	return "state " + strconv.Itoa(int(s))
 }
 
-// Ended reports whether the task is over. An ended task never moves again.
+// Ended reports whether the task is over. An ended task never moves again, unless
+// it was Lost and does Return.
 func (s State) Ended() bool { return s >= Stopped && s <= Lost }
 
 // Serving reports whether the task belongs in the routing table.

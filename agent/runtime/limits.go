@@ -210,10 +210,7 @@ func (t unifiedTree) folders(group string) []string {
 type legacyTree struct{ controllers []controller }
 
 // controller is one hierarchy of cgroup v1.
-type controller struct {
-	cgroup1.Subsystem
-	home string // the folder of the group that this process is in
-}
+type controller struct{ cgroup1.Subsystem }
 
 func (c controller) folder(group string) string {
 	return c.Subsystem.(interface{ Path(string) string }).Path(group)
@@ -224,10 +221,6 @@ func newLegacyTree() (legacyTree, error) {
 	if err != nil {
 		return legacyTree{}, fmt.Errorf("cgroups: %w", err)
 	}
-	ours, _, err := cgroups.ParseCgroupFileUnified("/proc/self/cgroup")
-	if err != nil {
-		return legacyTree{}, fmt.Errorf("cgroups: %w", err)
-	}
 	var t legacyTree
 	for _, subsystem := range all {
 		switch subsystem.Name() {
@@ -235,12 +228,7 @@ func newLegacyTree() (legacyTree, error) {
 		default:
 			continue
 		}
-		c := controller{Subsystem: subsystem}
-		c.home = c.folder(ours[string(subsystem.Name())])
-		if _, err := os.Stat(c.home); err != nil {
-			c.home = c.folder("/") // the path is one outside of our container
-		}
-		t.controllers = append(t.controllers, c)
+		t.controllers = append(t.controllers, controller{subsystem})
 	}
 	if len(t.controllers) < 3 {
 		return legacyTree{}, errors.New("cgroups: the cpu, memory and freezer controllers are needed")
@@ -253,7 +241,7 @@ func (t legacyTree) create(group string, limits *specs.LinuxResources) (supervis
 	var made supervisor.Cgroup
 	for _, c := range t.controllers {
 		subsystems = append(subsystems, c.Subsystem)
-		made.Legacy = append(made.Legacy, supervisor.LegacyCgroup{Dir: c.folder(group), Home: c.home})
+		made.Legacy = append(made.Legacy, supervisor.LegacyCgroup{Dir: c.folder(group)})
 	}
 	_, err := cgroup1.New(cgroup1.StaticPath(group), limits, cgroup1.WithHierarchy(
 		func() ([]cgroup1.Subsystem, error) { return subsystems, nil }))

@@ -94,7 +94,7 @@ func (p *Process) Exits() <-chan Exit { return p.exits }
 func (p *Process) Run(ctx context.Context) error {
 	pause := reconnectMin
 	for {
-		client, err := supervisor.Ensure(ctx, p.cfg.Dir, p.cfg.Supervisor)
+		client, err := p.reach(ctx)
 		if err == nil {
 			pause = reconnectMin
 			err = p.attend(ctx, client)
@@ -110,6 +110,26 @@ func (p *Process) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, reconnectMax)
 	}
+}
+
+// reach returns a connection to a supervisor that runs the binary of this
+// process, as far as it can be had: its tasks run on also under another one.
+func (p *Process) reach(ctx context.Context) (*supervisor.Client, error) {
+	client, err := supervisor.Ensure(ctx, p.cfg.Dir, p.cfg.Supervisor)
+	if err != nil {
+		return nil, err
+	}
+	renewed, err := client.Renew(ctx)
+	switch {
+	case err != nil:
+		p.cfg.Log.WarnContext(ctx, "the supervisor goes on with another binary", slog.Any("error", err))
+		return client, nil
+	case renewed:
+		p.cfg.Log.InfoContext(ctx, "the supervisor goes on with the binary of this agent", slog.Int("pid", client.PID()))
+		_ = client.Close() // it has ended
+		return supervisor.Ensure(ctx, p.cfg.Dir, p.cfg.Supervisor)
+	}
+	return client, nil
 }
 
 // attend hands out the exits of one connection until it ends.

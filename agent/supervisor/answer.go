@@ -41,6 +41,11 @@ func (s *server) answer(c call) {
 		err = s.forget(r.Key)
 	case opShutdown:
 		s.closing = true
+	case opHandOver:
+		if err = s.mayHandOver(r.Path); err == nil {
+			s.heir = &c
+			return
+		}
 	default:
 		err = fmt.Errorf("unknown request %q", r.Op)
 	}
@@ -59,7 +64,7 @@ func (s *server) greet(c call) {
 		return
 	}
 	s.newest = c.session
-	c.session.send(reply{ID: c.request.ID, Version: version, PID: os.Getpid()})
+	c.session.send(reply{ID: c.request.ID, Version: version, Format: s.handoverFormat(), PID: os.Getpid()})
 }
 
 func (s *server) start(c call) error {
@@ -78,7 +83,7 @@ func (s *server) start(c call) error {
 		return fmt.Errorf("start of %s: %w: %v", start.Key, ErrRecord, err)
 	}
 	s.tasks[start.Key] = &task{
-		key: start.Key, begun: now, ticks: clockTicks(), cgroup: start.Cgroup, last: &lastLines{},
+		key: start.Key, begun: now, ticks: clockTicks(), cgroup: start.Cgroup, log: start.Log, last: &lastLines{},
 		callback: func(r reply) {
 			r.ID = c.request.ID
 			c.session.send(r)

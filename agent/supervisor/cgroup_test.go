@@ -98,7 +98,7 @@ func TestAGroupThatIsMissingIsAStartError(t *testing.T) {
 	client := ensure(t, t.TempDir())
 	tests := map[string]supervisor.Cgroup{
 		"unified": {Unified: "/sys/fs/cgroup/none"},
-		"legacy":  {Legacy: []supervisor.LegacyCgroup{{Dir: "/sys/fs/cgroup/none", Home: "/sys/fs/cgroup/none"}}},
+		"legacy":  {Legacy: []supervisor.LegacyCgroup{{Dir: "/sys/fs/cgroup/none"}}},
 		"setting": {Then: []supervisor.Setting{{Path: "/sys/fs/cgroup/none", Value: "1"}}},
 	}
 	attempt := 0

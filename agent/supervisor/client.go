@@ -31,7 +31,9 @@ type Client struct {
 	sending sync.Mutex // one line at a time on conn
 
 	mu      sync.Mutex
-	pid     int // of the supervisor; 0 until it said hello
+	pid     int  // of the supervisor; 0 until it said hello
+	format  int  // of what it hands over; 0 if it cannot
+	heir    bool // it was asked to hand over, and its process may live on
 	lastID  uint64
 	callers map[uint64]chan reply // each holds 1
 	queue   []Exit
@@ -64,7 +66,7 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("supervisor in %s: %w", dir, err), c.Close())
 	}
 	c.mu.Lock()
-	c.pid = hello.PID
+	c.pid, c.format = hello.PID, hello.Format
 	c.mu.Unlock()
 	return c, nil
 }

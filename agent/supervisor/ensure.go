@@ -138,7 +138,12 @@ func (c *Client) mourn() {
 	select {
 	case <-c.closing: // we left, not it
 	default:
-		reapChild(c.PID())
+		c.mu.Lock()
+		pid, heir := c.pid, c.heir
+		c.mu.Unlock()
+		if !heir {
+			reapChild(pid)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,12 +21,16 @@ const (
 	markAttempt = "ALOFT_ATTEMPT="
 )
 
+// streamNames are the streams of a task in their order.
+var streamNames = [2]string{"stdout", "stderr"}
+
 // forked is the outcome of a start. A program that was executed, but may not
 // stay, has both a number and an error.
 type forked struct {
 	key     Key
-	pid     int       // 0 when nothing was executed
-	streams [2]stream // stdout and stderr, when pid is set
+	pid     int              // 0 when nothing was executed
+	streams [2]stream        // stdout and stderr, when pid is set
+	ended   *unix.WaitStatus // it has ended already, and was reaped
 	err     error
 }
 
@@ -35,6 +38,7 @@ type forked struct {
 type stream struct {
 	pipe *os.File
 	log  io.WriteCloser
+	rest []byte // of a line that has not ended, while nobody reads the pipe
 }
 
 func (s stream) close() {
@@ -46,22 +50,20 @@ func (s stream) close() {
 	}
 }
 
-// forkAll starts programs, one after the other, until starts is closed. It owns
-// its thread: the kernel kills a task when the thread that forked it ends, and
-// in cgroup v1 it is that thread that joins the task's groups for the fork, so
-// that a task is in them before its first instruction and no helper process is
-// needed in between.
-func forkAll(starts <-chan Start, outcomes chan<- forked) {
-	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-	for start := range starts {
-		outcomes <- fork(start)
+// work does, one after the other, what must happen on the thread that called
+// Main, until jobs is closed: programs are forked there and nowhere else, for
+// the kernel kills a task when the thread that forked it ends, and executing a
+// newer binary ends all threads but the one that does it.
+func work(jobs <-chan func()) {
+	for job := range jobs {
+		job()
 	}
 }
 
 func fork(start Start) forked {
 	outcome := forked{key: start.Key}
 	var writeEnds [2]int
-	for i, name := range []string{"stdout", "stderr"} {
+	for i, name := range streamNames {
 		opened, writeEnd, err := openStream(start.Log, name)
 		if err != nil {
 			closeAll(outcome.streams[:i], writeEnds[:i])
@@ -70,7 +72,7 @@ func fork(start Start) forked {
 		}
 		outcome.streams[i], writeEnds[i] = opened, writeEnd
 	}
-	outcome.pid, outcome.err = execute(start, writeEnds)
+	outcome.pid, outcome.ended, outcome.err = execute(start, writeEnds)
 	closeAll(nil, writeEnds[:])
 	if outcome.pid == 0 {
 		closeAll(outcome.streams[:], nil)
@@ -91,13 +93,9 @@ func closeAll(streams []stream, fds []int) {
 // openStream returns our end of a new pipe, which does not block us, and the
 // task's, which blocks the task as it expects.
 func openStream(log Log, name string) (stream, int, error) {
-	var to io.WriteCloser = discard{}
-	if log.Dir != "" {
-		opened, err := logs.Open(logs.Config{Dir: log.Dir, Name: name, SizeMax: log.SizeMax, FilesMax: log.FilesMax})
-		if err != nil {
-			return stream{}, 0, err
-		}
-		to = opened
+	to, err := openLog(log, name)
+	if err != nil {
+		return stream{}, 0, err
 	}
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
@@ -110,6 +108,14 @@ func openStream(log Log, name string) (stream, int, error) {
 	return stream{pipe: os.NewFile(uintptr(ends[0]), name), log: to}, ends[1], nil
 }
 
+// openLog opens where a stream is kept, or goes on where it ends.
+func openLog(log Log, name string) (io.WriteCloser, error) {
+	if log.Dir == "" {
+		return discard{}, nil
+	}
+	return logs.Open(logs.Config{Dir: log.Dir, Name: name, SizeMax: log.SizeMax, FilesMax: log.FilesMax})
+}
+
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
@@ -117,27 +123,35 @@ func (discard) Close() error                { return nil }
 
 // execute forks and executes the program in its own session, in its groups. If
 // it returns a number and an error, the program must be killed.
-func execute(start Start, outputs [2]int) (pid int, err error) {
+//
+// A task is in its cgroup v1 groups before its first instruction, without a
+// helper process in between: the kernel stops it, as for a debugger, when it has
+// been executed, and it is moved then. Our own thread must not join the groups
+// for the fork: it is the first of the process, and a group's limit of memory
+// would hold for all of us.
+func execute(start Start, outputs [2]int) (pid int, ended *unix.WaitStatus, err error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, fmt.Errorf("standard input: %w", err)
+		return 0, nil, fmt.Errorf("standard input: %w", err)
 	}
 	defer func() { _ = unix.Close(null) }() // nothing to lose
-	attrs := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	held := len(start.Cgroup.Legacy) > 0
+	attrs := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Ptrace: held}
 	if u := start.User; u != nil {
 		attrs.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
 	if start.Cgroup.Unified != "" {
 		group, err := unix.Open(start.Cgroup.Unified, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return 0, fmt.Errorf("cgroup %s: %w", start.Cgroup.Unified, err)
+			return 0, nil, fmt.Errorf("cgroup %s: %w", start.Cgroup.Unified, err)
 		}
 		defer func() { _ = unix.Close(group) }() // a path only
 		attrs.UseCgroupFD, attrs.CgroupFD = true, group
 	}
-	leave, err := join(start.Cgroup.Legacy)
+	groups, err := openGroups(start.Cgroup.Legacy)
+	defer closeAll(nil, groups)
 	if err != nil {
-		return 0, errors.Join(err, leave())
+		return 0, nil, err
 	}
 	pid, err = syscall.ForkExec(start.Path, start.Argv, &syscall.ProcAttr{
 		Dir:   start.Dir,
@@ -145,11 +159,13 @@ func execute(start Start, outputs [2]int) (pid int, err error) {
 		Files: []uintptr{uintptr(null), uintptr(outputs[0]), uintptr(outputs[1])},
 		Sys:   attrs,
 	})
-	left := leave()
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("%s: %w", start.Path, err), left)
+		return 0, nil, fmt.Errorf("%s: %w", start.Path, err)
 	}
-	return pid, errors.Join(left, settle(start.Cgroup.Then))
+	if held {
+		ended, err = letGo(pid, groups)
+	}
+	return pid, ended, errors.Join(err, settle(start.Cgroup.Then))
 }
 
 // settle writes the settings that wait until a program has been executed.
@@ -162,51 +178,52 @@ func settle(settings []Setting) error {
 	return nil
 }
 
-// join moves this thread into cgroup v1 groups. The leave that it returns moves
-// it back, and is never nil. It needs no memory: in a group with little of it,
-// the kernel would refuse to open a file.
-func join(groups []LegacyCgroup) (leave func() error, err error) {
-	var homes []int
-	leave = func() error {
-		var problems []error
-		for _, home := range homes {
-			problems = append(problems, enter(home), unix.Close(home))
-		}
-		return errors.Join(problems...)
-	}
+// openGroups opens the files of cgroup v1 groups that move processes. What it
+// returns is to be closed, with an error, too.
+func openGroups(groups []LegacyCgroup) ([]int, error) {
+	var opened []int
 	for _, group := range groups {
-		home, err := openTasks(group.Home)
+		path := filepath.Join(group.Dir, "cgroup.procs")
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return leave, err
+			return opened, fmt.Errorf("join cgroup: %s: %w", path, err)
 		}
-		homes = append(homes, home)
-		tasks, err := openTasks(group.Dir)
-		if err != nil {
-			return leave, err
-		}
-		if err := errors.Join(enter(tasks), unix.Close(tasks)); err != nil {
-			return leave, err
-		}
+		opened = append(opened, fd)
 	}
-	return leave, nil
+	return opened, nil
 }
 
-// openTasks opens the file of a cgroup v1 group that moves threads.
-func openTasks(dir string) (int, error) {
-	path := filepath.Join(dir, "tasks")
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, fmt.Errorf("join cgroup: %s: %w", path, err)
+// letGo moves a program that the kernel holds before its first instruction into
+// its groups, and lets it run. It returns how the program ended if it was killed
+// meanwhile.
+func letGo(pid int, groups []int) (*unix.WaitStatus, error) {
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("wait until it is held: %w", err) // nobody else waits meanwhile
+		case !status.Stopped():
+			return &status, nil
+		}
+		break
 	}
-	return fd, nil
-}
-
-// enter moves the calling thread.
-func enter(tasks int) error {
-	if _, err := unix.Write(tasks, []byte("0")); err != nil { // the one who writes
-		return fmt.Errorf("join cgroup: %w", err)
+	var problems []error
+	for _, group := range groups {
+		if _, err := unix.Write(group, []byte(strconv.Itoa(pid))); err != nil {
+			problems = append(problems, fmt.Errorf("join cgroup: %w", err))
+			break // it must not run as it is, and is killed before it does
+		}
 	}
-	return nil
+	if len(problems) > 0 {
+		_ = unix.Kill(pid, unix.SIGKILL) // it is held, and not reaped: the number is its own
+	}
+	if err := unix.PtraceDetach(pid); err != nil && !errors.Is(err, unix.ESRCH) {
+		problems = append(problems, fmt.Errorf("let go: %w", err))
+	}
+	return nil, errors.Join(problems...)
 }
 
 // marked returns env with the marks, which nothing in env can override.

@@ -23,8 +23,12 @@ type home struct {
 	lock *os.File
 }
 
-// openHome makes the folder and takes its lock.
-func openHome(dir string) (*home, error) {
+// openHome makes the folder and takes its lock, unless this process has it
+// already.
+func openHome(dir string, given *handover) (*home, error) {
+	if given != nil {
+		return &home{dir: dir, lock: adopt(given.Lock, lockName)}, nil
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("supervisor folder: %w", err)
 	}
@@ -64,8 +68,18 @@ func isFree(dir string) bool {
 
 func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
 
-// listen takes the place of a socket that a killed supervisor left.
-func (h *home) listen() (net.Listener, error) {
+// listen takes the place of a socket that a killed supervisor left, or goes on
+// with the one that this process had.
+func (h *home) listen(given *handover) (*net.UnixListener, error) {
+	if given != nil {
+		file := adopt(given.Listener, socketName)
+		defer func() { _ = file.Close() }() // the listener has its own
+		listener, err := net.FileListener(file)
+		if err != nil {
+			return nil, fmt.Errorf("supervisor socket: %w", err)
+		}
+		return listener.(*net.UnixListener), nil //nolint:forcetypeassert // this process made it so
+	}
 	if err := os.Remove(h.path(socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("supervisor socket: %w", err)
 	}

@@ -17,11 +17,12 @@ const (
 
 // settleLost ends what is left of attempts that a killed supervisor ran, and
 // records that they are over. Their programs died with it; what those had
-// started is found by cgroup and by the marks in its environment.
-func (j *journal) settleLost(ctx context.Context, log *slog.Logger) error {
+// started is found by cgroup and by the marks in its environment. Those in kept
+// are not lost: this process had them under another binary.
+func (j *journal) settleLost(ctx context.Context, log *slog.Logger, kept map[Key]bool) error {
 	lost := make(map[Key]*started)
 	for key, begun := range j.live {
-		if j.exits[key] == nil {
+		if j.exits[key] == nil && !kept[key] {
 			lost[key] = begun
 		}
 	}

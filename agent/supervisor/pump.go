@@ -2,9 +2,12 @@ package supervisor
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,13 +20,16 @@ const (
 // pump copies output from a pipe to its log, and to the last lines, until all
 // writers of the pipe have gone or the pipe is closed. It holds a buffer only
 // while there is something to copy: most tasks are silent most of the time.
-func pump(from stream, last *lastLines, buffers *sync.Pool) {
-	defer from.close()
+//
+// When it is paused it leaves the pipe open and returns what it has of a line,
+// for the one that goes on; else it returns false.
+func pump(from stream, last *lastLines, buffers *sync.Pool, paused *atomic.Bool) (rest []byte, goesOn bool) {
 	raw, err := from.pipe.SyscallConn()
 	if err != nil {
-		return // closed before it began
+		from.close()
+		return nil, false // closed before it began
 	}
-	var current []byte // the line that has not ended
+	current := from.rest // the line that has not ended
 	for {
 		var n int
 		var failed error
@@ -37,9 +43,14 @@ func pump(from stream, last *lastLines, buffers *sync.Pool) {
 			}
 			return failed != syscall.EAGAIN
 		})
-		if err != nil || n <= 0 && failed != syscall.EINTR {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && paused.Load():
+			_ = from.log.Close() // what could not be written was counted
+			return current, true
+		case err != nil || n <= 0 && failed != syscall.EINTR:
 			last.add(current, []byte{'\n'}[:min(1, len(current))])
-			return
+			from.close()
+			return nil, false
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,20 +25,24 @@ const (
 // server is the state of a supervisor. Its loop, run, owns all of it but the
 // channels; the goroutines that it started speak to it through those.
 type server struct {
-	cfg     Config
-	journal *journal
-	buffers *sync.Pool
+	cfg      Config
+	home     *home
+	listener *net.UnixListener
+	journal  *journal
+	buffers  *sync.Pool
+	first    bool        // the thread that forks is the first one
+	paused   atomic.Bool // pumps stop as they are
 
 	tasks    map[Key]*task
-	mains    map[int]*task           // by number, until reaped
-	strays   map[int]Key             // adopted children whose owner is known
-	early    map[int]unix.WaitStatus // ended while a fork was under way
-	waiting  []Start                 // for the thread that forks
-	inFlight bool                    // a fork is under way
+	mains    map[int]*task // by number, until reaped
+	strays   map[int]Key   // adopted children whose owner is known
+	waiting  []Start       // for the thread that forks
+	inFlight bool          // a fork is under way
 
 	sessions map[*session]bool
 	newest   *session
 	closing  bool            // told to shut down
+	heir     *call           // the request to hand all over to another binary
 	parents  map[string]bool // of cgroups that tasks were in
 
 	sweepAt    time.Time // zero: nothing is looked for again
@@ -48,29 +53,39 @@ type server struct {
 	joined   chan *session
 	left     chan *session
 	calls    chan call
-	starts   chan Start
+	jobs     chan func() // for the thread that forks
 	outcomes chan forked
-	quiet    chan Key      // a stream of this attempt has ended
+	quiet    chan silence
 	over     chan struct{} // closed when the loop has ended
 }
 
-func newServer(cfg Config, book *journal) *server {
+// silence says that nobody reads a stream any more.
+type silence struct {
+	key    Key
+	stream int    // 0 or 1
+	rest   []byte // of a line
+	goesOn bool   // its pipe is open
+}
+
+func newServer(cfg Config, at *home, listener *net.UnixListener, book *journal) *server {
 	s := &server{
 		cfg:      cfg,
+		home:     at,
+		listener: listener,
 		journal:  book,
+		first:    unix.Gettid() == unix.Getpid(),
 		buffers:  newBuffers(),
 		tasks:    make(map[Key]*task),
 		mains:    make(map[int]*task),
 		strays:   make(map[int]Key),
-		early:    make(map[int]unix.WaitStatus),
 		sessions: make(map[*session]bool),
 		parents:  make(map[string]bool),
 		joined:   make(chan *session),
 		left:     make(chan *session),
 		calls:    make(chan call),
-		starts:   make(chan Start),
+		jobs:     make(chan func()),
 		outcomes: make(chan forked),
-		quiet:    make(chan Key),
+		quiet:    make(chan silence),
 		over:     make(chan struct{}),
 	}
 	for key, ended := range book.exits {
@@ -80,19 +95,22 @@ func newServer(cfg Config, book *journal) *server {
 }
 
 // run serves until it was told to end and no task is alive. All that it started
-// has ended when it returns.
-func (s *server) run(ctx context.Context, listener net.Listener) {
+// has ended when it returns. The calling thread forks.
+func (s *server) run(ctx context.Context) {
 	children := make(chan os.Signal, 1) // one stands for all that ended
 	signal.Notify(children, unix.SIGCHLD)
 	defer signal.Stop(children)
 	defer s.working.Wait()
-	defer close(s.over)
-	defer func() { _ = listener.Close() }() // nobody is left to tell
-	defer close(s.starts)
-	s.working.Go(func() { s.accept(listener) })
-	s.working.Go(func() { forkAll(s.starts, s.outcomes) })
-	s.rest()
-	s.loop(ctx, children)
+	defer func() { _ = s.listener.Close() }() // nobody is left to tell
+	s.working.Go(s.accept)
+	s.working.Go(func() {
+		defer close(s.jobs)
+		defer close(s.over)
+		s.rest()
+		s.reapAll() // children of before a handover
+		s.loop(ctx, children)
+	})
+	work(s.jobs)
 	removeParents(s.parents)
 	s.cfg.Log.InfoContext(ctx, "supervisor ends: it was told to, and nothing runs")
 }
@@ -102,7 +120,14 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 	defer due.Stop()
 	told := ctx.Done()
 	for !s.closing || s.living() > 0 {
-		forks, next := s.nextStart()
+		if s.heir != nil && !s.inFlight && len(s.waiting) == 0 {
+			s.handOver()
+		}
+		calls := s.calls
+		if s.heir != nil {
+			calls = nil // the heir will answer
+		}
+		jobs, next := s.nextStart()
 		select {
 		case <-told:
 			s.closing, told = true, nil
@@ -110,16 +135,16 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 			s.serve(session)
 		case session := <-s.left:
 			delete(s.sessions, session)
-		case c := <-s.calls:
+		case c := <-calls:
 			s.answer(c)
-		case forks <- next:
+		case jobs <- next:
 			s.inFlight = true
 			s.waiting[0] = Start{} // it may be big
 			s.waiting = s.waiting[1:]
 		case outcome := <-s.outcomes:
 			s.begin(outcome)
-		case key := <-s.quiet:
-			s.tasks[key].pumping--
+		case stream := <-s.quiet:
+			s.hush(stream)
 			s.finishEnded()
 		case <-children:
 			s.reapAll()
@@ -133,13 +158,14 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 	}
 }
 
-// nextStart returns the next start for the thread that forks; the channel is
-// nil when there is none.
-func (s *server) nextStart() (chan<- Start, Start) {
-	if len(s.waiting) == 0 {
-		return nil, Start{}
+// nextStart returns the next start as a job for the thread that forks; the
+// channel is nil when there is none, or when that thread has one.
+func (s *server) nextStart() (chan<- func(), func()) {
+	if len(s.waiting) == 0 || s.inFlight {
+		return nil, nil
 	}
-	return s.starts, s.waiting[0]
+	start := s.waiting[0]
+	return s.jobs, func() { s.outcomes <- fork(start) }
 }
 
 // alarm sets due to when the loop must act by itself, and returns its channel;
@@ -172,9 +198,9 @@ func (s *server) serve(session *session) {
 }
 
 // accept hands new connections to the loop until the listener is closed.
-func (s *server) accept(listener net.Listener) {
+func (s *server) accept() {
 	for {
-		conn, err := listener.Accept()
+		conn, err := s.listener.Accept()
 		if err != nil {
 			select {
 			case <-s.over:
@@ -232,7 +258,7 @@ func earlier(a, b time.Time) time.Time {
 func (s *server) begin(outcome forked) {
 	t := s.tasks[outcome.key]
 	s.inFlight = false
-	defer clear(s.early)
+	defer s.reapAll() // what ended meanwhile
 	if outcome.err != nil {
 		t.failed = outcome.err.Error()
 		t.killed = true
@@ -240,22 +266,14 @@ func (s *server) begin(outcome forked) {
 	if outcome.pid == 0 {
 		t.phase, t.endedAt = ending, time.Now()
 		t.callback(reply{})
-		s.sweep()
 		return
 	}
 	t.phase, t.pid, t.streams = running, outcome.pid, outcome.streams
 	s.mains[t.pid] = t
-	for _, from := range t.streams {
-		t.pumping++
-		s.working.Go(func() {
-			pump(from, t.last, s.buffers)
-			s.quiet <- t.key
-		})
-	}
+	s.listenTo(t)
 	t.callback(reply{PID: t.pid})
-	if status, ended := s.early[t.pid]; ended {
-		s.endMain(t, status)
-		s.sweep()
+	if outcome.ended != nil {
+		s.endMain(t, *outcome.ended)
 		return
 	}
 	if t.termed {
@@ -266,8 +284,37 @@ func (s *server) begin(outcome forked) {
 	}
 }
 
-// reapAll takes in every child that has ended.
+// listenTo begins to copy the output of an attempt, or goes on.
+func (s *server) listenTo(t *task) {
+	for i, from := range t.streams {
+		if from.pipe == nil {
+			continue
+		}
+		t.pumping++
+		s.working.Go(func() {
+			rest, goesOn := pump(from, t.last, s.buffers, &s.paused)
+			s.quiet <- silence{t.key, i, rest, goesOn}
+		})
+	}
+}
+
+// hush takes in that nobody reads a stream any more.
+func (s *server) hush(of silence) {
+	t := s.tasks[of.key]
+	t.pumping--
+	t.streams[of.stream].rest = of.rest
+	if !of.goesOn {
+		t.streams[of.stream] = stream{}
+	}
+}
+
+// reapAll takes in every child that has ended. While a fork is under way nobody
+// does: a program that is held before its first instruction answers to any wait,
+// and the thread that forks would miss it.
 func (s *server) reapAll() {
+	if s.inFlight {
+		return
+	}
 	for pid := ended(); pid != 0; pid = ended() {
 		t := s.mains[pid]
 		if t != nil {
@@ -275,11 +322,8 @@ func (s *server) reapAll() {
 		}
 		status := reap(pid)
 		delete(s.strays, pid)
-		switch {
-		case t != nil:
+		if t != nil {
 			s.endMain(t, status)
-		case s.inFlight:
-			s.early[pid] = status
 		}
 	}
 	s.sweep()

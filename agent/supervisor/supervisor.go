@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -30,6 +31,7 @@ var (
 	ErrClosing        = errors.New("the supervisor is shutting down")
 	ErrVersion        = errors.New("the supervisor speaks another version")
 	ErrRecord         = errors.New("the start could not be recorded")
+	ErrHandover       = errors.New("the supervisor cannot be handed over to that binary")
 )
 
 // ErrLocked is the error of Main when another supervisor has the folder.
@@ -93,8 +95,8 @@ type Cgroup struct {
 	Unified string         `json:"unified,omitempty"` // folder in a cgroup v2 mount
 	Legacy  []LegacyCgroup `json:"legacy,omitempty"`  // folders in cgroup v1 mounts, one per controller
 	// Then is written in order as soon as the program has been executed. Limits
-	// of cpu go here: the thread that forks waits for the execution, and may not
-	// be slowed down by them.
+	// of cpu go here: the thread that forks waits for the execution, which they
+	// would slow down.
 	Then []Setting `json:"then,omitempty"`
 }
 
@@ -106,8 +108,7 @@ type Setting struct {
 
 // LegacyCgroup is a group of one cgroup v1 controller.
 type LegacyCgroup struct {
-	Dir  string `json:"dir"`
-	Home string `json:"home"` // the group of the same controller that the supervisor goes back to
+	Dir string `json:"dir"`
 }
 
 // dirs returns the folder of every group.
@@ -158,13 +159,21 @@ func (c Config) withDefaults() Config {
 // told to shut down, by a client or by ctx, and the last task has ended: until
 // then it runs on. It returns an error wrapping ErrLocked when another one has
 // the folder.
+//
+// A newer binary can take the process over only if Main is called on its first
+// thread: the caller locks itself to it before anything else happens.
 func Main(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if cfg.Dir == "" {
 		return errors.New("supervisor config: it needs a folder")
 	}
+	runtime.LockOSThread() // and never unlocked: the tasks are this thread's children
 	beSmall()
-	home, err := openHome(cfg.Dir)
+	given, err := inherit()
+	if err != nil {
+		return err
+	}
+	home, err := openHome(cfg.Dir, given)
 	if err != nil {
 		return err
 	}
@@ -177,13 +186,15 @@ func Main(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer book.close()
-	if err := book.settleLost(ctx, cfg.Log); err != nil {
+	if err := book.settleLost(ctx, cfg.Log, given.keys()); err != nil {
 		return err
 	}
-	listener, err := home.listen()
+	listener, err := home.listen(given)
 	if err != nil {
 		return err
 	}
-	newServer(cfg, book).run(ctx, listener)
+	s := newServer(cfg, home, listener, book)
+	s.takeOver(given)
+	s.run(ctx)
 	return nil
 }

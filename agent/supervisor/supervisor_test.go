@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,12 @@ import (
 
 // role tells the test binary to be another process than the tests.
 const role = "ALOFT_TEST_ROLE"
+
+func init() { // the first goroutine is on the first thread now, and may leave it later
+	if os.Getenv(role) == "supervisor" {
+		runtime.LockOSThread()
+	}
+}
 
 func TestMain(m *testing.M) {
 	var err error

@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,7 @@ import (
 func (s *server) sweep() {
 	s.sweepAt = time.Time{}
 	left := s.killStrays()
-	again := left.anyOwner
+	again := left.anyOwner || left.unborn
 	for _, t := range s.tasks {
 		if t.phase != ending || !t.cleanAt.IsZero() {
 			continue
@@ -50,6 +52,7 @@ func (s *server) finishEnded() {
 type remains struct {
 	owners   map[Key]bool // attempts that had something left
 	anyOwner bool         // something was left whose attempt is not known
+	unborn   bool         // a child may be one that is being started
 }
 
 // killStrays kills the children that we adopted from attempts whose program has
@@ -59,6 +62,10 @@ func (s *server) killStrays() remains {
 	left := remains{owners: make(map[Key]bool)}
 	for _, pid := range children() {
 		if s.mains[pid] != nil {
+			continue
+		}
+		if s.inFlight && isCopy(pid) {
+			left.unborn = true
 			continue
 		}
 		owner, known := s.owner(pid)
@@ -76,6 +83,17 @@ func (s *server) killStrays() remains {
 		_ = unix.Kill(pid, unix.SIGKILL) // our child, not reaped: the number is its own
 	}
 	return left
+}
+
+// isCopy reports whether a process is still a copy of this one: between the fork
+// and the execution it has our marks, not its own.
+func isCopy(pid int) bool {
+	ours, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && os.SameFile(ours, its)
 }
 
 func (s *server) mayRun(key Key) bool {

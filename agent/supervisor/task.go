@@ -24,6 +24,7 @@ type task struct {
 	begun   time.Time
 	ticks   uint64 // clock ticks since boot when it was begun, rounded down
 	cgroup  Cgroup
+	log     Log
 	last    *lastLines
 	streams [2]stream
 	pumping int // streams that have not ended

@@ -32,6 +32,7 @@ const (
 	opList     operation = "list"
 	opForget   operation = "forget"
 	opShutdown operation = "shutdown"
+	opHandOver operation = "hand over" // answered only if it comes to nothing
 )
 
 type request struct {
@@ -43,6 +44,7 @@ type request struct {
 	Signal  int           `json:"signal,omitempty"`  // of signal
 	Group   bool          `json:"group,omitempty"`   // of signal
 	Grace   time.Duration `json:"grace,omitempty"`   // of stop
+	Path    string        `json:"path,omitempty"`    // of hand over: the binary to execute
 }
 
 type reply struct {
@@ -50,7 +52,8 @@ type reply struct {
 	Error   string `json:"error,omitempty"` // a name from wireNames, or "other"
 	Text    string `json:"text,omitempty"`  // of the error
 	Version int    `json:"version,omitempty"`
-	PID     int    `json:"pid,omitempty"` // of the supervisor in a hello, of the program in a start
+	Format  int    `json:"format,omitempty"` // of what it hands over, in a hello; 0 if it cannot
+	PID     int    `json:"pid,omitempty"`    // of the supervisor in a hello, of the program in a start
 	Tasks   []Task `json:"tasks,omitempty"`
 	Exit    *Exit  `json:"exit,omitempty"` // pushed, with ID 0
 }
@@ -65,6 +68,7 @@ func wireErrors() map[string]error {
 		"closing":         ErrClosing,
 		"version":         ErrVersion,
 		"record":          ErrRecord,
+		"handover":        ErrHandover,
 	}
 }
 

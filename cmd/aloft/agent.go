@@ -124,7 +124,7 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	}
 	dir := filepath.Join(flags.dataDir, "supervisor")
 	processes, err := runtime.New(runtime.Config{
-		Agent: cfg.ID, Dir: dir, Supervisor: []string{self, "supervisor", "--dir", dir},
+		Agent: cfg.ID, Dir: dir, Supervisor: []string{self, supervisorName, "--dir", dir},
 		Limits: runtime.Limits(flags.limits), Log: log,
 	})
 	if err != nil {
@@ -153,11 +153,14 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	return untilDone(ctx, parts.Wait())
 }
 
+// supervisorName is the word that makes the binary a supervisor.
+const supervisorName = "supervisor"
+
 // supervisorCommand is what an agent starts for itself.
 func supervisorCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:    "supervisor",
+		Use:    supervisorName,
 		Short:  "Parent the tasks of an agent (an agent starts this itself)",
 		Hidden: true,
 		Args:   cli.NoArguments,

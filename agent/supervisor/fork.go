@@ -21,8 +21,8 @@ const (
 	markAttempt = "ALOFT_ATTEMPT="
 )
 
-// streamNames are the streams of a task in their order.
-var streamNames = [2]string{"stdout", "stderr"}
+// streamNames returns the names of a task's streams, in their order.
+func streamNames() [2]string { return [2]string{"stdout", "stderr"} }
 
 // forked is the outcome of a start. A program that was executed, but may not
 // stay, has both a number and an error.
@@ -63,7 +63,7 @@ func work(jobs <-chan func()) {
 func fork(start Start) forked {
 	outcome := forked{key: start.Key}
 	var writeEnds [2]int
-	for i, name := range streamNames {
+	for i, name := range streamNames() {
 		opened, writeEnd, err := openStream(start.Log, name)
 		if err != nil {
 			closeAll(outcome.streams[:i], writeEnds[:i])

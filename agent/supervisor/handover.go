@@ -116,7 +116,7 @@ func (s *server) takeOver(given *handover) {
 		}
 		for i, number := range from.Pipes {
 			if number != 0 {
-				t.streams[i] = stream{pipe: adopt(number, streamNames[i]), rest: from.Rest[i]}
+				t.streams[i] = stream{pipe: adopt(number, streamNames()[i]), rest: from.Rest[i]}
 			}
 		}
 		s.tasks[t.key] = t
@@ -252,7 +252,7 @@ func (s *server) goOn() {
 				continue
 			}
 			var err error
-			if from.log, err = openLog(t.log, streamNames[i]); err != nil {
+			if from.log, err = openLog(t.log, streamNames()[i]); err != nil {
 				from.log = discard{} // the last lines are still kept
 			}
 			until := time.Time{}

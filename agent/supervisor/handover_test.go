@@ -49,9 +49,9 @@ func succeed(t *testing.T, client *supervisor.Client, dir string) *supervisor.Cl
 
 // talker counts aloud until its folder holds a file named end, and then ends
 // with code 5.
-func talker(attempt int, dir, logs string) supervisor.Start {
+func talker(attempt int, dir, logDir string) supervisor.Start {
 	s := shell("talker", attempt, "n=0; until [ -e "+dir+"/end ]; do n=$((n+1)); printf 'li'; sleep 0.01; echo ne $n; done; echo last; exit 5")
-	s.Log.Dir = logs
+	s.Log.Dir = logDir
 	return s
 }
 

@@ -25,7 +25,7 @@ import (
 // role tells the test binary to be another process than the tests.
 const role = "ALOFT_TEST_ROLE"
 
-func init() { // the first goroutine is on the first thread now, and may leave it later
+func init() { //nolint:gochecknoinits // the first goroutine is on the first thread now, and may leave it later
 	if os.Getenv(role) == "supervisor" {
 		runtime.LockOSThread()
 	}

@@ -46,7 +46,8 @@ func agentCommand() *cobra.Command {
 		Use:   "agent",
 		Short: "Run the agent of this machine",
 		Long: "Run the agent of this machine: it offers the machine's resources, runs tasks and probes them.\n\n" +
-			"When the agent ends, its tasks run on, and a new agent on the same data folder takes them up again.",
+			"When the agent ends, its tasks run on, and a new agent on the same data folder takes them up again.\n" +
+			"SIGUSR2 has it go on with the binary that is now in its place; tasks run on then, too.",
 		Example: "  aloft agent --master http://10.0.0.1:7117 --data-dir /var/lib/aloft --attribute zone=a",
 		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +55,7 @@ func agentCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), flags, log)
+			return replaceable(cmd.Context(), log, func(ctx context.Context) error { return runAgent(ctx, flags, log) })
 		},
 	}
 	f := cmd.Flags()

@@ -119,6 +119,22 @@ func TestFilesAreTheEndOfTheInput(t *testing.T) {
 	})
 }
 
+// TestALongLineDoesNotEndAFileEarly: what is kept is bounded by size alone, however
+// short and long lines follow each other.
+func TestALongLineDoesNotEndAFileEarly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := open(t, logs.Config{Dir: dir, Name: "stdout", SizeMax: 1024, FilesMax: 3})
+	for range 20 {
+		_, _ = w.Write([]byte(strings.Repeat("x", 127) + "\n" + strings.Repeat("y", 1000) + "\n"))
+	}
+	_ = w.Close()
+
+	if kept := len(strings.Join(files(t, dir), "")); kept < 2*1024*7/8 {
+		t.Errorf("%d bytes are kept of three files of 1024", kept)
+	}
+}
+
 func checkFiles(t *rapid.T, kept []string, sizeMax int64) {
 	for i, content := range kept {
 		if int64(len(content)) > sizeMax {

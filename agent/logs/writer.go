@@ -76,8 +76,9 @@ func (w *Writer) Close() error {
 }
 
 // cut returns how much of p goes into the current file, and whether the file is
-// then full. It prefers the first line end past the soft limit, then any line
-// end before it, and breaks a line only at SizeMax.
+// then full: up to the first line end past the soft limit. A line that goes from
+// there beyond SizeMax is too long to be kept whole and is broken there, so that
+// every file but the newest is nearly full.
 func (w *Writer) cut(p []byte) (n int, full bool) {
 	if w.size+int64(len(p)) <= w.soft {
 		return len(p), false
@@ -89,12 +90,6 @@ func (w *Writer) cut(p []byte) (n int, full bool) {
 	}
 	if w.size+int64(len(p)) <= w.cfg.SizeMax {
 		return len(p), false
-	}
-	if end := bytes.LastIndexByte(p[:early], '\n'); end >= 0 {
-		return end + 1, true
-	}
-	if w.size > 0 && !w.midLine {
-		return 0, true
 	}
 	return room, true
 }

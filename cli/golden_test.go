@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -85,6 +86,20 @@ func inOrder(asked []string) []string {
 	return asked
 }
 
+// residents is the answer about an agent with these on it.
+func residents(draining bool, list ...string) string {
+	tasks := 0
+	for _, r := range list {
+		var resident struct{ Tasks int }
+		if err := json.Unmarshal([]byte(r), &resident); err != nil {
+			panic(err)
+		}
+		tasks += resident.Tasks
+	}
+	return fmt.Sprintf(`{"agent": {"agent": {"id": "a2", "draining": %t}, "state": "draining", "tasks": %d}, "residents": [%s]}`,
+		draining, tasks, strings.Join(list, ", "))
+}
+
 // words takes a command line apart; "" is an empty word.
 func words(command string) []string {
 	list := strings.Fields(command)
@@ -140,8 +155,36 @@ func TestLists(t *testing.T) {
 		"nothing there": {commands: []string{"services", "services --json", "status"}, answers: map[string][]string{
 			"ListServices": {"{}"}, "ListAgents": {"{}"}, "GetInfo": {"{}"}, "GetBreaker": {"{}"},
 		}},
-		"tasks":   {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
-		"agents":  {commands: []string{"agents", "agents --json", "agents remove a3", "drain a2 --deadline 30m", "undrain a2"}},
+		"tasks":  {commands: []string{"tasks", "tasks web --agent a1 --all", "tasks --json"}},
+		"agents": {commands: []string{"agents", "agents --json", "agents remove a3", "undrain a2"}},
+		"drain": {
+			commands: []string{"drain a2 --deadline 30m --detach", "drain a2 --detach --json", "drain a2", "drain a2 --json"},
+			answers: map[string][]string{"GetAgent": {
+				residents(true, `{"service": "batch", "kind": "SPEC_KIND_JOB", "tasks": 1, "waiting": "their end"}`, `{"service": "web", "kind": "SPEC_KIND_SERVICE", "tasks": 3, "waiting": "web-3-9 to settle"}`),
+				"after 2s " + residents(true, `{"service": "batch", "kind": "SPEC_KIND_JOB", "tasks": 1, "waiting": "their end"}`),
+				"error unavailable: this master does not lead; try again",
+				"after 1s " + residents(true),
+			}},
+		},
+		"drain by force": {
+			commands: []string{"drain a2 --force --timeout 10s", "drain a2 --force --detach"},
+			answers: map[string][]string{
+				"DrainAgent": {`{"missing": ["web must keep 2 of 2 instances, and 1 cannot leave: 1 agent closed (draining or out of reach)"]}`},
+				"GetAgent": {
+					residents(true, `{"service": "web", "kind": "SPEC_KIND_SERVICE", "tasks": 1, "waiting": "room for web-3-9"}`),
+					"after 10s " + residents(true, `{"service": "web", "kind": "SPEC_KIND_SERVICE", "tasks": 1, "waiting": "room for web-3-9"}`),
+				},
+			},
+		},
+		"drain that is refused": {commands: []string{"drain a2", "drain a2 --detach"}, answers: map[string][]string{
+			"DrainAgent": {"error failed_precondition: conflict: agent a2 cannot be drained: web must keep 2 of 2 instances, and 1 cannot leave: 1 agent short of cpus by 0.25; force drains it all the same"},
+		}},
+		"drain that is taken back": {commands: []string{"drain a2"}, answers: map[string][]string{"GetAgent": {
+			residents(true, `{"service": "web", "tasks": 1}`), "after 1s " + residents(false, `{"service": "web", "tasks": 1}`),
+		}}},
+		"drain of an agent that is removed": {commands: []string{"drain a2"}, answers: map[string][]string{"GetAgent": {
+			residents(true, `{"service": "web", "tasks": 1}`), "error not_found: unknown agent: a2",
+		}}},
 		"masters": {commands: []string{"masters", "masters --json", "masters transfer", "masters transfer --json"}},
 		"changes of masters": {commands: []string{
 			"masters add m4=http://10.0.0.4:7118", "masters add m4=http://10.0.0.4:7118 --json",

@@ -7,20 +7,23 @@ import (
 	"sync"
 )
 
-// step is where one deployment or job is.
+// step is where one deployment or job is, or what else takes a while.
 type step struct {
-	service        string
-	from, to       int64 // revisions; both 0 for a job
-	settled, ready int   // of a job: finished, and nothing
-	failed         int   // copies of a job
+	service        string // or what else it is about
+	from, to       int64  // revisions; both 0 for a job
+	settled, ready int    // of a job: finished, and nothing
+	failed         int    // copies of a job
 	wanted         int
 	waiting        string
+	instead        string // of revisions and instances, in words
 }
 
 // String returns the step on one line.
 func (s step) String() string {
 	text := s.service + ": "
 	switch {
+	case s.instead != "":
+		text += s.instead
 	case s.to == 0:
 		text += fmt.Sprintf("%d of %d finished", s.settled, s.wanted)
 		if s.failed > 0 {

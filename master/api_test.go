@@ -125,7 +125,21 @@ func TestMachines(t *testing.T) {
 			t.Errorf("capacity %v", capacity)
 		}
 
-		must[pb.DrainAgentResponse](t)(n.api.DrainAgent(ctx, ask(&pb.DrainAgentRequest{Agent: "a1", Deadline: durationpb.New(time.Second)})))
+		if _, err := n.api.DrainAgent(ctx, ask(&pb.DrainAgentRequest{Agent: "a1"})); connect.CodeOf(err) != connect.CodeFailedPrecondition {
+			t.Errorf("the drain of the only agent: %v, want failed_precondition", err)
+		}
+		drain := &pb.DrainAgentRequest{Agent: "a1", Deadline: durationpb.New(time.Hour), Force: true}
+		if missing := must[pb.DrainAgentResponse](t)(n.api.DrainAgent(ctx, ask(drain))).GetMissing(); len(missing) != 1 || !strings.Contains(missing[0], "2 cannot leave") {
+			t.Errorf("missing %q", missing)
+		}
+		found := must[pb.GetAgentResponse](t)(n.api.GetAgent(ctx, ask(&pb.GetAgentRequest{Agent: "a1"})))
+		if list := found.GetResidents(); found.GetAgent().GetState() != "draining" || len(list) != 2 || list[1].GetService() != "web" ||
+			list[1].GetTasks() != 2 || !strings.Contains(list[1].GetWaiting(), "room for web-") {
+			t.Errorf("the agent is %v", found)
+		}
+		if _, err := n.api.GetAgent(ctx, ask(&pb.GetAgentRequest{Agent: "a9"})); connect.CodeOf(err) != connect.CodeNotFound {
+			t.Errorf("an agent that is not there: %v", err)
+		}
 		if state := n.agentState("a1"); state != "draining" {
 			t.Errorf("the agent is %s", state)
 		}

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"fmt"
 
 	"connectrpc.com/connect"
 
@@ -52,14 +53,39 @@ func showAgent(books *ledger.Ledger, a *engine.Agent, tasks int) *pb.AgentView {
 	return m
 }
 
+// GetAgent shows one agent, and what is on it.
+func (s *clusterService) GetAgent(
+	ctx context.Context, req *connect.Request[pb.GetAgentRequest],
+) (*connect.Response[pb.GetAgentResponse], error) {
+	r, err := s.master.current()
+	if err != nil {
+		return nil, apiError(err)
+	}
+	answer, err := ask(ctx, r, func(e *engine.Engine) (*pb.GetAgentResponse, error) {
+		a := e.Agent(id.Agent(req.Msg.GetAgent()))
+		if a == nil {
+			return nil, fmt.Errorf("%w agent: %s", engine.ErrUnknown, req.Msg.GetAgent())
+		}
+		answer := &pb.GetAgentResponse{Agent: showAgent(e.Books(), a, len(e.AgentTasks(a.ID)))}
+		for _, resident := range e.Residents(a.ID) {
+			answer.Residents = append(answer.Residents, wire.FromResident(resident))
+		}
+		return answer, nil
+	})
+	if err != nil {
+		return nil, apiError(err)
+	}
+	return connect.NewResponse(answer), nil
+}
+
 // DrainAgent empties an agent, start before stop.
 func (s *clusterService) DrainAgent(
 	ctx context.Context, req *connect.Request[pb.DrainAgentRequest],
 ) (*connect.Response[pb.DrainAgentResponse], error) {
-	_, err := s.master.submit(ctx, engine.DrainAgent{
-		Agent: id.Agent(req.Msg.GetAgent()), Deadline: req.Msg.GetDeadline().AsDuration(),
+	answer, err := s.master.submit(ctx, engine.DrainAgent{
+		Agent: id.Agent(req.Msg.GetAgent()), Deadline: req.Msg.GetDeadline().AsDuration(), Force: req.Msg.GetForce(),
 	})
-	return connect.NewResponse(&pb.DrainAgentResponse{}), apiError(err)
+	return connect.NewResponse(&pb.DrainAgentResponse{Missing: answer.Missing}), apiError(err)
 }
 
 // UndrainAgent lets an agent take tasks again.

@@ -5,6 +5,11 @@ import (
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
+// FromResident returns r as a message.
+func FromResident(r engine.Resident) *pb.Resident {
+	return &pb.Resident{Service: string(r.Service), Kind: pb.SpecKind(r.Kind), Tasks: int32(r.Tasks), Waiting: r.Waiting}
+}
+
 // FromPlan returns p as a message.
 func FromPlan(p engine.ServicePlan) *pb.ServicePlan {
 	m := &pb.ServicePlan{

@@ -292,7 +292,7 @@ func TestBreakerLaw(t *testing.T) {
 			"drain": func(t *rapid.T) {
 				name, a := one(t)
 				a.drained = true
-				w.ask(engine.DrainAgent{Agent: name})
+				w.ask(engine.DrainAgent{Agent: name, Force: true})
 			},
 			"undrain": func(t *rapid.T) {
 				name, a := one(t)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -20,13 +21,20 @@ func (v DrainAgent) fold(e *Engine) (Answer, error) {
 	if v.Deadline > 0 {
 		by = e.now.Add(v.Deadline)
 	}
-	if m.record.Draining && by.Equal(m.record.DrainedBy) {
+	if m.record.Draining && by.Equal(m.record.DrainedBy) && v.Force == m.record.DrainForced {
 		return Answer{}, nil
 	}
-	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = true, by })
+	missing, err := e.missingWithout(m)
+	if err != nil {
+		return Answer{}, err
+	}
+	if len(missing) > 0 && !v.Force && !m.record.Draining {
+		return Answer{}, conflict("agent %s cannot be drained: %s; force drains it all the same", v.Agent, strings.Join(missing, "; "))
+	}
+	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy, a.DrainForced = true, by, v.Force })
 	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: resource.Count(len(m.tasks), "task") + " to move away"})
 	e.settleAgent(m)
-	return Answer{Changed: true}, nil
+	return Answer{Changed: true, Missing: missing}, nil
 }
 
 func (v UndrainAgent) fold(e *Engine) (Answer, error) {
@@ -37,7 +45,7 @@ func (v UndrainAgent) fold(e *Engine) (Answer, error) {
 	case !m.record.Draining:
 		return Answer{}, nil
 	}
-	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy = false, time.Time{} })
+	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy, a.DrainForced = false, time.Time{}, false })
 	e.note(Note{Kind: AgentUndrained, Agent: v.Agent, Text: "takes tasks again"})
 	e.touchDaemons()
 	return Answer{Changed: true}, nil
@@ -83,6 +91,21 @@ func (e *Engine) settleAgent(m *machine) {
 func (e *Engine) leavesAgent(t *entry) bool {
 	m := e.agents[t.record.Claim.Agent]
 	return m != nil && m.record.Draining
+}
+
+// overdue reports whether an instance must leave its agent now, although nothing
+// is there in its place: the deadline of a drain by force has passed. When it has
+// not yet, it is asked again then.
+func (e *Engine) overdue(t *entry) bool {
+	m := e.agents[t.record.Claim.Agent]
+	if m == nil || !m.record.Draining || !m.record.DrainForced || m.record.DrainedBy.IsZero() {
+		return false
+	}
+	if e.now.Before(m.record.DrainedBy) {
+		t.owner.wakeBy(m.record.DrainedBy)
+		return false
+	}
+	return true
 }
 
 // suspect reports whether a task's agent is silent, and when it was last heard of.

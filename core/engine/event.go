@@ -108,10 +108,14 @@ type (
 	// AbortDeployment ends a deployment and goes back to the revision before.
 	AbortDeployment struct{ Deployment id.Deployment }
 	// DrainAgent empties an agent, start before stop; Deadline, where not 0, is
-	// how long its jobs may go on.
+	// how long its jobs may go on. It is refused with ErrConflict where a service
+	// would be left with fewer instances than it must have, because there is no
+	// room elsewhere. Force drains all the same: what finds no room stays until
+	// room comes, or until the deadline.
 	DrainAgent struct {
 		Agent    id.Agent
 		Deadline time.Duration
+		Force    bool
 	}
 	// UndrainAgent lets an agent take tasks again.
 	UndrainAgent struct{ Agent id.Agent }

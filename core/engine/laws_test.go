@@ -63,7 +63,11 @@ func (w *world) watchGap(stopped *engine.Task) {
 	if s == nil || s.Kind != spec.Service || s.Stopped || s.Revision == 0 {
 		return
 	}
-	if !w.engine.Agent(stopped.Claim.Agent).SilentSince.IsZero() {
+	agent := w.engine.Agent(stopped.Claim.Agent)
+	if agent.DrainForced && !agent.DrainedBy.IsZero() && !w.now.Before(agent.DrainedBy) {
+		return // an operator wants it
+	}
+	if !agent.SilentSince.IsZero() {
 		return // nobody knows whether it was good
 	}
 	_, unavailable := rollout.Limits(w.engine.Revision(s.Name, s.Revision).Spec.Deploy, s.Instances)

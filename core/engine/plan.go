@@ -167,6 +167,7 @@ func (e *Engine) instance(s *service, t *entry) rollout.Instance {
 	if !status.State.Ended() {
 		_, i.Suspect = e.suspect(t.record.Claim.Agent)
 		i.Leaving = s.restarts(t) || e.leavesAgent(t)
+		i.Overdue = e.overdue(t)
 	}
 	return i
 }

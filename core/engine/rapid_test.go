@@ -142,7 +142,7 @@ func (c *chaos) harmAgent(t *rapid.T) {
 	}
 	switch rapid.IntRange(0, 6).Draw(t, "harm") {
 	case 0:
-		c.attempt(engine.DrainAgent{Agent: name, Deadline: pick(t, "deadline", 0, 5*time.Second)})
+		c.attempt(engine.DrainAgent{Agent: name, Deadline: pick(t, "deadline", 0, 5*time.Second), Force: rapid.Bool().Draw(t, "force")})
 	case 1:
 		c.attempt(engine.UndrainAgent{Agent: name})
 	case 2:

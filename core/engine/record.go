@@ -61,6 +61,7 @@ type Agent struct {
 	Unreachable  bool      // it is silent for longer than a session takes to come back
 	DrainedBy    time.Time // deadline for its jobs to end; zero without one
 	Draining     bool      // an operator wants it empty
+	DrainForced  bool      // at DrainedBy its instances stop, too, whatever there is in their place
 }
 
 // State tells in one word how an agent with so many tasks stands: ready, suspect,

@@ -70,6 +70,9 @@ func stories() map[string]func(w *world) {
 		"nobody-led":            nobodyLed,
 		"breaker-returns":       breakerReturns,
 		"breaker-released":      breakerReleased,
+		"drain-refused":         drainRefused,
+		"drain-by-force":        drainByForce,
+		"drain-of-all":          drainOfAll,
 	}
 }
 
@@ -263,7 +266,7 @@ func agentRebooted(w *world) {
 
 func drainTwoAgents(w *world) {
 	hello(w)
-	w.ask(engine.DrainAgent{Agent: "a1"})
+	w.ask(engine.DrainAgent{Agent: "a1", Force: true})
 	w.explain("hello")
 	w.pass(5 * time.Second)
 	w.addAgent("a2", 8)
@@ -605,6 +608,62 @@ func roomComesLate(w *world) {
 	w.pass(10 * time.Second)
 	w.deploy(web("big", "exit", 1, version(2), func(s *spec.Spec) { s.Resources = vector(2000, 64<<20) }))
 	w.pass(10 * time.Second)
+}
+
+// drainRefused asks for drains for which there is no room: alone, and beside a
+// drain for which there is.
+func drainRefused(w *world) {
+	w.addAgent("a1", 1)
+	w.addAgent("a2", 1)
+	w.addAgent("a3", 1)
+	w.deploy(web("hello", "ok", 6))
+	w.deploy(web("lenient", "ok", 2, func(s *spec.Spec) { s.Deploy.Unavailable.Count = 1 }))
+	w.pass(5 * time.Second)
+	w.ask(engine.DrainAgent{Agent: "a1"})
+	w.refused(engine.DrainAgent{Agent: "a2"})
+	w.pass(20 * time.Second)
+	w.say("a1 is %s, %v", w.engine.AgentState("a1"), w.engine.Residents("a1"))
+	w.refused(engine.DrainAgent{Agent: "a2"})
+	w.ask(engine.UndrainAgent{Agent: "a1"})
+	w.ask(engine.DrainAgent{Agent: "a2"})
+	w.pass(20 * time.Second)
+	w.say("a2 is %s: %s", w.engine.AgentState("a2"), w.status("hello"))
+}
+
+// drainByForce empties agents for which there is no room elsewhere: without a
+// deadline the instances run on until there is, with one they stop then.
+func drainByForce(w *world) {
+	w.addAgent("a1", 1)
+	w.addRouter("r1", 0)
+	w.deploy(web("hello", "ok", 4))
+	w.pass(5 * time.Second)
+	w.say("missing: %v", w.ask(engine.DrainAgent{Agent: "a1", Force: true}).Missing)
+	w.pass(20 * time.Second)
+	w.say("a1 is %s, %v", w.engine.AgentState("a1"), w.engine.Residents("a1"))
+	w.say("missing: %v", w.ask(engine.DrainAgent{Agent: "a1", Force: true, Deadline: 10 * time.Second}).Missing)
+	w.pass(9 * time.Second)
+	w.say("a1 is %s, %v", w.engine.AgentState("a1"), w.engine.Residents("a1"))
+	w.pass(5 * time.Second)
+	w.say("a1 is %s", w.engine.AgentState("a1"))
+	w.ask(engine.UndrainAgent{Agent: "a1"})
+	w.pass(5 * time.Second)
+}
+
+// drainOfAll empties an agent with everything that there is: daemons leave last.
+func drainOfAll(w *world) {
+	w.addAgent("a1", 8)
+	w.deploy(daemon("logs", "ok"))
+	w.deploy(web("hello", "ok", 2))
+	w.deploy(job("long", "long", 1))
+	w.pass(5 * time.Second)
+	w.addAgent("a2", 8)
+	w.ask(engine.DrainAgent{Agent: "a1", Deadline: 20 * time.Second})
+	w.pass(time.Second)
+	w.say("%v", w.engine.Residents("a1"))
+	w.pass(10 * time.Second)
+	w.say("%v", w.engine.Residents("a1"))
+	w.pass(20 * time.Second)
+	w.say("a1 is %s", w.engine.AgentState("a1"))
 }
 
 // cronRetries has runs whose copies wait to be tried again when the next run has

@@ -23,6 +23,16 @@ func (w *world) setPool(name id.Pool, cpus int64, priority int) {
 	w.ask(engine.SetPool{Pool: ledger.Pool{ID: name, Quantity: quantity, Priority: priority}})
 }
 
+// refused asks for what is refused, and says why.
+func (w *world) refused(event engine.Event) {
+	w.Helper()
+	answer, err := w.try(event)
+	if err == nil {
+		w.Fatalf("%+v was not refused: %+v", event, answer)
+	}
+	w.say("refused: %v", err)
+}
+
 func (w *world) explain(name string) {
 	w.Helper()
 	lines, err := w.engine.Explain(name)

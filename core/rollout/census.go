@@ -19,7 +19,7 @@ type census struct {
 	silent  []*Instance // nothing is known of them at the moment
 
 	serving  []*Instance // good
-	idle     []*Instance // they serve nobody
+	idle     []*Instance // they serve nobody, or must go all the same
 	doubtful []*Instance // they may serve: silent, or not ready for a moment
 
 	going []*Instance // on their way out
@@ -81,6 +81,8 @@ func (c *census) addWrong(i *Instance, now time.Time) {
 	switch {
 	case i.Suspect:
 		c.doubtful = append(c.doubtful, i)
+	case i.Overdue:
+		c.idle = append(c.idle, i)
 	case i.State.Serving():
 		c.serving = append(c.serving, i)
 	case shaken:

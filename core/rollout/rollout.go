@@ -37,6 +37,7 @@ type Instance struct {
 	ReadySince time.Time // when it became ready; zero unless it is
 	Failures   int       // its failed attempts in a row
 	Leaving    bool      // to be replaced whatever its revision: its agent drains, a restart was asked for
+	Overdue    bool      // Leaving, and stopped now, whatever there is in its place: an operator wants that
 	Suspect    bool      // its agent is silent: neither counted as good nor stopped as bad
 	Blocked    bool      // Pending, and no place was found for it
 	Crowd      int       // how many siblings on its agent or in its zone come before it; the more, the earlier it is stopped

@@ -3470,18 +3470,188 @@ func (x *AgentView) GetFree() []*Quantity {
 	return nil
 }
 
+type GetAgentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Agent         string                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAgentRequest) Reset() {
+	*x = GetAgentRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAgentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAgentRequest) ProtoMessage() {}
+
+func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
+func (*GetAgentRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *GetAgentRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+type GetAgentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Agent *AgentView             `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// By service.
+	Residents     []*Resident `protobuf:"bytes,2,rep,name=residents,proto3" json:"residents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAgentResponse) Reset() {
+	*x = GetAgentResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAgentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAgentResponse) ProtoMessage() {}
+
+func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
+func (*GetAgentResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *GetAgentResponse) GetAgent() *AgentView {
+	if x != nil {
+		return x.Agent
+	}
+	return nil
+}
+
+func (x *GetAgentResponse) GetResidents() []*Resident {
+	if x != nil {
+		return x.Residents
+	}
+	return nil
+}
+
+// What a service has on an agent.
+type Resident struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Kind    SpecKind               `protobuf:"varint,2,opt,name=kind,proto3,enum=aloft.v1.SpecKind" json:"kind,omitempty"`
+	Tasks   int32                  `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	// What they wait for to leave an agent that is drained, as in "room for web-1-5".
+	Waiting       string `protobuf:"bytes,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resident) Reset() {
+	*x = Resident{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resident) ProtoMessage() {}
+
+func (x *Resident) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resident.ProtoReflect.Descriptor instead.
+func (*Resident) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *Resident) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Resident) GetKind() SpecKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SpecKind_SPEC_KIND_UNSPECIFIED
+}
+
+func (x *Resident) GetTasks() int32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *Resident) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
 type DrainAgentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Agent string                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
 	// How long its jobs may go on; absent: until they end.
-	Deadline      *durationpb.Duration `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline *durationpb.Duration `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Drain also where services would be left with too few instances, for want of
+	// room elsewhere: those stay until there is room, or until the deadline.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DrainAgentRequest) Reset() {
 	*x = DrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3663,7 @@ func (x *DrainAgentRequest) String() string {
 func (*DrainAgentRequest) ProtoMessage() {}
 
 func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3676,7 @@ func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*DrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DrainAgentRequest) GetAgent() string {
@@ -3523,15 +3693,24 @@ func (x *DrainAgentRequest) GetDeadline() *durationpb.Duration {
 	return nil
 }
 
+func (x *DrainAgentRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 type DrainAgentResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By force: what services lack, for people.
+	Missing       []string `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DrainAgentResponse) Reset() {
 	*x = DrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +3722,7 @@ func (x *DrainAgentResponse) String() string {
 func (*DrainAgentResponse) ProtoMessage() {}
 
 func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +3735,14 @@ func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*DrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *DrainAgentResponse) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
 }
 
 type UndrainAgentRequest struct {
@@ -3568,7 +3754,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3766,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3779,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *UndrainAgentRequest) GetAgent() string {
@@ -3611,7 +3797,7 @@ type UndrainAgentResponse struct {
 
 func (x *UndrainAgentResponse) Reset() {
 	*x = UndrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3809,7 @@ func (x *UndrainAgentResponse) String() string {
 func (*UndrainAgentResponse) ProtoMessage() {}
 
 func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3822,7 @@ func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*UndrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
 }
 
 type RemoveAgentRequest struct {
@@ -3648,7 +3834,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3846,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3859,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RemoveAgentRequest) GetAgent() string {
@@ -3691,7 +3877,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3889,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3902,7 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
 }
 
 type ListPartitionsRequest struct {
@@ -3730,7 +3916,7 @@ type ListPartitionsRequest struct {
 
 func (x *ListPartitionsRequest) Reset() {
 	*x = ListPartitionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +3928,7 @@ func (x *ListPartitionsRequest) String() string {
 func (*ListPartitionsRequest) ProtoMessage() {}
 
 func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3941,7 @@ func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListPartitionsRequest) GetAgent() string {
@@ -3789,7 +3975,7 @@ type ListPartitionsResponse struct {
 
 func (x *ListPartitionsResponse) Reset() {
 	*x = ListPartitionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +3987,7 @@ func (x *ListPartitionsResponse) String() string {
 func (*ListPartitionsResponse) ProtoMessage() {}
 
 func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3814,7 +4000,7 @@ func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListPartitionsResponse) GetPartitions() []*PartitionView {
@@ -3841,7 +4027,7 @@ type PartitionView struct {
 
 func (x *PartitionView) Reset() {
 	*x = PartitionView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +4039,7 @@ func (x *PartitionView) String() string {
 func (*PartitionView) ProtoMessage() {}
 
 func (x *PartitionView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +4052,7 @@ func (x *PartitionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionView.ProtoReflect.Descriptor instead.
 func (*PartitionView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PartitionView) GetPartition() *Partition {
@@ -3893,7 +4079,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3905,7 +4091,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3918,7 +4104,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListPoolsRequest) GetPageSize() int32 {
@@ -3945,7 +4131,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3957,7 +4143,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3970,7 +4156,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolView {
@@ -4000,7 +4186,7 @@ type PoolView struct {
 
 func (x *PoolView) Reset() {
 	*x = PoolView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4198,7 @@ func (x *PoolView) String() string {
 func (*PoolView) ProtoMessage() {}
 
 func (x *PoolView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4211,7 @@ func (x *PoolView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolView.ProtoReflect.Descriptor instead.
 func (*PoolView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PoolView) GetPool() *Pool {
@@ -4068,7 +4254,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4266,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4279,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *SetPoolRequest) GetPool() *Pool {
@@ -4119,7 +4305,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4317,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4330,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SetPoolResponse) GetPool() *Pool {
@@ -4164,7 +4350,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4176,7 +4362,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4189,7 +4375,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeletePoolRequest) GetPool() string {
@@ -4214,7 +4400,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4226,7 +4412,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4239,7 +4425,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
 }
 
 type GetCapacityRequest struct {
@@ -4250,7 +4436,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4448,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4461,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
 }
 
 type GetCapacityResponse struct {
@@ -4287,7 +4473,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4485,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4498,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -4335,7 +4521,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4533,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4546,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Capacity) GetType() string {
@@ -4404,7 +4590,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4416,7 +4602,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4429,7 +4615,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -4462,7 +4648,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +4660,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4487,7 +4673,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -4512,7 +4698,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4524,7 +4710,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4537,7 +4723,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -4575,7 +4761,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4587,7 +4773,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4600,7 +4786,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -4642,7 +4828,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4654,7 +4840,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4667,7 +4853,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -4692,7 +4878,7 @@ type GetBreakerRequest struct {
 
 func (x *GetBreakerRequest) Reset() {
 	*x = GetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +4890,7 @@ func (x *GetBreakerRequest) String() string {
 func (*GetBreakerRequest) ProtoMessage() {}
 
 func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +4903,7 @@ func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
 }
 
 type GetBreakerResponse struct {
@@ -4729,7 +4915,7 @@ type GetBreakerResponse struct {
 
 func (x *GetBreakerResponse) Reset() {
 	*x = GetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +4927,7 @@ func (x *GetBreakerResponse) String() string {
 func (*GetBreakerResponse) ProtoMessage() {}
 
 func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +4940,7 @@ func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetBreakerResponse) GetBreaker() *Breaker {
@@ -4784,7 +4970,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4796,7 +4982,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4809,7 +4995,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Breaker) GetOpen() bool {
@@ -4871,7 +5057,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4883,7 +5069,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4896,7 +5082,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -4925,7 +5111,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4937,7 +5123,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4950,7 +5136,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -4976,7 +5162,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4988,7 +5174,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5001,7 +5187,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -5019,7 +5205,7 @@ type ReleaseBreakerRequest struct {
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5031,7 +5217,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5044,7 +5230,7 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
 }
 
 type ReleaseBreakerResponse struct {
@@ -5058,7 +5244,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5070,7 +5256,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5083,7 +5269,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -5342,11 +5528,23 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05tasks\x18\x03 \x01(\x05R\x05tasks\x12(\n" +
 	"\x05total\x18\x04 \x03(\v2\x12.aloft.v1.QuantityR\x05total\x12&\n" +
-	"\x04free\x18\x05 \x03(\v2\x12.aloft.v1.QuantityR\x04free\"`\n" +
+	"\x04free\x18\x05 \x03(\v2\x12.aloft.v1.QuantityR\x04free\"'\n" +
+	"\x0fGetAgentRequest\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\"o\n" +
+	"\x10GetAgentResponse\x12)\n" +
+	"\x05agent\x18\x01 \x01(\v2\x13.aloft.v1.AgentViewR\x05agent\x120\n" +
+	"\tresidents\x18\x02 \x03(\v2\x12.aloft.v1.ResidentR\tresidents\"|\n" +
+	"\bResident\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12&\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x14\n" +
+	"\x05tasks\x18\x03 \x01(\x05R\x05tasks\x12\x18\n" +
+	"\awaiting\x18\x04 \x01(\tR\awaiting\"v\n" +
 	"\x11DrainAgentRequest\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x125\n" +
-	"\bdeadline\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"\x14\n" +
-	"\x12DrainAgentResponse\"+\n" +
+	"\bdeadline\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\".\n" +
+	"\x12DrainAgentResponse\x12\x18\n" +
+	"\amissing\x18\x01 \x03(\tR\amissing\"+\n" +
 	"\x13UndrainAgentRequest\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\"\x16\n" +
 	"\x14UndrainAgentResponse\"*\n" +
@@ -5438,7 +5636,7 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x15ReleaseBreakerRequest\"a\n" +
 	"\x16ReleaseBreakerResponse\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\bR\breleased\x12+\n" +
-	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\xb2\x16\n" +
+	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\xf5\x16\n" +
 	"\x0eClusterService\x12>\n" +
 	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12J\n" +
 	"\vListMasters\x12\x1c.aloft.v1.ListMastersRequest\x1a\x1d.aloft.v1.ListMastersResponse\x12_\n" +
@@ -5467,7 +5665,8 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\aExplain\x12\x18.aloft.v1.ExplainRequest\x1a\x19.aloft.v1.ExplainResponse\x127\n" +
 	"\x04Logs\x12\x15.aloft.v1.LogsRequest\x1a\x16.aloft.v1.LogsResponse0\x01\x12G\n" +
 	"\n" +
-	"ListAgents\x12\x1b.aloft.v1.ListAgentsRequest\x1a\x1c.aloft.v1.ListAgentsResponse\x12G\n" +
+	"ListAgents\x12\x1b.aloft.v1.ListAgentsRequest\x1a\x1c.aloft.v1.ListAgentsResponse\x12A\n" +
+	"\bGetAgent\x12\x19.aloft.v1.GetAgentRequest\x1a\x1a.aloft.v1.GetAgentResponse\x12G\n" +
 	"\n" +
 	"DrainAgent\x12\x1b.aloft.v1.DrainAgentRequest\x1a\x1c.aloft.v1.DrainAgentResponse\x12M\n" +
 	"\fUndrainAgent\x12\x1d.aloft.v1.UndrainAgentRequest\x1a\x1e.aloft.v1.UndrainAgentResponse\x12J\n" +
@@ -5498,7 +5697,7 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_cluster_proto_rawDescData
 }
 
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*GetInfoRequest)(nil),             // 0: aloft.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),            // 1: aloft.v1.GetInfoResponse
@@ -5562,203 +5761,211 @@ var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*ListAgentsRequest)(nil),          // 59: aloft.v1.ListAgentsRequest
 	(*ListAgentsResponse)(nil),         // 60: aloft.v1.ListAgentsResponse
 	(*AgentView)(nil),                  // 61: aloft.v1.AgentView
-	(*DrainAgentRequest)(nil),          // 62: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),         // 63: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),        // 64: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),       // 65: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),         // 66: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),        // 67: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),      // 68: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),     // 69: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),              // 70: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),           // 71: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),          // 72: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                   // 73: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),             // 74: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),            // 75: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),          // 76: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),         // 77: aloft.v1.DeletePoolResponse
-	(*GetCapacityRequest)(nil),         // 78: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),        // 79: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                   // 80: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),           // 81: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),          // 82: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),               // 83: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),              // 84: aloft.v1.WatchResponse
-	(*WatchChange)(nil),                // 85: aloft.v1.WatchChange
-	(*GetBreakerRequest)(nil),          // 86: aloft.v1.GetBreakerRequest
-	(*GetBreakerResponse)(nil),         // 87: aloft.v1.GetBreakerResponse
-	(*Breaker)(nil),                    // 88: aloft.v1.Breaker
-	(*MissingAgent)(nil),               // 89: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 90: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 91: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 92: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 93: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 94: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 95: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 96: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 97: aloft.v1.Spec
-	(SpecKind)(0),                      // 98: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 99: aloft.v1.Quantity
-	(*Service)(nil),                    // 100: aloft.v1.Service
-	(*Revision)(nil),                   // 101: aloft.v1.Revision
-	(*Deployment)(nil),                 // 102: aloft.v1.Deployment
-	(*Task)(nil),                       // 103: aloft.v1.Task
-	(*LogLine)(nil),                    // 104: aloft.v1.LogLine
-	(*Agent)(nil),                      // 105: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 106: google.protobuf.Duration
-	(*Partition)(nil),                  // 107: aloft.v1.Partition
-	(*Pool)(nil),                       // 108: aloft.v1.Pool
-	(*Note)(nil),                       // 109: aloft.v1.Note
-	(*Record)(nil),                     // 110: aloft.v1.Record
+	(*GetAgentRequest)(nil),            // 62: aloft.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 63: aloft.v1.GetAgentResponse
+	(*Resident)(nil),                   // 64: aloft.v1.Resident
+	(*DrainAgentRequest)(nil),          // 65: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 66: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 67: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 68: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 69: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 70: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 71: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 72: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 73: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 74: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 75: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 76: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 77: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 78: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 79: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 80: aloft.v1.DeletePoolResponse
+	(*GetCapacityRequest)(nil),         // 81: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 82: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 83: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 84: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 85: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 86: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 87: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 88: aloft.v1.WatchChange
+	(*GetBreakerRequest)(nil),          // 89: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 90: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 91: aloft.v1.Breaker
+	(*MissingAgent)(nil),               // 92: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 93: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 94: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 95: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 96: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 97: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 98: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 99: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 100: aloft.v1.Spec
+	(SpecKind)(0),                      // 101: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 102: aloft.v1.Quantity
+	(*Service)(nil),                    // 103: aloft.v1.Service
+	(*Revision)(nil),                   // 104: aloft.v1.Revision
+	(*Deployment)(nil),                 // 105: aloft.v1.Deployment
+	(*Task)(nil),                       // 106: aloft.v1.Task
+	(*LogLine)(nil),                    // 107: aloft.v1.LogLine
+	(*Agent)(nil),                      // 108: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 109: google.protobuf.Duration
+	(*Partition)(nil),                  // 110: aloft.v1.Partition
+	(*Pool)(nil),                       // 111: aloft.v1.Pool
+	(*Note)(nil),                       // 112: aloft.v1.Note
+	(*Record)(nil),                     // 113: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	95,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	98,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
 	15,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
 	4,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	95,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	96,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	98,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
 	17,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
 	16,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
 	17,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	97,  // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	100, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
 	16,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
 	23,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	98,  // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	101, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
 	24,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	99,  // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	102, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
 	16,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	94,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	97,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
 	27,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	98,  // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	101, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
 	30,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	100, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	101, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	102, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	103, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	103, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	104, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	105, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	106, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
 	30,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	101, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	100, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	100, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	100, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	104, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	103, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	103, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	103, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
 	27,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	102, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	102, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	103, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	104, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	105, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	105, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	106, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	107, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
 	61,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	105, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	99,  // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	99,  // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	106, // 37: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	70,  // 38: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	107, // 39: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	99,  // 40: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	73,  // 41: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	108, // 42: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	99,  // 43: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	99,  // 44: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	108, // 45: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	108, // 46: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	80,  // 47: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	99,  // 48: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	99,  // 49: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	109, // 50: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	85,  // 51: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	109, // 52: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	110, // 53: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	88,  // 54: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	95,  // 55: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	106, // 56: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	89,  // 57: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	95,  // 58: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	95,  // 59: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	106, // 60: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	88,  // 61: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	88,  // 62: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	0,   // 63: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	2,   // 64: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	13,  // 65: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	5,   // 66: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
-	7,   // 67: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
-	9,   // 68: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
-	11,  // 69: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
-	19,  // 70: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	21,  // 71: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	25,  // 72: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	28,  // 73: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	31,  // 74: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	33,  // 75: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	35,  // 76: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	37,  // 77: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	39,  // 78: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	41,  // 79: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	43,  // 80: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	45,  // 81: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	47,  // 82: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	49,  // 83: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	51,  // 84: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	53,  // 85: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	55,  // 86: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	57,  // 87: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	59,  // 88: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	62,  // 89: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	64,  // 90: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	66,  // 91: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	68,  // 92: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	86,  // 93: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	90,  // 94: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	92,  // 95: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	71,  // 96: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	74,  // 97: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	76,  // 98: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	78,  // 99: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	81,  // 100: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	83,  // 101: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	1,   // 102: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	3,   // 103: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	14,  // 104: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	6,   // 105: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
-	8,   // 106: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
-	10,  // 107: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
-	12,  // 108: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
-	20,  // 109: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	22,  // 110: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	26,  // 111: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	29,  // 112: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	32,  // 113: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	34,  // 114: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	36,  // 115: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	38,  // 116: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	40,  // 117: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	42,  // 118: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	44,  // 119: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	46,  // 120: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	48,  // 121: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	50,  // 122: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	52,  // 123: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	54,  // 124: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	56,  // 125: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	58,  // 126: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	60,  // 127: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	63,  // 128: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	65,  // 129: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	67,  // 130: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	69,  // 131: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	87,  // 132: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	91,  // 133: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	93,  // 134: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	72,  // 135: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	75,  // 136: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	77,  // 137: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	79,  // 138: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	82,  // 139: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	84,  // 140: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	102, // [102:141] is the sub-list for method output_type
-	63,  // [63:102] is the sub-list for method input_type
-	63,  // [63:63] is the sub-list for extension type_name
-	63,  // [63:63] is the sub-list for extension extendee
-	0,   // [0:63] is the sub-list for field type_name
+	108, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	102, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	102, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	61,  // 37: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
+	64,  // 38: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
+	101, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
+	109, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	73,  // 41: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	110, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	102, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	76,  // 44: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	111, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	102, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	102, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	111, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	111, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	83,  // 50: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	102, // 51: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	102, // 52: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	112, // 53: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	88,  // 54: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	112, // 55: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	113, // 56: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	91,  // 57: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	98,  // 58: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	109, // 59: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	92,  // 60: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	98,  // 61: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	98,  // 62: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	109, // 63: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	91,  // 64: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	91,  // 65: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	0,   // 66: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	2,   // 67: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	13,  // 68: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	5,   // 69: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	7,   // 70: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	9,   // 71: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	11,  // 72: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	19,  // 73: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	21,  // 74: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	25,  // 75: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	28,  // 76: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	31,  // 77: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	33,  // 78: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	35,  // 79: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	37,  // 80: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	39,  // 81: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	41,  // 82: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	43,  // 83: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	45,  // 84: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	47,  // 85: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	49,  // 86: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	51,  // 87: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	53,  // 88: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	55,  // 89: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	57,  // 90: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	59,  // 91: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	62,  // 92: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
+	65,  // 93: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	67,  // 94: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	69,  // 95: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	71,  // 96: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	89,  // 97: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	93,  // 98: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	95,  // 99: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	74,  // 100: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	77,  // 101: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	79,  // 102: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	81,  // 103: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	84,  // 104: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	86,  // 105: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	1,   // 106: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	3,   // 107: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	14,  // 108: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	6,   // 109: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	8,   // 110: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	10,  // 111: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	12,  // 112: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	20,  // 113: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	22,  // 114: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	26,  // 115: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	29,  // 116: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	32,  // 117: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	34,  // 118: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	36,  // 119: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	38,  // 120: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	40,  // 121: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	42,  // 122: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	44,  // 123: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	46,  // 124: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	48,  // 125: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	50,  // 126: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	52,  // 127: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	54,  // 128: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	56,  // 129: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	58,  // 130: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	60,  // 131: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	63,  // 132: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
+	66,  // 133: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	68,  // 134: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	70,  // 135: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	72,  // 136: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	90,  // 137: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	94,  // 138: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	96,  // 139: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	75,  // 140: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	78,  // 141: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	80,  // 142: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	82,  // 143: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	85,  // 144: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	87,  // 145: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	106, // [106:146] is the sub-list for method output_type
+	66,  // [66:106] is the sub-list for method input_type
+	66,  // [66:66] is the sub-list for extension type_name
+	66,  // [66:66] is the sub-list for extension extendee
+	0,   // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -5770,14 +5977,14 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
 	file_aloft_v1_cluster_proto_msgTypes[35].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[90].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[93].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   95,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -625,7 +625,9 @@ type Agent struct {
 	// When it was last heard of; absent while it is connected.
 	SilentSince *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=silent_since,json=silentSince,proto3" json:"silent_since,omitempty"`
 	// It is silent for longer than a session takes to come back.
-	Unreachable   bool `protobuf:"varint,12,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	Unreachable bool `protobuf:"varint,12,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// When drained_by has come, instances stop, too, whatever there is in their place.
+	DrainForced   bool `protobuf:"varint,13,opt,name=drain_forced,json=drainForced,proto3" json:"drain_forced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +742,13 @@ func (x *Agent) GetSilentSince() *timestamppb.Timestamp {
 func (x *Agent) GetUnreachable() bool {
 	if x != nil {
 		return x.Unreachable
+	}
+	return false
+}
+
+func (x *Agent) GetDrainForced() bool {
+	if x != nil {
+		return x.DrainForced
 	}
 	return false
 }
@@ -1862,7 +1871,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
 	"\bquantity\x18\x03 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\x12-\n" +
-	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\xa6\x04\n" +
+	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\xc9\x04\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x1a\n" +
@@ -1881,7 +1890,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\tjoined_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12=\n" +
 	"\fsilent_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\x12 \n" +
-	"\vunreachable\x18\f \x01(\bR\vunreachable\x1a=\n" +
+	"\vunreachable\x18\f \x01(\bR\vunreachable\x12!\n" +
+	"\fdrain_forced\x18\r \x01(\bR\vdrainForced\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +

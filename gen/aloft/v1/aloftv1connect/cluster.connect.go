@@ -108,6 +108,8 @@ const (
 	// ClusterServiceListAgentsProcedure is the fully-qualified name of the ClusterService's ListAgents
 	// RPC.
 	ClusterServiceListAgentsProcedure = "/aloft.v1.ClusterService/ListAgents"
+	// ClusterServiceGetAgentProcedure is the fully-qualified name of the ClusterService's GetAgent RPC.
+	ClusterServiceGetAgentProcedure = "/aloft.v1.ClusterService/GetAgent"
 	// ClusterServiceDrainAgentProcedure is the fully-qualified name of the ClusterService's DrainAgent
 	// RPC.
 	ClusterServiceDrainAgentProcedure = "/aloft.v1.ClusterService/DrainAgent"
@@ -188,6 +190,8 @@ type ClusterServiceClient interface {
 	// The output of a task, or of all tasks of a service.
 	Logs(context.Context, *connect.Request[v1.LogsRequest]) (*connect.ServerStreamForClient[v1.LogsResponse], error)
 	ListAgents(context.Context, *connect.Request[v1.ListAgentsRequest]) (*connect.Response[v1.ListAgentsResponse], error)
+	// One agent, and what services have on it.
+	GetAgent(context.Context, *connect.Request[v1.GetAgentRequest]) (*connect.Response[v1.GetAgentResponse], error)
 	DrainAgent(context.Context, *connect.Request[v1.DrainAgentRequest]) (*connect.Response[v1.DrainAgentResponse], error)
 	UndrainAgent(context.Context, *connect.Request[v1.UndrainAgentRequest]) (*connect.Response[v1.UndrainAgentResponse], error)
 	RemoveAgent(context.Context, *connect.Request[v1.RemoveAgentRequest]) (*connect.Response[v1.RemoveAgentResponse], error)
@@ -375,6 +379,12 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("ListAgents")),
 			connect.WithClientOptions(opts...),
 		),
+		getAgent: connect.NewClient[v1.GetAgentRequest, v1.GetAgentResponse](
+			httpClient,
+			baseURL+ClusterServiceGetAgentProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetAgent")),
+			connect.WithClientOptions(opts...),
+		),
 		drainAgent: connect.NewClient[v1.DrainAgentRequest, v1.DrainAgentResponse](
 			httpClient,
 			baseURL+ClusterServiceDrainAgentProcedure,
@@ -484,6 +494,7 @@ type clusterServiceClient struct {
 	explain            *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
 	logs               *connect.Client[v1.LogsRequest, v1.LogsResponse]
 	listAgents         *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
+	getAgent           *connect.Client[v1.GetAgentRequest, v1.GetAgentResponse]
 	drainAgent         *connect.Client[v1.DrainAgentRequest, v1.DrainAgentResponse]
 	undrainAgent       *connect.Client[v1.UndrainAgentRequest, v1.UndrainAgentResponse]
 	removeAgent        *connect.Client[v1.RemoveAgentRequest, v1.RemoveAgentResponse]
@@ -629,6 +640,11 @@ func (c *clusterServiceClient) ListAgents(ctx context.Context, req *connect.Requ
 	return c.listAgents.CallUnary(ctx, req)
 }
 
+// GetAgent calls aloft.v1.ClusterService.GetAgent.
+func (c *clusterServiceClient) GetAgent(ctx context.Context, req *connect.Request[v1.GetAgentRequest]) (*connect.Response[v1.GetAgentResponse], error) {
+	return c.getAgent.CallUnary(ctx, req)
+}
+
 // DrainAgent calls aloft.v1.ClusterService.DrainAgent.
 func (c *clusterServiceClient) DrainAgent(ctx context.Context, req *connect.Request[v1.DrainAgentRequest]) (*connect.Response[v1.DrainAgentResponse], error) {
 	return c.drainAgent.CallUnary(ctx, req)
@@ -735,6 +751,8 @@ type ClusterServiceHandler interface {
 	// The output of a task, or of all tasks of a service.
 	Logs(context.Context, *connect.Request[v1.LogsRequest], *connect.ServerStream[v1.LogsResponse]) error
 	ListAgents(context.Context, *connect.Request[v1.ListAgentsRequest]) (*connect.Response[v1.ListAgentsResponse], error)
+	// One agent, and what services have on it.
+	GetAgent(context.Context, *connect.Request[v1.GetAgentRequest]) (*connect.Response[v1.GetAgentResponse], error)
 	DrainAgent(context.Context, *connect.Request[v1.DrainAgentRequest]) (*connect.Response[v1.DrainAgentResponse], error)
 	UndrainAgent(context.Context, *connect.Request[v1.UndrainAgentRequest]) (*connect.Response[v1.UndrainAgentResponse], error)
 	RemoveAgent(context.Context, *connect.Request[v1.RemoveAgentRequest]) (*connect.Response[v1.RemoveAgentResponse], error)
@@ -918,6 +936,12 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("ListAgents")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceGetAgentHandler := connect.NewUnaryHandler(
+		ClusterServiceGetAgentProcedure,
+		svc.GetAgent,
+		connect.WithSchema(clusterServiceMethods.ByName("GetAgent")),
+		connect.WithHandlerOptions(opts...),
+	)
 	clusterServiceDrainAgentHandler := connect.NewUnaryHandler(
 		ClusterServiceDrainAgentProcedure,
 		svc.DrainAgent,
@@ -1050,6 +1074,8 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceLogsHandler.ServeHTTP(w, r)
 		case ClusterServiceListAgentsProcedure:
 			clusterServiceListAgentsHandler.ServeHTTP(w, r)
+		case ClusterServiceGetAgentProcedure:
+			clusterServiceGetAgentHandler.ServeHTTP(w, r)
 		case ClusterServiceDrainAgentProcedure:
 			clusterServiceDrainAgentHandler.ServeHTTP(w, r)
 		case ClusterServiceUndrainAgentProcedure:
@@ -1187,6 +1213,10 @@ func (UnimplementedClusterServiceHandler) Logs(context.Context, *connect.Request
 
 func (UnimplementedClusterServiceHandler) ListAgents(context.Context, *connect.Request[v1.ListAgentsRequest]) (*connect.Response[v1.ListAgentsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ListAgents is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetAgent(context.Context, *connect.Request[v1.GetAgentRequest]) (*connect.Response[v1.GetAgentResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.GetAgent is not implemented"))
 }
 
 func (UnimplementedClusterServiceHandler) DrainAgent(context.Context, *connect.Request[v1.DrainAgentRequest]) (*connect.Response[v1.DrainAgentResponse], error) {

@@ -92,7 +92,7 @@ func Start(cfg Config, first string) (*Load, error) {
 		phases:  []*phase{{name: first}},
 		changed: make(chan struct{}),
 	}
-	results := l.attacker.Attack(l.target, newPace(cfg.Rate), 0, "")
+	results := l.attacker.Attack(l.target, NewPace(cfg.Rate), 0, "")
 	go l.collect(results)
 	return l, nil
 }

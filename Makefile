@@ -6,6 +6,8 @@
 GO       ?= go
 FUZZTIME ?= 20s
 COVERAGE ?= 90
+DURATION ?= 5m
+SEED     ?= 0
 EXAMPLES := /tmp/aloft-examples
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -41,9 +43,16 @@ demo: build ## change a service's version under load and count what was lost
 	cd bench && $(GO) build -trimpath -o ../bin/demo ./demo
 	bin/demo --aloft bin/aloft --source .
 
+.PHONY: chaos
+chaos: build ## make every part fail under load for DURATION (5m), by SEED; needs root
+	@[ "$$(id -u)" != 0 ] || .ci/need ip:iproute2 iptables
+	cd bench && $(GO) build -trimpath -o ../bin/chaos ./chaos
+	bin/chaos --aloft bin/aloft --duration $(DURATION) --seed $(SEED)
+
 .PHONY: test
 test: ## run all tests, those with the real binary included
 	@.ci/need python3
+	@[ "$$(id -u)" != 0 ] || .ci/need ip:iproute2 iptables || echo 'tests with machines out of namespaces are skipped' >&2
 	@status=0; \
 	$(GO) test $(TESTED) ./... || status=1; \
 	(cd bench && $(GO) test $(TESTED) ./...) || status=1; \

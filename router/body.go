@@ -122,10 +122,11 @@ func (c *call) bodyIsLeft() bool {
 }
 
 // closeAfterwards has an HTTP/1 connection closed after an answer that begins
-// before the body has ended. What is left of the body must never be taken for a
-// request.
+// before the body has ended: what is left of the body must never be taken for a
+// request. Any connection is closed so when the router stops; the server turns
+// that into its word for HTTP/2.
 func (c *call) closeAfterwards() {
-	if c.in.ProtoMajor == 1 && c.bodyIsLeft() && (c.duplex || c.intake.hasExpired()) {
+	if c.router.departing.Load() || c.in.ProtoMajor == 1 && c.bodyIsLeft() && (c.duplex || c.intake.hasExpired()) {
 		c.Header().Set("Connection", "close")
 	}
 }

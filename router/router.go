@@ -35,12 +35,14 @@ type Router struct {
 	accessLog *accessLog
 	proxy     httputil.ReverseProxy // copied for each call
 
-	table    atomic.Pointer[snapshot] // stored by Run
-	departed atomic.Pointer[[]*endpoint]
-	calls    atomic.Int64   // requests being served
-	kept     allowance      // for the bodies that calls keep
-	vigil    vigil          // over the clients of calls
-	senders  sync.WaitGroup // of the endpoints' pools
+	table     atomic.Pointer[snapshot] // stored by Run
+	departed  atomic.Pointer[[]*endpoint]
+	calls     atomic.Int64   // requests being served
+	clients   atomic.Int64   // their connections, but for those that another protocol has
+	departing atomic.Bool    // each answer is the last one of its connection
+	kept      allowance      // for the bodies that calls keep
+	vigil     vigil          // over the clients of calls
+	senders   sync.WaitGroup // of the endpoints' pools
 
 	sessions chan *session
 	arrivals chan arrival

@@ -73,6 +73,74 @@ func TestStoppingLetsRequestsEnd(t *testing.T) {
 	}
 }
 
+// TestAStopLosesNoRequestOnItsWay: connections that are open when the router is
+// told to stop bring one more request, which is answered and closes them.
+func TestAStopLosesNoRequestOnItsWay(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	r.apply(t, hello(backend(t, "t1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "whole") })))
+	kept, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop(kept)
+	in := bufio.NewReader(kept)
+	post := func() *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(kept, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != "whole" {
+			t.Fatalf("answer %q, %v", body, err)
+		}
+		return res
+	}
+	if res := post(); res.Close {
+		t.Error("a router that is not told to stop closes connections")
+	}
+	two := &http.Client{Transport: overHTTP2()}
+	defer two.CloseIdleConnections()
+	if _, err := do(two, http.MethodPost, "http://"+r.addr, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	eventually(t, "new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			drop(conn)
+		}
+		return err != nil
+	})
+
+	res := post()
+	got, err := do(two, http.MethodPost, "http://"+r.addr, "hi") // it has a connection, and could open no other
+
+	if !res.Close {
+		t.Error("the connection stays open")
+	}
+	if err != nil || got.body != "whole" {
+		t.Errorf("over HTTP/2: %q, %v", got.body, err)
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last answer: %v; want the end", err)
+	}
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want canceled", err)
+	}
+}
+
+// overHTTP2 returns a transport that speaks nothing else.
+func overHTTP2() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{Protocols: protocols}
+}
+
 // TestTheGraceRunsOut: streams, upgraded connections and held requests do not
 // keep a router from stopping.
 func TestTheGraceRunsOut(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 const (
 	// lookEvery is how often a router that stops looks whether all calls ended.
 	lookEvery = 5 * time.Millisecond
+	// lingerMax is how long clients may still send on connections that were open
+	// when the router was told to stop.
+	lingerMax = time.Second
 	// farewell is how long requests that are held have for their answer when the
 	// grace has run out.
 	farewell = time.Second
@@ -49,6 +52,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	case err = <-broken:
 		err = fmt.Errorf("router listener: %w", err)
 	}
+	r.linger(work, listener)
 	r.drain(work, server)
 	close(r.stopping)
 	r.awaitCalls(work, farewell)
@@ -72,11 +76,35 @@ func (r *Router) newServer(work context.Context) *http.Server {
 		IdleTimeout:       r.cfg.IdleTimeout,
 		MaxHeaderBytes:    r.cfg.HeaderBytesMax,
 		BaseContext:       func(net.Listener) context.Context { return work },
+		ConnState:         r.countClients,
 		ErrorLog:          slog.NewLogLogger(r.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
 
-// drain takes no new connections and waits for the requests in flight, and for
+// countClients counts the connections that may bring a request.
+func (r *Router) countClients(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		r.clients.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		r.clients.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// linger takes no new connections, and has those that are open closed by their
+// next answer: a client whose request was on its way when its connection was
+// closed may not send it again if it is not idempotent. Those that say nothing
+// are as good as gone after a while.
+func (r *Router) linger(ctx context.Context, listener net.Listener) {
+	r.departing.Store(true)
+	if err := listener.Close(); err != nil {
+		return // it is what broke
+	}
+	r.await(ctx, min(lingerMax, r.cfg.ShutdownGrace), func() bool { return r.clients.Load() == 0 })
+}
+
+// drain waits for the requests in flight, and for
 // upgraded connections, which the server does not count.
 func (r *Router) drain(ctx context.Context, server *http.Server) {
 	grace, done := context.WithTimeout(ctx, r.cfg.ShutdownGrace)
@@ -89,6 +117,11 @@ func (r *Router) drain(ctx context.Context, server *http.Server) {
 // awaitCalls returns when no request is being served, when ctx is done or, unless
 // it is zero, when limit has passed.
 func (r *Router) awaitCalls(ctx context.Context, limit time.Duration) {
+	r.await(ctx, limit, func() bool { return r.calls.Load() == 0 })
+}
+
+// await is awaitCalls for what over looks at.
+func (r *Router) await(ctx context.Context, limit time.Duration, over func() bool) {
 	if limit > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, limit)
@@ -96,7 +129,7 @@ func (r *Router) awaitCalls(ctx context.Context, limit time.Duration) {
 	}
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	for r.calls.Load() > 0 && ctx.Err() == nil {
+	for !over() && ctx.Err() == nil {
 		select {
 		case <-look.C:
 		case <-ctx.Done():

@@ -101,7 +101,7 @@ func (r *Router) linger(ctx context.Context, listener net.Listener) {
 	if err := listener.Close(); err != nil {
 		return // it is what broke
 	}
-	r.await(ctx, min(lingerMax, r.cfg.ShutdownGrace), func() bool { return r.clients.Load() == 0 })
+	await(ctx, min(lingerMax, r.cfg.ShutdownGrace), func() bool { return r.clients.Load() == 0 })
 }
 
 // drain waits for the requests in flight, and for
@@ -117,11 +117,11 @@ func (r *Router) drain(ctx context.Context, server *http.Server) {
 // awaitCalls returns when no request is being served, when ctx is done or, unless
 // it is zero, when limit has passed.
 func (r *Router) awaitCalls(ctx context.Context, limit time.Duration) {
-	r.await(ctx, limit, func() bool { return r.calls.Load() == 0 })
+	await(ctx, limit, func() bool { return r.calls.Load() == 0 })
 }
 
 // await is awaitCalls for what over looks at.
-func (r *Router) await(ctx context.Context, limit time.Duration, over func() bool) {
+func await(ctx context.Context, limit time.Duration, over func() bool) {
 	if limit > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, limit)

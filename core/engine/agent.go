@@ -82,6 +82,10 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		return Answer{}, invalid("agent %s: address %q: want a host name or an IP address", v.Agent.ID, v.Address)
 	}
 	m := e.agents[v.Agent.ID]
+	if m != nil && m.isAs(v) {
+		e.goOn(m, v)
+		return Answer{Changed: true}, nil
+	}
 	record := &Agent{Agent: v.Agent}
 	if m != nil {
 		copied := *m.record
@@ -126,6 +130,40 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: resource.Count(len(v.Tasks), "task")})
 	}
 	return Answer{Changed: true}, nil
+}
+
+// isAs reports whether an agent that joins is as it was known, and was not missed:
+// only its session is another one.
+func (m *machine) isAs(v AgentJoined) bool {
+	r := m.record
+	return !m.silent() && r.BootID == v.BootID && r.Hostname == v.Hostname && r.Version == v.Version &&
+		r.Address == cmp.Or(v.Address, "127.0.0.1") && maps.Equal(r.Attributes, v.Agent.Attributes) &&
+		samePartitions(r.Partitions, v.Agent.Partitions)
+}
+
+// samePartitions reports whether each partition of a list is in the other, and the
+// other way round.
+func samePartitions(a, b []ledger.Partition) bool {
+	within := func(list []ledger.Partition) func(ledger.Partition) bool {
+		return func(p ledger.Partition) bool {
+			return slices.ContainsFunc(list, func(q ledger.Partition) bool {
+				return p.ID == q.ID && p.Type == q.Type && p.Weight == q.Weight && p.Quantity.Equal(q.Quantity)
+			})
+		}
+	}
+	inA, inB := within(a), within(b)
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(p ledger.Partition) bool { return !inB(p) }) &&
+		!slices.ContainsFunc(b, func(p ledger.Partition) bool { return !inA(p) })
+}
+
+// goOn takes up the session of an agent that was not missed. So all agents of a
+// large cluster can come to a new leader at once: nothing of it must be written.
+func (e *Engine) goOn(m *machine, v AgentJoined) {
+	m.awaited = false
+	e.returned(m, v, false)
+	e.closeAsNeeded(m)
+	e.timers.set(timerKey{agentTimer, string(m.record.ID)}, time.Time{})
+	e.batch.order(m.record.ID)
 }
 
 // retable has the table made anew for the tasks of an agent that moved, fell silent

@@ -23,7 +23,7 @@ const dialWithin = 2 * time.Second
 // their defaults.
 type Config struct {
 	Masters        []string      // addresses; default: DefaultAddress; one without a port means 7117
-	HeartbeatEvery time.Duration // how often a session says that it is there; default 500ms
+	HeartbeatEvery time.Duration // how often a session says that it is there; default 1s
 	SilentAfter    time.Duration // a session that hears nothing for so long is broken; default 3s
 	Dial           Dial          // default: TCP
 }
@@ -47,7 +47,7 @@ func (c Config) withDefaults() Config {
 		c.Masters = []string{DefaultAddress}
 	}
 	if c.HeartbeatEvery == 0 {
-		c.HeartbeatEvery = 500 * time.Millisecond
+		c.HeartbeatEvery = time.Second
 	}
 	if c.SilentAfter == 0 {
 		c.SilentAfter = 3 * time.Second

@@ -59,7 +59,7 @@ func TestAgentSession(t *testing.T) {
 		}
 		n.serve("m1:1", leads.handler())
 		reports := make(chan *pb.AgentReport, 1)
-		time.AfterFunc(1200*time.Millisecond, func() { reports <- &pb.AgentReport{Tasks: []*pb.TaskReport{{Task: "x"}}} })
+		time.AfterFunc(2200*time.Millisecond, func() { reports <- &pb.AgentReport{Tasks: []*pb.TaskReport{{Task: "x"}}} })
 		var got []string
 		began := time.Now()
 
@@ -72,7 +72,7 @@ func TestAgentSession(t *testing.T) {
 		}
 		// A join, 18 heartbeats and, after two of them, a report.
 		if len(heard) != 20 || !strings.HasPrefix(heard[0], "join:") || !strings.HasPrefix(heard[1], "heartbeat:") ||
-			!strings.HasPrefix(heard[3], "report:") || time.Since(began) != 9*time.Second {
+			!strings.HasPrefix(heard[3], "report:") || time.Since(began) != 18*time.Second {
 			t.Errorf("in %v the master heard %q", time.Since(began), heard)
 		}
 		want := []string{}

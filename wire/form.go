@@ -13,7 +13,11 @@ import (
 // that its enum has no name for, as a newer program may send, and a time or
 // duration that is none. The error joins all and names each field.
 func checkForm(m protoreflect.ProtoMessage) error {
-	return errors.Join(formProblems(m.ProtoReflect(), "")...)
+	message := m.ProtoReflect()
+	if outlineOf(message.Descriptor()).fits(message) {
+		return nil
+	}
+	return errors.Join(formProblems(message, "")...)
 }
 
 func formProblems(m protoreflect.Message, at string) []error {

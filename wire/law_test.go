@@ -2,13 +2,20 @@ package wire_test
 
 import (
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
@@ -125,4 +132,72 @@ func TestPartitionsComeBackEqual(t *testing.T) {
 
 		checkSame(t, partitions, back, err)
 	})
+}
+
+// TestSpoiledRecordsAreRefused gives one enum, time or duration anywhere in a
+// record a value that has no meaning.
+func TestSpoiledRecordsAreRefused(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		record := wire.FromRecord(drawRecord(t))
+		places := spoilable(record.ProtoReflect())
+		if len(places) == 0 {
+			t.Skip("nothing in it can be spoiled")
+		}
+		if _, err := wire.ToRecord(record); err != nil {
+			t.Fatalf("unspoiled it is refused: %v", err)
+		}
+
+		rapid.SampledFrom(places).Draw(t, "place")()
+
+		if spoiled, err := wire.ToRecord(record); err == nil {
+			t.Fatalf("it is taken for %+v", spoiled)
+		}
+	})
+}
+
+// spoilable returns what spoils one of the values in a message that can be.
+func spoilable(m protoreflect.Message) (places []func()) {
+	switch value := m.Interface().(type) {
+	case *timestamppb.Timestamp:
+		return []func(){func() { value.Nanos = -1 }}
+	case *durationpb.Duration:
+		return []func(){func() { value.Seconds = 1 << 60 }}
+	}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		switch {
+		case field.IsMap():
+		case field.Enum() != nil && field.ContainingOneof() == nil:
+			places = append(places, func() { m.Set(field, protoreflect.ValueOfEnum(99)) })
+		case field.Message() != nil && field.IsList():
+			for at := range m.Get(field).List().Len() {
+				places = append(places, spoilable(m.Get(field).List().Get(at).Message())...)
+			}
+		case field.Message() != nil && m.Has(field):
+			places = append(places, spoilable(m.Get(field).Message())...)
+		}
+	}
+	return places
+}
+
+// BenchmarkUnmarshal reads a task as a new leader does.
+func BenchmarkUnmarshal(b *testing.B) {
+	since := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	value, err := wire.Marshal(&engine.Task{
+		ID: "web-1-1", Service: "web", Revision: 1, Ports: map[string]int{"http": 20000}, CreatedAt: since,
+		Claim: ledger.Claim{Task: "web-1-1", Agent: "a1", Slices: []ledger.Slice{
+			{Partition: "cpus", Quantity: resource.Scalar(100)}, {Partition: "mem", Quantity: resource.Scalar(64 << 20)},
+		}},
+		Status: task.Status{State: task.Ready, Since: since, ReadySince: since, Attempt: 1},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := wire.Unmarshal(value); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

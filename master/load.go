@@ -1,11 +1,16 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -27,10 +32,14 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		}
 	}
 	e := engine.New(engine.Config{Epoch: term.Epoch(), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
-	if err := e.Load(slices.Values(records)); err != nil {
+	var showing sync.WaitGroup
+	var view *view
+	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed
+	err = e.Load(slices.Values(records))
+	showing.Wait()
+	if err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
 	}
-	view := newView(cfg, records, revision)
 	if err := view.recall(ctx, term); err != nil {
 		cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
 	}
@@ -39,6 +48,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		view:     view,
 		hub:      newHub(),
 		requests: make(chan request),
+		joining:  make(chan struct{}, joinsMax),
 		handOver: make(chan struct{}),
 		over:     make(chan struct{}),
 	}
@@ -46,26 +56,70 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	return r, nil
 }
 
-// readRecords reads all that is kept. Nobody but this term can write meanwhile.
+// decodedAtOnce is how many records are decoded by one goroutine, while others
+// read and decode those that follow.
+const decodedAtOnce = 2_000
+
+// pair is a record as it is kept.
+type pair struct {
+	key   string
+	value []byte
+}
+
+// readRecords reads all that is kept, kind by kind and by name. Nobody but this
+// term can write meanwhile.
 func readRecords(ctx context.Context, term *store.Term) (records []engine.Record, revision int64, err error) {
+	decoding, decoded := errgroup.WithContext(ctx)
+	decoding.SetLimit(runtime.GOMAXPROCS(0))
+	var parts []*[]engine.Record // in order; each is filled by the goroutine that decodes it
+	var waiting []pair
+	decode := func() {
+		if len(waiting) == 0 {
+			return
+		}
+		part, pairs := new([]engine.Record), waiting
+		parts, waiting = append(parts, part), make([]pair, 0, decodedAtOnce)
+		decoding.Go(func() (err error) {
+			*part, err = decodeRecords(pairs)
+			return err
+		})
+	}
 	for _, prefix := range wire.Prefixes() {
-		at, err := term.Load(ctx, prefix, func(key string, value []byte) error {
-			record, err := wire.Unmarshal(value)
-			if err != nil {
-				return fmt.Errorf("record %s: %w", key, err)
+		at, loading := term.Load(decoded, prefix, func(key string, value []byte) error {
+			if waiting = append(waiting, pair{key, value}); len(waiting) >= decodedAtOnce {
+				decode()
 			}
-			if own := wire.StoreKey(record.Key()); own != key {
-				return fmt.Errorf("record %s says that it is %s", key, own)
-			}
-			records = append(records, record)
 			return nil
 		})
-		if err != nil {
-			return nil, 0, fmt.Errorf("load %s: %w", prefix, err)
+		if loading != nil {
+			return nil, 0, cmp.Or(decoding.Wait(), fmt.Errorf("load %s: %w", prefix, loading))
 		}
 		revision = max(revision, at)
 	}
+	decode()
+	if err := decoding.Wait(); err != nil {
+		return nil, 0, err
+	}
+	for _, part := range parts {
+		records = append(records, *part...)
+	}
 	return records, revision, nil
+}
+
+// decodeRecords reads records, and checks that each stands where it belongs.
+func decodeRecords(pairs []pair) ([]engine.Record, error) {
+	records := make([]engine.Record, 0, len(pairs))
+	for _, p := range pairs {
+		record, err := wire.Unmarshal(p.value)
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", p.key, err)
+		}
+		if own := wire.StoreKey(record.Key()); own != p.key {
+			return nil, fmt.Errorf("record %s says that it is %s", p.key, own)
+		}
+		records = append(records, record)
+	}
+	return records, nil
 }
 
 // withoutRemains parts the cluster from what a commit left that was too large

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -20,21 +21,18 @@ const (
 )
 
 // recall makes the changes of earlier terms known to watches that resume. When it
-// fails, they cannot.
+// fails, they cannot. What the changes say is read when the first of them does:
+// that may take longer than the rest of the load.
 func (v *view) recall(ctx context.Context, term *store.Term) error {
 	ctx, cancel := context.WithTimeout(ctx, recallWithin)
 	defer cancel()
-	var batches []published
+	var batches [][]store.Change // of one revision each
 	since, err := term.History(ctx, "", recallMost, func(c store.Change) error {
-		change, err := changeOf(c)
-		if err != nil {
-			return err
-		}
-		if last := len(batches) - 1; last < 0 || batches[last].revision != c.Revision {
-			batches = append(batches, published{revision: c.Revision})
+		if last := len(batches) - 1; last < 0 || batches[last][0].Revision != c.Revision {
+			batches = append(batches, nil)
 		}
 		newest := &batches[len(batches)-1]
-		newest.changes = append(newest.changes, change)
+		*newest = append(*newest, c)
 		return nil
 	})
 	if err != nil {
@@ -44,9 +42,25 @@ func (v *view) recall(ctx context.Context, term *store.Term) error {
 	defer v.mu.Unlock()
 	v.story.since = since
 	for _, batch := range batches {
-		v.story.add(batch.revision, batch.changes, nil)
+		v.story.append(published{
+			revision: batch[0].Revision, size: len(batch),
+			recalled: sync.OnceValues(func() ([]publishedChange, error) { return changesOf(batch) }),
+		})
 	}
 	return nil
+}
+
+// changesOf reads the changes of one revision as they were written.
+func changesOf(written []store.Change) ([]publishedChange, error) {
+	list := make([]publishedChange, 0, len(written))
+	for _, c := range written {
+		change, err := changeOf(c)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, change)
+	}
+	return list, nil
 }
 
 // changeOf reads a change as it was written.

@@ -13,8 +13,13 @@ import (
 	"github.com/aloft-run/aloft/store"
 )
 
-// batchMax bounds how many events one commit carries.
-const batchMax = 4096
+// batchMax bounds how many events one commit carries, and joinsMax how many of
+// them are agents that join: each changes more than most events do, and when all
+// agents of a large cluster come at once, other calls shall not wait for them.
+const (
+	batchMax = 4096
+	joinsMax = 400
+)
 
 // reign is the time in which this master leads: the engine, owned by run, and
 // what is published of it.
@@ -26,6 +31,7 @@ type reign struct {
 	hub      *hub
 	metrics  *metrics
 	requests chan request
+	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
 	since    time.Time

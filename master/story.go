@@ -27,8 +27,18 @@ type story struct {
 // published is one batch as it was made known.
 type published struct {
 	revision int64
+	size     int // number of changes
 	changes  []publishedChange
+	recalled func() ([]publishedChange, error) // reads the changes of an earlier term, in place of changes
 	notes    []numberedNote
+}
+
+// all returns the changes.
+func (p published) all() ([]publishedChange, error) {
+	if p.recalled != nil {
+		return p.recalled()
+	}
+	return p.changes, nil
 }
 
 // publishedChange is a change with what it took the place of, nil for nothing.
@@ -49,14 +59,18 @@ func newStory(cfg Config, revision int64) story {
 }
 
 func (s *story) add(revision int64, changes []publishedChange, notes []engine.Note) {
-	batch := published{revision: revision, changes: changes}
+	batch := published{revision: revision, size: len(changes), changes: changes}
 	for _, note := range notes {
 		s.noted++
 		batch.notes = append(batch.notes, numberedNote{s.noted, note})
 	}
-	s.batches = append(s.batches, batch)
-	s.changes += len(changes)
 	s.notes = append(s.notes, batch.notes...)
+	s.append(batch)
+}
+
+func (s *story) append(batch published) {
+	s.batches = append(s.batches, batch)
+	s.changes += batch.size
 	s.trim()
 }
 
@@ -65,7 +79,7 @@ func (s *story) add(revision int64, changes []publishedChange, notes []engine.No
 func (s *story) trim() {
 	for len(s.batches) > 1 && (s.changes > s.changesMax || len(s.batches) > s.changesMax) {
 		s.since = s.batches[0].revision
-		s.changes -= len(s.batches[0].changes)
+		s.changes -= s.batches[0].size
 		s.first++
 		s.batches[0] = published{}
 		s.batches = s.batches[1:]

@@ -155,9 +155,13 @@ func (w *watch) waiting() ([]published, <-chan struct{}, error) {
 // the last carries the batch's revision: who resumes from one before it gets the
 // whole batch again.
 func (w *watch) sendBatch(batch published) error {
+	changes, err := batch.all()
+	if err != nil {
+		return err
+	}
 	m := &pb.WatchResponse{Synced: true}
 	size := 0
-	for _, change := range batch.changes {
+	for _, change := range changes {
 		var c *pb.WatchChange
 		switch {
 		case change.Record != nil && w.wants(change.Record):

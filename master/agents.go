@@ -52,7 +52,7 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	}
 	name := slog.String("agent", string(joined.Agent.ID))
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
-	err = r.serveAgent(ctx, stream, newAgentLink(joined.Agent.ID, first.GetJoin().GetFolder()), joined)
+	err = r.serveAgent(ctx, stream, newAgentLink(joined, first.GetJoin().GetFolder()), joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return err
 }
@@ -89,9 +89,33 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	return reports, nil
 }
 
+// serveAgent has an agent join, and serves it from then on. Until it is durable
+// that it has, which may take a while when many come at once, it hears that the
+// master is there.
 func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
+	return r.converse(ctx,
+		func(ctx context.Context, v *vigil) error {
+			v.pause()
+			if err := r.join(ctx, link, joined); err != nil {
+				return err
+			}
+			return r.receiveReports(ctx, v, stream, link)
+		},
+		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
+}
+
+// join folds in that an agent has joined, and has it told all that it should do.
+func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJoined) error {
+	select {
+	case r.joining <- struct{}{}:
+		defer func() { <-r.joining }()
+	case <-r.over:
+		return ErrNoLeader
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if other := r.hub.link(link.agent); other != nil && other.folder != link.folder {
 			return engine.Answer{}, fmt.Errorf("agent %s %w", link.agent, errNamesake)
@@ -102,12 +126,10 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 		}
 		return answer, err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		link.add(func() { link.complete = true })
 	}
-	return r.converse(ctx,
-		func(ctx context.Context) error { return r.receiveReports(ctx, stream, link) },
-		func(ctx context.Context) error { return r.sendOrders(ctx, stream, link) })
+	return err
 }
 
 // agentLeft tells the engine that the session has ended, unless a newer one has
@@ -126,9 +148,9 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 // receiveReports folds in what the agent says. It waits for each report to be
 // durable before it reads the next, so that an agent cannot flood the loop; that
 // time does not count as the agent's silence.
-func (r *reign) receiveReports(ctx context.Context, stream agentStream, link *agentLink) error {
+func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
 	for {
-		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
+		v.hear()
 		message, err := stream.Receive()
 		if err != nil {
 			return err
@@ -141,7 +163,7 @@ func (r *reign) receiveReports(ctx context.Context, stream agentStream, link *ag
 		if err != nil {
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
-		lineOf(ctx).hearAnytime()
+		v.pause()
 		_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 			if r.hub.link(link.agent) != link {
 				return engine.Answer{}, errReplaced // what it says may be older than what the newer session said
@@ -156,7 +178,7 @@ func (r *reign) receiveReports(ctx context.Context, stream agentStream, link *ag
 
 // sendOrders sends what the hub leaves for the agent, and heartbeats. An agent
 // that does not take them is as good as silent.
-func (r *reign) sendOrders(ctx context.Context, stream agentStream, link *agentLink) error {
+func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
 	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {
@@ -175,8 +197,7 @@ func (r *reign) sendOrders(ctx context.Context, stream agentStream, link *agentL
 		}
 		for _, message := range messages {
 			message.Epoch = r.term.Epoch()
-			lineOf(ctx).sayWithin(r.cfg.SilentAfter)
-			if err := stream.Send(message); err != nil {
+			if err := v.say(func() error { return stream.Send(message) }); err != nil {
 				return err
 			}
 		}
@@ -190,6 +211,7 @@ func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
 	orders := newOrders(r.view, link.agent)
 	if orders.message.Complete = complete; complete {
 		names = r.view.tasksOn(link.agent) // what the others of names are is said by leaving them out
+		orders.known, link.named = link.named, nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		orders.add(name)

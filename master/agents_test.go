@@ -87,6 +87,37 @@ func TestOrdersFollowTheTasks(t *testing.T) {
 	})
 }
 
+// TestReturningAgentIsToldNames of what it has, and the rest of what is new to it.
+func TestReturningAgentIsToldNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		first := n.open(n.client())
+		first.send(joinOf(small("a1")))
+		first.told()
+		n.deploy(web(2, "v1"))
+		if told := first.told(); len(told) != 1 || len(told[0].GetRun()) != 2 {
+			t.Fatalf("after the deployment: %v", told)
+		}
+		before := must[pb.GetInfoResponse](t)(n.api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{}))).GetRevision()
+
+		again := n.open(n.client())
+		again.send(joinOf(small("a1"), isNow("web-1-1", pb.TaskState_TASK_STATE_ASSIGNED)))
+
+		told := again.told()
+		if len(told) != 1 || !told[0].GetComplete() || len(told[0].GetRun()) != 2 || len(told[0].GetRevisions()) != 1 {
+			t.Fatalf("after the second join: %v", told)
+		}
+		known, fresh := told[0].GetRun()[0], told[0].GetRun()[1]
+		if known.GetTask() != "web-1-1" || len(known.GetResources()) > 0 || fresh.GetTask() != "web-1-2" || len(fresh.GetResources()) == 0 {
+			t.Errorf("of what it has it is told %v, of what is new to it %v", known, fresh)
+		}
+		if after := must[pb.GetInfoResponse](t)(n.api.GetInfo(t.Context(), ask(&pb.GetInfoRequest{}))).GetRevision(); after != before {
+			t.Errorf("its return was written: revision %d, then %d", before, after)
+		}
+	})
+}
+
 func TestStraysAreStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -218,6 +249,26 @@ func TestSlowStoreIsNotTheAgentsSilence(t *testing.T) {
 		m.says("web-1-1", pb.TaskState_TASK_STATE_RUNNING, 1)
 
 		n.eventually("the report counts", func() bool { return n.service("web").GetReady() == 0 })
+		if ended := 0; m.look(func() bool { ended = m.sessions; return ended > 0 }) {
+			t.Errorf("%d sessions ended meanwhile: %v", ended, m.broke)
+		}
+	})
+}
+
+// TestSlowJoinIsNotTheMastersSilence: an agent waits for as long as its join takes
+// to be durable, for it hears that the master is there.
+func TestSlowJoinIsNotTheMastersSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j := keepJournal(t)
+		n := start(t, memory.New(memory.Config{Fault: j.fault}), master.Config{})
+		n.leads()
+		j.mu.Lock()
+		j.delay = 20 * time.Second
+		j.mu.Unlock()
+
+		m := n.join("a1", 4)
+
 		if ended := 0; m.look(func() bool { ended = m.sessions; return ended > 0 }) {
 			t.Errorf("%d sessions ended meanwhile: %v", ended, m.broke)
 		}

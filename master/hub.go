@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
@@ -36,6 +37,7 @@ func newHub() *hub {
 type agentLink struct {
 	agent  id.Agent
 	folder string                    // of the agent's data
+	named  map[id.Task]struct{}      // that its join told of, until it has its first orders; owned by their sender
 	wake   chan struct{}             // holds one signal
 	cut    chan struct{}             // closed when a newer session takes its place
 	ended  chan struct{}             // closed when the session has ended
@@ -47,14 +49,17 @@ type agentLink struct {
 	logs     []*pb.LogOrder
 }
 
-// newAgentLink returns the link of a session to which all is still to be said.
-func newAgentLink(agent id.Agent, folder string) *agentLink {
+// newAgentLink returns the link of a session to which all is still to be said, once
+// its agent has joined.
+func newAgentLink(joined engine.AgentJoined, folder string) *agentLink {
 	link := &agentLink{
-		agent: agent, folder: folder, wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
-		tasks: make(map[id.Task]struct{}),
+		agent: joined.Agent.ID, folder: folder, named: make(map[id.Task]struct{}, len(joined.Tasks)), wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
+		tasks: make(map[id.Task]struct{}), complete: true,
+	}
+	for _, report := range joined.Tasks {
+		link.named[report.Task] = struct{}{}
 	}
 	link.hear(time.Now())
-	link.add(func() { link.complete = true })
 	return link
 }
 

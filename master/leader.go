@@ -30,6 +30,7 @@ func leaderOf(identity string, epoch uint64) leader {
 type sight struct {
 	mu      sync.Mutex // guards all below
 	leader  leader
+	gone    bool          // its connection has ended, and there is no new one
 	changed chan struct{} // closed and made anew when there may be something new
 }
 
@@ -39,9 +40,26 @@ func newSight() *sight { return &sight{changed: make(chan struct{})} }
 func (s *sight) set(now leader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leader = now
+	s.leader, s.gone = now, s.gone && s.leader == now
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// connected takes note of whether there is a connection to a leader.
+func (s *sight) connected(to leader, there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader == to {
+		s.gone = !there
+	}
+}
+
+// leaves reports whether the leader of now has no connection any more, as when
+// its process has died: nobody should be sent there.
+func (s *sight) leaves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
 }
 
 // wake has everybody look again who waits for a change.
@@ -142,7 +160,9 @@ func (m *Master) outlives(ctx context.Context, l leader) bool {
 		switch {
 		case err == nil:
 			connected, refusals = true, 0
+			m.sight.connected(l, true)
 			awaitEnd(ctx, conn)
+			m.sight.connected(l, false)
 		case connected && errors.Is(err, syscall.ECONNREFUSED):
 			if refusals++; refusals == refusalsMax {
 				return true

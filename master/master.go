@@ -144,7 +144,7 @@ func (c Config) validate() error {
 
 // beatEvery is how often a session says that the master is there: several times
 // within what the other side takes for silence.
-func (c Config) beatEvery() time.Duration { return c.SilentAfter / 6 }
+func (c Config) beatEvery() time.Duration { return c.SilentAfter / 3 }
 
 // Master is one replica of the control plane. Make it with New and start it
 // with Run; its handlers serve from the beginning.

@@ -14,6 +14,7 @@ type orders struct {
 	view    *view
 	agent   id.Agent
 	message *pb.Orders
+	known   map[id.Task]struct{}    // that the agent has: their names are enough
 	specs   map[engine.Key]struct{} // of the revisions that the message has
 }
 
@@ -31,10 +32,17 @@ func (o *orders) add(name id.Task) {
 	case t.Status.State == task.Stopping:
 		grace := wire.FromDuration(found.settings.Spec.Deploy.Grace)
 		o.message.Stop = append(o.message.Stop, &pb.StopOrder{Task: string(name), Grace: grace})
+	case o.has(name):
+		o.message.Run = append(o.message.Run, &pb.RunOrder{Task: string(name), Service: string(t.Service), Revision: int64(t.Revision)})
 	default:
 		o.message.Run = append(o.message.Run, runOrder(t, found.claimed))
 		o.addSpec(found.revision)
 	}
+}
+
+func (o *orders) has(name id.Task) bool {
+	_, known := o.known[name]
+	return known
 }
 
 func runOrder(t *engine.Task, claimed resource.Vector) *pb.RunOrder {

@@ -68,8 +68,8 @@ func (r *reign) serveRouter(ctx context.Context, stream routerStream, router id.
 		return err
 	}
 	return r.converse(ctx,
-		func(ctx context.Context) error { return r.receiveConfirmations(ctx, stream, link) },
-		func(ctx context.Context) error { return r.sendTables(ctx, stream, link) })
+		func(ctx context.Context, v *vigil) error { return r.receiveConfirmations(ctx, v, stream, link) },
+		func(ctx context.Context, v *vigil) error { return r.sendTables(ctx, v, stream, link) })
 }
 
 // routerEnded tells the engine how the session of a router has ended, unless a
@@ -85,9 +85,9 @@ func (r *reign) routerEnded(ctx context.Context, link *routerLink, how engine.Ev
 	return err
 }
 
-func (r *reign) receiveConfirmations(ctx context.Context, stream routerStream, link *routerLink) error {
+func (r *reign) receiveConfirmations(ctx context.Context, v *vigil, stream routerStream, link *routerLink) error {
 	for {
-		lineOf(ctx).hearWithin(r.cfg.SilentAfter)
+		v.hear()
 		message, err := stream.Receive()
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (r *reign) receiveConfirmations(ctx context.Context, stream routerStream, l
 		if message.GetApplied() == nil {
 			continue
 		}
-		lineOf(ctx).hearAnytime()
+		v.pause()
 		confirmation := wire.ToConfirmation(message)
 		confirmation.Router = link.router
 		_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
@@ -118,7 +118,7 @@ func (r *reign) receiveConfirmations(ctx context.Context, stream routerStream, l
 }
 
 // sendTables sends the newest table whenever there is one, and heartbeats.
-func (r *reign) sendTables(ctx context.Context, stream routerStream, link *routerLink) error {
+func (r *reign) sendTables(ctx context.Context, v *vigil, stream routerStream, link *routerLink) error {
 	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
 	for {
@@ -134,8 +134,7 @@ func (r *reign) sendTables(ctx context.Context, stream routerStream, link *route
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		lineOf(ctx).sayWithin(r.cfg.SilentAfter)
-		if err := stream.Send(message); err != nil {
+		if err := v.say(func() error { return stream.Send(message) }); err != nil {
 			return err
 		}
 	}

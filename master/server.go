@@ -69,15 +69,37 @@ func bounded(handler http.Handler) http.Handler {
 }
 
 // leading lets sessions pass while this master leads. Agents and routers look for
-// the leader by themselves: a session through a standby would end with it.
+// the leader by themselves: a session through a standby would end with it. While
+// nobody leads, they wait here a moment: else all of a large cluster would ask all
+// masters again and again, which then have the least time for them.
 func (m *Master) leading(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if _, err := m.current(); err != nil {
+		if err := m.awaitLead(req.Context()); err != nil {
 			refuseCall(w, req, err)
 			return
 		}
 		handler.ServeHTTP(w, req)
 	})
+}
+
+// awaitLead waits until this master leads, or another one, or for as long as a
+// client may wait for its first word.
+func (m *Master) awaitLead(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.SilentAfter/3)
+	defer cancel()
+	for {
+		now, changed := m.sight.get()
+		if _, err := m.current(); err == nil || m.isAway(now) && !m.sight.leaves() {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-m.closing:
+			return ErrNoLeader
+		case <-ctx.Done():
+			return ErrNoLeader
+		}
+	}
 }
 
 // settled bounds the answer from when the request has come: it is then no longer

@@ -47,17 +47,19 @@ func (m *Master) ServeRouter(
 // converse is what every session is: it listens and speaks at the same time,
 // until one of the two ends, and returns what ended it first, nil for a client
 // that went away in good order. Both have ended when it returns.
-func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context) error) error {
+func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context, v *vigil) error) error {
 	line := lineOf(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
+	v := newVigil(line, r.cfg.SilentAfter)
+	defer v.stop()
 	var speaking sync.WaitGroup
 	defer speaking.Wait()
 	defer cancel(nil)
 	speaking.Go(func() {
-		cancel(r.protect(ctx, func() error { return speak(ctx) }))
+		cancel(r.protect(ctx, func() error { return speak(ctx, v) }))
 		line.hangUp()
 	})
-	err := listen(ctx)
+	err := listen(ctx, v)
 	line.sayWithin(r.cfg.SilentAfter) // for what is still to be said
 	cancel(err)
 	switch cause := context.Cause(ctx); {

@@ -165,6 +165,27 @@ func TestSessionsAreForTheLeader(t *testing.T) {
 	})
 }
 
+// TestSessionsWaitForTheNextLeader: when the leader has died, a standby does not
+// send agents away before it knows who is next.
+func TestSessionsWaitForTheNextLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		next := s.nodes["m2"]
+		s.kill("m1")
+		time.Sleep(60 * time.Millisecond) // its server has hung up, and its term is not over
+		began := time.Now()
+
+		agent := next.open(next.client())
+		agent.send(joinOf(small("a1")))
+
+		next.eventually("it has its orders", func() bool { return len(agent.told()) == 1 || agent.ended() != nil })
+		if err := agent.ended(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("after %v its session is %v", time.Since(began), err)
+		}
+	})
+}
+
 // TestDeadLeader is noticed long before its lease runs out; calls wait meanwhile.
 func TestDeadLeader(t *testing.T) {
 	t.Parallel()

@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"agent/supervisor"},
 	{"agent/fetch", "agent/machine", "agent/probe", "agent/runtime", "client", "store/memory", "store/storetest"},
 	{"agent/runtime/fake"},
-	{"agent", "cli", "master", "router"},
+	{"agent", "cli", "fleet", "master", "router"},
 	{"cmd/aloft"},
 }
 
@@ -49,7 +49,7 @@ var keptFor = map[string][]string{
 	"agent/runtime":      {"agent", "agent/runtime/fake"},
 	"agent/runtime/fake": {},
 	"agent/supervisor":   {"agent/runtime", "agent/runtime/fake"},
-	"client":             {"cli"},
+	"client":             {"cli", "fleet"},
 	"router/upstream":    {"router"},
 	"store":              {"master", "store/memory", "store/storetest"},
 	"store/memory":       {},

@@ -1,0 +1,159 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/aloft-run/aloft/client"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
+)
+
+// bootID is that of every agent: none of their machines is ever started anew.
+const bootID = "fleet"
+
+// agent is one agent of a fleet.
+type agent struct {
+	info    *pb.Agent
+	epoch   atomic.Uint64        // of the leader that it is in a session with; 0 for none
+	reports chan *pb.AgentReport // holds what the master must still be told
+
+	mu    sync.Mutex // guards tasks, and sending to reports
+	tasks map[string]*pb.TaskStatus
+}
+
+func newAgent(a Agent) *agent {
+	made := &agent{
+		info: &pb.Agent{
+			Id: string(a.ID), BootId: bootID, Hostname: string(a.ID), Version: "fleet",
+			Attributes: a.Attributes, Partitions: wire.FromPartitions(a.ID, a.Partitions),
+		},
+		reports: make(chan *pb.AgentReport, 1),
+		tasks:   make(map[string]*pb.TaskStatus, len(a.Tasks)),
+	}
+	for _, report := range a.Tasks {
+		made.tasks[string(report.Task)] = wire.FromStatus(report.Status)
+	}
+	return made
+}
+
+// run keeps one session after the other, with a growing pause in between.
+func (a *agent) run(ctx context.Context, masters *client.Client, bounds Pauses, broken *atomic.Int64) {
+	pause := bounds.Min
+	for ctx.Err() == nil {
+		_ = masters.AgentSession(ctx, a.join(), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
+			a.epoch.Store(message.GetEpoch())
+			pause = bounds.Min
+			a.obey(message.GetOrders())
+		})
+		a.epoch.Store(0)
+		broken.Add(1)
+		wait(ctx, pause/2+rand.N(pause/2+1))
+		pause = min(2*pause, bounds.Max)
+	}
+}
+
+// join says all that this agent has and runs.
+func (a *agent) join() *pb.AgentJoin {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsent() // is said here
+	return &pb.AgentJoin{Agent: a.info, Folder: a.info.GetId(), Tasks: a.reportsOf(maps.Keys(a.tasks))}
+}
+
+// obey does what it is ordered, and reports how that went.
+func (a *agent) obey(orders *pb.Orders) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	changed := make(map[string]struct{})
+	kinds := make(map[string]pb.SpecKind)
+	for _, revision := range orders.GetRevisions() {
+		kinds[revision.GetService()] = revision.GetSpec().GetKind()
+	}
+	ordered := make(map[string]struct{})
+	for _, order := range orders.GetRun() {
+		ordered[order.GetTask()] = struct{}{}
+		if _, known := a.tasks[order.GetTask()]; !known {
+			a.tasks[order.GetTask()] = started(kinds[order.GetService()], order.GetAttempts()+1)
+			changed[order.GetTask()] = struct{}{}
+		}
+	}
+	for _, order := range orders.GetStop() {
+		a.tasks[order.GetTask()] = &pb.TaskStatus{State: pb.TaskState_TASK_STATE_STOPPED, Since: timestamppb.Now(), Attempt: a.tasks[order.GetTask()].GetAttempt()}
+		ordered[order.GetTask()], changed[order.GetTask()] = struct{}{}, struct{}{}
+	}
+	for _, name := range orders.GetForget() {
+		delete(a.tasks, name)
+	}
+	if orders.GetComplete() {
+		maps.DeleteFunc(a.tasks, func(name string, _ *pb.TaskStatus) bool {
+			_, named := ordered[name]
+			return !named
+		})
+	}
+	a.report(changed)
+}
+
+// started is the status of a task that does well from its start on.
+func started(kind pb.SpecKind, attempt int32) *pb.TaskStatus {
+	now := timestamppb.Now()
+	if kind == pb.SpecKind_SPEC_KIND_JOB || kind == pb.SpecKind_SPEC_KIND_CRON {
+		return &pb.TaskStatus{State: pb.TaskState_TASK_STATE_RUNNING, Since: now, Attempt: attempt}
+	}
+	return &pb.TaskStatus{State: pb.TaskState_TASK_STATE_READY, Since: now, ReadySince: now, Attempt: attempt}
+}
+
+// report has tasks reported, with what was not sent yet. The caller holds a.mu.
+func (a *agent) report(changed map[string]struct{}) {
+	for _, report := range a.unsent().GetTasks() {
+		changed[report.GetTask()] = struct{}{}
+	}
+	if reports := a.reportsOf(maps.Keys(changed)); len(reports) > 0 {
+		a.reports <- &pb.AgentReport{Tasks: reports} // there is room: only the holder of a.mu sends
+	}
+}
+
+// unsent takes back what was not sent yet. The caller holds a.mu.
+func (a *agent) unsent() *pb.AgentReport {
+	select {
+	case report := <-a.reports:
+		return report
+	default:
+		return nil
+	}
+}
+
+// reportsOf says how tasks are, in the order of their names. The caller holds
+// a.mu.
+func (a *agent) reportsOf(names func(func(string) bool)) []*pb.TaskReport {
+	var reports []*pb.TaskReport
+	for _, name := range slices.Sorted(names) {
+		if status, known := a.tasks[name]; known {
+			reports = append(reports, &pb.TaskReport{Task: name, Status: status})
+		}
+	}
+	return reports
+}
+
+func (a *agent) running() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.tasks)
+}
+
+// wait waits for d, unless ctx is done before.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -112,7 +112,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		a.events(), a.complete(serviceNames, a.explain()), a.complete(serviceNames, a.history()), a.complete(serviceNames, a.deployments()),
 	)
 	add(machines,
-		a.listMasters(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
+		a.listMasters(), a.backup(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
 		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()), a.breaker(),
 	)
 	root.AddCommand(a.schema(), a.version())

@@ -31,7 +31,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
 		}
 	}
-	e := engine.New(engine.Config{Epoch: term.Epoch(), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
+	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
 	var showing sync.WaitGroup
 	var view *view
 	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed

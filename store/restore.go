@@ -23,6 +23,9 @@ import (
 // commits a second, in thirty years. It leaves room for a million restores.
 const revisionLeap = 1_000_000_000_000
 
+// Restores returns how often a cluster had been restored when it had that epoch.
+func Restores(epoch uint64) int64 { return int64(epoch / revisionLeap) }
+
 // What a folder holds besides while it is restored.
 const (
 	receivedFile  = "received"
@@ -111,13 +114,23 @@ func receive(ctx context.Context, path string, r io.Reader) (sum []byte, err err
 	if err != nil {
 		return nil, err
 	}
+	sum, err = copySummed(ctx, file, r)
+	if err := cmp.Or(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("receive the snapshot: %w", err)
+	}
+	return sum, nil
+}
+
+// copySummed copies a snapshot, and returns the sum that it ends in, if it is
+// right.
+func copySummed(ctx context.Context, w io.Writer, r io.Reader) (sum []byte, err error) {
 	checked := newChecksum()
-	_, err = io.Copy(io.MultiWriter(file, checked), readerUntil{ctx.Done(), r})
+	_, err = io.Copy(io.MultiWriter(w, checked), readerUntil{ctx.Done(), r})
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if err := cmp.Or(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("receive the snapshot: %w", err)
+	if err != nil {
+		return nil, err
 	}
 	return checked.sum(), checked.check()
 }

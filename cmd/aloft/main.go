@@ -48,6 +48,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(supervisorCommand())
+	if backup, _, err := root.Find([]string{cli.BackupCommand}); err == nil {
+		backup.AddCommand(backupCommands()...)
+	}
 	root.SetArgs(args)
 	return cli.Execute(ctx, root, std.err)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // walkWithin bounds the walk.
-const walkWithin = 4 * time.Minute
+const walkWithin = 3 * time.Minute
 
 // shell is a block of commands in a page.
 var shell = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")

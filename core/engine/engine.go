@@ -24,6 +24,7 @@ import (
 // Config is how an engine works. A zero field means its default.
 type Config struct {
 	Epoch          uint64        // the leader's; every table's version carries it
+	Restores       int64         // how often the cluster was restored from a backup
 	EndedMax       int           // ended tasks that are kept of a service; default 20
 	DeploymentsMax int           // ended deployments that are kept of a service; default 50
 	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50

@@ -61,9 +61,14 @@ func taskNumber(name id.Task) int64 {
 	return number
 }
 
+// restoreLeap parts the numbers of tasks before and after a restore. What the
+// cluster did after the backup nobody knows any more, but agents run tasks of
+// then, and take an order to run one of the same name for the same.
+const restoreLeap = 1_000_000_000
+
 // newTask adds a pending task to a service.
 func (e *Engine) newTask(s *service, fields Task) {
-	e.putService(s, func(r *Service) { r.Tasks++ })
+	e.putService(s, func(r *Service) { r.Tasks = max(r.Tasks, e.config.Restores*restoreLeap) + 1 })
 	fields.ID = taskID(s.record.Name, fields.Revision, s.record.Tasks)
 	fields.Service = s.record.Name
 	if fields.CreatedAt = e.now; e.now.Before(s.record.RestartedAt) { // by the clock of a leader before

@@ -195,3 +195,25 @@ func TestFailuresAreCountedOnce(t *testing.T) {
 		t.Errorf("found %s with %d failures, want going with 1", d.State, d.Progress.FailuresInRow)
 	}
 }
+
+// TestNumbersAfterARestore starts a task in a cluster that was restored: it gets
+// a name that no task had which the old cluster started after the backup.
+func TestNumbersAfterARestore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hello(w)
+	restored := engine.New(engine.Config{Epoch: 7, Restores: 2})
+	if err := restored.Load(w.engine.Records()); err != nil {
+		t.Fatal(err)
+	}
+
+	before := restored.Service("hello").Tasks
+	if _, err := restored.Step(engine.Scale{Service: "hello", Instances: restored.Service("hello").Instances + 2}, w.now); err != nil {
+		t.Fatal(err)
+	}
+	restored.Take(w.now)
+
+	if after := restored.Service("hello").Tasks; before >= 1_000_000_000 || after != 2_000_000_002 {
+		t.Errorf("the newest task had the number %d, and now %d", before, after)
+	}
+}

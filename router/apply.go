@@ -28,8 +28,14 @@ func (r *Router) receive(ctx context.Context, a arrival) {
 	r.cfg.Log.DebugContext(ctx, "table applied",
 		slog.String("version", a.table.Version.String()), slog.Int("services", len(a.table.Services)))
 	a.session.begun = true
+	r.attended.Store(true)
 	replace(r.keep, a.table)
 	r.confirm()
+	select {
+	case <-r.told:
+	default:
+		close(r.told)
+	}
 }
 
 // apply puts the table in force for every request from now on.

@@ -33,6 +33,9 @@ type Config struct {
 	Listen   string       // host:port for HTTP/1.1 and HTTP/2; default ":8080"
 	Listener net.Listener // used instead of Listen when set; Run closes it
 
+	Table     route.Table   // what the router that this one replaces applies; default: that of the state file
+	TableWait time.Duration // for a table of the masters before requests are taken, else Run fails; default: none
+
 	StateFile string    // keeps the newest table over a restart; default: none
 	AccessLog io.Writer // gets one line of JSON per request; default: none
 
@@ -121,6 +124,7 @@ func (c Config) validate() error {
 		{"ProbeTimeout", int64(c.ProbeTimeout)},
 		{"AnswerTimeout", int64(c.AnswerTimeout)},
 		{"ShutdownGrace", int64(c.ShutdownGrace)},
+		{"TableWait", int64(c.TableWait)},
 	}
 	for _, field := range positive {
 		if field.value < 0 {

@@ -118,16 +118,19 @@ type running struct {
 	addr    string
 	seq     uint64
 	stop    func() error // ends Run and returns its error; later calls return the same
+	replace func()       // ends Run because another process has taken over
 }
 
 // start runs a router until the test ends. It fills in what cfg leaves out.
 func start(tb testing.TB, cfg router.Config) *running {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	if cfg.Listener == nil {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		cfg.Listener = listener
 	}
-	cfg.Listener = listener
 	if cfg.ID == "" {
 		cfg.ID = "r1"
 	}
@@ -136,16 +139,16 @@ func start(tb testing.TB, cfg router.Config) *running {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	run := &running{Router: r, masters: m, addr: listener.Addr().String()}
+	run := &running{Router: r, masters: m, addr: cfg.Listener.Addr().String(), replace: func() { cancel(router.ErrReplaced) }}
 	run.stop = sync.OnceValue(func() error {
-		cancel()
+		cancel(nil)
 		return <-ended
 	})
 	tb.Cleanup(func() {
-		if err := run.stop(); !errors.Is(err, context.Canceled) {
+		if err := run.stop(); !errors.Is(err, context.Canceled) && !errors.Is(err, router.ErrReplaced) {
 			tb.Errorf("Run = %v, want canceled", err)
 		}
 	})

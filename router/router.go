@@ -13,6 +13,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httputil"
@@ -40,6 +41,8 @@ type Router struct {
 	calls     atomic.Int64   // requests being served
 	clients   atomic.Int64   // their connections, but for those that another protocol has
 	departing atomic.Bool    // each answer is the last one of its connection
+	attended  atomic.Bool    // the masters speak with this router
+	replaced  atomic.Bool    // another process takes the connections
 	kept      allowance      // for the bodies that calls keep
 	vigil     vigil          // over the clients of calls
 	senders   sync.WaitGroup // of the endpoints' pools
@@ -47,6 +50,8 @@ type Router struct {
 	sessions chan *session
 	arrivals chan arrival
 	drained  chan struct{} // holds one: an endpoint that leaves has become idle
+	told     chan struct{} // closed when a session has brought a table
+	serving  chan struct{} // closed when connections are accepted
 	alarm    chan struct{} // holds one: an endpoint is in doubt
 	stopping chan struct{} // closed when requests are held no longer
 
@@ -73,6 +78,8 @@ func New(cfg Config, master Master) (*Router, error) {
 		sessions:  make(chan *session),
 		arrivals:  make(chan arrival),
 		drained:   make(chan struct{}, 1),
+		told:      make(chan struct{}),
+		serving:   make(chan struct{}),
 		alarm:     make(chan struct{}, 1),
 		stopping:  make(chan struct{}),
 		keep:      make(chan route.Table, 1),
@@ -93,11 +100,27 @@ func New(cfg Config, master Master) (*Router, error) {
 	if err := r.restore(); err != nil {
 		return nil, err
 	}
+	if r.table.Load().version.Less(cfg.Table.Version) {
+		if err := r.apply(cfg.Table); err != nil {
+			return nil, fmt.Errorf("router table: %w", err)
+		}
+		r.keep <- cfg.Table
+	}
 	if err := r.metrics.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("router metrics: %w", err)
 	}
 	return r, nil
 }
+
+// ErrReplaced is the cause of a context that ends because another process accepts
+// the connections on the same socket from now on.
+var ErrReplaced = errors.New("another router has taken over")
+
+// errNoTable is for a router that was to wait for one.
+var errNoTable = errors.New("no table came from the masters")
+
+// Serving is closed when Run accepts connections.
+func (r *Router) Serving() <-chan struct{} { return r.serving }
 
 // rewrite makes the request that the instance gets. Host and query are passed on
 // as they came; trailers are those that will have come when the body has ended.
@@ -111,6 +134,9 @@ func rewrite(p *httputil.ProxyRequest) {
 // or the grace has run out; then it says goodbye to the masters. It returns the
 // cause of ctx, or the error that kept it from serving. All that it started has
 // stopped when it returns.
+//
+// If the cause is ErrReplaced, clients are asked to connect anew, and have time to
+// do so. The masters know the other process by another name.
 func (r *Router) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var started sync.WaitGroup

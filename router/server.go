@@ -17,6 +17,9 @@ const (
 	// lingerMax is how long clients may still send on connections that were open
 	// when the router was told to stop.
 	lingerMax = time.Second
+	// seeOffMax is the same for a router that is replaced: its clients lose nothing by
+	// taking their time.
+	seeOffMax = 10 * time.Second
 	// farewell is how long requests that are held have for their answer when the
 	// grace has run out.
 	farewell = time.Second
@@ -40,11 +43,15 @@ func (r *Router) listen(ctx context.Context) (net.Listener, error) {
 func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) error {
 	work, cut := context.WithCancel(work)
 	defer cut()
+	if err := r.awaitTable(ctx); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	server := r.newServer(work)
 	broken := make(chan error, 1)
 	var serving sync.WaitGroup
 	clients := clientListener{listener, r.cfg.ClientTimeout, r.metrics.slowAnswers.Inc}
 	serving.Go(func() { broken <- server.Serve(clients) }) // until server.Close
+	close(r.serving)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -52,8 +59,11 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	case err = <-broken:
 		err = fmt.Errorf("router listener: %w", err)
 	}
-	r.linger(work, listener)
-	r.drain(work, server)
+	grace, done := context.WithTimeout(work, r.cfg.ShutdownGrace)
+	defer done()
+	r.replaced.Store(errors.Is(err, ErrReplaced))
+	r.linger(grace, listener)
+	r.drain(grace, server)
 	close(r.stopping)
 	r.awaitCalls(work, farewell)
 	cut()
@@ -63,6 +73,23 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	r.awaitCalls(context.WithoutCancel(work), 0)
 	serving.Wait()
 	return err
+}
+
+// awaitTable returns when the masters know this router, if that was asked for.
+func (r *Router) awaitTable(ctx context.Context) error {
+	if r.cfg.TableWait == 0 {
+		return nil
+	}
+	late := time.NewTimer(r.cfg.TableWait)
+	defer late.Stop()
+	select {
+	case <-r.told:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("%w within %v", errNoTable, r.cfg.TableWait)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (r *Router) newServer(work context.Context) *http.Server {
@@ -101,15 +128,17 @@ func (r *Router) linger(ctx context.Context, listener net.Listener) {
 	if err := listener.Close(); err != nil {
 		return // it is what broke
 	}
-	await(ctx, min(lingerMax, r.cfg.ShutdownGrace), func() bool { return r.clients.Load() == 0 })
+	most := lingerMax
+	if r.replaced.Load() {
+		most = seeOffMax
+	}
+	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool { return r.clients.Load() == 0 })
 }
 
-// drain waits for the requests in flight, and for
-// upgraded connections, which the server does not count.
-func (r *Router) drain(ctx context.Context, server *http.Server) {
-	grace, done := context.WithTimeout(ctx, r.cfg.ShutdownGrace)
-	defer done()
-	if err := server.Shutdown(grace); err == nil {
+// drain waits for the requests in flight, and for upgraded connections, which the
+// server does not count.
+func (r *Router) drain(grace context.Context, server *http.Server) {
+	if err := server.Shutdown(grace); err == nil || errors.Is(err, net.ErrClosed) { // the listener is closed already
 		r.awaitCalls(grace, 0)
 	}
 }

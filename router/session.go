@@ -46,6 +46,7 @@ func (r *Router) follow(ctx context.Context) {
 			brought = hand(ctx, r.arrivals, arrival{s, table}) || brought
 		})
 		close(s.ended)
+		r.attended.Store(false)
 		if ctx.Err() != nil || err == nil {
 			return
 		}

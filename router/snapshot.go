@@ -10,6 +10,7 @@ import (
 // shares its endpoints and queues with the snapshots before and after it.
 type snapshot struct {
 	version  route.Version
+	source   route.Table
 	matcher  *route.Matcher
 	services []*service
 }
@@ -44,7 +45,7 @@ func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot
 			known[keyOf(service.name, e.Endpoint)] = e
 		}
 	}
-	next := &snapshot{version: table.Version, matcher: matcher, services: make([]*service, 0, len(table.Services))}
+	next := &snapshot{version: table.Version, source: table, matcher: matcher, services: make([]*service, 0, len(table.Services))}
 	for _, from := range table.Services {
 		s := &service{name: from.Name, hold: from.Hold, queueMax: from.QueueMax, peers: services[from.Name]}
 		orDefault(&s.hold, r.cfg.HoldDefault)

@@ -85,7 +85,7 @@ func (r *Router) keepTables(ctx context.Context) {
 }
 
 func (r *Router) save(ctx context.Context, table route.Table) {
-	if r.cfg.StateFile == "" {
+	if r.cfg.StateFile == "" || r.replaced.Load() {
 		return
 	}
 	if err := writeState(r.cfg.StateFile, table); err != nil {

@@ -52,3 +52,9 @@ func (e *endpoint) status() EndpointStatus {
 	at.Suspect = e.suspect.Load()
 	return EndpointStatus{Endpoint: at, InFlight: int(e.inFlight.Load()), Idle: e.pool.Sweep(time.Now()).Idle, Ejected: e.isOut()}
 }
+
+// Table returns the table that is applied, which must not be changed, and whether
+// the masters speak with this router now.
+func (r *Router) Table() (table route.Table, attended bool) {
+	return r.table.Load().source, r.attended.Load()
+}

@@ -28,6 +28,7 @@ type cluster struct {
 	dir     string // of its data
 	keeps   bool   // the folder, when it ends
 	traffic *traffic
+	load    *load
 }
 
 func clusterOf(ts *testscript.TestScript) *cluster { return ts.Value(clusterKey{}).(*cluster) }

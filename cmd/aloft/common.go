@@ -31,21 +31,25 @@ func (c *commonFlags) add(f *pflag.FlagSet) {
 
 // adminPage is where a role without an API shows its health and metrics.
 type adminPage struct {
-	address  string // "": nowhere
+	address  string       // "": nowhere
+	listener net.Listener // used instead of address when set
 	registry *prometheus.Registry
 	ready    func() error
 }
 
 // serveAdmin serves the page as one of the parts of a role.
 func (c *commonFlags) serveAdmin(ctx context.Context, parts *errgroup.Group, page adminPage) {
-	if page.address == "" {
+	if page.address == "" && page.listener == nil {
 		return
 	}
 	parts.Go(func() error {
-		var listening net.ListenConfig
-		listener, err := listening.Listen(ctx, "tcp", page.address)
-		if err != nil {
-			return fmt.Errorf("--admin: %w", err)
+		listener := page.listener
+		if listener == nil {
+			var listening net.ListenConfig
+			var err error
+			if listener, err = listening.Listen(ctx, "tcp", page.address); err != nil {
+				return fmt.Errorf("--admin: %w", err)
+			}
 		}
 		server := &http.Server{
 			Handler: telemetry.Admin(telemetry.AdminConfig{

@@ -36,6 +36,15 @@ func webby() {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, _ *http.Request) { // speaks a protocol of its own
+		conn, in, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.Copy(conn, in)
+	})
 	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if stopping.Load() || *readyAfter < 0 || time.Since(began) < *readyAfter {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)

@@ -31,6 +31,7 @@ type routerFlags struct {
 	http      string
 	accessLog string
 	admin     string
+	replace   bool
 	patience  time.Duration
 	shutdown  time.Duration
 	common    commonFlags
@@ -42,9 +43,12 @@ func routerCommand() *cobra.Command {
 		Use:   "router",
 		Short: "Run a router: it takes requests and spreads them over ready instances",
 		Long: "Run a router: it takes requests and spreads them over the ready instances of services.\n\n" +
-			"It keeps its last table on disk and serves on while the masters are away.",
-		Example: "  aloft router --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router",
-		Args:    cli.NoArguments,
+			"It keeps its last table on disk and serves on while the masters are away.\n\n" +
+			"With --replace it takes over from the router that runs on the data folder, of whatever version, without losing a\n" +
+			"connection: it gets the sockets, the other one lets its requests end. Where none runs it simply starts.",
+		Example: "  aloft router --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router\n" +
+			"  aloft router --replace --master http://10.0.0.1:7117 --http :80 --data-dir /var/lib/aloft/router",
+		Args: cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := flags.common.logger(cmd.ErrOrStderr(), "router")
 			if err != nil {
@@ -60,6 +64,7 @@ func routerCommand() *cobra.Command {
 	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address for HTTP/1.1 and HTTP/2")
 	f.StringVar(&flags.accessLog, "access-log", "", "file for one line of JSON per request, or - for standard output")
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
+	f.BoolVar(&flags.replace, "replace", false, "take over from the router that runs on the data folder, if there is one")
 	f.DurationVar(&flags.patience, "client-timeout", time.Minute, "how long a client may send nothing of a request's body, or take nothing of an answer")
 	f.DurationVar(&flags.shutdown, "shutdown", 30*time.Second, "how long requests in flight may go on when it is told to stop")
 	flags.common.add(f)
@@ -98,12 +103,11 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	if err != nil && flags.id == "" {
 		return fmt.Errorf("--id is missing, and the host has no name: %w", err)
 	}
-	self := id.Router(cmp.Or(flags.id, strings.ToLower(name)))
-	lock, err := takeFolder(flags.dataDir)
+	post, err := takePost(ctx, flags, id.Router(cmp.Or(flags.id, strings.ToLower(name))))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }()
+	defer post.close()
 	access, err := accessLog(flags.accessLog, out)
 	if err != nil {
 		return err
@@ -115,21 +119,24 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	}
 	defer masters.Close()
 	registry := telemetry.NewRegistry()
-	cfg := router.Config{
-		ID: self, Listen: flags.http, StateFile: filepath.Join(flags.dataDir, "table.json"),
+	cfg := post.complete(router.Config{
+		StateFile:     filepath.Join(flags.dataDir, "table.json"),
 		ClientTimeout: flags.patience, ShutdownGrace: flags.shutdown, Registerer: registry, Log: log,
-	}
+	})
 	if flags.accessLog != "" {
 		cfg.AccessLog = access
 	}
-	r, err := router.New(cfg, routerMasters{masters, self})
+	r, err := router.New(cfg, routerMasters{masters, cfg.ID})
 	if err != nil {
 		return err
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	parts, running := errgroup.WithContext(ctx)
 	parts.Go(func() error { return r.Run(running) })
+	post.hold(running, parts, r, func() { end(router.ErrReplaced) }, log)
 	flags.common.serveAdmin(running, parts, adminPage{
-		address: flags.admin, registry: registry,
+		listener: post.admin, registry: registry,
 		ready: func() error {
 			if r.Status().Version == (route.Version{}) {
 				return errors.New("no routing table yet")

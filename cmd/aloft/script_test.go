@@ -37,6 +37,11 @@ func TestMain(m *testing.M) {
 //	waitfor REGEXP COMMAND...           runs a command until its output matches; "!" before it: until it does not
 //	traffic HOST                        asks a service by the router all the time
 //	traffic stop                        ends that; every request must have been answered
+//	load ADDRESS HOST                   asks a service at an address by HTTP/1.1, HTTP/2 and an upgraded connection
+//	load echo                           says something over the upgraded connection, and waits for the echo
+//	load hangup                         closes it
+//	load stop                           ends the load; every request must have been answered
+//	address NAME...                     sets each to an address on which nothing listens
 //	signal ROLE NAME                    sends a signal to a process of the cluster: master, router, agent-1
 //	gone REGEXP                         waits until no process has a command line that matches
 //
@@ -56,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return fillIn(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster": clusterCommand, "waitfor": waitfor, "traffic": trafficCommand, "signal": signalCommand, "gone": gone,
+			"cluster": clusterCommand, "waitfor": waitfor, "traffic": trafficCommand, "load": loadCommand, "address": addressCommand, "signal": signalCommand, "gone": gone,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "oom" {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/router"
+	"github.com/aloft-run/aloft/router/handover"
+)
+
+// The sockets that a router hands over.
+const (
+	httpSocket   = "http"
+	adminSocket  = "admin"
+	folderSocket = "folder" // the lock
+)
+
+// successorTableWait is how long a router that is to replace one in session waits
+// for its own first table.
+const successorTableWait = 10 * time.Second
+
+// post is what one router process after the other holds: the data folder and the
+// sockets.
+type post struct {
+	flags  routerFlags
+	base   id.Router // as the operator named the router
+	number int       // of the process, from 1
+	before *handover.Taken
+	lock   *os.File
+	http   net.Listener
+	admin  net.Listener // nil where there is none
+}
+
+// takePost takes the post of the router that runs on the folder, if it is to be
+// replaced, and else a free one.
+func takePost(ctx context.Context, flags routerFlags, base id.Router) (p *post, err error) {
+	p = &post{flags: flags, base: base, number: 1}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if flags.replace {
+		p.before, err = handover.Take(ctx, flags.dataDir)
+		if err != nil && !errors.Is(err, handover.ErrNobody) {
+			return p, err
+		}
+	}
+	if p.before != nil {
+		p.lock = p.before.File(folderSocket, "")
+		if p.before.Router == base {
+			p.number = p.before.Number + 1
+		}
+	}
+	if p.lock == nil {
+		if p.lock, err = takeFolder(flags.dataDir); err != nil {
+			return p, err
+		}
+	}
+	if p.http, err = p.listen(ctx, httpSocket, flags.http); err != nil {
+		return p, fmt.Errorf("router listener: %w", err)
+	}
+	if flags.admin != "" {
+		if p.admin, err = p.listen(ctx, adminSocket, flags.admin); err != nil {
+			return p, fmt.Errorf("--admin: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// listen returns a listener that was handed over, or a new one where there is
+// none, or one at another address.
+func (p *post) listen(ctx context.Context, name, address string) (net.Listener, error) {
+	if p.before != nil {
+		if listener, err := p.before.Listener(name, address); listener != nil || err != nil {
+			return listener, err
+		}
+	}
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", address)
+}
+
+// close gives up what has not been handed to others.
+func (p *post) close() {
+	if p.before != nil {
+		p.before.Close()
+	}
+	if p.lock != nil {
+		_ = p.lock.Close()
+	}
+	for _, listener := range []net.Listener{p.http, p.admin} {
+		if listener != nil {
+			_ = listener.Close() // closing again does no harm
+		}
+	}
+}
+
+// router is the name of this process in its sessions. The masters must tell it from
+// the one that it replaces, for which drains wait as well.
+func (p *post) router() id.Router {
+	if p.number == 1 {
+		return p.base
+	}
+	suffix := id.Router("-p" + strconv.Itoa(p.number))
+	return p.base[:min(len(p.base), id.LengthMax-len(suffix))] + suffix
+}
+
+// complete fills in what a successor begins with.
+func (p *post) complete(cfg router.Config) router.Config {
+	cfg.ID, cfg.Listener = p.router(), p.http
+	if p.before != nil {
+		cfg.Table = p.before.Table
+		if p.before.InSession { // then the masters know of every change before we do
+			cfg.TableWait = successorTableWait
+		}
+	}
+	return cfg
+}
+
+// hold has the router before let go, once this one serves, and waits for a
+// successor: when there is one, replaced is called.
+func (p *post) hold(ctx context.Context, parts *errgroup.Group, r *router.Router, replaced func(), log *slog.Logger) {
+	parts.Go(func() error {
+		select {
+		case <-r.Serving():
+		case <-ctx.Done():
+			return nil
+		}
+		if p.before != nil {
+			if err := p.before.Ready(ctx); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "the router that is replaced is gone without a word", slog.Any("error", err))
+			}
+		}
+		giver, err := handover.Listen(p.flags.dataDir, log)
+		if err != nil {
+			return err
+		}
+		if err := giver.Run(ctx, func() handover.Offer { return p.offer(r) }); err != nil {
+			return untilDone(ctx, err)
+		}
+		log.InfoContext(ctx, "replaced; letting requests end")
+		replaced()
+		return nil
+	})
+}
+
+func (p *post) offer(r *router.Router) handover.Offer {
+	table, inSession := r.Table()
+	offer := handover.Offer{Router: p.base, Number: p.number, Table: table, InSession: inSession}
+	add := func(name, address string, open any) {
+		if file, ok := open.(syscall.Conn); ok {
+			offer.Sockets = append(offer.Sockets, handover.Socket{Name: name, Address: address, File: file})
+		}
+	}
+	add(httpSocket, p.flags.http, p.http)
+	add(adminSocket, p.flags.admin, p.admin)
+	add(folderSocket, "", p.lock)
+	return offer
+}

@@ -24,7 +24,7 @@ import (
 // what was sent to it stays without an answer, and so do new connections.
 type machine struct {
 	endpoint route.Endpoint
-	listener net.Listener
+	listener *net.TCPListener
 	answers  atomic.Bool // it answers; else requests wait there
 	waiting  atomic.Int64
 	gone     chan struct{} // closed at the end of the test
@@ -39,14 +39,16 @@ func newMachine(t *testing.T, task id.Task) *machine {
 	}
 	file := os.NewFile(uintptr(fd), "listener")
 	defer drop(file)
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 4)); err != nil {
 		t.Fatal(err)
 	}
 	m := &machine{gone: make(chan struct{})}
 	m.answers.Store(true)
-	if m.listener, err = net.FileListener(file); err != nil {
+	listener, err := net.FileListener(file)
+	if err != nil {
 		t.Fatal(err)
 	}
+	m.listener = listener.(*net.TCPListener)
 	m.endpoint = route.Endpoint{Task: task, Revision: 1, Address: m.listener.Addr().String()}
 	t.Cleanup(func() {
 		close(m.gone)
@@ -56,27 +58,34 @@ func newMachine(t *testing.T, task id.Task) *machine {
 	return m
 }
 
-// accept takes n connections and serves them.
-func (m *machine) accept(t *testing.T, n int) {
+// accept serves connections until holds does, and takes no others then.
+func (m *machine) accept(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for range n {
-		conn, err := m.listener.Accept()
-		if err != nil {
-			t.Error(err)
-			return
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := m.listener.Accept()
+			if err != nil {
+				return
+			}
+			m.accepted.Go(func() {
+				defer drop(conn)
+				serving := make(chan struct{})
+				go func() {
+					defer close(serving)
+					m.serve(conn)
+				}()
+				<-m.gone
+				drop(conn)
+				<-serving
+			})
 		}
-		m.accepted.Go(func() {
-			defer drop(conn)
-			serving := make(chan struct{})
-			go func() {
-				defer close(serving)
-				m.serve(conn)
-			}()
-			<-m.gone
-			drop(conn)
-			<-serving
-		})
+	})
+	eventually(t, what, holds)
+	if err := m.listener.SetDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
 	}
+	accepting.Wait()
 }
 
 func (m *machine) serve(conn net.Conn) {
@@ -132,8 +141,7 @@ func TestAMachineThatVanishes(t *testing.T) {
 			}
 			defer drop(post)
 			_, _ = io.WriteString(post, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
-			m.accept(t, 2)
-			eventually(t, "both are there", func() bool { return m.waiting.Load() == 2 })
+			m.accept(t, "both are there", func() bool { return m.waiting.Load() == 2 })
 			m.vanish(t)
 
 			two := backend(t, "t2", named("t2"))

@@ -59,7 +59,9 @@ func give(t *testing.T) *giving {
 	go func() { g.ended <- giver.Run(ctx, func() handover.Offer { return offer }) }()
 	t.Cleanup(func() {
 		die()
-		_ = <-g.ended
+		if err := <-g.ended; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	})
 	return g
 }

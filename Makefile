@@ -23,7 +23,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: build
 build: ## build the binary into bin/aloft
@@ -101,6 +101,11 @@ bench: build ## measure everything and write bench/RESULTS.md
 	cd bench && $(GO) test -tags rivals ./rival
 	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
 	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md
+
+.PHONY: bench-faults
+bench-faults: build ## measure what faults cost, and write that into bench/RESULTS.md
+	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
+	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md --only faults,large
 
 .PHONY: cover
 cover: ## hold the coverage of core to COVERAGE percent

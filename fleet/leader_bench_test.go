@@ -34,7 +34,9 @@ var large = fleet.Size{Agents: 20_000, Services: 100, Instances: 1_000}
 //
 //	working-ms  from the kill, or the new start, to the answer to a write
 //	joined-ms   from then until the last agent is back, which is durable
+//	working-max-ms, joined-max-ms  the longest
 //	read-p50-ms, read-p99-ms, write-p50-ms, write-p99-ms  of the API until then
+//	reads, writes  how many calls that were
 //	first-ms    how long all agents took to join at the beginning
 //	rss-MB      of the leader in the end
 //
@@ -102,7 +104,9 @@ func benchmarkNewLeader(b *testing.B, masters int) {
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(millis(middle(working)), "working-ms")
+	b.ReportMetric(millis(slices.Max(working)), "working-max-ms")
 	b.ReportMetric(millis(middle(joined)), "joined-ms")
+	b.ReportMetric(millis(slices.Max(joined)), "joined-max-ms")
 	reads.report(b, "read")
 	writes.report(b, "write")
 	b.ReportMetric(float64(c.rss(c.leader()))/1e6, "rss-MB")
@@ -367,6 +371,7 @@ func (l *latencies) report(b *testing.B, what string) {
 	b.Helper()
 	b.ReportMetric(millis(percentile(l.took, 50)), what+"-p50-ms")
 	b.ReportMetric(millis(percentile(l.took, 99)), what+"-p99-ms")
+	b.ReportMetric(float64(len(l.took)), what+"s")
 	if l.failed > 0 {
 		b.Errorf("%d of %d calls of the API failed: %s", l.failed, len(l.took), what)
 	}

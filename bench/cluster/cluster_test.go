@@ -103,3 +103,63 @@ func watchASchedule(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("Watch = %v, want a status before the deadline", err)
 	}
 }
+
+// TestASeparateCluster runs alone: it looks at all descendants of the test.
+func TestASeparateCluster(t *testing.T) {
+	if err := process.Adopt(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := cluster.StartSeparate(t.Context(), cluster.Config{Aloft: build(t), Folder: t.TempDir(), Agents: 1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = s.Stop(context.Background(), "")
+		}
+	}()
+	awaitReady := func(wanted int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := cluster.Until(ctx, "the agents are as wanted", func() (bool, error) {
+			ready, err := s.Ready(ctx)
+			return ready == wanted, err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if masters, err := s.ListMasters(t.Context()); err != nil || len(masters) != 1 || masters[0].ID != "master-1" || !masters[0].Leading {
+		t.Errorf("ListMasters = %+v, %v; want one that leads", masters, err)
+	}
+	parts, err := s.Agents[0].Machine()
+	if err != nil || len(parts) != 2 {
+		t.Errorf("Machine = %+v, %v; want an agent and its supervisor", parts, err)
+	}
+
+	if err := s.Agents[0].KillMachine(); err != nil {
+		t.Error(err)
+	}
+	awaitReady(0)
+	for _, p := range parts {
+		if _, err := process.Find(p.PID); err == nil {
+			if now, _ := process.Find(p.PID); now.State != 'Z' {
+				t.Errorf("process %d lives: %s", p.PID, p.Command)
+			}
+		}
+	}
+	if err := s.Agents[0].Start(); err != nil {
+		t.Error(err)
+	}
+	awaitReady(1)
+
+	stopped = true
+	if err := s.Stop(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	left, err := process.KillDescendants()
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %+v, %v", left, err)
+	}
+}

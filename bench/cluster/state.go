@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -47,6 +48,13 @@ type Agent struct {
 	Tasks int    `json:"tasks"`
 }
 
+// Master is one master.
+type Master struct {
+	ID      string `json:"id"`
+	Leading bool   `json:"leading"`
+	Role    string `json:"role"` // absent, when it does not answer
+}
+
 // ReadyTasks returns the tasks that are ready.
 func (s Status) ReadyTasks() []Task {
 	var ready []Task
@@ -72,6 +80,15 @@ func (c *Cluster) Agents(ctx context.Context) ([]Agent, error) {
 	}
 	err := c.read(ctx, &list, "agents")
 	return list.Agents, err
+}
+
+// ListMasters asks for all masters that are there.
+func (c *Cluster) ListMasters(ctx context.Context) ([]Master, error) {
+	var list struct {
+		Masters []Master `json:"masters"`
+	}
+	err := c.read(ctx, &list, "masters")
+	return slices.DeleteFunc(list.Masters, func(m Master) bool { return m.Role == "absent" }), err
 }
 
 // Await asks for the status of a service again and again until it is as wanted,

@@ -1,7 +1,7 @@
 // Command figures measures what aloft promises and writes bench/RESULTS.md: how
 // fast it starts, deploys, rolls, gives up and runs jobs, how much memory it
-// takes idle, and how its router stands beside HAProxy, nginx, Go's own proxy
-// and the bare backend.
+// takes idle, how its router stands beside HAProxy, nginx, Go's own proxy and the
+// bare backend, and what it costs when masters, agents and machines fail.
 //
 // All of it runs the real binary on loopback; what is compared is measured in
 // one run, in turns. It ends with exit code 1 when a figure misses its bar.
@@ -13,12 +13,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aloft-run/aloft/bench/builds"
 	"github.com/aloft-run/aloft/bench/process"
+	"github.com/aloft-run/aloft/bench/report"
 	"github.com/aloft-run/aloft/bench/rival"
 )
 
@@ -33,6 +38,8 @@ type options struct {
 	aloft   string
 	source  string
 	results string
+	only    []string // sections; default: all
+	quick   bool     // each fault is made once
 }
 
 func main() {
@@ -54,8 +61,16 @@ func dispatch(ctx context.Context, arguments []string, out io.Writer) error {
 	flags.StringVar(&opts.aloft, "aloft", "bin/aloft", "the `binary` to measure")
 	flags.StringVar(&opts.source, "source", ".", "`folder` of the repository, for building the example service")
 	flags.StringVar(&opts.results, "results", "bench/RESULTS.md", "`file` to write")
+	only := flags.String("only", strings.Join(sections(), ","), "`sections` to measure; the others stay as they are in the results")
+	flags.BoolVar(&opts.quick, "quick", false, "make each fault only once: to try the bench, not to measure")
 	if err := flags.Parse(arguments); err != nil {
 		return err
+	}
+	for section := range strings.SplitSeq(*only, ",") {
+		if !slices.Contains(sections(), section) {
+			return fmt.Errorf("--only: found %q; want some of %s", section, strings.Join(sections(), ","))
+		}
+		opts.only = append(opts.only, section)
 	}
 	return run(ctx, opts, out)
 }
@@ -80,21 +95,34 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 			return err
 		}
 	}
-	if err := b.measureCluster(ctx); err != nil {
-		return err
-	}
-	if err := b.measureRouter(ctx); err != nil {
-		return err
-	}
-	text := b.results.markdown()
-	fmt.Fprintf(out, "\n%s", text)
-	if err := os.WriteFile(opts.results, []byte(text), 0o644); err != nil {
-		return err
+	for _, section := range opts.only {
+		if err := b.measure(ctx, section); err != nil {
+			return err
+		}
 	}
 	if b.results.missed() {
 		return errMissed
 	}
 	return nil
+}
+
+// measure measures one section, and writes it into the results.
+func (b *bench) measure(ctx context.Context, section string) error {
+	began := time.Now()
+	measure := map[string]func(context.Context) error{
+		clusterSection: b.measureCluster, routerSection: b.measureRouter, faultsSection: b.measureFaults, largeSection: b.measureLarge,
+	}[section]
+	if err := measure(ctx); err != nil {
+		return fmt.Errorf("%s: %w", section, err)
+	}
+	before, err := os.ReadFile(b.opts.results)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := parsePage(string(before))
+	text.put(section, b.results.markdown(section))
+	b.say("\n%s\nmeasured in %s\n", b.results.markdown(section), report.Duration(time.Since(began)))
+	return os.WriteFile(b.opts.results, []byte(text.String()), 0o644)
 }
 
 // bench is one run.

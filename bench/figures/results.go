@@ -42,6 +42,9 @@ func (c carried) cost() string {
 type results struct {
 	figures []figure
 	proxies []carried
+	beside  []figure // the router's rate beside others
+	faults  rows
+	large   rows
 }
 
 // add notes the median of times with its bar.
@@ -65,30 +68,47 @@ func (r *results) addMemory(m memory) {
 }
 
 func (r *results) missed() bool {
-	return slices.ContainsFunc(r.figures, func(f figure) bool { return !f.met })
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed
 }
 
-// markdown returns the page.
-func (r *results) markdown() string {
-	var page strings.Builder
-	fmt.Fprintf(&page, "# Results\n\nWritten by `make bench` on %s.\n\n%s\n\n", time.Now().Format(time.DateOnly), machine())
-	page.WriteString("## What aloft must reach\n\n| what | command | bar | figure | |\n|---|---|---|---|---|\n")
-	for _, f := range r.figures {
+// markdown returns the text of a section.
+func (r *results) markdown(section string) string {
+	switch section {
+	case clusterSection:
+		return figureTable(r.figures)
+	case routerSection:
+		return r.routerMarkdown()
+	case faultsSection:
+		return r.faults.markdown()
+	default:
+		return r.large.markdown()
+	}
+}
+
+func figureTable(figures []figure) string {
+	var text strings.Builder
+	text.WriteString("| what | command | bar | figure | |\n|---|---|---|---|---|\n")
+	for _, f := range figures {
 		verdict := "met"
 		if !f.met {
 			verdict = "**missed**"
 		}
-		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", f.what, f.command, f.bar, f.value, verdict)
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s |\n", f.what, f.command, f.bar, f.value, verdict)
 	}
-	page.WriteString("\n## The router beside others\n\n" +
-		"`wrk --threads 2`, each proxy in turns, the run with the middle rate of three. CPU is that of the proxy's own\n" +
+	return text.String()
+}
+
+func (r *results) routerMarkdown() string {
+	var text strings.Builder
+	text.WriteString(figureTable(r.beside))
+	text.WriteString("\n`wrk --threads 2`, each proxy in turns, the run with the middle rate of three. CPU is that of the proxy's own\n" +
 		"processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n" +
 		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, c := range r.proxies {
-		fmt.Fprintf(&page, "| %s | %d | %.0f | %s | %s | %s |\n",
+		fmt.Fprintf(&text, "| %s | %d | %.0f | %s | %s | %s |\n",
 			c.proxy, c.connections, c.perSecond, report.Duration(c.p50), report.Duration(c.p99), c.cost())
 	}
-	return page.String()
+	return text.String()
 }
 
 // machine describes where the figures come from.

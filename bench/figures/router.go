@@ -186,7 +186,7 @@ func (b *bench) compare() {
 	}
 	for _, connections := range []int{32, 256} {
 		ours, theirs := rate("aloft", connections), rate(rival.ReverseProxyName, connections)
-		b.results.figures = append(b.results.figures, figure{
+		b.results.beside = append(b.results.beside, figure{
 			what:    "the router's rate beside " + rival.ReverseProxyName,
 			command: fmt.Sprintf("`wrk --threads 2 --connections %d`", connections),
 			bar:     fmt.Sprintf("%.2f ×, which Caddy does", caddyRate),

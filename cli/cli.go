@@ -113,7 +113,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	)
 	add(machines,
 		a.listMasters(), a.backup(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
-		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()), a.breaker(),
+		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()), a.complete(serviceNames, a.rebalance()), a.breaker(),
 	)
 	root.AddCommand(a.schema(), a.version())
 }

@@ -100,6 +100,17 @@ func residents(draining bool, list ...string) string {
 		draining, tasks, strings.Join(list, ", "))
 }
 
+// planned is a rebalance of two moves, and moves is how far they are.
+const planned = `{"moves": [
+	{"service": "web", "task": "web-3-6", "from": "a1", "to": "a2", "why": "zone a has 3, zone b has 0"},
+	{"service": "web", "task": "web-3-5", "from": "a1", "to": "a2", "why": "host a1 has 2, host a2 has 0"}],
+	"skipped": [{"service": "api", "why": "deployment api-2 is under way"}], "more": true}`
+
+func moves(first, second string) string {
+	return fmt.Sprintf(`{"moves": [{"service": "web", "task": "web-3-6", "from": "a1", "to": "a2", "state": "MOVE_STATE_%s"},
+		{"service": "web", "task": "web-3-5", "from": "a1", "to": "a2", "state": "MOVE_STATE_%s"}]}`, first, second)
+}
+
 // words takes a command line apart; "" is an empty word.
 func words(command string) []string {
 	list := strings.Fields(command)
@@ -182,6 +193,24 @@ func TestLists(t *testing.T) {
 		"drain that is taken back": {commands: []string{"drain a2"}, answers: map[string][]string{"GetAgent": {
 			residents(true, `{"service": "web", "tasks": 1}`), "after 1s " + residents(false, `{"service": "web", "tasks": 1}`),
 		}}},
+		"rebalance": {
+			commands: []string{"rebalance --dry-run", "rebalance --dry-run --json", "rebalance --moves 2 web", "rebalance --json", "rebalance --detach"},
+			answers: map[string][]string{
+				"Rebalance": {planned},
+				"ListMoves": {
+					moves("STARTS", "WAITS"), "after 2s " + moves("LEAVES", "WAITS"),
+					"error unavailable: this master does not lead; try again",
+					moves("DONE", "SETTLES"), "after 1s " + moves("DONE", "DONE"),
+				},
+			},
+		},
+		"rebalance that comes to nothing": {commands: []string{"rebalance"}, answers: map[string][]string{
+			"Rebalance": {planned}, "ListMoves": {moves("DONE", "STARTS"), "after 1s " + moves("DONE", "GIVEN_UP")},
+		}},
+		"rebalance of nothing": {commands: []string{"rebalance", "rebalance --dry-run"}, answers: map[string][]string{"Rebalance": {"{}"}}},
+		"rebalance that is refused": {commands: []string{"rebalance batch"}, answers: map[string][]string{
+			"Rebalance": {"error invalid_argument: invalid: batch is a job: only the instances of a service can move"},
+		}},
 		"drain of an agent that is removed": {commands: []string{"drain a2"}, answers: map[string][]string{"GetAgent": {
 			residents(true, `{"service": "web", "tasks": 1}`), "error not_found: unknown agent: a2",
 		}}},

@@ -19,7 +19,7 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	compareGolden(t, "usage", story{commands: []string{
 		"nope", "help nope", "services web", "status web api", "history", "scale web", "scale web many", "scale web 8 9", "scale web 99999999999",
-		"services --nope", "drain a1 --deadline soon", "drain a1 --deadline=-5m", "drain a1 --timeout=-5m", "logs web -n -3", "logs web -f --previous",
+		"services --nope", "drain a1 --deadline soon", "drain a1 --deadline=-5m", "drain a1 --timeout=-5m", "rebalance --moves 0", "rebalance --detach --dry-run", "logs web -n -3", "logs web -f --previous",
 		"deploy", "deploy --detach --wait testdata/spec/web.yaml", "deploy testdata/spec", "rollback web --to two", "run", "run -- ",
 		"run --cpus much -- true", "run --mem 1parsec -- true", "run --env A -- true", "validate",
 		"pools create", "pools create web --quantity cpus", "pools create web --quantity cpus=-1", "pools create web --quantity cpus=1,cpus=2",

@@ -301,6 +301,7 @@ func drawTask(t *rapid.T) engine.Record {
 		Retry:  drawSmall(t, "retry"),
 		Ports:  rapid.MapOfN(rapid.StringN(0, 8, 40), rapid.IntRange(0, 65535), 0, 3).Draw(t, "ports"),
 		Status: drawStatus(t), Restart: rapid.Bool().Draw(t, "restart"), CreatedAt: drawTime(t, "created"),
+		Moves: engine.Move{To: id.Agent(drawText(t, "moves to")), Turn: drawSmall(t, "turn")}, Follows: id.Task(drawText(t, "follows")),
 	}
 	if rapid.Bool().Draw(t, "placed") {
 		r.Claim = ledger.Claim{Task: r.ID, Agent: id.Agent(drawName(t, "agent")), Pool: id.Pool(drawText(t, "pool"))}

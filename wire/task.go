@@ -18,6 +18,7 @@ func FromTask(t *engine.Task) *pb.Task {
 		Retry: int32(t.Retry), Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
 		Slices: fromSlices(t.Claim.Slices), Ports: fromPorts(t.Ports), Status: FromStatus(t.Status),
 		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt),
+		MovesTo: string(t.Moves.To), MovesTurn: int32(t.Moves.Turn), Follows: string(t.Follows),
 	}
 }
 
@@ -34,7 +35,8 @@ func toTask(m *pb.Task) (*engine.Task, error) {
 		ID: id.Task(m.GetId()), Service: id.Service(m.GetService()), Revision: id.Revision(m.GetRevision()),
 		Run: m.GetRun(), Copy: int(m.GetCopy()), Retry: int(m.GetRetry()),
 		Ports: toPorts(m.GetPorts()), Status: status, Restart: m.GetRestart(),
-		CreatedAt: ToTime(m.GetCreatedAt()),
+		CreatedAt: ToTime(m.GetCreatedAt()), Follows: id.Task(m.GetFollows()),
+		Moves: engine.Move{To: id.Agent(m.GetMovesTo()), Turn: int(m.GetMovesTurn())},
 	}
 	if m.GetAgent() != "" {
 		t.Claim = ledger.Claim{Task: t.ID, Agent: id.Agent(m.GetAgent()), Pool: id.Pool(m.GetPool()), Slices: slices}

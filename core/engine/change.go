@@ -43,6 +43,7 @@ type Answer struct {
 	Deployment id.Deployment // started by the event, or ""
 	Deployed   []Deployed    // for Deploy, one per submission
 	Pool       *Pool         // as it is after the event; nil for others, and once deleted
+	Moves      MovesPlan     // for Rebalance
 	Missing    []string      // for DrainAgent by force: what services will lack, for people
 }
 

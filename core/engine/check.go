@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -57,10 +58,20 @@ func (e *Engine) checkTask(t *entry) error {
 		return fmt.Errorf("task %s is %s, in the queue: %t", name, state, t.group != nil)
 	case t.number > t.owner.record.Tasks:
 		return fmt.Errorf("task %s has a number beyond %d: it will be given out again", name, t.owner.record.Tasks)
+	case t.owner.record.Kind == spec.Service && state == task.Pending && t.record.Claim.Agent != "" && !t.owner.awaits(t):
+		return fmt.Errorf("task %s waits for a place on agent %s, and %q does not move there", name, t.record.Claim.Agent, t.record.Follows)
 	case t.owner.revisions[t.record.Revision] == nil:
 		return fmt.Errorf("task %s: revision %d is forgotten", name, t.record.Revision)
 	}
 	return nil
+}
+
+// awaits reports whether an instance moves to the place that a task waits for. It
+// is asked after a plan.
+func (s *service) awaits(t *entry) bool {
+	return slices.ContainsFunc(s.live, func(before *entry) bool {
+		return before.record.ID == t.record.Follows && before.record.Moves.To == t.record.Claim.Agent
+	})
 }
 
 // check returns what is wrong with a service's own accounts.

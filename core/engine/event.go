@@ -119,6 +119,15 @@ type (
 	}
 	// UndrainAgent lets an agent take tasks again.
 	UndrainAgent struct{ Agent id.Agent }
+	// Rebalance moves instances, start before stop, so that services are spread
+	// more evenly: of the named ones, or of all. Max bounds how many; 0 is 10.
+	Rebalance struct {
+		Services []id.Service
+		Max      int
+	}
+	// AbortMoves takes back the moves that are not over: of the named services, or
+	// of all.
+	AbortMoves struct{ Services []id.Service }
 	// RemoveAgent forgets a silent agent that has no tasks.
 	RemoveAgent struct{ Agent id.Agent }
 	// ReleaseBreaker closes the breaker although agents are missing: their tasks

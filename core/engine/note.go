@@ -24,6 +24,8 @@ const (
 	TaskLost             NoteKind = "task.lost"
 	TaskReturned         NoteKind = "task.returned"
 	TaskEnded            NoteKind = "task.ended"
+	TaskMoves            NoteKind = "task.moves"
+	TaskStays            NoteKind = "task.stays"
 	AgentAppeared        NoteKind = "agent.joined"
 	AgentSuspect         NoteKind = "agent.suspect"
 	AgentUnreachable     NoteKind = "agent.unreachable"
@@ -53,7 +55,7 @@ func NoteKinds() []NoteKind {
 		ServiceDeployed, ServiceScaled, ServiceRestarted, ServiceStopped, ServiceRemoved,
 		DeploymentStarted, DeploymentDone, DeploymentFailed, DeploymentRolledBack, DeploymentPaused,
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
-		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskReturned, TaskEnded,
+		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskReturned, TaskEnded, TaskMoves, TaskStays,
 		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
 		BreakerOpened, BreakerClosed, BreakerReleased, BreakerSet,
 		PoolSet, PoolDeleted, PoolOvercommitted,

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -58,6 +59,7 @@ func (e *Engine) giveUp(s *service) {
 
 // planInstances takes the next steps of a service.
 func (e *Engine) planInstances(s *service) {
+	e.checkMoves(s)
 	plan := rollout.Next(s.goal(), e.instances(s), e.now)
 	if e.judge(s, plan) {
 		return // another plan is due
@@ -69,7 +71,9 @@ func (e *Engine) planInstances(s *service) {
 	s.wakeBy(plan.AskAgain)
 	e.carryOut(s, plan)
 	for range plan.Start {
-		e.newTask(s, Task{Revision: s.revisionOf(plan.Revision)})
+		next := s.follower()
+		next.Revision = s.revisionOf(plan.Revision)
+		e.newTask(s, next)
 	}
 }
 
@@ -96,6 +100,8 @@ func (e *Engine) stopReason(s *service, t *entry) string {
 		return fmt.Sprintf("agent %s is drained", t.record.Claim.Agent)
 	case s.restarts(t):
 		return "restarted by an operator"
+	case t.moves():
+		return fmt.Sprintf("it moves to agent %s", t.record.Moves.To)
 	default:
 		return fmt.Sprintf("%s wanted", resource.Count(s.record.Instances, "instance"))
 	}
@@ -143,9 +149,12 @@ func (s *service) restarts(t *entry) bool {
 // ones that ended not long ago.
 func (e *Engine) instances(s *service) []rollout.Instance {
 	seen := make([]rollout.Instance, 0, len(s.live)+len(s.ended))
-	crowd := make(map[id.Agent]int)
+	crowd, moving := make(map[id.Agent]int), s.moving()
 	for _, t := range s.live {
 		i := e.instance(s, t)
+		if !i.Leaving && slices.Contains(moving, t) {
+			i.Leaving, i.Held = true, s.heldBack(t, len(moving))
+		}
 		if agent := t.record.Claim.Agent; agent != "" {
 			i.Crowd = crowd[agent]
 			crowd[agent]++

@@ -127,6 +127,9 @@ func (c *chaos) operate(t *rapid.T) {
 		engine.ReleaseBreaker{},
 		engine.SetBreaker{Limit: n * 20, Window: time.Duration(n) * time.Second},
 		engine.Tick{},
+		engine.Rebalance{Max: n},
+		engine.Rebalance{Services: []id.Service{name}},
+		engine.AbortMoves{},
 	))
 	if lines, err := c.engine.Explain(string(name)); (err == nil) != (c.engine.Service(name) != nil) || err == nil && len(lines) == 0 {
 		c.Fatalf("explain %s: %v, %v", name, lines, err)

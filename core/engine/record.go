@@ -182,8 +182,16 @@ type Task struct {
 	Claim     ledger.Claim // while Pending empty, but for the agent of a daemon's task; kept for reading after the end
 	Ports     map[string]int
 	Status    task.Status
-	Restart   bool // asked to be replaced
+	Restart   bool    // asked to be replaced
+	Moves     Move    // asked to move to another agent
+	Follows   id.Task // the instance in whose place it was started, if that moves
 	CreatedAt time.Time
+}
+
+// Move is where an instance is to move. The zero value is nowhere.
+type Move struct {
+	To   id.Agent
+	Turn int // the moves of one rebalance begin in the order of their turns
 }
 
 // RevisionKey returns the key of a service's revision.

@@ -73,6 +73,8 @@ func stories() map[string]func(w *world) {
 		"drain-refused":         drainRefused,
 		"drain-by-force":        drainByForce,
 		"drain-of-all":          drainOfAll,
+		"rebalance":             rebalanceLife,
+		"rebalance-in-vain":     rebalanceInVain,
 	}
 }
 
@@ -664,6 +666,72 @@ func drainOfAll(w *world) {
 	w.say("%v", w.engine.Residents("a1"))
 	w.pass(20 * time.Second)
 	w.say("a1 is %s", w.engine.AgentState("a1"))
+}
+
+// rebalanceLife has machines come back after services went on without them.
+func rebalanceLife(w *world) {
+	zones := func(s *spec.Spec) { s.Placement.Spread = []string{"zone"} }
+	w.addAgent("a1", 8, "zone=a")
+	w.addRouter("r1", 0)
+	w.deploy(web("hello", "ok", 6, zones))
+	w.deploy(web("other", "ok", 3))
+	w.deploy(daemon("logs", "ok"))
+	w.pass(5 * time.Second)
+	w.addAgent("a2", 8, "zone=a")
+	w.addAgent("b1", 1, "zone=b")
+	w.pass(5 * time.Second)
+	w.sayMoves(engine.Rebalance{Max: 2})
+	w.sayMoves(engine.Rebalance{Services: []id.Service{"other"}})
+	w.sayMoves(engine.Rebalance{})
+	w.ask(engine.Rebalance{})
+	w.sayMoves(engine.Rebalance{})
+	w.pass(time.Second)
+	w.say("%v", w.engine.Moves(nil))
+	w.pass(30 * time.Second)
+	w.say("%s; %s", w.status("hello"), w.status("other"))
+	w.sayMoves(engine.Rebalance{})
+}
+
+// rebalanceInVain has moves that come to nothing: what starts in their place fails,
+// the agent goes, an operator takes them back, or a deployment comes.
+func rebalanceInVain(w *world) {
+	w.addAgent("a1", 8)
+	w.deploy(web("hello", "ok", 4, version(1)))
+	w.pass(5 * time.Second)
+	w.addAgent("a2", 8)
+	w.ask(engine.Rebalance{})
+	w.pass(50 * time.Millisecond)
+	w.kill("hello-1-5")
+	w.pass(10 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.ask(engine.Rebalance{})
+	w.pass(time.Second)
+	w.ask(engine.AbortMoves{})
+	w.pass(5 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.ask(engine.Rebalance{})
+	w.pass(time.Second)
+	w.ask(engine.DrainAgent{Agent: "a2"})
+	w.pass(5 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.ask(engine.UndrainAgent{Agent: "a2"})
+	w.ask(engine.Rebalance{})
+	w.pass(time.Second)
+	w.ask(engine.Scale{Service: "hello", Instances: 3})
+	w.pass(10 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.ask(engine.Scale{Service: "hello", Instances: 4})
+	w.pass(10 * time.Second)
+	w.ask(engine.Scale{Service: "hello", Instances: 6})
+	w.ask(engine.DrainAgent{Agent: "a2"})
+	w.pass(20 * time.Second)
+	w.ask(engine.UndrainAgent{Agent: "a2"})
+	w.ask(engine.Rebalance{})
+	w.pass(time.Second)
+	w.deploy(web("hello", "ok", 4, version(2)))
+	w.pass(20 * time.Second)
+	w.say("%s", w.status("hello"))
+	w.sayMoves(engine.Rebalance{})
 }
 
 // cronRetries has runs whose copies wait to be tried again when the next run has

@@ -65,6 +65,23 @@ func (w *world) plan(submissions ...engine.Submission) {
 	}
 }
 
+// sayMoves tells what a rebalance would do.
+func (w *world) sayMoves(event engine.Rebalance) {
+	w.Helper()
+	before := slices.Collect(w.engine.Records())
+	plan, err := w.engine.PlanMoves(event)
+	if err != nil {
+		w.Fatalf("%+v: %v", event, err)
+	}
+	if !slices.Equal(before, slices.Collect(w.engine.Records())) {
+		w.Fatalf("a plan of moves changed the cluster")
+	}
+	w.say("%d moves, more %t, skipped %v", len(plan.Moves), plan.More, plan.Skipped)
+	for _, m := range plan.Moves {
+		fmt.Fprintf(&w.story, "              %s from %s to %s: %s\n", m.Task, m.From, m.To, m.Why)
+	}
+}
+
 func (w *world) sayTable() {
 	for _, part := range w.engine.Table().Services {
 		var endpoints []string

@@ -44,6 +44,26 @@ func (v AgentView) Weigh(wanted resource.Vector, ports []PortWish) (weight int64
 	return sum / max(1, types), true
 }
 
+// WeightOf returns the mean weight, in thousandths, of what a claim on the agent
+// holds: over the amounts of each type first, then over the types.
+func (v AgentView) WeightOf(claim Claim) int64 {
+	means := make(map[resource.Type]mean)
+	for _, slice := range claim.Slices {
+		s, known := v.account.share(slice.Partition)
+		if !known || slice.Quantity.Amount() <= 0 {
+			continue
+		}
+		m := means[s.Type]
+		m.add(s.Weight, slice.Quantity.Amount())
+		means[s.Type] = m
+	}
+	var sum int64
+	for _, m := range means {
+		sum += m.weight()
+	}
+	return sum / max(1, int64(len(means)))
+}
+
 // mean adds up weight times amount, exactly.
 type mean struct {
 	high, low uint64

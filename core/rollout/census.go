@@ -121,10 +121,11 @@ func (c *census) excess() []*Instance {
 // now, once excess is gone as well.
 func (c *census) replaced(excess []*Instance) []*Instance {
 	settled := min(len(c.settled), c.right()-len(excess))
-	spare := clamp(settled+len(c.serving)-c.goal.floor(), len(c.serving))
+	free := slices.DeleteFunc(slices.Clone(c.serving), func(i *Instance) bool { return i.Held })
+	spare := clamp(settled+len(c.serving)-c.goal.floor(), len(free))
 	list := slices.SortedFunc(slices.Values(c.idle), c.goal.sooner)
 	if spare > 0 {
-		list = append(list, slices.SortedFunc(slices.Values(c.serving), c.goal.sooner)[:spare]...)
+		list = append(list, slices.SortedFunc(slices.Values(free), c.goal.sooner)[:spare]...)
 	}
 	if settled >= c.goal.Instances {
 		list = append(list, slices.SortedFunc(slices.Values(c.doubtful), c.goal.sooner)...)

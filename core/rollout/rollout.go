@@ -38,6 +38,7 @@ type Instance struct {
 	Failures   int       // its failed attempts in a row
 	Leaving    bool      // to be replaced whatever its revision: its agent drains, a restart was asked for
 	Overdue    bool      // Leaving, and stopped now, whatever there is in its place: an operator wants that
+	Held       bool      // Leaving, and not stopped while it is good: what takes its place is not there yet
 	Suspect    bool      // its agent is silent: neither counted as good nor stopped as bad
 	Blocked    bool      // Pending, and no place was found for it
 	Crowd      int       // how many siblings on its agent or in its zone come before it; the more, the earlier it is stopped

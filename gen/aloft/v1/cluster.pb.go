@@ -32,6 +32,72 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type MoveState int32
+
+const (
+	// It is only planned.
+	MoveState_MOVE_STATE_UNSPECIFIED MoveState = 0
+	MoveState_MOVE_STATE_WAITS       MoveState = 1
+	MoveState_MOVE_STATE_STARTS      MoveState = 2
+	MoveState_MOVE_STATE_SETTLES     MoveState = 3
+	MoveState_MOVE_STATE_LEAVES      MoveState = 4
+	MoveState_MOVE_STATE_DONE        MoveState = 5
+	MoveState_MOVE_STATE_GIVEN_UP    MoveState = 6
+	// The instance ended before it moved.
+	MoveState_MOVE_STATE_LOST MoveState = 7
+)
+
+// Enum value maps for MoveState.
+var (
+	MoveState_name = map[int32]string{
+		0: "MOVE_STATE_UNSPECIFIED",
+		1: "MOVE_STATE_WAITS",
+		2: "MOVE_STATE_STARTS",
+		3: "MOVE_STATE_SETTLES",
+		4: "MOVE_STATE_LEAVES",
+		5: "MOVE_STATE_DONE",
+		6: "MOVE_STATE_GIVEN_UP",
+		7: "MOVE_STATE_LOST",
+	}
+	MoveState_value = map[string]int32{
+		"MOVE_STATE_UNSPECIFIED": 0,
+		"MOVE_STATE_WAITS":       1,
+		"MOVE_STATE_STARTS":      2,
+		"MOVE_STATE_SETTLES":     3,
+		"MOVE_STATE_LEAVES":      4,
+		"MOVE_STATE_DONE":        5,
+		"MOVE_STATE_GIVEN_UP":    6,
+		"MOVE_STATE_LOST":        7,
+	}
+)
+
+func (x MoveState) Enum() *MoveState {
+	p := new(MoveState)
+	*p = x
+	return p
+}
+
+func (x MoveState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MoveState) Descriptor() protoreflect.EnumDescriptor {
+	return file_aloft_v1_cluster_proto_enumTypes[0].Descriptor()
+}
+
+func (MoveState) Type() protoreflect.EnumType {
+	return &file_aloft_v1_cluster_proto_enumTypes[0]
+}
+
+func (x MoveState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MoveState.Descriptor instead.
+func (MoveState) EnumDescriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{0}
+}
+
 type GetInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4428,6 +4494,448 @@ func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
 	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
 }
 
+type RebalanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: all.
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// At most; 0 is 10.
+	Moves int32 `protobuf:"varint,2,opt,name=moves,proto3" json:"moves,omitempty"`
+	// Only tell what would be moved.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceRequest) Reset() {
+	*x = RebalanceRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceRequest) ProtoMessage() {}
+
+func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
+func (*RebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *RebalanceRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *RebalanceRequest) GetMoves() int32 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
+func (x *RebalanceRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type RebalanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Moves []*Move                `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	// Services that are left as they are.
+	Skipped []*SkippedService `protobuf:"bytes,2,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	// More moves would help.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceResponse) Reset() {
+	*x = RebalanceResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceResponse) ProtoMessage() {}
+
+func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
+func (*RebalanceResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *RebalanceResponse) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *RebalanceResponse) GetSkipped() []*SkippedService {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+func (x *RebalanceResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// An instance that moves to another agent.
+type Move struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Task    string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	From    string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To      string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// One line for people; of planned moves.
+	Why   string    `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	State MoveState `protobuf:"varint,6,opt,name=state,proto3,enum=aloft.v1.MoveState" json:"state,omitempty"`
+	// The task that takes its place; empty while there is none.
+	By            string `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *Move) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Move) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Move) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Move) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Move) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Move) GetState() MoveState {
+	if x != nil {
+		return x.State
+	}
+	return MoveState_MOVE_STATE_UNSPECIFIED
+}
+
+func (x *Move) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type SkippedService struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedService) Reset() {
+	*x = SkippedService{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedService) ProtoMessage() {}
+
+func (x *SkippedService) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedService.ProtoReflect.Descriptor instead.
+func (*SkippedService) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *SkippedService) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *SkippedService) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type ListMovesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all instances that move.
+	Tasks         []string `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesRequest) Reset() {
+	*x = ListMovesRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesRequest) ProtoMessage() {}
+
+func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
+func (*ListMovesRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *ListMovesRequest) GetTasks() []string {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+type ListMovesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Moves         []*Move                `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesResponse) Reset() {
+	*x = ListMovesResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesResponse) ProtoMessage() {}
+
+func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
+func (*ListMovesResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *ListMovesResponse) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+type AbortMovesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all.
+	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortMovesRequest) Reset() {
+	*x = AbortMovesRequest{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortMovesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortMovesRequest) ProtoMessage() {}
+
+func (x *AbortMovesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortMovesRequest.ProtoReflect.Descriptor instead.
+func (*AbortMovesRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *AbortMovesRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+type AbortMovesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortMovesResponse) Reset() {
+	*x = AbortMovesResponse{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortMovesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortMovesResponse) ProtoMessage() {}
+
+func (x *AbortMovesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortMovesResponse.ProtoReflect.Descriptor instead.
+func (*AbortMovesResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
+}
+
 type GetCapacityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4436,7 +4944,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4956,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4969,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
 }
 
 type GetCapacityResponse struct {
@@ -4473,7 +4981,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4485,7 +4993,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4498,7 +5006,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -4521,7 +5029,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4533,7 +5041,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4546,7 +5054,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Capacity) GetType() string {
@@ -4590,7 +5098,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +5110,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4615,7 +5123,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -4648,7 +5156,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4660,7 +5168,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4673,7 +5181,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -4698,7 +5206,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +5218,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +5231,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -4761,7 +5269,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4773,7 +5281,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4786,7 +5294,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -4828,7 +5336,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4840,7 +5348,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4853,7 +5361,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -4878,7 +5386,7 @@ type GetBreakerRequest struct {
 
 func (x *GetBreakerRequest) Reset() {
 	*x = GetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4890,7 +5398,7 @@ func (x *GetBreakerRequest) String() string {
 func (*GetBreakerRequest) ProtoMessage() {}
 
 func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4903,7 +5411,7 @@ func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{97}
 }
 
 type GetBreakerResponse struct {
@@ -4915,7 +5423,7 @@ type GetBreakerResponse struct {
 
 func (x *GetBreakerResponse) Reset() {
 	*x = GetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4927,7 +5435,7 @@ func (x *GetBreakerResponse) String() string {
 func (*GetBreakerResponse) ProtoMessage() {}
 
 func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4940,7 +5448,7 @@ func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *GetBreakerResponse) GetBreaker() *Breaker {
@@ -4970,7 +5478,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5490,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5503,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *Breaker) GetOpen() bool {
@@ -5057,7 +5565,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5069,7 +5577,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5082,7 +5590,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -5111,7 +5619,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +5631,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +5644,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -5162,7 +5670,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5174,7 +5682,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5187,7 +5695,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -5205,7 +5713,7 @@ type ReleaseBreakerRequest struct {
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5217,7 +5725,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5230,7 +5738,7 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
 }
 
 type ReleaseBreakerResponse struct {
@@ -5244,7 +5752,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5256,7 +5764,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5269,7 +5777,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -5584,7 +6092,33 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x11DeletePoolRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\"\x14\n" +
-	"\x12DeletePoolResponse\"\x14\n" +
+	"\x12DeletePoolResponse\"]\n" +
+	"\x10RebalanceRequest\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12\x14\n" +
+	"\x05moves\x18\x02 \x01(\x05R\x05moves\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x81\x01\n" +
+	"\x11RebalanceResponse\x12$\n" +
+	"\x05moves\x18\x01 \x03(\v2\x0e.aloft.v1.MoveR\x05moves\x122\n" +
+	"\askipped\x18\x02 \x03(\v2\x18.aloft.v1.SkippedServiceR\askipped\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\xa5\x01\n" +
+	"\x04Move\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12)\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x13.aloft.v1.MoveStateR\x05state\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\"<\n" +
+	"\x0eSkippedService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"(\n" +
+	"\x10ListMovesRequest\x12\x14\n" +
+	"\x05tasks\x18\x01 \x03(\tR\x05tasks\"9\n" +
+	"\x11ListMovesResponse\x12$\n" +
+	"\x05moves\x18\x01 \x03(\v2\x0e.aloft.v1.MoveR\x05moves\"/\n" +
+	"\x11AbortMovesRequest\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\x14\n" +
+	"\x12AbortMovesResponse\"\x14\n" +
 	"\x12GetCapacityRequest\"?\n" +
 	"\x13GetCapacityResponse\x12(\n" +
 	"\x05types\x18\x01 \x03(\v2\x12.aloft.v1.CapacityR\x05types\"\x8c\x01\n" +
@@ -5636,7 +6170,16 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x15ReleaseBreakerRequest\"a\n" +
 	"\x16ReleaseBreakerResponse\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\bR\breleased\x12+\n" +
-	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker2\xf5\x16\n" +
+	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker*\xc6\x01\n" +
+	"\tMoveState\x12\x1a\n" +
+	"\x16MOVE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10MOVE_STATE_WAITS\x10\x01\x12\x15\n" +
+	"\x11MOVE_STATE_STARTS\x10\x02\x12\x16\n" +
+	"\x12MOVE_STATE_SETTLES\x10\x03\x12\x15\n" +
+	"\x11MOVE_STATE_LEAVES\x10\x04\x12\x13\n" +
+	"\x0fMOVE_STATE_DONE\x10\x05\x12\x17\n" +
+	"\x13MOVE_STATE_GIVEN_UP\x10\x06\x12\x13\n" +
+	"\x0fMOVE_STATE_LOST\x10\a2\xca\x18\n" +
 	"\x0eClusterService\x12>\n" +
 	"\aGetInfo\x12\x18.aloft.v1.GetInfoRequest\x1a\x19.aloft.v1.GetInfoResponse\x12J\n" +
 	"\vListMasters\x12\x1c.aloft.v1.ListMastersRequest\x1a\x1d.aloft.v1.ListMastersResponse\x12_\n" +
@@ -5682,6 +6225,10 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"DeletePool\x12\x1b.aloft.v1.DeletePoolRequest\x1a\x1c.aloft.v1.DeletePoolResponse\x12J\n" +
 	"\vGetCapacity\x12\x1c.aloft.v1.GetCapacityRequest\x1a\x1d.aloft.v1.GetCapacityResponse\x12D\n" +
+	"\tRebalance\x12\x1a.aloft.v1.RebalanceRequest\x1a\x1b.aloft.v1.RebalanceResponse\x12D\n" +
+	"\tListMoves\x12\x1a.aloft.v1.ListMovesRequest\x1a\x1b.aloft.v1.ListMovesResponse\x12G\n" +
+	"\n" +
+	"AbortMoves\x12\x1b.aloft.v1.AbortMovesRequest\x1a\x1c.aloft.v1.AbortMovesResponse\x12D\n" +
 	"\tListNotes\x12\x1a.aloft.v1.ListNotesRequest\x1a\x1b.aloft.v1.ListNotesResponse\x12:\n" +
 	"\x05Watch\x12\x16.aloft.v1.WatchRequest\x1a\x17.aloft.v1.WatchResponse0\x01B1Z/github.com/aloft-run/aloft/gen/aloft/v1;aloftv1b\x06proto3"
 
@@ -5697,275 +6244,295 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_cluster_proto_rawDescData
 }
 
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_aloft_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
 var file_aloft_v1_cluster_proto_goTypes = []any{
-	(*GetInfoRequest)(nil),             // 0: aloft.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),            // 1: aloft.v1.GetInfoResponse
-	(*ListMastersRequest)(nil),         // 2: aloft.v1.ListMastersRequest
-	(*ListMastersResponse)(nil),        // 3: aloft.v1.ListMastersResponse
-	(*MasterInfo)(nil),                 // 4: aloft.v1.MasterInfo
-	(*AddMasterRequest)(nil),           // 5: aloft.v1.AddMasterRequest
-	(*AddMasterResponse)(nil),          // 6: aloft.v1.AddMasterResponse
-	(*RemoveMasterRequest)(nil),        // 7: aloft.v1.RemoveMasterRequest
-	(*RemoveMasterResponse)(nil),       // 8: aloft.v1.RemoveMasterResponse
-	(*ReplaceMasterRequest)(nil),       // 9: aloft.v1.ReplaceMasterRequest
-	(*ReplaceMasterResponse)(nil),      // 10: aloft.v1.ReplaceMasterResponse
-	(*BackupRequest)(nil),              // 11: aloft.v1.BackupRequest
-	(*BackupResponse)(nil),             // 12: aloft.v1.BackupResponse
-	(*TransferLeadershipRequest)(nil),  // 13: aloft.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 14: aloft.v1.TransferLeadershipResponse
-	(*RouterInfo)(nil),                 // 15: aloft.v1.RouterInfo
-	(*SpecFile)(nil),                   // 16: aloft.v1.SpecFile
-	(*Problem)(nil),                    // 17: aloft.v1.Problem
-	(*Problems)(nil),                   // 18: aloft.v1.Problems
-	(*ValidateRequest)(nil),            // 19: aloft.v1.ValidateRequest
-	(*ValidateResponse)(nil),           // 20: aloft.v1.ValidateResponse
-	(*PlanRequest)(nil),                // 21: aloft.v1.PlanRequest
-	(*PlanResponse)(nil),               // 22: aloft.v1.PlanResponse
-	(*ServicePlan)(nil),                // 23: aloft.v1.ServicePlan
-	(*FieldChange)(nil),                // 24: aloft.v1.FieldChange
-	(*DeployRequest)(nil),              // 25: aloft.v1.DeployRequest
-	(*DeployResponse)(nil),             // 26: aloft.v1.DeployResponse
-	(*DeployedService)(nil),            // 27: aloft.v1.DeployedService
-	(*GetServiceRequest)(nil),          // 28: aloft.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),         // 29: aloft.v1.GetServiceResponse
-	(*ServiceView)(nil),                // 30: aloft.v1.ServiceView
-	(*ListServicesRequest)(nil),        // 31: aloft.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),       // 32: aloft.v1.ListServicesResponse
-	(*ListRevisionsRequest)(nil),       // 33: aloft.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),      // 34: aloft.v1.ListRevisionsResponse
-	(*ScaleRequest)(nil),               // 35: aloft.v1.ScaleRequest
-	(*ScaleResponse)(nil),              // 36: aloft.v1.ScaleResponse
-	(*RestartRequest)(nil),             // 37: aloft.v1.RestartRequest
-	(*RestartResponse)(nil),            // 38: aloft.v1.RestartResponse
-	(*StopRequest)(nil),                // 39: aloft.v1.StopRequest
-	(*StopResponse)(nil),               // 40: aloft.v1.StopResponse
-	(*RollbackRequest)(nil),            // 41: aloft.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 42: aloft.v1.RollbackResponse
-	(*ListDeploymentsRequest)(nil),     // 43: aloft.v1.ListDeploymentsRequest
-	(*ListDeploymentsResponse)(nil),    // 44: aloft.v1.ListDeploymentsResponse
-	(*GetDeploymentRequest)(nil),       // 45: aloft.v1.GetDeploymentRequest
-	(*GetDeploymentResponse)(nil),      // 46: aloft.v1.GetDeploymentResponse
-	(*PauseDeploymentRequest)(nil),     // 47: aloft.v1.PauseDeploymentRequest
-	(*PauseDeploymentResponse)(nil),    // 48: aloft.v1.PauseDeploymentResponse
-	(*ResumeDeploymentRequest)(nil),    // 49: aloft.v1.ResumeDeploymentRequest
-	(*ResumeDeploymentResponse)(nil),   // 50: aloft.v1.ResumeDeploymentResponse
-	(*AbortDeploymentRequest)(nil),     // 51: aloft.v1.AbortDeploymentRequest
-	(*AbortDeploymentResponse)(nil),    // 52: aloft.v1.AbortDeploymentResponse
-	(*ListTasksRequest)(nil),           // 53: aloft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),          // 54: aloft.v1.ListTasksResponse
-	(*ExplainRequest)(nil),             // 55: aloft.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 56: aloft.v1.ExplainResponse
-	(*LogsRequest)(nil),                // 57: aloft.v1.LogsRequest
-	(*LogsResponse)(nil),               // 58: aloft.v1.LogsResponse
-	(*ListAgentsRequest)(nil),          // 59: aloft.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 60: aloft.v1.ListAgentsResponse
-	(*AgentView)(nil),                  // 61: aloft.v1.AgentView
-	(*GetAgentRequest)(nil),            // 62: aloft.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),           // 63: aloft.v1.GetAgentResponse
-	(*Resident)(nil),                   // 64: aloft.v1.Resident
-	(*DrainAgentRequest)(nil),          // 65: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),         // 66: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),        // 67: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),       // 68: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),         // 69: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),        // 70: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),      // 71: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),     // 72: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),              // 73: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),           // 74: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),          // 75: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                   // 76: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),             // 77: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),            // 78: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),          // 79: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),         // 80: aloft.v1.DeletePoolResponse
-	(*GetCapacityRequest)(nil),         // 81: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),        // 82: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                   // 83: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),           // 84: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),          // 85: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),               // 86: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),              // 87: aloft.v1.WatchResponse
-	(*WatchChange)(nil),                // 88: aloft.v1.WatchChange
-	(*GetBreakerRequest)(nil),          // 89: aloft.v1.GetBreakerRequest
-	(*GetBreakerResponse)(nil),         // 90: aloft.v1.GetBreakerResponse
-	(*Breaker)(nil),                    // 91: aloft.v1.Breaker
-	(*MissingAgent)(nil),               // 92: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 93: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 94: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 95: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 96: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 97: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 98: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 99: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 100: aloft.v1.Spec
-	(SpecKind)(0),                      // 101: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 102: aloft.v1.Quantity
-	(*Service)(nil),                    // 103: aloft.v1.Service
-	(*Revision)(nil),                   // 104: aloft.v1.Revision
-	(*Deployment)(nil),                 // 105: aloft.v1.Deployment
-	(*Task)(nil),                       // 106: aloft.v1.Task
-	(*LogLine)(nil),                    // 107: aloft.v1.LogLine
-	(*Agent)(nil),                      // 108: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 109: google.protobuf.Duration
-	(*Partition)(nil),                  // 110: aloft.v1.Partition
-	(*Pool)(nil),                       // 111: aloft.v1.Pool
-	(*Note)(nil),                       // 112: aloft.v1.Note
-	(*Record)(nil),                     // 113: aloft.v1.Record
+	(MoveState)(0),                     // 0: aloft.v1.MoveState
+	(*GetInfoRequest)(nil),             // 1: aloft.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),            // 2: aloft.v1.GetInfoResponse
+	(*ListMastersRequest)(nil),         // 3: aloft.v1.ListMastersRequest
+	(*ListMastersResponse)(nil),        // 4: aloft.v1.ListMastersResponse
+	(*MasterInfo)(nil),                 // 5: aloft.v1.MasterInfo
+	(*AddMasterRequest)(nil),           // 6: aloft.v1.AddMasterRequest
+	(*AddMasterResponse)(nil),          // 7: aloft.v1.AddMasterResponse
+	(*RemoveMasterRequest)(nil),        // 8: aloft.v1.RemoveMasterRequest
+	(*RemoveMasterResponse)(nil),       // 9: aloft.v1.RemoveMasterResponse
+	(*ReplaceMasterRequest)(nil),       // 10: aloft.v1.ReplaceMasterRequest
+	(*ReplaceMasterResponse)(nil),      // 11: aloft.v1.ReplaceMasterResponse
+	(*BackupRequest)(nil),              // 12: aloft.v1.BackupRequest
+	(*BackupResponse)(nil),             // 13: aloft.v1.BackupResponse
+	(*TransferLeadershipRequest)(nil),  // 14: aloft.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 15: aloft.v1.TransferLeadershipResponse
+	(*RouterInfo)(nil),                 // 16: aloft.v1.RouterInfo
+	(*SpecFile)(nil),                   // 17: aloft.v1.SpecFile
+	(*Problem)(nil),                    // 18: aloft.v1.Problem
+	(*Problems)(nil),                   // 19: aloft.v1.Problems
+	(*ValidateRequest)(nil),            // 20: aloft.v1.ValidateRequest
+	(*ValidateResponse)(nil),           // 21: aloft.v1.ValidateResponse
+	(*PlanRequest)(nil),                // 22: aloft.v1.PlanRequest
+	(*PlanResponse)(nil),               // 23: aloft.v1.PlanResponse
+	(*ServicePlan)(nil),                // 24: aloft.v1.ServicePlan
+	(*FieldChange)(nil),                // 25: aloft.v1.FieldChange
+	(*DeployRequest)(nil),              // 26: aloft.v1.DeployRequest
+	(*DeployResponse)(nil),             // 27: aloft.v1.DeployResponse
+	(*DeployedService)(nil),            // 28: aloft.v1.DeployedService
+	(*GetServiceRequest)(nil),          // 29: aloft.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),         // 30: aloft.v1.GetServiceResponse
+	(*ServiceView)(nil),                // 31: aloft.v1.ServiceView
+	(*ListServicesRequest)(nil),        // 32: aloft.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),       // 33: aloft.v1.ListServicesResponse
+	(*ListRevisionsRequest)(nil),       // 34: aloft.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),      // 35: aloft.v1.ListRevisionsResponse
+	(*ScaleRequest)(nil),               // 36: aloft.v1.ScaleRequest
+	(*ScaleResponse)(nil),              // 37: aloft.v1.ScaleResponse
+	(*RestartRequest)(nil),             // 38: aloft.v1.RestartRequest
+	(*RestartResponse)(nil),            // 39: aloft.v1.RestartResponse
+	(*StopRequest)(nil),                // 40: aloft.v1.StopRequest
+	(*StopResponse)(nil),               // 41: aloft.v1.StopResponse
+	(*RollbackRequest)(nil),            // 42: aloft.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 43: aloft.v1.RollbackResponse
+	(*ListDeploymentsRequest)(nil),     // 44: aloft.v1.ListDeploymentsRequest
+	(*ListDeploymentsResponse)(nil),    // 45: aloft.v1.ListDeploymentsResponse
+	(*GetDeploymentRequest)(nil),       // 46: aloft.v1.GetDeploymentRequest
+	(*GetDeploymentResponse)(nil),      // 47: aloft.v1.GetDeploymentResponse
+	(*PauseDeploymentRequest)(nil),     // 48: aloft.v1.PauseDeploymentRequest
+	(*PauseDeploymentResponse)(nil),    // 49: aloft.v1.PauseDeploymentResponse
+	(*ResumeDeploymentRequest)(nil),    // 50: aloft.v1.ResumeDeploymentRequest
+	(*ResumeDeploymentResponse)(nil),   // 51: aloft.v1.ResumeDeploymentResponse
+	(*AbortDeploymentRequest)(nil),     // 52: aloft.v1.AbortDeploymentRequest
+	(*AbortDeploymentResponse)(nil),    // 53: aloft.v1.AbortDeploymentResponse
+	(*ListTasksRequest)(nil),           // 54: aloft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),          // 55: aloft.v1.ListTasksResponse
+	(*ExplainRequest)(nil),             // 56: aloft.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 57: aloft.v1.ExplainResponse
+	(*LogsRequest)(nil),                // 58: aloft.v1.LogsRequest
+	(*LogsResponse)(nil),               // 59: aloft.v1.LogsResponse
+	(*ListAgentsRequest)(nil),          // 60: aloft.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 61: aloft.v1.ListAgentsResponse
+	(*AgentView)(nil),                  // 62: aloft.v1.AgentView
+	(*GetAgentRequest)(nil),            // 63: aloft.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 64: aloft.v1.GetAgentResponse
+	(*Resident)(nil),                   // 65: aloft.v1.Resident
+	(*DrainAgentRequest)(nil),          // 66: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 67: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 68: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 69: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 70: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 71: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 72: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 73: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 74: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 75: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 76: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 77: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 78: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 79: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 80: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 81: aloft.v1.DeletePoolResponse
+	(*RebalanceRequest)(nil),           // 82: aloft.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),          // 83: aloft.v1.RebalanceResponse
+	(*Move)(nil),                       // 84: aloft.v1.Move
+	(*SkippedService)(nil),             // 85: aloft.v1.SkippedService
+	(*ListMovesRequest)(nil),           // 86: aloft.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),          // 87: aloft.v1.ListMovesResponse
+	(*AbortMovesRequest)(nil),          // 88: aloft.v1.AbortMovesRequest
+	(*AbortMovesResponse)(nil),         // 89: aloft.v1.AbortMovesResponse
+	(*GetCapacityRequest)(nil),         // 90: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 91: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 92: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 93: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 94: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 95: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 96: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 97: aloft.v1.WatchChange
+	(*GetBreakerRequest)(nil),          // 98: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 99: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 100: aloft.v1.Breaker
+	(*MissingAgent)(nil),               // 101: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 102: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 103: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 104: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 105: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 106: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 107: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 108: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 109: aloft.v1.Spec
+	(SpecKind)(0),                      // 110: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 111: aloft.v1.Quantity
+	(*Service)(nil),                    // 112: aloft.v1.Service
+	(*Revision)(nil),                   // 113: aloft.v1.Revision
+	(*Deployment)(nil),                 // 114: aloft.v1.Deployment
+	(*Task)(nil),                       // 115: aloft.v1.Task
+	(*LogLine)(nil),                    // 116: aloft.v1.LogLine
+	(*Agent)(nil),                      // 117: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 118: google.protobuf.Duration
+	(*Partition)(nil),                  // 119: aloft.v1.Partition
+	(*Pool)(nil),                       // 120: aloft.v1.Pool
+	(*Note)(nil),                       // 121: aloft.v1.Note
+	(*Record)(nil),                     // 122: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	98,  // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
-	15,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
-	4,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	98,  // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
-	17,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
-	16,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
-	17,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	100, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
-	16,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
-	23,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	101, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
-	24,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	102, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
-	16,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	97,  // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
-	27,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	101, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
-	30,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	103, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	104, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	105, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	106, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	30,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	104, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	103, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	103, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	103, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	27,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	105, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	105, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	106, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	107, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	61,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	108, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	102, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	102, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	61,  // 37: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
-	64,  // 38: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
-	101, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
-	109, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	73,  // 41: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	110, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	102, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	76,  // 44: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	111, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	102, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	102, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	111, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	111, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	83,  // 50: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	102, // 51: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	102, // 52: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	112, // 53: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	88,  // 54: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	112, // 55: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	113, // 56: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	91,  // 57: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	98,  // 58: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	109, // 59: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	92,  // 60: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	98,  // 61: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	98,  // 62: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	109, // 63: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	91,  // 64: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	91,  // 65: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	0,   // 66: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	2,   // 67: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	13,  // 68: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	5,   // 69: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
-	7,   // 70: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
-	9,   // 71: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
-	11,  // 72: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
-	19,  // 73: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	21,  // 74: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	25,  // 75: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	28,  // 76: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	31,  // 77: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	33,  // 78: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	35,  // 79: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	37,  // 80: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	39,  // 81: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	41,  // 82: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	43,  // 83: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	45,  // 84: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	47,  // 85: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	49,  // 86: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	51,  // 87: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	53,  // 88: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	55,  // 89: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	57,  // 90: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	59,  // 91: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	62,  // 92: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
-	65,  // 93: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	67,  // 94: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	69,  // 95: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	71,  // 96: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	89,  // 97: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	93,  // 98: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	95,  // 99: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	74,  // 100: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	77,  // 101: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	79,  // 102: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	81,  // 103: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	84,  // 104: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	86,  // 105: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	1,   // 106: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	3,   // 107: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	14,  // 108: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	6,   // 109: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
-	8,   // 110: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
-	10,  // 111: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
-	12,  // 112: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
-	20,  // 113: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	22,  // 114: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	26,  // 115: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	29,  // 116: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	32,  // 117: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	34,  // 118: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	36,  // 119: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	38,  // 120: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	40,  // 121: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	42,  // 122: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	44,  // 123: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	46,  // 124: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	48,  // 125: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	50,  // 126: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	52,  // 127: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	54,  // 128: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	56,  // 129: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	58,  // 130: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	60,  // 131: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	63,  // 132: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
-	66,  // 133: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	68,  // 134: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	70,  // 135: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	72,  // 136: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	90,  // 137: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	94,  // 138: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	96,  // 139: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	75,  // 140: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	78,  // 141: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	80,  // 142: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	82,  // 143: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	85,  // 144: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	87,  // 145: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	106, // [106:146] is the sub-list for method output_type
-	66,  // [66:106] is the sub-list for method input_type
-	66,  // [66:66] is the sub-list for extension type_name
-	66,  // [66:66] is the sub-list for extension extendee
-	0,   // [0:66] is the sub-list for field type_name
+	107, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	16,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
+	5,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
+	107, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	108, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	18,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
+	17,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
+	18,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
+	109, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	17,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
+	24,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
+	110, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	25,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
+	111, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	17,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
+	106, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	28,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
+	110, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	31,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
+	112, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	113, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	114, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	115, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	31,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	113, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	112, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	112, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	112, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	28,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	114, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	114, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	115, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	116, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	62,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	117, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	111, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	111, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	62,  // 37: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
+	65,  // 38: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
+	110, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
+	118, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	74,  // 41: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	119, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	111, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	77,  // 44: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	120, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	111, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	111, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	120, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	120, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	84,  // 50: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
+	85,  // 51: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
+	0,   // 52: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
+	84,  // 53: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
+	92,  // 54: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	111, // 55: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	111, // 56: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	121, // 57: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	97,  // 58: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	121, // 59: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	122, // 60: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	100, // 61: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	107, // 62: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	118, // 63: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	101, // 64: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	107, // 65: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	107, // 66: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	118, // 67: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	100, // 68: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	100, // 69: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	1,   // 70: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	3,   // 71: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	14,  // 72: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	6,   // 73: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	8,   // 74: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	10,  // 75: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	12,  // 76: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	20,  // 77: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	22,  // 78: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	26,  // 79: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	29,  // 80: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	32,  // 81: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	34,  // 82: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	36,  // 83: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	38,  // 84: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	40,  // 85: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	42,  // 86: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	44,  // 87: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	46,  // 88: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	48,  // 89: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	50,  // 90: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	52,  // 91: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	54,  // 92: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	56,  // 93: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	58,  // 94: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	60,  // 95: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	63,  // 96: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
+	66,  // 97: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	68,  // 98: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	70,  // 99: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	72,  // 100: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	98,  // 101: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	102, // 102: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	104, // 103: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	75,  // 104: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	78,  // 105: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	80,  // 106: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	90,  // 107: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	82,  // 108: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
+	86,  // 109: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
+	88,  // 110: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
+	93,  // 111: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	95,  // 112: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	2,   // 113: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	4,   // 114: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	15,  // 115: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	7,   // 116: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	9,   // 117: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	11,  // 118: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	13,  // 119: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	21,  // 120: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	23,  // 121: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	27,  // 122: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	30,  // 123: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	33,  // 124: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	35,  // 125: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	37,  // 126: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	39,  // 127: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	41,  // 128: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	43,  // 129: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	45,  // 130: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	47,  // 131: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	49,  // 132: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	51,  // 133: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	53,  // 134: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	55,  // 135: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	57,  // 136: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	59,  // 137: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	61,  // 138: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	64,  // 139: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
+	67,  // 140: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	69,  // 141: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	71,  // 142: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	73,  // 143: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	99,  // 144: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	103, // 145: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	105, // 146: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	76,  // 147: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	79,  // 148: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	81,  // 149: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	91,  // 150: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	83,  // 151: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
+	87,  // 152: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
+	89,  // 153: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
+	94,  // 154: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	96,  // 155: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	113, // [113:156] is the sub-list for method output_type
+	70,  // [70:113] is the sub-list for method input_type
+	70,  // [70:70] is the sub-list for extension type_name
+	70,  // [70:70] is the sub-list for extension extendee
+	0,   // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -5977,19 +6544,20 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
 	file_aloft_v1_cluster_proto_msgTypes[35].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[93].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[101].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   98,
+			NumEnums:      1,
+			NumMessages:   106,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_aloft_v1_cluster_proto_goTypes,
 		DependencyIndexes: file_aloft_v1_cluster_proto_depIdxs,
+		EnumInfos:         file_aloft_v1_cluster_proto_enumTypes,
 		MessageInfos:      file_aloft_v1_cluster_proto_msgTypes,
 	}.Build()
 	File_aloft_v1_cluster_proto = out.File

@@ -1588,20 +1588,25 @@ func (x *Slice) GetQuantity() *Quantity {
 }
 
 type Task struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	Revision      int64                  `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	Run           int64                  `protobuf:"varint,4,opt,name=run,proto3" json:"run,omitempty"`
-	Copy          int32                  `protobuf:"varint,5,opt,name=copy,proto3" json:"copy,omitempty"`
-	Retry         int32                  `protobuf:"varint,6,opt,name=retry,proto3" json:"retry,omitempty"`
-	Agent         string                 `protobuf:"bytes,7,opt,name=agent,proto3" json:"agent,omitempty"`
-	Pool          string                 `protobuf:"bytes,8,opt,name=pool,proto3" json:"pool,omitempty"`
-	Slices        []*Slice               `protobuf:"bytes,9,rep,name=slices,proto3" json:"slices,omitempty"`
-	Ports         map[string]int32       `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Status        *TaskStatus            `protobuf:"bytes,11,opt,name=status,proto3" json:"status,omitempty"`
-	Restart       bool                   `protobuf:"varint,12,opt,name=restart,proto3" json:"restart,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Service   string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Revision  int64                  `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Run       int64                  `protobuf:"varint,4,opt,name=run,proto3" json:"run,omitempty"`
+	Copy      int32                  `protobuf:"varint,5,opt,name=copy,proto3" json:"copy,omitempty"`
+	Retry     int32                  `protobuf:"varint,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	Agent     string                 `protobuf:"bytes,7,opt,name=agent,proto3" json:"agent,omitempty"`
+	Pool      string                 `protobuf:"bytes,8,opt,name=pool,proto3" json:"pool,omitempty"`
+	Slices    []*Slice               `protobuf:"bytes,9,rep,name=slices,proto3" json:"slices,omitempty"`
+	Ports     map[string]int32       `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Status    *TaskStatus            `protobuf:"bytes,11,opt,name=status,proto3" json:"status,omitempty"`
+	Restart   bool                   `protobuf:"varint,12,opt,name=restart,proto3" json:"restart,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// It is to move to this agent, in that turn.
+	MovesTo   string `protobuf:"bytes,14,opt,name=moves_to,json=movesTo,proto3" json:"moves_to,omitempty"`
+	MovesTurn int32  `protobuf:"varint,15,opt,name=moves_turn,json=movesTurn,proto3" json:"moves_turn,omitempty"`
+	// The instance in whose place it was started, if that moves.
+	Follows       string `protobuf:"bytes,16,opt,name=follows,proto3" json:"follows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1725,6 +1730,27 @@ func (x *Task) GetCreatedAt() *timestamppb.Timestamp {
 		return x.CreatedAt
 	}
 	return nil
+}
+
+func (x *Task) GetMovesTo() string {
+	if x != nil {
+		return x.MovesTo
+	}
+	return ""
+}
+
+func (x *Task) GetMovesTurn() int32 {
+	if x != nil {
+		return x.MovesTurn
+	}
+	return 0
+}
+
+func (x *Task) GetFollows() string {
+	if x != nil {
+		return x.Follows
+	}
+	return ""
 }
 
 // A line of the cluster's story.
@@ -1985,7 +2011,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"U\n" +
 	"\x05Slice\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\tR\tpartition\x12.\n" +
-	"\bquantity\x18\x02 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\"\xc9\x03\n" +
+	"\bquantity\x18\x02 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\"\x9d\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1a\n" +
@@ -2001,7 +2027,11 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x06status\x18\v \x01(\v2\x14.aloft.v1.TaskStatusR\x06status\x12\x18\n" +
 	"\arestart\x18\f \x01(\bR\arestart\x129\n" +
 	"\n" +
-	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x1a8\n" +
+	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x19\n" +
+	"\bmoves_to\x18\x0e \x01(\tR\amovesTo\x12\x1d\n" +
+	"\n" +
+	"moves_turn\x18\x0f \x01(\x05R\tmovesTurn\x12\x18\n" +
+	"\afollows\x18\x10 \x01(\tR\afollows\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -142,6 +142,15 @@ const (
 	// ClusterServiceGetCapacityProcedure is the fully-qualified name of the ClusterService's
 	// GetCapacity RPC.
 	ClusterServiceGetCapacityProcedure = "/aloft.v1.ClusterService/GetCapacity"
+	// ClusterServiceRebalanceProcedure is the fully-qualified name of the ClusterService's Rebalance
+	// RPC.
+	ClusterServiceRebalanceProcedure = "/aloft.v1.ClusterService/Rebalance"
+	// ClusterServiceListMovesProcedure is the fully-qualified name of the ClusterService's ListMoves
+	// RPC.
+	ClusterServiceListMovesProcedure = "/aloft.v1.ClusterService/ListMoves"
+	// ClusterServiceAbortMovesProcedure is the fully-qualified name of the ClusterService's AbortMoves
+	// RPC.
+	ClusterServiceAbortMovesProcedure = "/aloft.v1.ClusterService/AbortMoves"
 	// ClusterServiceListNotesProcedure is the fully-qualified name of the ClusterService's ListNotes
 	// RPC.
 	ClusterServiceListNotesProcedure = "/aloft.v1.ClusterService/ListNotes"
@@ -206,6 +215,12 @@ type ClusterServiceClient interface {
 	SetPool(context.Context, *connect.Request[v1.SetPoolRequest]) (*connect.Response[v1.SetPoolResponse], error)
 	DeletePool(context.Context, *connect.Request[v1.DeletePoolRequest]) (*connect.Response[v1.DeletePoolResponse], error)
 	GetCapacity(context.Context, *connect.Request[v1.GetCapacityRequest]) (*connect.Response[v1.GetCapacityResponse], error)
+	// Moves instances, start before stop, so that services are spread more evenly.
+	Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error)
+	// How far moves are.
+	ListMoves(context.Context, *connect.Request[v1.ListMovesRequest]) (*connect.Response[v1.ListMovesResponse], error)
+	// Takes back the moves that are not over.
+	AbortMoves(context.Context, *connect.Request[v1.AbortMovesRequest]) (*connect.Response[v1.AbortMovesResponse], error)
 	// The cluster's story, newest last.
 	ListNotes(context.Context, *connect.Request[v1.ListNotesRequest]) (*connect.Response[v1.ListNotesResponse], error)
 	// Everything that changes, from a revision of the store on.
@@ -451,6 +466,24 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("GetCapacity")),
 			connect.WithClientOptions(opts...),
 		),
+		rebalance: connect.NewClient[v1.RebalanceRequest, v1.RebalanceResponse](
+			httpClient,
+			baseURL+ClusterServiceRebalanceProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("Rebalance")),
+			connect.WithClientOptions(opts...),
+		),
+		listMoves: connect.NewClient[v1.ListMovesRequest, v1.ListMovesResponse](
+			httpClient,
+			baseURL+ClusterServiceListMovesProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListMoves")),
+			connect.WithClientOptions(opts...),
+		),
+		abortMoves: connect.NewClient[v1.AbortMovesRequest, v1.AbortMovesResponse](
+			httpClient,
+			baseURL+ClusterServiceAbortMovesProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("AbortMoves")),
+			connect.WithClientOptions(opts...),
+		),
 		listNotes: connect.NewClient[v1.ListNotesRequest, v1.ListNotesResponse](
 			httpClient,
 			baseURL+ClusterServiceListNotesProcedure,
@@ -506,6 +539,9 @@ type clusterServiceClient struct {
 	setPool            *connect.Client[v1.SetPoolRequest, v1.SetPoolResponse]
 	deletePool         *connect.Client[v1.DeletePoolRequest, v1.DeletePoolResponse]
 	getCapacity        *connect.Client[v1.GetCapacityRequest, v1.GetCapacityResponse]
+	rebalance          *connect.Client[v1.RebalanceRequest, v1.RebalanceResponse]
+	listMoves          *connect.Client[v1.ListMovesRequest, v1.ListMovesResponse]
+	abortMoves         *connect.Client[v1.AbortMovesRequest, v1.AbortMovesResponse]
 	listNotes          *connect.Client[v1.ListNotesRequest, v1.ListNotesResponse]
 	watch              *connect.Client[v1.WatchRequest, v1.WatchResponse]
 }
@@ -700,6 +736,21 @@ func (c *clusterServiceClient) GetCapacity(ctx context.Context, req *connect.Req
 	return c.getCapacity.CallUnary(ctx, req)
 }
 
+// Rebalance calls aloft.v1.ClusterService.Rebalance.
+func (c *clusterServiceClient) Rebalance(ctx context.Context, req *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error) {
+	return c.rebalance.CallUnary(ctx, req)
+}
+
+// ListMoves calls aloft.v1.ClusterService.ListMoves.
+func (c *clusterServiceClient) ListMoves(ctx context.Context, req *connect.Request[v1.ListMovesRequest]) (*connect.Response[v1.ListMovesResponse], error) {
+	return c.listMoves.CallUnary(ctx, req)
+}
+
+// AbortMoves calls aloft.v1.ClusterService.AbortMoves.
+func (c *clusterServiceClient) AbortMoves(ctx context.Context, req *connect.Request[v1.AbortMovesRequest]) (*connect.Response[v1.AbortMovesResponse], error) {
+	return c.abortMoves.CallUnary(ctx, req)
+}
+
 // ListNotes calls aloft.v1.ClusterService.ListNotes.
 func (c *clusterServiceClient) ListNotes(ctx context.Context, req *connect.Request[v1.ListNotesRequest]) (*connect.Response[v1.ListNotesResponse], error) {
 	return c.listNotes.CallUnary(ctx, req)
@@ -767,6 +818,12 @@ type ClusterServiceHandler interface {
 	SetPool(context.Context, *connect.Request[v1.SetPoolRequest]) (*connect.Response[v1.SetPoolResponse], error)
 	DeletePool(context.Context, *connect.Request[v1.DeletePoolRequest]) (*connect.Response[v1.DeletePoolResponse], error)
 	GetCapacity(context.Context, *connect.Request[v1.GetCapacityRequest]) (*connect.Response[v1.GetCapacityResponse], error)
+	// Moves instances, start before stop, so that services are spread more evenly.
+	Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error)
+	// How far moves are.
+	ListMoves(context.Context, *connect.Request[v1.ListMovesRequest]) (*connect.Response[v1.ListMovesResponse], error)
+	// Takes back the moves that are not over.
+	AbortMoves(context.Context, *connect.Request[v1.AbortMovesRequest]) (*connect.Response[v1.AbortMovesResponse], error)
 	// The cluster's story, newest last.
 	ListNotes(context.Context, *connect.Request[v1.ListNotesRequest]) (*connect.Response[v1.ListNotesResponse], error)
 	// Everything that changes, from a revision of the store on.
@@ -1008,6 +1065,24 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("GetCapacity")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceRebalanceHandler := connect.NewUnaryHandler(
+		ClusterServiceRebalanceProcedure,
+		svc.Rebalance,
+		connect.WithSchema(clusterServiceMethods.ByName("Rebalance")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListMovesHandler := connect.NewUnaryHandler(
+		ClusterServiceListMovesProcedure,
+		svc.ListMoves,
+		connect.WithSchema(clusterServiceMethods.ByName("ListMoves")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceAbortMovesHandler := connect.NewUnaryHandler(
+		ClusterServiceAbortMovesProcedure,
+		svc.AbortMoves,
+		connect.WithSchema(clusterServiceMethods.ByName("AbortMoves")),
+		connect.WithHandlerOptions(opts...),
+	)
 	clusterServiceListNotesHandler := connect.NewUnaryHandler(
 		ClusterServiceListNotesProcedure,
 		svc.ListNotes,
@@ -1098,6 +1173,12 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceDeletePoolHandler.ServeHTTP(w, r)
 		case ClusterServiceGetCapacityProcedure:
 			clusterServiceGetCapacityHandler.ServeHTTP(w, r)
+		case ClusterServiceRebalanceProcedure:
+			clusterServiceRebalanceHandler.ServeHTTP(w, r)
+		case ClusterServiceListMovesProcedure:
+			clusterServiceListMovesHandler.ServeHTTP(w, r)
+		case ClusterServiceAbortMovesProcedure:
+			clusterServiceAbortMovesHandler.ServeHTTP(w, r)
 		case ClusterServiceListNotesProcedure:
 			clusterServiceListNotesHandler.ServeHTTP(w, r)
 		case ClusterServiceWatchProcedure:
@@ -1261,6 +1342,18 @@ func (UnimplementedClusterServiceHandler) DeletePool(context.Context, *connect.R
 
 func (UnimplementedClusterServiceHandler) GetCapacity(context.Context, *connect.Request[v1.GetCapacityRequest]) (*connect.Response[v1.GetCapacityResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.GetCapacity is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) Rebalance(context.Context, *connect.Request[v1.RebalanceRequest]) (*connect.Response[v1.RebalanceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.Rebalance is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListMoves(context.Context, *connect.Request[v1.ListMovesRequest]) (*connect.Response[v1.ListMovesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.ListMoves is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) AbortMoves(context.Context, *connect.Request[v1.AbortMovesRequest]) (*connect.Response[v1.AbortMovesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.ClusterService.AbortMoves is not implemented"))
 }
 
 func (UnimplementedClusterServiceHandler) ListNotes(context.Context, *connect.Request[v1.ListNotesRequest]) (*connect.Response[v1.ListNotesResponse], error) {

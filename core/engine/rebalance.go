@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/placement"
+	"github.com/aloft-run/aloft/core/spec"
+	"github.com/aloft-run/aloft/core/task"
+)
+
+// movesDefault and movesMax are how many moves a rebalance makes where nothing
+// else is said, and at most.
+const (
+	movesDefault = 10
+	movesMax     = 1000
+)
+
+// MovesPlan is what a rebalance would do.
+type MovesPlan struct {
+	Moves   []PlannedMove // in the order of their turns
+	Skipped []SkippedService
+	More    bool // more moves would help
+}
+
+// PlannedMove is one instance that is to move.
+type PlannedMove struct {
+	Service  id.Service
+	Task     id.Task
+	From, To id.Agent
+	Why      string
+	State    MoveState // 0 while it is only planned
+	By       id.Task   // what takes its place; "" while there is nothing
+}
+
+// SkippedService is a service that a rebalance leaves as it is, and why.
+type SkippedService struct {
+	Service id.Service
+	Why     string
+}
+
+// PlanMoves returns what a rebalance would do, and changes nothing.
+func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
+	if v.Max < 0 || v.Max > movesMax {
+		return MovesPlan{}, invalid("%d moves, want 1 to %d", v.Max, movesMax)
+	}
+	services, err := e.spreadServices(v.Services)
+	if err != nil {
+		return MovesPlan{}, err
+	}
+	books, err := e.copyBooks()
+	if err != nil {
+		return MovesPlan{}, fmt.Errorf("copy the books: %w", err)
+	}
+	p := &planner{books: books, most: cmp.Or(v.Max, movesDefault)}
+	var crowds []*crowd
+	for _, s := range services {
+		if why := e.unmoved(s); why != "" {
+			p.plan.Skipped = append(p.plan.Skipped, SkippedService{s.record.Name, why})
+		} else if len(s.live) > 1 {
+			crowds = append(crowds, newCrowd(s))
+		}
+	}
+	for len(crowds) > 0 && !p.plan.More { // one move of each service after the other
+		crowds = slices.DeleteFunc(crowds, func(c *crowd) bool { return !p.improve(c) })
+	}
+	for i := range p.plan.Moves {
+		p.plan.Moves[i].By = "" // the name of a claim on the copy
+	}
+	return p.plan, nil
+}
+
+// spreadServices returns the services that are named, or all.
+func (e *Engine) spreadServices(names []id.Service) ([]*service, error) {
+	if len(names) == 0 {
+		for name, s := range e.services {
+			if s.record.Kind == spec.Service {
+				names = append(names, name)
+			}
+		}
+	}
+	var list []*service
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		s := e.services[name]
+		switch {
+		case s == nil:
+			return nil, unknown("service", name)
+		case s.record.Kind != spec.Service:
+			return nil, invalid("%s is a %s: only the instances of a service can move", name, s.record.Kind)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// unmoved says why a service is not to be moved now; "" if it may be. A service
+// that is not as it should be is left alone.
+func (e *Engine) unmoved(s *service) string {
+	goal := s.goal()
+	switch {
+	case goal.Instances == 0:
+		return ""
+	case s.deployment() != nil:
+		return fmt.Sprintf("deployment %s is under way", s.record.Deployment)
+	case goal.Surge == 0:
+		return "it has no surge: an instance would stop before another starts in its place"
+	}
+	for _, t := range s.live {
+		_, suspect := e.suspect(t.record.Claim.Agent)
+		if t.state() != task.Ready || suspect || t.moves() || e.leavesAgent(t) || s.restarts(t) {
+			return cmp.Or(prefixed("it waits for ", s.waiting), "it is not settled")
+		}
+	}
+	if len(s.live) != goal.Instances {
+		return cmp.Or(prefixed("it waits for ", s.waiting), "it is not settled")
+	}
+	return ""
+}
+
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+// planner gathers moves on a copy of the books.
+type planner struct {
+	books *ledger.Ledger
+	most  int
+	made  int // claims that the moves have made on the copy
+	plan  MovesPlan
+}
+
+// crowd is a service whose instances are to be evened out.
+type crowd struct {
+	service   *service
+	request   placement.Request
+	instances []id.Task // those that may move, newest first; one that moves again has the name of its claim
+}
+
+func newCrowd(s *service) *crowd {
+	wanted := s.wanted()
+	c := &crowd{service: s, request: request(&entry{owner: s, record: &Task{Revision: wanted.Number}})}
+	c.request.Siblings = maps.Clone(s.on)
+	for _, t := range slices.Backward(s.live) {
+		c.instances = append(c.instances, t.record.ID)
+	}
+	return c
+}
+
+// improve plans the best move of a crowd. It is false when there is none, or no
+// more may be made.
+func (p *planner) improve(c *crowd) bool {
+	found, better := placement.Improve(p.books, c.request, c.instances)
+	if !better {
+		return false
+	}
+	again := slices.IndexFunc(p.plan.Moves, func(m PlannedMove) bool { return m.By == found.Task })
+	if again < 0 && len(p.plan.Moves) == p.most {
+		p.plan.More = true
+		return false
+	}
+	move := PlannedMove{Service: c.service.record.Name, Task: found.Task, From: found.From, To: found.To, Why: found.Why}
+	if again >= 0 { // it goes there at once
+		move.Task, move.From = p.plan.Moves[again].Task, p.plan.Moves[again].From
+		p.plan.Moves = slices.Delete(p.plan.Moves, again, again+1)
+	}
+	p.made++
+	move.By = id.Task(fmt.Sprintf("moves-%d-x", p.made))
+	stays := move.From == move.To
+	if stays {
+		move.By = move.Task
+	}
+	fitted, err := p.books.Fit(found.To, c.request.Resources, c.request.Ports)
+	if err == nil {
+		err = p.books.Claim(ledger.Claim{Task: move.By, Agent: found.To, Pool: found.Pool, Slices: fitted.Slices})
+	}
+	if err != nil {
+		return false // it was weighed as fit
+	}
+	p.books.Release(found.Task)
+	c.request.Siblings[found.From]--
+	c.request.Siblings[found.To]++
+	c.instances[slices.Index(c.instances, found.Task)] = move.By
+	if !stays {
+		p.plan.Moves = append(p.plan.Moves, move)
+	}
+	return true
+}
+
+func (v Rebalance) fold(e *Engine) (Answer, error) {
+	plan, err := e.PlanMoves(v)
+	if err != nil {
+		return Answer{}, err
+	}
+	for i, m := range plan.Moves {
+		t := e.tasks[m.Task]
+		e.putTask(t, func(r *Task) { r.Moves = Move{To: m.To, Turn: i + 1} })
+		e.note(Note{
+			Kind: TaskMoves, Service: m.Service, Task: m.Task, Agent: m.From, Text: fmt.Sprintf("to agent %s: %s", m.To, m.Why),
+		})
+	}
+	return Answer{Changed: len(plan.Moves) > 0, Moves: plan}, nil
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -82,7 +83,7 @@ func (s *story) play(ctx context.Context) error {
 		s.tell("\nat rest %s after the last fault was due", took.Round(100*time.Millisecond))
 		agreed = look.agree(ctx)
 	}
-	cleared := s.clear(ctx, operators[0], look)
+	cleared := errors.Join(s.keepEvents(ctx), s.clear(ctx, operators[0], look))
 	v, judged := judge(requests, s.book.all(), filepath.Join(s.parts.folder, "journals"))
 	summed := s.sumUp(requests, v)
 	return errors.Join(interrupted, rested, agreed, cleared, judged, summed)
@@ -217,6 +218,19 @@ func (s *story) agentIsBack(ctx context.Context, a *part) bool {
 	agents, err := s.api.agents(ctx)
 	state := agents[a.Name()]
 	return err == nil && (state == "ready" || strings.HasPrefix(state, "drain"))
+}
+
+// keepEvents writes the cluster's own story to a file beside the logs.
+func (s *story) keepEvents(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandWithin)
+	defer cancel()
+	file, err := os.Create(filepath.Join(s.parts.folder, "events.txt"))
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, s.parts.masters[0].argv[0], "events", "--addr", strings.Join(s.parts.apis(), ","))
+	command.Stdout, command.Stderr = file, file
+	return errors.Join(command.Run(), file.Close())
 }
 
 // clear ends everything that runs on the cluster, and finds what is left of it.

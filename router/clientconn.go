@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// clientListener gives every client's connection its limit.
+// clientListener gives every client's connection its limits.
 type clientListener struct {
 	net.Listener
 
 	limit   time.Duration
+	header  time.Duration // for the header of the first request, from its first byte
+	idle    time.Duration // for that byte
 	stalled func()
 }
 
@@ -22,7 +24,7 @@ func (l clientListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clientConn{Conn: conn, limit: l.limit, stalled: l.stalled}, nil
+	return &clientConn{Conn: conn, limit: l.limit, header: l.header, idle: l.idle, stalled: l.stalled}, nil
 }
 
 // clientConn is closed when its client takes nothing of what is written for
@@ -33,10 +35,34 @@ type clientConn struct {
 	net.Conn
 
 	limit   time.Duration
+	header  time.Duration
+	idle    time.Duration
 	stalled func() // told when it is closed for that reason
 
+	begun  atomic.Bool  // its first byte has come
 	until  atomic.Int64 // the deadline for writing, Unix nanoseconds
 	handed atomic.Bool  // another protocol has it
+}
+
+// Read has the limit for the first header begin with its first byte.
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.begun.Load() {
+		c.begun.Store(true)
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.header)) // fails only on a closed connection, as will the next read
+	}
+	return n, err
+}
+
+// SetReadDeadline keeps the server from counting a header's limit from the moment
+// at which the connection was accepted. Clients keep connections in store that they
+// have not used yet, and one that is closed just when a request is sent on it loses
+// the request.
+func (c *clientConn) SetReadDeadline(t time.Time) error {
+	if !c.begun.Load() && !t.IsZero() {
+		t = time.Now().Add(c.idle)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Write goes on for as long as some of p is taken within the limit.

@@ -301,6 +301,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		text string
 		want time.Duration
 	}{
+		"before its first byte":       {"", time.Minute},
 		"in the middle of the header": {"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", 3 * time.Second},
 		"between requests":            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", time.Minute},
 	}

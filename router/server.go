@@ -49,7 +49,9 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	server := r.newServer(work)
 	broken := make(chan error, 1)
 	var serving sync.WaitGroup
-	clients := clientListener{listener, r.cfg.ClientTimeout, r.metrics.slowAnswers.Inc}
+	clients := clientListener{
+		Listener: listener, limit: r.cfg.ClientTimeout, header: r.cfg.HeaderTimeout, idle: r.cfg.IdleTimeout, stalled: r.metrics.slowAnswers.Inc,
+	}
 	serving.Go(func() { broken <- server.Serve(clients) }) // until server.Close
 	close(r.serving)
 	var err error

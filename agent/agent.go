@@ -36,8 +36,14 @@ type Masters interface {
 	SendLogs(ctx context.Context, request string, batches <-chan []*pb.LogLine, failure func() error) error
 }
 
-// Runtime starts and ends programs. A program outlives the agent.
+// Runtime is what an agent needs of what runs its programs. They outlive it.
 type Runtime interface {
+	Programs
+	Leases
+}
+
+// Programs starts and ends programs.
+type Programs interface {
 	// Start begins one attempt; the same attempt is never started twice. An
 	// error means that nothing was started, unless ctx is done.
 	Start(ctx context.Context, launch runtime.Launch) error
@@ -80,6 +86,7 @@ type Agent struct {
 	writing   writing
 	tidying   tidying
 	displaced displacements
+	touch     touch
 	answers   map[string]answer // to log orders, under way
 }
 

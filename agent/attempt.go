@@ -27,6 +27,7 @@ func (a *Agent) launch(ctx context.Context, in *instance) {
 	in.cancelLaunch = cancel
 	launch, err := a.launchOf(in)
 	wanted := sandbox{folder: a.folder, task: in.task, artifacts: in.rev.spec.Run.Fetch, address: a.cfg.Address, ports: in.ports()}
+	leased := in.endsOff()
 	a.workers.Go(func() {
 		defer cancel()
 		if err == nil {
@@ -34,6 +35,9 @@ func (a *Agent) launch(ctx context.Context, in *instance) {
 		}
 		if err == nil {
 			err = context.Cause(preparing)
+		}
+		if err == nil && leased {
+			err = a.awaitLease(preparing, &launch)
 		}
 		if err == nil {
 			err = a.runtime.Start(ctx, launch) // not cancelled by a stop: then nobody would know whether it runs

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aloft-run/aloft/agent/probe"
+	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	EndedMax   int    // ended tasks whose logs are kept; default 100
 	Reconnect  Reconnect
 	Probe      func(probe.Target) (probe.Checker, error) // the way of the questions to a program; default: probe.NewChecker
+	Clock      func() time.Duration                      // that of leases, with which heartbeats are marked; default: runtime.SinceBoot
 	Log        *slog.Logger                              // default: discard
 }
 
@@ -54,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Probe == nil {
 		c.Probe = probe.NewChecker
+	}
+	if c.Clock == nil {
+		c.Clock = runtime.SinceBoot
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

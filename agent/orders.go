@@ -40,6 +40,9 @@ func (a *Agent) receive(ctx context.Context, message *pb.SessionResponse) {
 	if orders := message.GetOrders(); orders != nil {
 		a.obey(ctx, orders)
 	}
+	if said := message.GetHeartbeat().GetStamp(); said > 0 {
+		a.inTouch(ctx, time.Duration(said))
+	}
 	if logs := message.GetLogs(); logs != nil {
 		a.answerLogs(ctx, logs)
 	}

@@ -29,6 +29,7 @@ type world struct {
 	dir     string
 	cfg     agent.Config
 	runtime *recorder
+	over    agent.Runtime // what the agent gets in place of runtime; nil: that itself
 	fetcher *countingFetcher
 	log     *journal
 	ready   func() error // of the agent that runs
@@ -88,7 +89,11 @@ func inWorld(t *testing.T, script fake.Script, test func(w *world)) {
 // begin starts an agent on the folder, as a process that has just started does.
 func (w *world) begin() {
 	w.Helper()
-	a, err := agent.New(w.cfg, w.masters, w.runtime, w.fetcher)
+	programs := w.over
+	if programs == nil {
+		programs = w.runtime
+	}
+	a, err := agent.New(w.cfg, w.masters, programs, w.fetcher)
 	if err != nil {
 		w.Fatal(err)
 	}

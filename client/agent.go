@@ -15,7 +15,8 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 
 // AgentSession holds one session of an agent until it breaks. It sends join,
 // then every report that it takes from reports, and hands each message of the
-// master to receive, in order, heartbeats left out. The error is never nil.
+// master to receive, in order, but for heartbeats that
+// do not tell which of ours has come. The error is never nil.
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
@@ -27,11 +28,15 @@ func (c *Client) AgentSession(
 				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Report{Report: report}})
 			},
 			beat: func() error {
-				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
+				heartbeat := &pb.Heartbeat{}
+				if c.cfg.Clock != nil {
+					heartbeat.Stamp = int64(c.cfg.Clock())
+				}
+				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: heartbeat}})
 			},
 			out: reports,
 			receive: func(message *pb.SessionResponse) {
-				if message.GetHeartbeat() == nil {
+				if message.GetHeartbeat() == nil || message.GetHeartbeat().GetStamp() > 0 {
 					receive(message)
 				}
 			},

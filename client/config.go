@@ -22,10 +22,11 @@ const dialWithin = 2 * time.Second
 // Config says where the masters are and how to speak with them. Zero fields get
 // their defaults.
 type Config struct {
-	Masters        []string      // addresses; default: DefaultAddress; one without a port means 7117
-	HeartbeatEvery time.Duration // how often a session says that it is there; default 1s
-	SilentAfter    time.Duration // a session that hears nothing for so long is broken; default 3s
-	Dial           Dial          // default: TCP
+	Masters        []string             // addresses; default: DefaultAddress; one without a port means 7117
+	HeartbeatEvery time.Duration        // how often a session says that it is there; default 1s
+	SilentAfter    time.Duration        // a session that hears nothing for so long is broken; default 3s
+	Dial           Dial                 // default: TCP
+	Clock          func() time.Duration // an agent's own, with which it marks its heartbeats; default: it does not
 }
 
 // Dial connects to an address, as net.Dialer does.

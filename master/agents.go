@@ -155,7 +155,10 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 		if err != nil {
 			return err
 		}
-		link.hear(time.Now())
+		link.hear(time.Now()) // before its stamp counts: the agent's clocks run from no later
+		if stamp := message.GetHeartbeat().GetStamp(); stamp > 0 {
+			link.stamp.Store(stamp)
+		}
 		if len(message.GetReport().GetTasks()) == 0 {
 			continue
 		}
@@ -181,13 +184,18 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
 	beat := time.NewTicker(r.cfg.beatEvery())
 	defer beat.Stop()
+	ordered := false // all its orders were sent: it knows what it may go on with
 	for {
 		var messages []*pb.SessionResponse
 		select {
 		case <-link.wake:
-			messages = r.messages(link)
+			messages, ordered = r.messages(link), true // the first time everything is to be said
 		case <-beat.C:
-			messages = []*pb.SessionResponse{{Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}}}
+			heartbeat := &pb.Heartbeat{}
+			if ordered {
+				heartbeat.Stamp = link.proven.Load()
+			}
+			messages = []*pb.SessionResponse{{Message: &pb.SessionResponse_Heartbeat{Heartbeat: heartbeat}}}
 		case <-link.cut:
 			return errReplaced
 		case <-r.over:

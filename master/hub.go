@@ -41,6 +41,8 @@ type agentLink struct {
 	wake   chan struct{}             // holds one signal
 	cut    chan struct{}             // closed when a newer session takes its place
 	ended  chan struct{}             // closed when the session has ended
+	stamp  atomic.Int64              // the newest that the agent sent
+	proven atomic.Int64              // the newest that it sent before this master was known to lead
 	heard  atomic.Pointer[time.Time] // when the agent last said something
 
 	mu       sync.Mutex // guards all below
@@ -65,6 +67,27 @@ func newAgentLink(joined engine.AgentJoined, folder string) *agentLink {
 
 // hear takes note that the agent has said something.
 func (l *agentLink) hear(now time.Time) { l.heard.Store(&now) }
+
+// proveAfter returns what takes all stamps that came until now for proven, or nil
+// when there are none that are not.
+func (h *hub) proveAfter() func() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stamps := make(map[*agentLink]int64)
+	for _, link := range h.agents {
+		if stamp := link.stamp.Load(); stamp != link.proven.Load() {
+			stamps[link] = stamp
+		}
+	}
+	if len(stamps) == 0 {
+		return nil
+	}
+	return func() {
+		for link, stamp := range stamps {
+			link.proven.Store(stamp)
+		}
+	}
+}
 
 // addAgent registers a session in place of an older one of the same agent.
 func (h *hub) addAgent(link *agentLink) {

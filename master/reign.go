@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -93,8 +94,36 @@ func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
 	}
 }
 
+// prove makes sure, as often as sessions beat, that this master leads, until the
+// term is over: stamps of agents that came before are proven then. What a leader
+// that was deposed without its knowledge heard must not count, for the next one
+// has not heard it.
+func (r *reign) prove(ctx context.Context) {
+	beat := time.NewTicker(r.cfg.beatEvery())
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+		case <-r.over:
+			return
+		}
+		proven := r.hub.proveAfter()
+		if proven == nil {
+			continue
+		}
+		if _, err := r.term.Commit(ctx, nil); err == nil { // if it leads no more, the loop hears of it
+			proven()
+		}
+	}
+}
+
 // run is the one loop. It returns why the term ended.
 func (r *reign) run(ctx context.Context) error {
+	var proving sync.WaitGroup
+	defer proving.Wait()
+	proof, stop := context.WithCancel(ctx)
+	defer stop()
+	proving.Go(func() { r.prove(proof) })
 	defer close(r.over)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type rawSession struct {
 
 	mu     sync.Mutex // guards all below
 	orders []*pb.Orders
+	stamps []int64 // that came back
 	end    error
 }
 
@@ -50,6 +52,9 @@ func (n *node) open(over connect.HTTPClient) *rawSession {
 			}
 			if orders := message.GetOrders(); orders != nil {
 				s.orders = append(s.orders, orders)
+			}
+			if stamp := message.GetHeartbeat().GetStamp(); stamp > 0 {
+				s.stamps = append(s.stamps, stamp)
 			}
 			s.mu.Unlock()
 		}
@@ -99,6 +104,14 @@ func (s *rawSession) told() []*pb.Orders {
 	orders := s.orders
 	s.orders = nil
 	return orders
+}
+
+// stamped returns the stamps that came back so far.
+func (s *rawSession) stamped() []int64 {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.stamps)
 }
 
 func small(name string) *pb.Agent {

@@ -120,10 +120,11 @@ func drawSpec(t *rapid.T) *spec.Spec {
 			Drain: drawDuration(t, "drain"), Grace: drawDuration(t, "grace"),
 			Failures: drawSmall(t, "failures"), OnFailure: spec.OnFailure(rapid.IntRange(0, 1).Draw(t, "on failure")),
 		},
-		Placement: spec.Placement{Spread: drawTexts(t, "spread")},
-		Logs:      spec.Logs{SizeBytes: rapid.Int64().Draw(t, "size"), Files: drawSmall(t, "files")},
-		OnLost:    spec.OnLost{After: drawDuration(t, "lost after")},
-		Retries:   drawSmall(t, "retries"), Timeout: drawDuration(t, "timeout"),
+		Placement:   spec.Placement{Spread: drawTexts(t, "spread")},
+		Logs:        spec.Logs{SizeBytes: rapid.Int64().Draw(t, "size"), Files: drawSmall(t, "files")},
+		OnLost:      spec.OnLost{After: drawDuration(t, "lost after")},
+		OnPartition: spec.OnPartition(rapid.IntRange(0, 1).Draw(t, "on partition")),
+		Retries:     drawSmall(t, "retries"), Timeout: drawDuration(t, "timeout"),
 	}
 	drawSpecLists(t, s)
 	if s.Kind == spec.Cron {

@@ -21,14 +21,15 @@ func FromSpec(s *spec.Spec) *pb.Spec {
 		Run: &pb.Run{
 			Command: s.Run.Command, Shell: s.Run.Shell, Env: s.Run.Env, Dir: s.Run.Dir, User: s.Run.User,
 		},
-		Ready:     fromProbe(s.Ready),
-		Alive:     fromProbe(s.Alive),
-		Deploy:    fromDeploy(s.Deploy),
-		Placement: fromPlacement(s.Placement),
-		Logs:      &pb.Logs{SizeBytes: s.Logs.SizeBytes, Files: int32(s.Logs.Files)},
-		LostAfter: FromDuration(s.OnLost.After),
-		Retries:   int32(s.Retries),
-		Timeout:   FromDuration(s.Timeout),
+		Ready:       fromProbe(s.Ready),
+		Alive:       fromProbe(s.Alive),
+		Deploy:      fromDeploy(s.Deploy),
+		Placement:   fromPlacement(s.Placement),
+		Logs:        &pb.Logs{SizeBytes: s.Logs.SizeBytes, Files: int32(s.Logs.Files)},
+		LostAfter:   FromDuration(s.OnLost.After),
+		OnPartition: pb.OnPartition(s.OnPartition + 1),
+		Retries:     int32(s.Retries),
+		Timeout:     FromDuration(s.Timeout),
 	}
 	for _, a := range s.Run.Fetch {
 		m.Run.Fetch = append(m.Run.Fetch, &pb.Artifact{
@@ -103,20 +104,21 @@ func toSpec(m *pb.Spec) (*spec.Spec, error) {
 		return nil, fmt.Errorf("spec %s: resources: %w", m.GetName(), err)
 	}
 	s := &spec.Spec{
-		Kind:      spec.Kind(m.GetKind()),
-		Name:      id.Service(m.GetName()),
-		Pools:     toNames[id.Pool](m.GetPools()),
-		Instances: int(m.GetInstances()),
-		Resources: resources,
-		Run:       toRun(m.GetRun()),
-		Ready:     toProbe(m.GetReady()),
-		Alive:     toProbe(m.GetAlive()),
-		Deploy:    toDeploy(m.GetDeploy()),
-		Placement: toPlacement(m.GetPlacement()),
-		Logs:      spec.Logs{SizeBytes: m.GetLogs().GetSizeBytes(), Files: int(m.GetLogs().GetFiles())},
-		OnLost:    spec.OnLost{After: m.GetLostAfter().AsDuration()},
-		Retries:   int(m.GetRetries()),
-		Timeout:   m.GetTimeout().AsDuration(),
+		Kind:        spec.Kind(m.GetKind()),
+		Name:        id.Service(m.GetName()),
+		Pools:       toNames[id.Pool](m.GetPools()),
+		Instances:   int(m.GetInstances()),
+		Resources:   resources,
+		Run:         toRun(m.GetRun()),
+		Ready:       toProbe(m.GetReady()),
+		Alive:       toProbe(m.GetAlive()),
+		Deploy:      toDeploy(m.GetDeploy()),
+		Placement:   toPlacement(m.GetPlacement()),
+		Logs:        spec.Logs{SizeBytes: m.GetLogs().GetSizeBytes(), Files: int(m.GetLogs().GetFiles())},
+		OnLost:      spec.OnLost{After: m.GetLostAfter().AsDuration()},
+		OnPartition: spec.OnPartition(max(0, m.GetOnPartition()-1)),
+		Retries:     int(m.GetRetries()),
+		Timeout:     m.GetTimeout().AsDuration(),
 	}
 	for _, p := range m.GetPorts() {
 		s.Ports = append(s.Ports, spec.Port{Name: p.GetName(), Number: int(p.GetNumber())})

@@ -41,7 +41,7 @@ func prepare(launch Launch) (supervisor.Start, error) {
 	if err != nil {
 		return supervisor.Start{}, err
 	}
-	start := supervisor.Start{Key: launch.Key, Path: path, Argv: argv, Dir: dir, User: as, Log: launch.Log}
+	start := supervisor.Start{Key: launch.Key, Path: path, Argv: argv, Dir: dir, User: as, Log: launch.Log, Lease: launch.Lease}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		start.Env = append(start.Env, name+"="+env[name])
 	}

@@ -303,6 +303,12 @@ func (p *Process) Stop(ctx context.Context, key Key, grace time.Duration) error 
 	return p.ask(ctx, "stop", key, func(client *supervisor.Client) error { return client.Stop(ctx, key, grace) })
 }
 
+// Prolong gives the leases of attempts more time. An attempt whose lease nobody renews has
+// ended by then, also when this process is stopped or killed.
+func (p *Process) Prolong(ctx context.Context, leases []Lease) error {
+	return p.ask(ctx, "prolong leases", Key{}, func(client *supervisor.Client) error { return client.Prolong(ctx, leases) })
+}
+
 // Kill sends SIGKILL to the program and to all that it started.
 func (p *Process) Kill(ctx context.Context, key Key) error {
 	return p.ask(ctx, "kill", key, func(client *supervisor.Client) error { return client.KillAll(ctx, key) })

@@ -46,8 +46,15 @@ type Launch struct {
 	CPUMillis   int64 // thousandths of a cpu; 0: no limit
 	MemoryBytes int64 // 0: no limit
 
-	Log Log
+	Lease Lease // Until 0: none
+	Log   Log
 }
+
+// Lease is the right of an attempt to run until then; see Process.Prolong.
+type Lease = supervisor.Lease
+
+// SinceBoot is the clock of leases.
+func SinceBoot() time.Duration { return supervisor.SinceBoot() }
 
 // Log is where stdout and stderr go, as package logs keeps them.
 type Log = supervisor.Log

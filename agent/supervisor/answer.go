@@ -25,7 +25,7 @@ func (s *server) answer(c call) {
 	var answer reply
 	var err error
 	switch r.Op {
-	case opStart:
+	case opStart, opLeased:
 		if err = s.start(c); err == nil {
 			return
 		}
@@ -35,6 +35,8 @@ func (s *server) answer(c call) {
 		err = s.signal(r)
 	case opKill:
 		err = s.kill(r.Key)
+	case opProlong:
+		s.prolong(r.Leases)
 	case opList:
 		answer.Tasks = s.list()
 	case opForget:
@@ -83,7 +85,7 @@ func (s *server) start(c call) error {
 		return fmt.Errorf("start of %s: %w: %v", start.Key, ErrRecord, err)
 	}
 	s.tasks[start.Key] = &task{
-		key: start.Key, begun: now, ticks: clockTicks(), cgroup: start.Cgroup, log: start.Log, last: &lastLines{},
+		key: start.Key, begun: now, ticks: clockTicks(), cgroup: start.Cgroup, lease: start.Lease, log: start.Log, last: &lastLines{},
 		callback: func(r reply) {
 			r.ID = c.request.ID
 			c.session.send(r)

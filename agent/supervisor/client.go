@@ -82,8 +82,19 @@ func (c *Client) PID() int {
 // the attempt's exit will come, also if the program could not be executed: then
 // the number is 0 and the exit says why.
 func (c *Client) Start(ctx context.Context, start Start) (pid int, err error) {
-	answer, err := c.call(ctx, request{Op: opStart, Start: &start})
+	op := opStart
+	if start.Lease.Until != 0 {
+		op = opLeased
+	}
+	answer, err := c.call(ctx, request{Op: op, Start: &start})
 	return answer.PID, err
+}
+
+// Prolong gives leases more time. Those that have run out, and those of attempts that have
+// ended, are left out.
+func (c *Client) Prolong(ctx context.Context, leases []Lease) error {
+	_, err := c.call(ctx, request{Op: opProlong, Leases: leases})
+	return err
 }
 
 // Stop sends SIGTERM to the program's process group, and after grace SIGKILL to

@@ -55,6 +55,8 @@ type legacy struct {
 	Failed  string          `json:"failed"`
 	EndedAt time.Time       `json:"ended_at"`
 	CleanAt time.Time       `json:"clean_at"`
+	Lease   Lease           `json:"lease,omitzero"`
+	Lapsed  bool            `json:"lapsed,omitempty"`
 }
 
 // inherit returns what this process told itself before it executed this binary,
@@ -113,6 +115,7 @@ func (s *server) takeOver(given *handover) {
 			key: from.Key, phase: ending, pid: from.PID, begun: from.Begun, ticks: from.Ticks, cgroup: from.Cgroup,
 			log: from.Log, last: &lastLines{lines: from.Lines}, termed: from.Termed, killAt: from.KillAt, killed: from.Killed,
 			status: from.Status, failed: from.Failed, endedAt: from.EndedAt, cleanAt: from.CleanAt,
+			lease: from.Lease, lapsed: from.Lapsed,
 		}
 		for i, number := range from.Pipes {
 			if number != 0 {
@@ -210,6 +213,7 @@ func (s *server) will(files *inheritance) (*handover, error) {
 			Key: t.key, Running: t.phase == running, PID: t.pid, Begun: t.begun, Ticks: t.ticks, Cgroup: t.cgroup,
 			Log: t.log, Lines: t.last.newest(), Termed: t.termed, KillAt: t.killAt, Killed: t.killed,
 			Status: t.status, Failed: t.failed, EndedAt: t.endedAt, CleanAt: t.cleanAt,
+			Lease: t.lease, Lapsed: t.lapsed,
 		}
 		for i, from := range t.streams {
 			if from.pipe == nil {

@@ -177,7 +177,7 @@ func (s *server) alarm(due *time.Timer) <-chan time.Time {
 			at = earlier(at, t.killAt)
 		}
 	}
-	if at.IsZero() {
+	if at = earlier(at, s.leaseAlarm(time.Now())); at.IsZero() {
 		return nil
 	}
 	due.Reset(max(0, time.Until(at)))
@@ -231,6 +231,7 @@ func (s *server) living() int {
 
 // act does what is due.
 func (s *server) act(now time.Time) {
+	s.endLapsed(now)
 	for _, t := range s.tasks {
 		if t.phase == running && !t.killAt.IsZero() && !t.killAt.After(now) {
 			t.killAt = time.Time{}

@@ -71,6 +71,7 @@ type Start struct {
 	User   *User    `json:"user,omitempty"` // nil: the supervisor's own
 	Log    Log      `json:"log"`
 	Cgroup Cgroup   `json:"cgroup,omitzero"`
+	Lease  Lease    `json:"lease,omitzero"` // its key is that of the start
 }
 
 // User is who a program runs as.

@@ -32,6 +32,8 @@ type task struct {
 	termed bool      // SIGTERM was sent, or is owed while forking
 	killAt time.Time // when a stop becomes a kill; zero: never
 	killed bool      // its program was killed; repeated only for what forks on
+	lease  Lease     // zero: none
+	lapsed bool      // the lease has run out
 
 	status   unix.WaitStatus // from ending on
 	failed   string          // why it never ran
@@ -87,6 +89,9 @@ func (t *task) outcome() *Exit {
 		exit.Signal = int(t.status.Signal())
 	default:
 		exit.Code = t.status.ExitStatus()
+	}
+	if t.lapsed && t.failed == "" {
+		exit.Error = "its agent was out of touch with the masters for too long"
 	}
 	exit.OOM = t.failed == "" && exit.Code != 0 && oomKilled(t.cgroup)
 	return exit

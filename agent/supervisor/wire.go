@@ -32,6 +32,8 @@ const (
 	opList     operation = "list"
 	opForget   operation = "forget"
 	opShutdown operation = "shutdown"
+	opLeased   operation = "leased_start" // a start with a lease: a supervisor that knows of none refuses it
+	opProlong  operation = "prolong"
 	opHandOver operation = "hand over" // answered only if it comes to nothing
 )
 
@@ -39,11 +41,12 @@ type request struct {
 	ID      uint64        `json:"id"`
 	Op      operation     `json:"op"`
 	Version int           `json:"version,omitempty"` // of hello
-	Start   *Start        `json:"start,omitempty"`   // of start
+	Start   *Start        `json:"start,omitempty"`   // of start and leased start
 	Key     Key           `json:"key,omitzero"`      // of all that are about one attempt
 	Signal  int           `json:"signal,omitempty"`  // of signal
 	Group   bool          `json:"group,omitempty"`   // of signal
 	Grace   time.Duration `json:"grace,omitempty"`   // of stop
+	Leases  []Lease       `json:"leases,omitempty"`  // of prolong
 	Path    string        `json:"path,omitempty"`    // of hand over: the binary to execute
 }
 

@@ -135,7 +135,7 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	masters, err := client.New(flags.masters...)
+	masters, err := client.Open(client.Config{Masters: flags.masters, Clock: runtime.SinceBoot})
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (e *Engine) giveUp(s *service) {
 		if e.cluster != nil && since.Before(e.cluster.Regained) {
 			since = e.cluster.Regained // the others may be on their way back, too
 		}
-		due := since.Add(s.specOf(t).OnLost.After)
+		due := e.lostAt(t, since)
 		switch {
 		case e.now.Before(due):
 			s.wakeBy(due)
@@ -55,6 +55,21 @@ func (e *Engine) giveUp(s *service) {
 		}
 		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since).Round(100*time.Millisecond)))
 	}
+}
+
+// lostAt returns when a task is given up whose agent is silent since then. With one
+// that its agent ends off meanwhile it is no earlier than the spec says that the
+// agent has of it, and by the clock of this leader alone: a leader before may have
+// had another.
+func (e *Engine) lostAt(t *entry, since time.Time) time.Time {
+	own, after := t.owner.revisions[t.record.Revision].Spec, t.owner.specOf(t).OnLost.After
+	if own.OnPartition != spec.EndOff {
+		return since.Add(after)
+	}
+	if since.Before(e.began) {
+		since = e.began
+	}
+	return since.Add(max(after, own.OnLost.After))
 }
 
 // planInstances takes the next steps of a service.

@@ -123,3 +123,46 @@ func TestLastHeard(t *testing.T) {
 		})
 	}
 }
+
+// TestEndedOffIsGivenUpLate has the leader change while a task's agent is silent that
+// the agent ends off. What the leader before heard is by another clock, and the
+// agent goes by the spec that it has, whatever was set since.
+func TestEndedOffIsGivenUpLate(t *testing.T) {
+	t.Parallel()
+	endedOff := func(s *spec.Spec) { s.OnPartition = spec.EndOff }
+	for name, tc := range map[string]struct {
+		since func(*world)
+		due   time.Duration // after the agent was last heard of
+	}{
+		"nothing else happens":  {func(*world) {}, 6 * time.Second},
+		"a new leader":          {(*world).lead, 9 * time.Second},
+		"it may be lost sooner": {func(w *world) { w.deploy(web("hello", "ok", 1, endedOff, givenUpAfter(4*time.Second))) }, 6 * time.Second},
+		"it may be lost later":  {func(w *world) { w.deploy(web("hello", "ok", 1, endedOff, givenUpAfter(8*time.Second))) }, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addAgent("a1", 8)
+			w.deploy(web("hello", "ok", 1, endedOff, givenUpAfter(6*time.Second)))
+			w.pass(5 * time.Second)
+			w.addAgent("a2", 8)
+			w.cut("a1")
+			w.pass(3 * time.Second)
+
+			tc.since(w)
+
+			w.pass(tc.due - 3*time.Second - time.Millisecond)
+			if state := w.engine.Task("hello-1-1").Status.State; state != task.Ready {
+				t.Errorf("a moment before its time, the task is %s\n%s", state, w.story.String())
+			}
+			w.pass(time.Millisecond)
+			if state := w.engine.Task("hello-1-1").Status.State; state != task.Lost {
+				t.Errorf("at its time, the task is %s\n%s", state, w.story.String())
+			}
+			w.connect("a1")
+			if state := w.engine.Task("hello-1-1").Status.State; state != task.Lost {
+				t.Errorf("it was ended off, and is taken back as %s\n%s", state, w.story.String())
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 )
@@ -26,8 +27,28 @@ func (d *decoder) check(s *Spec, document Node) {
 	d.checkProbe(s, "alive", &s.Alive)
 	d.complete(s)
 	d.checkDeploy(s)
+	d.checkPartition(s)
 	d.checkReferences(s)
 	d.checkSchedule(s, document)
+}
+
+// touchMin is how long an agent may be out of touch before it begins to stop what
+// is to be stopped: a new leader has begun by then, and is found.
+const touchMin = 4 * time.Second
+
+// checkPartition reports tasks that would be stopped at every hiccup: to stop one
+// takes its grace, and all of it must be over before it is given up.
+func (d *decoder) checkPartition(s *Spec) {
+	least := s.Deploy.Grace + LeaseMargin + touchMin
+	if s.OnPartition != EndOff || s.OnLost.After >= least {
+		return
+	}
+	field := "on_partition"
+	if d.given("on_lost.after") {
+		field = "on_lost.after"
+	}
+	d.problemAt(field, "a grace of %s and on_lost.after of %s leave no time to stop; want on_lost: {after: %s} or more, or a shorter deploy.grace",
+		formatDuration(s.Deploy.Grace), formatDuration(s.OnLost.After), formatDuration(least))
 }
 
 // checkRun reports a run without a program, or with two.

@@ -110,8 +110,9 @@ func TestCompare(t *testing.T) {
 			service + "placement: {where: [has a], spread: [zone]}", service + "placement: {where: [has a], spread: [host]}",
 			"placement.spread: [zone] -> [host]",
 		},
-		"logs":    {service, service + "logs: {size: 1MiB, files: 2}", "logs.files: 5 -> 2\nlogs.size: 10MiB -> 1MiB"},
-		"on_lost": {daemon, daemon + "on_lost: {after: 1m}", "on_lost.after: 6s -> 1m"},
+		"logs":         {service, service + "logs: {size: 1MiB, files: 2}", "logs.files: 5 -> 2\nlogs.size: 10MiB -> 1MiB"},
+		"on_partition": {daemon, daemon + "on_partition: stop\non_lost: {after: 15s}", "on_lost.after: 6s -> 15s\n*on_partition: run -> stop"},
+		"on_lost":      {daemon, daemon + "on_lost: {after: 1m}", "on_lost.after: 6s -> 1m"},
 		"retries and timeout": {
 			once, once + "retries: 2\ntimeout: 1h", "retries: 0 -> 2\ntimeout:  -> 1h",
 		},

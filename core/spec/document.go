@@ -156,6 +156,12 @@ func changeFields() []field[Spec] {
 			rule: at(lostRule(), func(s *Spec) *OnLost { return &s.OnLost }),
 		},
 		{
+			name: "on_partition", replaces: true,
+			doc: "What an agent does with a task when it is out of touch with all masters: let it run, or have it stopped " +
+				"before a master may replace it, so that two never run at once.",
+			rule: at(choiceRule(RunOn, EndOff), func(s *Spec) *OnPartition { return &s.OnPartition }),
+		},
+		{
 			name: "retries", doc: "How many more tasks a copy gets after the first that failed.",
 			only: finite(), why: unending,
 			rule: at(countRule(0, retriesMax), func(s *Spec) *int { return &s.Retries }),

@@ -87,6 +87,9 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		Deploy:    spec.Deploy{Grace: drawDuration(t, 0, time.Hour)},
 	}
 	s.Alive = drawProbe(t, s.Ports)
+	if s.OnLost.After >= s.Deploy.Grace+5*time.Second {
+		s.OnPartition = rapid.SampledFrom([]spec.OnPartition{spec.RunOn, spec.EndOff}).Draw(t, "on partition")
+	}
 	if kind == spec.Daemon {
 		s.Instances = 0
 	}

@@ -27,23 +27,24 @@ const (
 // Spec is one revision of what is asked for. Treat it as immutable: the engine,
 // agents and clients share it.
 type Spec struct {
-	Kind      Kind
-	Name      id.Service
-	Pools     []id.Pool       // those it may draw from, any order; empty: not bounded by a pool
-	Instances int             // of a service; copies of a job or of one run of a cron; 0 for a daemon
-	Resources resource.Vector // what one task takes, without its ports
-	Run       Run
-	Ports     []Port
-	Ready     Probe
-	Alive     Probe
-	Routes    []Route
-	Deploy    Deploy
-	Placement Placement
-	Logs      Logs
-	OnLost    OnLost
-	Retries   int           // of a job's copy or a cron's: new tasks after the first that failed
-	Timeout   time.Duration // of a job's copy or a cron's task: it is stopped and failed after this; 0: none
-	Schedule  Schedule      // of a cron
+	Kind        Kind
+	Name        id.Service
+	Pools       []id.Pool       // those it may draw from, any order; empty: not bounded by a pool
+	Instances   int             // of a service; copies of a job or of one run of a cron; 0 for a daemon
+	Resources   resource.Vector // what one task takes, without its ports
+	Run         Run
+	Ports       []Port
+	Ready       Probe
+	Alive       Probe
+	Routes      []Route
+	Deploy      Deploy
+	Placement   Placement
+	Logs        Logs
+	OnLost      OnLost
+	OnPartition OnPartition
+	Retries     int           // of a job's copy or a cron's: new tasks after the first that failed
+	Timeout     time.Duration // of a job's copy or a cron's task: it is stopped and failed after this; 0: none
+	Schedule    Schedule      // of a cron
 }
 
 // Run is the program of a task.
@@ -163,6 +164,28 @@ type Logs struct {
 // OnLost is what happens when a task's agent is silent.
 type OnLost struct {
 	After time.Duration // then the task is replaced
+}
+
+// OnPartition is what an agent does with a task when it is out of touch with all
+// masters.
+type OnPartition uint8
+
+// What an agent does with a task when it is out of touch with all masters.
+const (
+	RunOn  OnPartition = iota // lets it run
+	EndOff                    // has ended it before a master may replace it
+)
+
+// LeaseMargin is for how long a task that is ended off has ended before a master
+// may replace it: for what the kernel takes to kill, and for clocks that differ.
+const LeaseMargin = time.Second
+
+// String returns the word of spec files, as in "run".
+func (p OnPartition) String() string {
+	if p == EndOff {
+		return "stop"
+	}
+	return "run"
 }
 
 // Overlap tells what a cron does when its last run has not ended.

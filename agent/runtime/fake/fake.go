@@ -111,6 +111,9 @@ func (r *Runtime) Stop(ctx context.Context, key runtime.Key, grace time.Duration
 	return r.do(ctx, func(now time.Time) error { return r.stage.stop(key, grace, now) })
 }
 
+// Prolong does nothing: these programs need no lease.
+func (*Runtime) Prolong(context.Context, []runtime.Lease) error { return nil }
+
 // Kill ends a program at once.
 func (r *Runtime) Kill(ctx context.Context, key runtime.Key) error { return r.Stop(ctx, key, 0) }
 

@@ -126,7 +126,12 @@ func (*SessionRequest_Report) isSessionRequest_Message() {}
 func (*SessionRequest_Heartbeat) isSessionRequest_Message() {}
 
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of an agent: its own clock when it sent this. Of a master: the newest one that
+	// it got from this agent before it last made sure that it leads; 0 for none, and
+	// before the session's first orders. A task that is to be stopped when its agent
+	// is out of touch is not given up before on_lost.after has passed since then.
+	Stamp         int64 `protobuf:"varint,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +164,13 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
 	return file_aloft_v1_session_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Heartbeat) GetStamp() int64 {
+	if x != nil {
+		return x.Stamp
+	}
+	return 0
 }
 
 // All that an agent has and runs.
@@ -1525,8 +1537,9 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\x04join\x18\x01 \x01(\v2\x13.aloft.v1.AgentJoinH\x00R\x04join\x12/\n" +
 	"\x06report\x18\x02 \x01(\v2\x15.aloft.v1.AgentReportH\x00R\x06report\x123\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\v\n" +
-	"\tHeartbeat\"v\n" +
+	"\amessage\"!\n" +
+	"\tHeartbeat\x12\x14\n" +
+	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"v\n" +
 	"\tAgentJoin\x12%\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentR\x05agent\x12*\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\x12\x16\n" +

@@ -132,6 +132,56 @@ func (SpecKind) EnumDescriptor() ([]byte, []int) {
 	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{1}
 }
 
+// What an agent does with a task when it is out of touch with all masters.
+type OnPartition int32
+
+const (
+	OnPartition_ON_PARTITION_UNSPECIFIED OnPartition = 0
+	OnPartition_ON_PARTITION_RUN         OnPartition = 1
+	OnPartition_ON_PARTITION_STOP        OnPartition = 2
+)
+
+// Enum value maps for OnPartition.
+var (
+	OnPartition_name = map[int32]string{
+		0: "ON_PARTITION_UNSPECIFIED",
+		1: "ON_PARTITION_RUN",
+		2: "ON_PARTITION_STOP",
+	}
+	OnPartition_value = map[string]int32{
+		"ON_PARTITION_UNSPECIFIED": 0,
+		"ON_PARTITION_RUN":         1,
+		"ON_PARTITION_STOP":        2,
+	}
+)
+
+func (x OnPartition) Enum() *OnPartition {
+	p := new(OnPartition)
+	*p = x
+	return p
+}
+
+func (x OnPartition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnPartition) Descriptor() protoreflect.EnumDescriptor {
+	return file_aloft_v1_spec_proto_enumTypes[2].Descriptor()
+}
+
+func (OnPartition) Type() protoreflect.EnumType {
+	return &file_aloft_v1_spec_proto_enumTypes[2]
+}
+
+func (x OnPartition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnPartition.Descriptor instead.
+func (OnPartition) EnumDescriptor() ([]byte, []int) {
+	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{2}
+}
+
 type ProbeKind int32
 
 const (
@@ -171,11 +221,11 @@ func (x ProbeKind) String() string {
 }
 
 func (ProbeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_aloft_v1_spec_proto_enumTypes[2].Descriptor()
+	return file_aloft_v1_spec_proto_enumTypes[3].Descriptor()
 }
 
 func (ProbeKind) Type() protoreflect.EnumType {
-	return &file_aloft_v1_spec_proto_enumTypes[2]
+	return &file_aloft_v1_spec_proto_enumTypes[3]
 }
 
 func (x ProbeKind) Number() protoreflect.EnumNumber {
@@ -184,7 +234,7 @@ func (x ProbeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ProbeKind.Descriptor instead.
 func (ProbeKind) EnumDescriptor() ([]byte, []int) {
-	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{3}
 }
 
 type OnFailure int32
@@ -220,11 +270,11 @@ func (x OnFailure) String() string {
 }
 
 func (OnFailure) Descriptor() protoreflect.EnumDescriptor {
-	return file_aloft_v1_spec_proto_enumTypes[3].Descriptor()
+	return file_aloft_v1_spec_proto_enumTypes[4].Descriptor()
 }
 
 func (OnFailure) Type() protoreflect.EnumType {
-	return &file_aloft_v1_spec_proto_enumTypes[3]
+	return &file_aloft_v1_spec_proto_enumTypes[4]
 }
 
 func (x OnFailure) Number() protoreflect.EnumNumber {
@@ -233,7 +283,7 @@ func (x OnFailure) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OnFailure.Descriptor instead.
 func (OnFailure) EnumDescriptor() ([]byte, []int) {
-	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{4}
 }
 
 type Operator int32
@@ -275,11 +325,11 @@ func (x Operator) String() string {
 }
 
 func (Operator) Descriptor() protoreflect.EnumDescriptor {
-	return file_aloft_v1_spec_proto_enumTypes[4].Descriptor()
+	return file_aloft_v1_spec_proto_enumTypes[5].Descriptor()
 }
 
 func (Operator) Type() protoreflect.EnumType {
-	return &file_aloft_v1_spec_proto_enumTypes[4]
+	return &file_aloft_v1_spec_proto_enumTypes[5]
 }
 
 func (x Operator) Number() protoreflect.EnumNumber {
@@ -288,7 +338,7 @@ func (x Operator) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Operator.Descriptor instead.
 func (Operator) EnumDescriptor() ([]byte, []int) {
-	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{5}
 }
 
 type Overlap int32
@@ -327,11 +377,11 @@ func (x Overlap) String() string {
 }
 
 func (Overlap) Descriptor() protoreflect.EnumDescriptor {
-	return file_aloft_v1_spec_proto_enumTypes[5].Descriptor()
+	return file_aloft_v1_spec_proto_enumTypes[6].Descriptor()
 }
 
 func (Overlap) Type() protoreflect.EnumType {
-	return &file_aloft_v1_spec_proto_enumTypes[5]
+	return &file_aloft_v1_spec_proto_enumTypes[6]
 }
 
 func (x Overlap) Number() protoreflect.EnumNumber {
@@ -340,7 +390,7 @@ func (x Overlap) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Overlap.Descriptor instead.
 func (Overlap) EnumDescriptor() ([]byte, []int) {
-	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_spec_proto_rawDescGZIP(), []int{6}
 }
 
 // A share of one resource type: a number in the type's smallest unit, ranges of
@@ -495,6 +545,7 @@ type Spec struct {
 	Retries       int32                  `protobuf:"varint,15,opt,name=retries,proto3" json:"retries,omitempty"`
 	Timeout       *durationpb.Duration   `protobuf:"bytes,16,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	Schedule      *Schedule              `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	OnPartition   OnPartition            `protobuf:"varint,18,opt,name=on_partition,json=onPartition,proto3,enum=aloft.v1.OnPartition" json:"on_partition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,6 +697,13 @@ func (x *Spec) GetSchedule() *Schedule {
 		return x.Schedule
 	}
 	return nil
+}
+
+func (x *Spec) GetOnPartition() OnPartition {
+	if x != nil {
+		return x.OnPartition
+	}
+	return OnPartition_ON_PARTITION_UNSPECIFIED
 }
 
 type Run struct {
@@ -1418,7 +1476,7 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"\x04kind\x18\x05 \x01(\x0e2\x16.aloft.v1.QuantityKindR\x04kind\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x03R\x04last\"\xa0\x05\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"\xda\x05\n" +
 	"\x04Spec\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1438,7 +1496,8 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"lost_after\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\tlostAfter\x12\x18\n" +
 	"\aretries\x18\x0f \x01(\x05R\aretries\x123\n" +
 	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12.\n" +
-	"\bschedule\x18\x11 \x01(\v2\x12.aloft.v1.ScheduleR\bschedule\"\xe7\x01\n" +
+	"\bschedule\x18\x11 \x01(\v2\x12.aloft.v1.ScheduleR\bschedule\x128\n" +
+	"\fon_partition\x18\x12 \x01(\x0e2\x15.aloft.v1.OnPartitionR\vonPartition\"\xe7\x01\n" +
 	"\x03Run\x12\x18\n" +
 	"\acommand\x18\x01 \x03(\tR\acommand\x12\x14\n" +
 	"\x05shell\x18\x02 \x01(\tR\x05shell\x12(\n" +
@@ -1513,7 +1572,11 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"\x11SPEC_KIND_SERVICE\x10\x01\x12\x11\n" +
 	"\rSPEC_KIND_JOB\x10\x02\x12\x14\n" +
 	"\x10SPEC_KIND_DAEMON\x10\x03\x12\x12\n" +
-	"\x0eSPEC_KIND_CRON\x10\x04*}\n" +
+	"\x0eSPEC_KIND_CRON\x10\x04*X\n" +
+	"\vOnPartition\x12\x1c\n" +
+	"\x18ON_PARTITION_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10ON_PARTITION_RUN\x10\x01\x12\x15\n" +
+	"\x11ON_PARTITION_STOP\x10\x02*}\n" +
 	"\tProbeKind\x12\x1a\n" +
 	"\x16PROBE_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPROBE_KIND_HTTP\x10\x01\x12\x12\n" +
@@ -1548,69 +1611,71 @@ func file_aloft_v1_spec_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_spec_proto_rawDescData
 }
 
-var file_aloft_v1_spec_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_aloft_v1_spec_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_aloft_v1_spec_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_aloft_v1_spec_proto_goTypes = []any{
 	(QuantityKind)(0),           // 0: aloft.v1.QuantityKind
 	(SpecKind)(0),               // 1: aloft.v1.SpecKind
-	(ProbeKind)(0),              // 2: aloft.v1.ProbeKind
-	(OnFailure)(0),              // 3: aloft.v1.OnFailure
-	(Operator)(0),               // 4: aloft.v1.Operator
-	(Overlap)(0),                // 5: aloft.v1.Overlap
-	(*Quantity)(nil),            // 6: aloft.v1.Quantity
-	(*Range)(nil),               // 7: aloft.v1.Range
-	(*Spec)(nil),                // 8: aloft.v1.Spec
-	(*Run)(nil),                 // 9: aloft.v1.Run
-	(*Artifact)(nil),            // 10: aloft.v1.Artifact
-	(*Port)(nil),                // 11: aloft.v1.Port
-	(*Probe)(nil),               // 12: aloft.v1.Probe
-	(*Route)(nil),               // 13: aloft.v1.Route
-	(*Amount)(nil),              // 14: aloft.v1.Amount
-	(*Deploy)(nil),              // 15: aloft.v1.Deploy
-	(*Constraint)(nil),          // 16: aloft.v1.Constraint
-	(*Placement)(nil),           // 17: aloft.v1.Placement
-	(*Logs)(nil),                // 18: aloft.v1.Logs
-	(*Schedule)(nil),            // 19: aloft.v1.Schedule
-	nil,                         // 20: aloft.v1.Run.EnvEntry
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
+	(OnPartition)(0),            // 2: aloft.v1.OnPartition
+	(ProbeKind)(0),              // 3: aloft.v1.ProbeKind
+	(OnFailure)(0),              // 4: aloft.v1.OnFailure
+	(Operator)(0),               // 5: aloft.v1.Operator
+	(Overlap)(0),                // 6: aloft.v1.Overlap
+	(*Quantity)(nil),            // 7: aloft.v1.Quantity
+	(*Range)(nil),               // 8: aloft.v1.Range
+	(*Spec)(nil),                // 9: aloft.v1.Spec
+	(*Run)(nil),                 // 10: aloft.v1.Run
+	(*Artifact)(nil),            // 11: aloft.v1.Artifact
+	(*Port)(nil),                // 12: aloft.v1.Port
+	(*Probe)(nil),               // 13: aloft.v1.Probe
+	(*Route)(nil),               // 14: aloft.v1.Route
+	(*Amount)(nil),              // 15: aloft.v1.Amount
+	(*Deploy)(nil),              // 16: aloft.v1.Deploy
+	(*Constraint)(nil),          // 17: aloft.v1.Constraint
+	(*Placement)(nil),           // 18: aloft.v1.Placement
+	(*Logs)(nil),                // 19: aloft.v1.Logs
+	(*Schedule)(nil),            // 20: aloft.v1.Schedule
+	nil,                         // 21: aloft.v1.Run.EnvEntry
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
 }
 var file_aloft_v1_spec_proto_depIdxs = []int32{
-	7,  // 0: aloft.v1.Quantity.ranges:type_name -> aloft.v1.Range
+	8,  // 0: aloft.v1.Quantity.ranges:type_name -> aloft.v1.Range
 	0,  // 1: aloft.v1.Quantity.kind:type_name -> aloft.v1.QuantityKind
 	1,  // 2: aloft.v1.Spec.kind:type_name -> aloft.v1.SpecKind
-	6,  // 3: aloft.v1.Spec.resources:type_name -> aloft.v1.Quantity
-	9,  // 4: aloft.v1.Spec.run:type_name -> aloft.v1.Run
-	11, // 5: aloft.v1.Spec.ports:type_name -> aloft.v1.Port
-	12, // 6: aloft.v1.Spec.ready:type_name -> aloft.v1.Probe
-	12, // 7: aloft.v1.Spec.alive:type_name -> aloft.v1.Probe
-	13, // 8: aloft.v1.Spec.routes:type_name -> aloft.v1.Route
-	15, // 9: aloft.v1.Spec.deploy:type_name -> aloft.v1.Deploy
-	17, // 10: aloft.v1.Spec.placement:type_name -> aloft.v1.Placement
-	18, // 11: aloft.v1.Spec.logs:type_name -> aloft.v1.Logs
-	21, // 12: aloft.v1.Spec.lost_after:type_name -> google.protobuf.Duration
-	21, // 13: aloft.v1.Spec.timeout:type_name -> google.protobuf.Duration
-	19, // 14: aloft.v1.Spec.schedule:type_name -> aloft.v1.Schedule
-	20, // 15: aloft.v1.Run.env:type_name -> aloft.v1.Run.EnvEntry
-	10, // 16: aloft.v1.Run.fetch:type_name -> aloft.v1.Artifact
-	2,  // 17: aloft.v1.Probe.kind:type_name -> aloft.v1.ProbeKind
-	21, // 18: aloft.v1.Probe.every:type_name -> google.protobuf.Duration
-	21, // 19: aloft.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	21, // 20: aloft.v1.Route.hold:type_name -> google.protobuf.Duration
-	14, // 21: aloft.v1.Deploy.surge:type_name -> aloft.v1.Amount
-	14, // 22: aloft.v1.Deploy.unavailable:type_name -> aloft.v1.Amount
-	21, // 23: aloft.v1.Deploy.settle:type_name -> google.protobuf.Duration
-	21, // 24: aloft.v1.Deploy.deadline:type_name -> google.protobuf.Duration
-	21, // 25: aloft.v1.Deploy.drain:type_name -> google.protobuf.Duration
-	21, // 26: aloft.v1.Deploy.grace:type_name -> google.protobuf.Duration
-	3,  // 27: aloft.v1.Deploy.on_failure:type_name -> aloft.v1.OnFailure
-	4,  // 28: aloft.v1.Constraint.operator:type_name -> aloft.v1.Operator
-	16, // 29: aloft.v1.Placement.where:type_name -> aloft.v1.Constraint
-	5,  // 30: aloft.v1.Schedule.overlap:type_name -> aloft.v1.Overlap
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	7,  // 3: aloft.v1.Spec.resources:type_name -> aloft.v1.Quantity
+	10, // 4: aloft.v1.Spec.run:type_name -> aloft.v1.Run
+	12, // 5: aloft.v1.Spec.ports:type_name -> aloft.v1.Port
+	13, // 6: aloft.v1.Spec.ready:type_name -> aloft.v1.Probe
+	13, // 7: aloft.v1.Spec.alive:type_name -> aloft.v1.Probe
+	14, // 8: aloft.v1.Spec.routes:type_name -> aloft.v1.Route
+	16, // 9: aloft.v1.Spec.deploy:type_name -> aloft.v1.Deploy
+	18, // 10: aloft.v1.Spec.placement:type_name -> aloft.v1.Placement
+	19, // 11: aloft.v1.Spec.logs:type_name -> aloft.v1.Logs
+	22, // 12: aloft.v1.Spec.lost_after:type_name -> google.protobuf.Duration
+	22, // 13: aloft.v1.Spec.timeout:type_name -> google.protobuf.Duration
+	20, // 14: aloft.v1.Spec.schedule:type_name -> aloft.v1.Schedule
+	2,  // 15: aloft.v1.Spec.on_partition:type_name -> aloft.v1.OnPartition
+	21, // 16: aloft.v1.Run.env:type_name -> aloft.v1.Run.EnvEntry
+	11, // 17: aloft.v1.Run.fetch:type_name -> aloft.v1.Artifact
+	3,  // 18: aloft.v1.Probe.kind:type_name -> aloft.v1.ProbeKind
+	22, // 19: aloft.v1.Probe.every:type_name -> google.protobuf.Duration
+	22, // 20: aloft.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	22, // 21: aloft.v1.Route.hold:type_name -> google.protobuf.Duration
+	15, // 22: aloft.v1.Deploy.surge:type_name -> aloft.v1.Amount
+	15, // 23: aloft.v1.Deploy.unavailable:type_name -> aloft.v1.Amount
+	22, // 24: aloft.v1.Deploy.settle:type_name -> google.protobuf.Duration
+	22, // 25: aloft.v1.Deploy.deadline:type_name -> google.protobuf.Duration
+	22, // 26: aloft.v1.Deploy.drain:type_name -> google.protobuf.Duration
+	22, // 27: aloft.v1.Deploy.grace:type_name -> google.protobuf.Duration
+	4,  // 28: aloft.v1.Deploy.on_failure:type_name -> aloft.v1.OnFailure
+	5,  // 29: aloft.v1.Constraint.operator:type_name -> aloft.v1.Operator
+	17, // 30: aloft.v1.Placement.where:type_name -> aloft.v1.Constraint
+	6,  // 31: aloft.v1.Schedule.overlap:type_name -> aloft.v1.Overlap
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_spec_proto_init() }
@@ -1623,7 +1688,7 @@ func file_aloft_v1_spec_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_spec_proto_rawDesc), len(file_aloft_v1_spec_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,

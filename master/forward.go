@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -59,7 +60,7 @@ func (m *Master) isAway(l leader) bool {
 func (m *Master) forwarding(here http.Handler) http.Handler {
 	proxy := m.forwarder()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if m.reign.Load() != nil || isOwn(req) {
+		if isOwn(req) || m.reign.Load() != nil && req.Header.Get(forwardedHeader) != "" {
 			here.ServeHTTP(w, req)
 			return
 		}
@@ -85,8 +86,10 @@ func isOwn(req *http.Request) bool {
 	}
 }
 
-// forward hands a call to whoever leads. One that finds its leader gone waits a
-// while for the next one. After an error nothing was answered.
+// forward has a call answered by whoever leads, this master or another one. One
+// that finds its leader gone waits a while for the next one: a master that was
+// halted learns only by the first calls that it leads no more. After an error
+// nothing was answered.
 func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, proxy, here http.Handler) error {
 	waiting, cancel := context.WithTimeout(req.Context(), leaderWithin)
 	defer cancel()
@@ -97,8 +100,13 @@ func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, 
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
 		if now.id == m.cfg.ID {
-			here.ServeHTTP(w, req)
-			return nil
+			if !attempt(here, w, req) {
+				return nil
+			}
+			if m.lookAgain(waiting); waiting.Err() != nil {
+				return ErrNoLeader
+			}
+			continue
 		}
 		call := &handoff{to: now}
 		proxy.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), handoffKey{}, call)))
@@ -112,6 +120,51 @@ func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, 
 			return call.err
 		}
 	}
+}
+
+// attempt serves a call here, and reports whether it was refused because this
+// master does not lead: then nothing was answered.
+func attempt(here http.Handler, w http.ResponseWriter, req *http.Request) (refused bool) {
+	before := w.Header().Clone()
+	answer := &attempted{ResponseWriter: w}
+	here.ServeHTTP(answer, req)
+	if answer.refused {
+		clear(w.Header())
+		maps.Copy(w.Header(), before)
+	}
+	return answer.refused
+}
+
+// attempted keeps an answer from its client which says only that this master does
+// not lead.
+type attempted struct {
+	http.ResponseWriter
+
+	begun, refused bool
+}
+
+// Unwrap is for http.ResponseController.
+func (a *attempted) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader begins the answer, or keeps it back.
+func (a *attempted) WriteHeader(code int) {
+	if !a.begun {
+		a.begun, a.refused = true, a.Header().Get(StandbyHeader) != ""
+	}
+	if !a.refused {
+		a.ResponseWriter.WriteHeader(code)
+	}
+}
+
+// Write goes on with the answer.
+func (a *attempted) Write(p []byte) (int, error) {
+	if !a.begun {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.refused {
+		return len(p), nil
+	}
+	return a.ResponseWriter.Write(p)
 }
 
 // readCall reads all of a request, so that it can be sent more than once. From

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -36,8 +38,14 @@ type several struct {
 
 func startSeveral(t *testing.T, names ...string) *several {
 	t.Helper()
+	return startSeveralOn(t, memory.Config{}, names...)
+}
+
+// startSeveralOn is startSeveral with a store that may have its faults.
+func startSeveralOn(t *testing.T, storage memory.Config, names ...string) *several {
+	t.Helper()
 	s := &several{
-		T: t, cluster: memory.New(memory.Config{}),
+		T: t, cluster: memory.New(storage),
 		nodes: make(map[string]*node), dead: make(map[string]bool), mute: make(map[string]bool),
 	}
 	for _, name := range names {
@@ -265,6 +273,45 @@ func TestPlannedEnd(t *testing.T) {
 		calling.Wait()
 		if leader := s.nodes["m2"].leader(); leader != "m2" || longest > 200*time.Millisecond || calls < 100 {
 			t.Errorf("%s leads after %d calls, the longest took %v", leader, calls, longest)
+		}
+	})
+}
+
+// TestDeposedLeader is asked for something while it does not know yet that it leads
+// no more: what it has not begun is answered by the next leader.
+func TestDeposedLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		s := startSeveralOn(t, memory.Config{Fault: func(call memory.Call) memory.Fate {
+			if call.Kind == memory.Commit && slow.Load() {
+				return memory.Fate{Delay: 500 * time.Millisecond}
+			}
+			return memory.Fate{}
+		}}, "m1", "m2")
+		former := s.nodes["m1"]
+		set := func(pool string) error {
+			_, err := former.api.SetPool(t.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: pool}}))
+			return err
+		}
+		slow.Store(true)
+		var asking sync.WaitGroup
+		asking.Go(func() { _ = set("begun") }) // nobody knows what became of it
+		synctest.Wait()
+		asking.Go(func() {
+			if err := set("waiting"); err != nil {
+				t.Errorf("a call that was not begun: %v", err)
+			}
+		})
+		synctest.Wait()
+
+		s.cluster.Depose()
+
+		slow.Store(false)
+		asking.Wait()
+		pools := must[pb.ListPoolsResponse](t)(s.nodes["m2"].api.ListPools(t.Context(), ask(&pb.ListPoolsRequest{}))).GetPools()
+		if !slices.ContainsFunc(pools, func(p *pb.PoolView) bool { return p.GetPool().GetId() == "waiting" }) {
+			t.Errorf("pools are %v", pools)
 		}
 	})
 }

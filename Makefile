@@ -8,6 +8,7 @@ FUZZTIME ?= 20s
 COVERAGE ?= 90
 DURATION ?= 5m
 SEED     ?= 0
+SEEDS    ?= 1000
 EXAMPLES := /tmp/aloft-examples
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -57,6 +58,10 @@ test: ## run all tests, those with the real binary included
 	$(GO) test $(TESTED) ./... || status=1; \
 	(cd bench && $(GO) test $(TESTED) ./...) || status=1; \
 	exit $$status
+
+.PHONY: sim
+sim: ## live SEEDS whole clusters with faults on virtual time, from SEED on
+	$(GO) test -count=1 -timeout 60m ./sim -seeds $(SEEDS) -seed $(SEED)
 
 .PHONY: race
 race: ## run all tests under the race detector

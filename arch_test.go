@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"agent/fetch", "agent/machine", "agent/probe", "agent/runtime", "client", "store/memory", "store/storetest"},
 	{"agent/runtime/fake"},
 	{"agent", "cli", "fleet", "master", "router"},
-	{"cmd/aloft"},
+	{"cmd/aloft", "sim"},
 }
 
 // neighbours are the packages that belong to another one of their own layer.

@@ -27,7 +27,8 @@ func (o *outage) over(err error) bool {
 		o.began = time.Now()
 	}
 	switch connect.CodeOf(err) {
-	case connect.CodeUnavailable, connect.CodeOutOfRange, connect.CodeUnknown, connect.CodeInternal:
+	case connect.CodeCanceled, // is what connect says of a stream whose connection was reset
+		connect.CodeUnavailable, connect.CodeOutOfRange, connect.CodeUnknown, connect.CodeInternal:
 		return time.Since(o.began) > followWithin
 	default:
 		return err != nil

@@ -9,10 +9,14 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"syscall"
+
+	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
@@ -84,12 +88,21 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 			c.failed(m)
 		}
 		if tries--; tries == 0 || !undone || req.Context().Err() != nil {
-			return answer, err
+			return answer, whileAway(req.Context(), err)
 		}
 		if err == nil {
 			_ = answer.Body.Close()
 		}
 	}
+}
+
+// whileAway says of a connection that was reset that the master is unavailable. connect
+// would say that the call was canceled, which is the word for a caller who left.
+func whileAway(ctx context.Context, err error) error {
+	if ctx.Err() == nil && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) {
+		return connect.NewError(connect.CodeUnavailable, err)
+	}
+	return err
 }
 
 // ask sends a request to one master.

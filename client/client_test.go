@@ -3,8 +3,11 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/aloft-run/aloft/client"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
 func TestAddresses(t *testing.T) {
@@ -210,4 +214,62 @@ func TestCallIsGivenUp(t *testing.T) {
 			t.Errorf("error = %v; the other has %d calls", err, other.count())
 		}
 	})
+}
+
+// stuck is a master that answers its first call, and no other.
+type stuck struct {
+	aloftv1connect.UnimplementedClusterServiceHandler
+
+	calls  atomic.Int64
+	asked  chan struct{} // closed when the second call is there
+	killed chan struct{}
+}
+
+func (s *stuck) GetInfo(context.Context, *connect.Request[pb.GetInfoRequest]) (*connect.Response[pb.GetInfoResponse], error) {
+	if s.calls.Add(1) > 1 {
+		close(s.asked)
+		<-s.killed
+	}
+	return connect.NewResponse(&pb.GetInfoResponse{}), nil
+}
+
+// TestAMasterThatIsKilled resets the connections on which calls wait.
+func TestAMasterThatIsKilled(t *testing.T) {
+	t.Parallel()
+	master := &stuck{asked: make(chan struct{}), killed: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.Handle(aloftv1connect.NewClusterServiceHandler(master))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	accepted := make(chan net.Conn, 1) // the one connection
+	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			accepted <- conn
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c, err := client.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := info(t, c); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-master.asked
+		conn := (<-accepted).(*net.TCPConn)
+		_ = conn.SetLinger(0) // its end is a reset
+		_ = conn.Close()
+		close(master.killed)
+	}()
+
+	_, err = info(t, c)
+
+	if connect.CodeOf(err) != connect.CodeUnavailable {
+		t.Errorf("GetInfo = %v, want it to be unavailable", err)
+	}
 }

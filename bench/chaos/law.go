@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,17 +55,17 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 }
 
 // explained reports whether a fault that can break a POST was there while it was
-// under way: at the router that had it, or, when the router says so, at an agent.
+// under way: at the router that had it, or at an agent, when the router says so or
+// was told to stop and its requests had no more time.
 func explained(f failure, faults []fault) bool {
-	for _, one := range faults {
-		meets := f.begun.Before(one.to.Add(lagMax)) && f.ended.After(one.from)
-		atRouter := one.part == f.door
-		atAgent := f.reason != "" && strings.HasPrefix(one.part, "a")
-		if one.harm == breaks && meets && (atRouter || atAgent) {
-			return true
-		}
-	}
-	return false
+	met := slices.DeleteFunc(slices.Clone(faults), func(one fault) bool {
+		return !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from)
+	})
+	stopped := slices.ContainsFunc(met, func(one fault) bool { return one.part == f.door })
+	return slices.ContainsFunc(met, func(one fault) bool {
+		atAgent := (f.reason != "" || stopped) && strings.HasPrefix(one.part, "a")
+		return one.harm == breaks && (one.part == f.door || atAgent)
+	})
 }
 
 // readJournals returns how often each POST was carried out, and the attempts that

@@ -64,6 +64,14 @@ func (m *Master) forwarding(here http.Handler) http.Handler {
 			here.ServeHTTP(w, req)
 			return
 		}
+		if m.reign.Load() != nil {
+			came := &tape{from: req.Body}
+			req.Body = came
+			if !attempt(here, w, req) {
+				return
+			}
+			req.Body = came.again()
+		}
 		body, err := readCall(w, req)
 		if err == nil {
 			err = m.forward(w, req, body, proxy, here)
@@ -121,6 +129,25 @@ func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, 
 		}
 	}
 }
+
+// tape is the body of a request that may have to be read once more.
+type tape struct {
+	from io.ReadCloser
+	read bytes.Buffer
+}
+
+// Read reads on, and keeps what it reads.
+func (t *tape) Read(p []byte) (int, error) {
+	n, err := t.from.Read(p)
+	t.read.Write(p[:n])
+	return n, err
+}
+
+// Close leaves the rest to be read.
+func (*tape) Close() error { return nil }
+
+// again returns all of the body.
+func (t *tape) again() io.ReadCloser { return io.NopCloser(io.MultiReader(&t.read, t.from)) }
 
 // attempt serves a call here, and reports whether it was refused because this
 // master does not lead: then nothing was answered.

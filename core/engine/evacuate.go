@@ -47,14 +47,19 @@ func (e *Engine) missingWithout(m *machine) ([]string, error) {
 type exodus struct {
 	stuck  int    // instances that cannot leave
 	placed int    // new ones that find a place
+	lacks  int    // new ones that do not
+	spare  int    // instances that may stop with nothing in their place
 	floor  int    // instances that there must be
 	why    string // why no more find a place
 }
 
-// evacuate plays on a copy of the books how all instances leave some agents, start
+// lastMax is how many services are tried as the last to get room.
+const lastMax = 32
+
+// evacuate plays on copies of the books how all instances leave some agents, start
 // before stop. Services move at the same time, and which gets the last room is
-// chance: so the ones that can do without take first, and what is refused to the
-// others may come to pass.
+// chance: so where there is not room for all of them, each that cannot do without
+// is tried as the last one.
 func (e *Engine) evacuate(drained map[id.Agent]bool) (map[id.Service]exodus, error) {
 	moving := make(map[id.Service][]*entry)
 	for _, name := range slices.Sorted(maps.Keys(drained)) {
@@ -64,6 +69,32 @@ func (e *Engine) evacuate(drained map[id.Agent]bool) (map[id.Service]exodus, err
 			}
 		}
 	}
+	found, err := e.evacuateInOrder(drained, moving, slices.Sorted(maps.Keys(moving)))
+	if err != nil {
+		return nil, err
+	}
+	lacks, tried := 0, 0
+	for _, x := range found {
+		lacks += x.lacks
+	}
+	for _, name := range slices.Sorted(maps.Keys(moving)) {
+		x := found[name]
+		if x.stuck > 0 || min(lacks, len(moving[name])) <= x.spare || tried == lastMax {
+			continue
+		}
+		tried++
+		order := slices.DeleteFunc(slices.Sorted(maps.Keys(moving)), func(other id.Service) bool { return other == name })
+		last, err := e.evacuateInOrder(drained, moving, append(order, name))
+		if err != nil {
+			return nil, err
+		}
+		found[name] = last[name]
+	}
+	return found, nil
+}
+
+// evacuateInOrder is evacuate for services that move one after the other.
+func (e *Engine) evacuateInOrder(drained map[id.Agent]bool, moving map[id.Service][]*entry, order []id.Service) (map[id.Service]exodus, error) {
 	found := make(map[id.Service]exodus, len(moving))
 	if len(moving) == 0 {
 		return found, nil
@@ -77,12 +108,9 @@ func (e *Engine) evacuate(drained map[id.Agent]bool) (map[id.Service]exodus, err
 			return nil, fmt.Errorf("copy the books: %w", err)
 		}
 	}
-	order := slices.SortedFunc(maps.Keys(moving), func(a, b id.Service) int {
-		return cmp.Or(cmp.Compare(e.services[b].goal().Unavailable, e.services[a].goal().Unavailable), cmp.Compare(a, b))
-	})
 	claims := 0
 	for _, name := range order {
-		x := e.services[name].leave(books, claims, moving[name])
+		x := e.leave(books, e.services[name], claims, moving[name])
 		found[name] = x
 		claims += x.placed
 	}
@@ -92,7 +120,7 @@ func (e *Engine) evacuate(drained map[id.Agent]bool) (map[id.Service]exodus, err
 // leave moves instances to other agents on a copy of the books, as rollout would:
 // each starts elsewhere before one stops, unless some may be unavailable. So many
 // claims of the copy are such moves already.
-func (s *service) leave(books *ledger.Ledger, claims int, there []*entry) exodus {
+func (e *Engine) leave(books *ledger.Ledger, s *service, claims int, there []*entry) exodus {
 	goal := s.goal()
 	x := exodus{floor: goal.Instances - goal.Unavailable, why: "it has too few elsewhere"}
 	on := maps.Clone(s.on)
@@ -103,12 +131,14 @@ func (s *service) leave(books *ledger.Ledger, claims int, there []*entry) exodus
 	for _, n := range on {
 		right += n
 	}
+	x.spare = right + len(there) - x.floor
 	revision := s.revisions[s.revisionOf(startsOf(goal))]
 	request := request(&entry{owner: &service{revisions: s.revisions, on: on}, record: &Task{Revision: revision.Number}})
 	for moved := true; moved; {
 		moved = false
 		for len(there) > 0 && right+len(there)-1 >= x.floor {
-			books.Release(there[0].record.ID)
+			freed, _ := books.Release(there[0].record.ID)
+			e.takeFreed(books, s, freed.Pool)
 			there, moved = there[1:], true
 		}
 		if right >= goal.Instances || right+len(there) >= goal.Instances+goal.Surge {
@@ -126,8 +156,30 @@ func (s *service) leave(books *ledger.Ledger, claims int, there []*entry) exodus
 		right, moved = right+1, true
 		x.placed++
 	}
-	x.stuck = len(there)
+	x.stuck, x.lacks = len(there), max(0, goal.Instances-right)
 	return x
+}
+
+// takeFreed has what waits for room in a pool take it on a copy of the books, but
+// for the tasks of the service that gave it back.
+func (e *Engine) takeFreed(books *ledger.Ledger, from *service, pool id.Pool) {
+	if pool == "" {
+		return // on an agent that is drained nobody gets any
+	}
+	for _, g := range e.queue.inOrder() {
+		if g.owner == from || !slices.Contains(g.owner.revisions[g.key.revision].Spec.Pools, pool) {
+			continue
+		}
+		for _, t := range g.waiting {
+			if _, taken := books.ClaimOf(t.record.ID); taken {
+				continue
+			}
+			choice, err := placement.Choose(books, request(t))
+			if err != nil || books.Claim(choice.Claim(t.record.ID)) != nil {
+				break
+			}
+		}
+	}
 }
 
 // startsOf returns the revision that new instances of a goal get.

@@ -65,8 +65,11 @@ func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
 			crowds = append(crowds, newCrowd(s))
 		}
 	}
-	for len(crowds) > 0 && !p.plan.More { // one move of each service after the other
-		crowds = slices.DeleteFunc(crowds, func(c *crowd) bool { return !p.improve(c) })
+	for moved := true; moved && !p.plan.More; { // one move of each service after the other; each may make room for others
+		moved = false
+		for _, c := range crowds {
+			moved = p.improve(c) || moved
+		}
 	}
 	for i := range p.plan.Moves {
 		p.plan.Moves[i].By = "" // the name of a claim on the copy

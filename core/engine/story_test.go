@@ -68,6 +68,7 @@ func stories() map[string]func(w *world) {
 		"cron-stopped":          cronStopped,
 		"cron-retries":          cronRetries,
 		"nobody-led":            nobodyLed,
+		"nobody-led-a-drain":    nobodyLedADrain,
 		"breaker-returns":       breakerReturns,
 		"breaker-released":      breakerReleased,
 		"drain-refused":         drainRefused,
@@ -756,6 +757,21 @@ func nobodyLed(w *world) {
 	w.now = w.now.Add(2 * time.Minute)
 	w.lead()
 	w.pass(time.Minute)
+}
+
+// nobodyLedADrain has the deadline of a drain go by, and an instance settle, while
+// nobody leads.
+func nobodyLedADrain(w *world) {
+	hello(w)
+	w.deploy(job("long", "long", 1))
+	w.pass(time.Second)
+	w.addAgent("a2", 8)
+	w.ask(engine.DrainAgent{Agent: "a1", Deadline: 10 * time.Second})
+	w.pass(time.Second)
+	w.now = w.now.Add(time.Minute)
+	w.lead()
+	w.pass(20 * time.Second)
+	w.say("a1 is %s", w.engine.AgentState("a1"))
 }
 
 // whatWentWrong has deployments fail for want of room, and because of a probe. What

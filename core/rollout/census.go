@@ -36,6 +36,9 @@ func count(goal Goal, seen []Instance, now time.Time) *census {
 		at := &seen[i]
 		if at.Revision == goal.Revision {
 			c.failures += at.Failures
+			if at.Unhealthy {
+				c.failures++
+			}
 		}
 		switch {
 		case at.State.Ended():
@@ -55,7 +58,8 @@ func count(goal Goal, seen []Instance, now time.Time) *census {
 
 // lapsed reports whether i is a reason to wait before the next start.
 func (g Goal) lapsed(i *Instance, now time.Time) bool {
-	return i.State == task.Failed && i.Revision == g.starts() && now.Before(i.Since.Add(task.ResetAfter))
+	failed := i.State == task.Failed || i.State == task.Stopped && i.Unhealthy
+	return failed && i.Revision == g.starts() && now.Before(i.Since.Add(task.ResetAfter))
 }
 
 // addRight takes in an instance that is to stay.

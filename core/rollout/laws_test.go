@@ -52,6 +52,9 @@ func TestNoGapWithoutFaults(t *testing.T) {
 		}
 		for _, i := range w.list {
 			i.restart = rapid.Bool().Draw(t, "restart")
+			if rapid.Bool().Draw(t, "sick") {
+				w.sicken(i)
+			}
 		}
 		least := min(before.Instances, w.goal.Instances) - w.goal.Unavailable
 		most := max(before.Instances, w.goal.Instances+w.goal.Surge)
@@ -219,11 +222,13 @@ func trouble(t *rapid.T, w *world) {
 		return
 	}
 	i := rapid.SampledFrom(w.list).Draw(t, "instance")
-	kind := rapid.IntRange(0, 3).Draw(t, "trouble")
+	kind := rapid.IntRange(0, 5).Draw(t, "trouble")
 	switch {
 	case kind == 0:
 		i.restart = true
-	case w.cutOff(i) || i.status.State != task.Ready:
+	case kind > 3 && !w.cutOff(i) && (i.status.State == task.Ready || i.status.State == task.Running):
+		w.sicken(i)
+	case kind > 3 || w.cutOff(i) || i.status.State != task.Ready:
 	case kind == 1:
 		w.crash(i)
 	case kind == 2:

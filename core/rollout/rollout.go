@@ -36,9 +36,10 @@ type Instance struct {
 	Since      time.Time // when it entered State
 	ReadySince time.Time // when it became ready; zero unless it is
 	Failures   int       // its failed attempts in a row
-	Leaving    bool      // to be replaced whatever its revision: its agent drains, a restart was asked for
+	Leaving    bool      // to be replaced whatever its revision: its agent drains, a restart was asked for, it is not alive
 	Overdue    bool      // Leaving, and stopped now, whatever there is in its place: an operator wants that
 	Held       bool      // Leaving, and not stopped while it is good: what takes its place is not there yet
+	Unhealthy  bool      // it is not alive, or was not when it was stopped: a failed start
 	Suspect    bool      // its agent is silent: neither counted as good nor stopped as bad
 	Blocked    bool      // Pending, and no place was found for it
 	Crowd      int       // how many siblings on its agent or in its zone come before it; the more, the earlier it is stopped

@@ -87,6 +87,33 @@ func TestStories(t *testing.T) {
 				w.drained[1] = true
 			}}},
 		},
+		"unhealthy": {
+			title: "An instance is not alive and still ready: it serves until another one has settled.",
+			goal:  service,
+			scenes: []scene{{0, "web-2 is not alive", func(w *world) {
+				w.sicken(w.list[1])
+			}}},
+		},
+		"unhealthy-for-a-moment": {
+			title: "An instance is alive again before another one has taken its place: that one is too many.",
+			goal:  service,
+			scenes: []scene{
+				{0, "web-2 is not alive", func(w *world) { w.sicken(w.list[1]) }},
+				{2 * second, "web-2 is alive again", func(w *world) { w.sicken(w.list[1]) }},
+			},
+		},
+		"unhealthy-without-surge": {
+			title: "One instance may be missing and none may be too many: what is not alive is stopped first.",
+			goal:  spare,
+			scenes: []scene{{0, "web-2 is not alive", func(w *world) {
+				w.sicken(w.list[1])
+			}}},
+		},
+		"unhealthy-revision": {
+			title:  "The new revision's program is ready, and not alive a moment later: that is a failed start, and two are enough.",
+			goal:   service,
+			scenes: []scene{deployTo(0, 2, program{ready: second, hangs: second})},
+		},
 		"no-room": {
 			title: "There is no room for a surge instance, and none may be missing: it waits until room comes.",
 			goal:  service,

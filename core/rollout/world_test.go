@@ -20,6 +20,7 @@ type program struct {
 	ready time.Duration // from its start until it is ready
 	never bool          // it never becomes ready
 	exits bool          // it exits when it would become ready
+	hangs time.Duration // from then until it is not alive; zero: it is
 }
 
 // inhabitant is one instance as it really is.
@@ -65,7 +66,8 @@ func (w *world) seen() []rollout.Instance {
 	for n, i := range w.list {
 		i.State, i.Since, i.ReadySince, i.Failures = i.status.State, i.status.Since, i.status.ReadySince, i.status.Failures
 		i.Suspect = w.cutOff(i)
-		i.Leaving = i.restart || w.drained[i.agent] && i.status.State.HoldsClaim()
+		i.Unhealthy = i.status.IsUnhealthy()
+		i.Leaving = i.restart || i.Unhealthy && !i.status.State.Ended() || w.drained[i.agent] && i.status.State.HoldsClaim()
 		seen[n] = i.Instance
 	}
 	return seen
@@ -136,7 +138,7 @@ func (w *world) pass(until time.Time) {
 	}
 	w.now = until
 	w.list = slices.DeleteFunc(w.list, func(i *inhabitant) bool {
-		return i.status.State.Ended() && i.status.State != task.Failed
+		return i.status.State.Ended() && i.status.State != task.Failed && !i.status.IsUnhealthy()
 	})
 }
 
@@ -158,7 +160,12 @@ func (w *world) live(i *inhabitant) {
 		case !behaves.never:
 			i.move(task.BecomeReady{At: w.now})
 			w.tell(i, "ready")
+			if behaves.hangs > 0 {
+				i.due = w.now.Add(behaves.hangs)
+			}
 		}
+	case task.Ready:
+		w.sicken(i)
 	case task.Draining:
 		i.move(task.Stop{At: w.now})
 		i.due = w.now.Add(w.grace)
@@ -213,6 +220,17 @@ func (w *world) shake(i *inhabitant, d time.Duration) {
 	i.move(task.BecomeUnready{At: w.now, Reason: "503"})
 	i.due = w.now.Add(d)
 	w.tell(i, "unready")
+}
+
+// sicken makes a running instance unhealthy, or healthy again.
+func (w *world) sicken(i *inhabitant) {
+	if i.status.IsUnhealthy() {
+		i.move(task.BecomeHealthy{At: w.now})
+		w.tell(i, "healthy")
+		return
+	}
+	i.move(task.BecomeUnhealthy{At: w.now, Reason: "hung"})
+	w.tell(i, "unhealthy")
 }
 
 // lose gives up everything on a silent agent.

@@ -3,7 +3,8 @@ package task
 import "time"
 
 // Event is something that happens to a task: one of Assign, Block, Accept,
-// Start, BecomeReady, BecomeUnready, End, Drain, Stop and Lose.
+// Start, BecomeReady, BecomeUnready, BecomeUnhealthy, BecomeHealthy, End, Drain,
+// Stop and Lose.
 type Event interface {
 	// String names the event, as in "become ready".
 	String() string
@@ -40,6 +41,16 @@ type BecomeUnready struct {
 	Reason string
 }
 
+// BecomeUnhealthy says that the program runs and is not alive, and why. It may
+// be ready all the same, and serves until another one takes its place.
+type BecomeUnhealthy struct {
+	At     time.Time
+	Reason string
+}
+
+// BecomeHealthy says that a program that was not alive is alive again.
+type BecomeHealthy struct{ At time.Time }
+
 // End says that the program ended, or that it could not be started. What the
 // task becomes follows from what it was:
 //
@@ -74,13 +85,15 @@ type Lose struct {
 	Reason string
 }
 
-func (Assign) String() string        { return "assign" }
-func (Block) String() string         { return "block" }
-func (Accept) String() string        { return "accept" }
-func (Start) String() string         { return "start" }
-func (BecomeReady) String() string   { return "become ready" }
-func (BecomeUnready) String() string { return "become unready" }
-func (End) String() string           { return "end" }
-func (Drain) String() string         { return "drain" }
-func (Stop) String() string          { return "stop" }
-func (Lose) String() string          { return "lose" }
+func (Assign) String() string          { return "assign" }
+func (Block) String() string           { return "block" }
+func (Accept) String() string          { return "accept" }
+func (Start) String() string           { return "start" }
+func (BecomeReady) String() string     { return "become ready" }
+func (BecomeUnready) String() string   { return "become unready" }
+func (BecomeUnhealthy) String() string { return "become unhealthy" }
+func (BecomeHealthy) String() string   { return "become healthy" }
+func (End) String() string             { return "end" }
+func (Drain) String() string           { return "drain" }
+func (Stop) String() string            { return "stop" }
+func (Lose) String() string            { return "lose" }

@@ -33,6 +33,8 @@ func moves() []struct {
 		{"start", task.Start{At: noon}},
 		{"become ready", task.BecomeReady{At: noon}},
 		{"become unready", task.BecomeUnready{At: noon, Reason: "503"}},
+		{"become unhealthy", task.BecomeUnhealthy{At: noon, Reason: "hung"}},
+		{"become healthy", task.BecomeHealthy{At: noon}},
 		{"end bad", task.End{At: noon, Exit: bad}},
 		{"end bad, again", task.End{At: noon, Exit: bad, Again: true}},
 		{"end good, again", task.End{At: noon, Exit: good, Again: true}},

@@ -9,7 +9,7 @@ import (
 // and reports whether that changed anything. Reports may come late, twice, out
 // of order, or leave states out. The newest counts, by this order: an end, then
 // being stopped, then the higher attempt, then the further state; between ready
-// and running the later one.
+// and running, and between healthy and unhealthy, the later one.
 //
 // A task never comes back from an end but by Return. One that the master drains or stops goes
 // no way but on: an exit ends it as Stopped, or as Finished if it reached its
@@ -52,7 +52,8 @@ func Return(known, reported Status) (Status, bool) {
 func (s Status) Equal(other Status) bool {
 	return s.State == other.State && s.Since.Equal(other.Since) && s.Attempt == other.Attempt &&
 		s.ReadySince.Equal(other.ReadySince) && s.Failures == other.Failures && s.RetryAt.Equal(other.RetryAt) &&
-		s.Last.Equal(other.Last) && s.Reason == other.Reason
+		s.Last.Equal(other.Last) && s.Reason == other.Reason &&
+		s.UnhealthySince.Equal(other.UnhealthySince) && s.Unhealthy == other.Unhealthy
 }
 
 // leave folds a report into a task that is on its way out.

@@ -39,6 +39,12 @@ func TestObserve(t *testing.T) {
 			reported: task.Status{State: task.Running, Since: after(1), Attempt: 1, Reason: "503"},
 			want:     task.Status{State: task.Running, Since: after(1), Attempt: 1, Reason: "503"},
 		},
+		"of two changes of health the later counts": {
+			known:    task.Status{State: task.Ready, Since: after(9), Attempt: 1, ReadySince: noon},
+			reported: task.Status{State: task.Ready, Since: after(5), Attempt: 1, ReadySince: noon, UnhealthySince: after(5), Unhealthy: "hung"},
+			want:     task.Status{State: task.Ready, Since: after(9), Attempt: 1, ReadySince: noon},
+			same:     true,
+		},
 		"a draining task does not go back to ready": {
 			known:    task.Status{State: task.Draining, Since: after(9), Attempt: 1, ReadySince: noon, Reason: "scaled down"},
 			reported: task.Status{State: task.Ready, Since: after(20), Attempt: 1, ReadySince: after(20)},
@@ -123,6 +129,10 @@ func TestStepLaws(t *testing.T) {
 				t.Fatalf("%s takes a task back from %s to %s", e, s.State, next.State)
 			case next.State.Serving() == next.ReadySince.IsZero() && next.State.Live():
 				t.Fatalf("%s: %s with ReadySince %v", e, next.State, next.ReadySince)
+			case next.IsUnhealthy() && (next.State < task.Running || next.State == task.Backoff || next.State == task.Finished || next.State == task.Failed):
+				t.Fatalf("%s: %s and unhealthy", e, next.State)
+			case next.IsUnhealthy() != (next.Unhealthy != ""):
+				t.Fatalf("%s: unhealthy since %v, because %q", e, next.UnhealthySince, next.Unhealthy)
 			case (next.State == task.Backoff) == next.RetryAt.IsZero():
 				t.Fatalf("%s: %s with RetryAt %v", e, next.State, next.RetryAt)
 			}
@@ -178,6 +188,9 @@ func TestObserveOrder(t *testing.T) {
 		if known.State != want || known.Attempt != last.Attempt || !known.Last.Equal(last.Last) {
 			t.Fatalf("last word %+v\nis known as %+v", last, known)
 		}
+		if !draining && known.Unhealthy != last.Unhealthy {
+			t.Fatalf("last word %+v\nis known as %+v", last, known)
+		}
 		if !draining && (!known.Since.Equal(last.Since) || !known.ReadySince.Equal(last.ReadySince)) {
 			t.Fatalf("last word %+v\nis known as %+v", last, known)
 		}
@@ -194,6 +207,8 @@ func anyEvent(t *rapid.T, s task.Status) task.Event {
 		task.Start{At: at},
 		task.BecomeReady{At: at},
 		task.BecomeUnready{At: at, Reason: "503"},
+		task.BecomeUnhealthy{At: at, Reason: "hung"},
+		task.BecomeHealthy{At: at},
 		task.End{At: at, Exit: exit, Again: true},
 		task.End{At: at, Exit: exit, Completes: true},
 		task.Drain{At: at},
@@ -215,6 +230,8 @@ func anyLife(t *rapid.T) []task.Status {
 			task.Start{At: at},
 			task.BecomeReady{At: at},
 			task.BecomeUnready{At: at, Reason: "503"},
+			task.BecomeUnhealthy{At: at, Reason: "hung"},
+			task.BecomeHealthy{At: at},
 			task.End{At: at, Exit: exit, Again: true},
 			task.End{At: at, Exit: exit, Completes: true},
 			task.Stop{At: at},

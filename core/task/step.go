@@ -63,6 +63,19 @@ func (e BecomeUnready) step(s Status) (Status, bool) {
 	return next, true
 }
 
+func (e BecomeUnhealthy) step(s Status) (Status, bool) {
+	legal := (s.State == Running || s.State == Ready) && !s.IsUnhealthy()
+	s.Since = later(e.At, s.Since.Add(1))
+	s.UnhealthySince, s.Unhealthy = s.Since, e.Reason
+	return s, legal
+}
+
+func (e BecomeHealthy) step(s Status) (Status, bool) {
+	legal := (s.State == Running || s.State == Ready) && s.IsUnhealthy()
+	s.Since = later(e.At, s.Since.Add(1))
+	return s.cure(), legal
+}
+
 func (e End) step(s Status) (Status, bool) {
 	if !s.State.HoldsClaim() || s.State == Backoff {
 		return s, false
@@ -78,10 +91,11 @@ func (e End) step(s Status) (Status, bool) {
 	case s.State == Stopping:
 		return s.enter(Stopped, e.At, s.Reason), true
 	case e.Completes && e.Exit != nil && e.Exit.Good():
-		return s.enter(Finished, e.At, ""), true
+		return s.cure().enter(Finished, e.At, ""), true
 	case s.State == Draining:
 		return s.enter(Stopped, e.At, s.Reason), true
 	}
+	s = s.cure() // it failed by itself, or was ended for it: its exit tells
 	s.Failures++
 	if !e.Again {
 		return s.enter(Failed, e.At, reason), true
@@ -124,6 +138,12 @@ func (s Status) enter(state State, at time.Time, reason string) Status {
 // clear takes away what is only said of a task whose program runs or will.
 func (s Status) clear() Status {
 	s.ReadySince, s.RetryAt = time.Time{}, time.Time{}
+	return s
+}
+
+// cure takes away that its program is not alive.
+func (s Status) cure() Status {
+	s.UnhealthySince, s.Unhealthy = time.Time{}, ""
 	return s
 }
 

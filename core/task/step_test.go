@@ -94,6 +94,33 @@ func TestStep(t *testing.T) {
 				RetryAt: after(9*time.Minute + 2*time.Second), Last: crash, Reason: "exit code 3",
 			},
 		},
+		"what is not alive may serve on": {
+			events: append(ready[:4:4], task.BecomeUnhealthy{At: after(time.Second), Reason: "hung"}),
+			want: task.Status{
+				State: task.Ready, Since: after(time.Second), Attempt: 1, ReadySince: noon,
+				UnhealthySince: after(time.Second), Unhealthy: "hung",
+			},
+		},
+		"it may be alive again": {
+			events: append(ready[:4:4], task.BecomeUnhealthy{At: noon, Reason: "hung"}, task.BecomeHealthy{At: noon}),
+			want:   task.Status{State: task.Ready, Since: after(2), Attempt: 1, ReadySince: noon},
+		},
+		"what was stopped says that it was not alive": {
+			events: append(ready[:4:4], task.BecomeUnhealthy{At: after(time.Second), Reason: "hung"},
+				task.Drain{At: after(time.Minute), Reason: "another takes its place"}, task.Stop{At: after(time.Minute)},
+				task.End{At: after(2 * time.Minute), Exit: &task.Exit{Signal: 15}, Again: true}),
+			want: task.Status{
+				State: task.Stopped, Since: after(2 * time.Minute), Attempt: 1, Last: &task.Exit{Signal: 15},
+				Reason: "another takes its place", UnhealthySince: after(time.Second), Unhealthy: "hung",
+			},
+		},
+		"the next attempt is not known to be unhealthy": {
+			events: append(ready[:4:4], task.BecomeUnhealthy{At: noon, Reason: "hung"}, task.End{At: after(time.Minute), Exit: crash, Again: true}),
+			want: task.Status{
+				State: task.Backoff, Since: after(time.Minute), Attempt: 1, Failures: 1,
+				RetryAt: after(61 * time.Second), Last: crash, Reason: "exit code 3",
+			},
+		},
 		"draining keeps when it became ready, stopping keeps why it drained": {
 			events: append(ready[:4:4],
 				task.Drain{At: after(time.Second), Reason: "replaced by revision 2"}, task.Stop{At: after(2 * time.Second)}),

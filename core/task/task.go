@@ -44,11 +44,17 @@ func (e Exit) Good() bool { return e.Code == 0 && e.Signal == 0 && !e.OOM && e.E
 // Status is what is known of a task.
 type Status struct {
 	State      State
-	Since      time.Time // when it entered State
+	Since      time.Time // when it entered State, or when its health last changed in it
 	Attempt    int       // starts of its program so far
 	ReadySince time.Time // when it became ready; zero unless Ready, or Draining or Stopping after Ready
 	Failures   int       // failed attempts in a row: since the last ready instance that stayed good for the reset time
 	RetryAt    time.Time // in Backoff: when it will be started again
 	Last       *Exit     // of the newest attempt that ended; nil if none has
 	Reason     string    // one line for people: why Pending, what the probe said, why Lost
+
+	UnhealthySince time.Time // its program runs and is not alive since then; kept when it is stopped for it; zero: as far as is known it is
+	Unhealthy      string    // what the alive probe said then
 }
+
+// IsUnhealthy reports whether a task's program is known not to be alive.
+func (s Status) IsUnhealthy() bool { return !s.UnhealthySince.IsZero() }

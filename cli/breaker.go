@@ -17,10 +17,12 @@ import (
 
 func (a *app) breaker() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "breaker", Short: "Show the breaker: whether too many agents fell silent together for aloft to act on it",
-		Long: "Show the breaker: whether too many agents fell silent together for aloft to act on it.\n\n" +
-			"While it is open, no task is given up because its agent is silent. It closes by itself when enough agents\n" +
-			"are back, and by 'aloft breaker release' when they will not come back.",
+		Use: "breaker", Short: "Show the breaker: whether too much fails together for aloft to act on it",
+		Long: "Show the breaker: whether too much fails together for aloft to act on it.\n\n" +
+			"It opens when too many agents fall silent together. While it is open, no task is given up because its agent is\n" +
+			"silent, and none is replaced because it is not alive. It closes by itself when enough agents are back, and by\n" +
+			"'aloft breaker release' when they will not come back. The instances of each service have such a breaker, too:\n" +
+			"while that is open, none of them is replaced because it is not alive.",
 		Example: "  aloft breaker\n  aloft breaker release\n  aloft breaker set --limit 50%", Args: NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return call(cmd, a, clusterAPI.GetBreaker, &pb.GetBreakerRequest{}, func(r *pb.GetBreakerResponse) {
@@ -34,14 +36,17 @@ func (a *app) breaker() *cobra.Command {
 
 func (a *app) releaseBreaker() *cobra.Command {
 	return &cobra.Command{
-		Use: "release", Short: "Close the breaker although agents are missing: their tasks are replaced",
-		Example: "  aloft breaker release", Args: NoArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call(cmd, a, clusterAPI.ReleaseBreaker, &pb.ReleaseBreakerRequest{}, say(cmd, func(r *pb.ReleaseBreakerResponse) string {
+		Use: "release [SERVICE]", Short: "Close the breaker although agents are missing or instances unhealthy: they are replaced",
+		Long: "Close the breaker although agents are missing or instances unhealthy: they are replaced. With a service, only the\n" +
+			"breaker over its instances is closed.",
+		Example: "  aloft breaker release\n  aloft breaker release web", Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request := &pb.ReleaseBreakerRequest{Service: strings.Join(args, "")}
+			return call(cmd, a, clusterAPI.ReleaseBreaker, request, say(cmd, func(r *pb.ReleaseBreakerResponse) string {
 				if !r.GetReleased() {
 					return "the breaker was not open"
 				}
-				return "the breaker is released: tasks of agents that are silent now are replaced, and it does not open for these agents again"
+				return "the breaker is released: what is missing or unhealthy now is replaced, and it does not open for that again"
 			}))
 		},
 	}
@@ -91,13 +96,20 @@ func parseLimit(text string) (int32, error) {
 }
 
 func (a *app) showBreaker(w io.Writer, b *pb.Breaker) {
-	if !b.GetOpen() {
+	if !b.GetOpen() && len(b.GetServices()) == 0 {
 		fmt.Fprintln(w, "breaker: closed")
-		fmt.Fprintln(w, breakerRule(b))
-		return
 	}
-	fmt.Fprintln(w, a.alarm(a.breakerText(b)))
+	a.showOpenBreakers(w, b, "")
 	fmt.Fprintln(w, breakerRule(b))
+	if b.GetOpen() {
+		a.listMissing(w, b)
+	}
+	if len(b.GetServices()) > 0 {
+		a.listSick(w, b)
+	}
+}
+
+func (a *app) listMissing(w io.Writer, b *pb.Breaker) {
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, missing := range b.GetMissing() {
@@ -106,9 +118,21 @@ func (a *app) showBreaker(w io.Writer, b *pb.Breaker) {
 	table(w, "MISSING SINCE FOR", rows)
 }
 
+func (a *app) listSick(w io.Writer, b *pb.Breaker) {
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, s := range b.GetServices() {
+		rows = append(rows, []string{
+			s.GetService(), fmt.Sprintf("%d/%d", len(s.GetUnhealthy()), s.GetInstances()), a.clock(s.GetOpenSince()), a.age(s.GetOpenSince()),
+			strings.Join(s.GetUnhealthy(), ", "),
+		})
+	}
+	table(w, "SERVICE UNHEALTHY SINCE FOR TASKS", rows)
+}
+
 // breakerText says what an open breaker does.
 func (a *app) breakerText(b *pb.Breaker) string {
-	return fmt.Sprintf("breaker: open for %s, %d of %d agents are missing; none of their tasks is replaced",
+	return fmt.Sprintf("breaker: open for %s, %d of %d agents are missing; nothing is replaced for that",
 		a.age(b.GetOpenSince()), len(b.GetMissing()), b.GetAgents())
 }
 
@@ -117,14 +141,18 @@ func breakerRule(b *pb.Breaker) string {
 	if b.GetLimitPercent() == 0 {
 		return "it never opens"
 	}
-	return fmt.Sprintf("it opens when more than %d%% of the agents, and at least 2, fall silent within %v",
+	return fmt.Sprintf("it opens when more than %d%% of the agents, and at least 2, fall silent within %v; for a service, when so many of its instances turn unhealthy",
 		b.GetLimitPercent(), b.GetWindow().AsDuration())
 }
 
-// showOpenBreaker prints a line if the breaker is open.
-func (a *app) showOpenBreaker(w io.Writer, b *pb.Breaker) {
+// showOpenBreakers prints a line for each breaker that is open.
+func (a *app) showOpenBreakers(w io.Writer, b *pb.Breaker, advice string) {
 	if b.GetOpen() {
-		fmt.Fprintln(w, a.alarm(a.breakerText(b)+"; see 'aloft breaker'"))
+		fmt.Fprintln(w, a.alarm(a.breakerText(b)+advice))
+	}
+	for _, s := range b.GetServices() {
+		fmt.Fprintln(w, a.alarm(fmt.Sprintf("breaker of %s: open for %s, %d of %d instances are unhealthy; none is replaced for that%s",
+			s.GetService(), a.age(s.GetOpenSince()), len(s.GetUnhealthy()), s.GetInstances(), advice)))
 	}
 }
 

@@ -233,7 +233,7 @@ func TestLists(t *testing.T) {
 			"TransferLeadership": {"error failed_precondition: no other master is there to lead"},
 		}},
 		"breaker": {commands: []string{
-			"breaker", "breaker --json", "breaker release", "breaker release --json", "breaker set --limit 50% --window 1m",
+			"breaker", "breaker --json", "breaker release", "breaker release web", "breaker release --json", "breaker set --limit 50% --window 1m",
 			"breaker set --limit off --json",
 		}},
 		"breaker that is closed": {commands: []string{"breaker", "breaker release", "status"}, answers: map[string][]string{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,13 +81,13 @@ func (a *app) tasks() *cobra.Command {
 
 const taskHead = "TASK REVISION STATE AGENT PORTS ATTEMPT SINCE REASON"
 
-// taskRow shows a task. Where nothing else is said, its reason is how the last
-// attempt ended.
+// taskRow shows a task. Where nothing else is said, its reason is that it is not
+// alive, or how the last attempt ended.
 func (a *app) taskRow(t *pb.Task) []string {
 	s := t.GetStatus()
 	reason := s.GetReason()
 	if reason == "" {
-		reason = exitText(s.GetLast())
+		reason = cmp.Or(s.GetUnhealthy(), exitText(s.GetLast()))
 	}
 	return []string{
 		t.GetId(), number(t.GetRevision()), taskState(s.GetState()), orDash(t.GetAgent()), ports(t.GetPorts()),

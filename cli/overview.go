@@ -36,7 +36,7 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 		return printJoined(w, info, services, agents, breaker)
 	}
 	fmt.Fprintf(w, "master: %s leads for %s, epoch %d, aloft %s\n", info.GetMaster(), a.age(info.GetLeadingSince()), info.GetEpoch(), info.GetVersion())
-	a.showOpenBreaker(w, breaker.GetBreaker())
+	a.showOpenBreakers(w, breaker.GetBreaker(), "; see 'aloft breaker'")
 	fmt.Fprintf(w, "agents: %s\n", tally(agents.GetAgents(), (*pb.AgentView).GetState))
 	fmt.Fprintf(w, "routers: %s\n", tally(info.GetRouters(), routerState))
 	fmt.Fprintf(w, "services: %s\n", tally(services.GetServices(), (*pb.ServiceView).GetState))

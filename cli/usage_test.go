@@ -24,7 +24,7 @@ func TestUsage(t *testing.T) {
 		"run --cpus much -- true", "run --mem 1parsec -- true", "run --env A -- true", "validate",
 		"pools create", "pools create web --quantity cpus", "pools create web --quantity cpus=-1", "pools create web --quantity cpus=1,cpus=2",
 		"pools set web", "pools nope", "--addr ftp://x status", "schema web",
-		"breaker now", "breaker release now", "breaker set", "breaker set --limit much", "breaker set --limit 100%", "breaker set --window soon",
+		"breaker now", "breaker release web now", "breaker set", "breaker set --limit much", "breaker set --limit 100%", "breaker set --window soon",
 		"masters nope", "masters add m4", "masters add =http://10.0.0.4:7118", "masters remove", "masters replace m4=",
 	}}.tell(t))
 }

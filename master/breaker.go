@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
@@ -49,11 +50,12 @@ func (s *clusterService) SetBreaker(
 	return connect.NewResponse(&pb.SetBreakerResponse{Breaker: breaker}), nil
 }
 
-// ReleaseBreaker closes the breaker although agents are missing.
+// ReleaseBreaker closes the breaker although agents are missing or instances are
+// unhealthy.
 func (s *clusterService) ReleaseBreaker(
-	ctx context.Context, _ *connect.Request[pb.ReleaseBreakerRequest],
+	ctx context.Context, req *connect.Request[pb.ReleaseBreakerRequest],
 ) (*connect.Response[pb.ReleaseBreakerResponse], error) {
-	answer, err := s.master.submit(ctx, engine.ReleaseBreaker{})
+	answer, err := s.master.submit(ctx, engine.ReleaseBreaker{Service: id.Service(req.Msg.GetService())})
 	if err != nil {
 		return nil, apiError(err)
 	}

@@ -28,7 +28,7 @@ func TestBreaker(t *testing.T) {
 		}
 		n.deploy(web(5, "v1"))
 		n.readyOf("web", 1, 5, nil)
-		counted(t, n, "aloft_master_breaker_open", map[string]float64{"": 0})
+		counted(t, n, "aloft_master_breaker_open", map[string]float64{"agents": 0, "instances": 0})
 
 		machines["a2"].leave()
 		machines["a4"].leave()
@@ -39,9 +39,9 @@ func TestBreaker(t *testing.T) {
 		if len(state.GetMissing()) != 2 || state.GetMissing()[0].GetSilentSince() == nil || state.GetAgents() != 5 {
 			t.Errorf("the breaker is %v", state)
 		}
-		counted(t, n, "aloft_master_breaker_open", map[string]float64{"": 1})
+		counted(t, n, "aloft_master_breaker_open", map[string]float64{"agents": 1, "instances": 0})
 		counted(t, n, "aloft_master_breaker_missing_agents", map[string]float64{"": 2})
-		counted(t, n, "aloft_master_breaker_opened_total", map[string]float64{"": 1})
+		counted(t, n, "aloft_master_breaker_opened_total", map[string]float64{"agents": 1, "instances": 0})
 		for _, task := range n.service("web").GetTasks() {
 			if task.GetRevision() != 1 || task.GetStatus().GetState() != pb.TaskState_TASK_STATE_READY {
 				t.Errorf("after an hour %s is %s", task.GetId(), task.GetStatus().GetState())

@@ -38,7 +38,7 @@ func clipStatus(m *pb.TaskStatus) {
 	if m == nil {
 		return
 	}
-	m.Reason = clip(m.GetReason())
+	m.Reason, m.Unhealthy = clip(m.GetReason()), clip(m.GetUnhealthy())
 	if m.GetLast() == nil {
 		return
 	}

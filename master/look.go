@@ -99,11 +99,29 @@ func (l *look) state() (state, reason string) {
 	case s.Revision == 0:
 		return "failed", l.deploymentReason()
 	case l.ready >= l.wanted():
-		return "running", ""
+		return "running", l.ailing()
 	case l.ready == 0:
 		return "pending", cmp.Or(l.trouble(), l.waitingFor())
 	default:
 		return "degraded", cmp.Or(l.trouble(), l.waitingFor(), fmt.Sprintf("%d of %d ready", l.ready, l.wanted()))
+	}
+}
+
+// ailing says that instances are not alive; "" if none is known to be so.
+func (l *look) ailing() string {
+	var sick []*engine.Task
+	for _, t := range l.live {
+		if t.Status.IsUnhealthy() {
+			sick = append(sick, t)
+		}
+	}
+	switch {
+	case len(sick) == 0:
+		return ""
+	case l.service.Breaker.Open():
+		return fmt.Sprintf("%d of %d not alive: the breaker is open, none is replaced", len(sick), len(l.live))
+	default:
+		return fmt.Sprintf("%s is %s", sick[0].ID, sick[0].Status.Unhealthy)
 	}
 }
 

@@ -13,8 +13,14 @@ type metrics struct {
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
 	refused *prometheus.CounterVec
-	opened  prometheus.Counter
+	opened  *prometheus.CounterVec
 }
+
+// What a breaker is over: the agents, or the instances of one service.
+const (
+	overAgents    = "agents"
+	overInstances = "instances"
+)
 
 func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
 	fast := prometheus.ExponentialBuckets(0.00005, 2, 16) // 50 µs to 1.6 s
@@ -31,9 +37,12 @@ func newMetrics(registerer prometheus.Registerer, master *Master) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aloft_master_refused_events_total", Help: "Events that were refused, by why.",
 		}, []string{"reason"}),
-		opened: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "aloft_master_breaker_opened_total", Help: "Times that the breaker opened while this master led.",
-		}),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_master_breaker_opened_total", Help: "Times that a breaker opened while this master led, by what it is over.",
+		}, []string{"over"}),
+	}
+	for _, over := range []string{overAgents, overInstances} {
+		m.opened.WithLabelValues(over)
 	}
 	registerer.MustRegister(m.steps, m.commits, m.batch, m.refused, m.opened, newCensus(master))
 	return m
@@ -53,7 +62,7 @@ func newCensus(master *Master) *census {
 		leading: prometheus.NewDesc("aloft_master_leading", "1 while this master leads.", nil, nil),
 		tasks:   prometheus.NewDesc("aloft_master_tasks", "Tasks that are kept, by state.", []string{"state"}, nil),
 		agents:  prometheus.NewDesc("aloft_master_agents", "Agents, by state.", []string{"state"}, nil),
-		open:    prometheus.NewDesc("aloft_master_breaker_open", "1 while the breaker is open: nothing is given up because its agent is silent.", nil, nil),
+		open:    prometheus.NewDesc("aloft_master_breaker_open", "Breakers that are open: the one over agents, and those over the instances of a service.", []string{"over"}, nil),
 		missing: prometheus.NewDesc("aloft_master_breaker_missing_agents", "Agents for which the breaker is open.", nil, nil),
 	}
 }
@@ -84,9 +93,23 @@ func (c *census) Collect(samples chan<- prometheus.Metric) {
 	for state, count := range r.view.countAgents() {
 		gauge(c.agents, count, state)
 	}
+	gauge(c.open, r.view.countSick(), overInstances)
 	open, missing := r.view.countMissing()
-	gauge(c.open, open)
+	gauge(c.open, open, overAgents)
 	gauge(c.missing, missing)
+}
+
+// countSick returns how many services have a breaker that is open.
+func (v *view) countSick() int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	sick := 0
+	for _, record := range v.kinds[engine.ServiceKind] {
+		if s, ok := record.(*engine.Service); ok && s.Breaker.Open() {
+			sick++
+		}
+	}
+	return sick
 }
 
 // countMissing returns 1 if the breaker is open, and how many agents it misses.

@@ -256,8 +256,12 @@ func (r *reign) publish(ctx context.Context, revision int64, changes engine.Chan
 	for _, note := range changes.Notes {
 		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", string(note.Kind)), slog.String("text", note.Text))
 		if note.Kind == engine.BreakerOpened {
-			r.metrics.opened.Inc()
-			r.cfg.Log.WarnContext(ctx, "the breaker opened", slog.String("text", note.Text))
+			over := overAgents
+			if note.Service != "" {
+				over = overInstances
+			}
+			r.metrics.opened.WithLabelValues(over).Inc()
+			r.cfg.Log.WarnContext(ctx, "a breaker opened", slog.String("service", string(note.Service)), slog.String("text", note.Text))
 		}
 	}
 	for _, change := range r.view.apply(revision, changes) {

@@ -173,6 +173,7 @@ func drawStatus(t *rapid.T) task.Status {
 		State: task.State(rapid.IntRange(int(task.Pending), int(task.Lost)).Draw(t, "state")), Since: drawTime(t, "since"),
 		Attempt: drawSmall(t, "attempt"), ReadySince: drawTime(t, "ready since"), Failures: drawSmall(t, "failures"),
 		RetryAt: drawTime(t, "retry at"), Last: drawExit(t), Reason: drawText(t, "reason"),
+		UnhealthySince: drawTime(t, "unhealthy since"), Unhealthy: drawText(t, "unhealthy"),
 	}
 }
 
@@ -265,6 +266,7 @@ func drawService(t *rapid.T) engine.Record {
 		Tasks: rapid.Int64().Draw(t, "tasks"), RestartedAt: drawTime(t, "restarted"), Run: rapid.Int64().Draw(t, "run"), Runs: drawRuns(t),
 		NextRun: drawTime(t, "next run"), Result: engine.Result(rapid.IntRange(0, int(engine.Unsuccessful)).Draw(t, "result")),
 		Version: rapid.Int64().Draw(t, "version"), CreatedAt: drawTime(t, "created"), ChangedAt: drawTime(t, "changed"),
+		Breaker: engine.ServiceBreaker{OpenSince: drawTime(t, "open"), From: drawTime(t, "from"), Released: drawTime(t, "released")},
 	}
 }
 

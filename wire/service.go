@@ -19,7 +19,7 @@ func FromService(s *engine.Service) *pb.Service {
 		Deployment: string(s.Deployment), Deployments: int32(s.Deployments), Tasks: s.Tasks,
 		RestartedAt: FromTime(s.RestartedAt), Run: s.Run, Runs: s.Runs, NextRun: FromTime(s.NextRun),
 		Result: pb.JobResult(s.Result), Version: s.Version,
-		CreatedAt: FromTime(s.CreatedAt), ChangedAt: FromTime(s.ChangedAt),
+		CreatedAt: FromTime(s.CreatedAt), ChangedAt: FromTime(s.ChangedAt), Breaker: fromServiceBreaker(s.Breaker),
 	}
 }
 
@@ -33,7 +33,7 @@ func toService(m *pb.Service) (*engine.Service, error) {
 		Stopped: m.GetStopped(), Removing: m.GetRemoving(), Deployment: id.Deployment(m.GetDeployment()),
 		Deployments: int(m.GetDeployments()), Tasks: m.GetTasks(), RestartedAt: ToTime(m.GetRestartedAt()),
 		Run: m.GetRun(), Runs: m.GetRuns(), NextRun: ToTime(m.GetNextRun()), Result: engine.Result(m.GetResult()), Version: m.GetVersion(),
-		CreatedAt: ToTime(m.GetCreatedAt()), ChangedAt: ToTime(m.GetChangedAt()),
+		CreatedAt: ToTime(m.GetCreatedAt()), ChangedAt: ToTime(m.GetChangedAt()), Breaker: toServiceBreaker(m.GetBreaker()),
 	}, nil
 }
 

@@ -50,7 +50,7 @@ func FromStatus(s task.Status) *pb.TaskStatus {
 	return &pb.TaskStatus{
 		State: pb.TaskState(s.State), Since: FromTime(s.Since), Attempt: int32(s.Attempt),
 		ReadySince: FromTime(s.ReadySince), Failures: int32(s.Failures), RetryAt: FromTime(s.RetryAt),
-		Last: FromExit(s.Last), Reason: s.Reason,
+		Last: FromExit(s.Last), Reason: s.Reason, UnhealthySince: FromTime(s.UnhealthySince), Unhealthy: s.Unhealthy,
 	}
 }
 
@@ -69,7 +69,7 @@ func toStatus(m *pb.TaskStatus) (task.Status, error) {
 	return task.Status{
 		State: task.State(m.GetState()), Since: ToTime(m.GetSince()), Attempt: int(m.GetAttempt()),
 		ReadySince: ToTime(m.GetReadySince()), Failures: int(m.GetFailures()), RetryAt: ToTime(m.GetRetryAt()),
-		Last: ToExit(m.GetLast()), Reason: m.GetReason(),
+		Last: ToExit(m.GetLast()), Reason: m.GetReason(), UnhealthySince: ToTime(m.GetUnhealthySince()), Unhealthy: m.GetUnhealthy(),
 	}, nil
 }
 

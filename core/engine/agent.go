@@ -238,6 +238,7 @@ func (e *Engine) observe(m *machine, report Report) {
 	if changed {
 		next = t.owner.judgeEnd(t, next)
 		e.become(t, next)
+		e.noteHealth(t, before)
 		if failedStart(before, next, t.owner.record.Kind) {
 			e.noteFailure(t)
 		}
@@ -257,6 +258,12 @@ func (e *Engine) inTime(known, reported task.Status) task.Status {
 		next.Since = e.now
 		if known.State == reported.State && known.Attempt == reported.Attempt {
 			next.Since = known.Since
+		}
+	}
+	if reported.UnhealthySince.After(e.now) {
+		next.UnhealthySince = e.now
+		if known.IsUnhealthy() && known.Attempt == reported.Attempt {
+			next.UnhealthySince = known.UnhealthySince
 		}
 	}
 	if reported.ReadySince.After(e.now) {

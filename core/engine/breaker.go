@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,12 +25,13 @@ const (
 )
 
 // breakerLeast is how few may fail together without a doubt about who looks at
-// them: one machine of a small cluster may die.
+// them: one machine of a small cluster, or one instance of a small service, may.
 const breakerLeast = 2
 
 // Breaker is what leaders remember of the breaker. When too many agents fall
 // silent together, it is rather the observer that fails: while the breaker is
-// open, no task is given up because its agent is silent.
+// open, no task is given up because its agent is silent, and none is replaced
+// because it is unhealthy.
 type Breaker struct {
 	Limit     int           // percent; 0: BreakerLimit; below 0: it never opens
 	Window    time.Duration // 0: BreakerWindow
@@ -55,7 +57,8 @@ func (b Breaker) counts(a *Agent, from time.Time) bool {
 // Misses reports whether the breaker, while it is open, misses an agent.
 func (b Breaker) Misses(a *Agent) bool { return b.Open() && b.counts(a, b.From) }
 
-// trips reports whether so many of all, in a session or missed, are too many.
+// trips reports whether so many of all, agents or instances of a service, are too
+// many.
 func (b Breaker) trips(missed, all int) bool {
 	limit, _ := b.Settings()
 	return limit > 0 && missed >= breakerLeast && missed*100 > limit*all
@@ -90,7 +93,8 @@ func (e *Engine) tendBreaker() {
 		from := e.newestSilence().Add(-window(b))
 		if missed, all := e.missed(from); b.trips(len(missed), all) {
 			e.putCluster(func(c *Cluster) { c.Breaker.OpenSince, c.Breaker.From = e.now, from })
-			e.note(Note{Kind: BreakerOpened, Text: fmt.Sprintf("%s fell silent within %v: %s; none of their tasks is replaced",
+			e.touchUnhealthy()
+			e.note(Note{Kind: BreakerOpened, Text: fmt.Sprintf("%s fell silent within %v: %s; nothing is replaced for that, or for being unhealthy",
 				countOf(len(missed), all), window(b), nameAgents(missed))})
 		}
 	}
@@ -139,6 +143,7 @@ func (e *Engine) closeBreaker(change func(*Cluster)) {
 		change(c)
 	})
 	e.touchSilent()
+	e.touchUnhealthy()
 }
 
 // touchSilent has every service planned that has tasks on a silent agent.
@@ -153,9 +158,20 @@ func (e *Engine) touchSilent() {
 	}
 }
 
-func (ReleaseBreaker) fold(e *Engine) (Answer, error) { //nolint:unparam // as every event
+func (v ReleaseBreaker) fold(e *Engine) (Answer, error) {
+	if v.Service != "" {
+		s := e.services[v.Service]
+		if s == nil {
+			return Answer{}, unknown("service", v.Service)
+		}
+		return Answer{Changed: e.releaseService(s)}, nil
+	}
+	released := false
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		released = e.releaseService(e.services[name]) || released
+	}
 	if !e.frozen() {
-		return Answer{}, nil
+		return Answer{Changed: released}, nil
 	}
 	missed, all := e.missed(e.breaker().From)
 	e.closeBreaker(func(c *Cluster) { c.Breaker.Released = e.now })
@@ -176,6 +192,7 @@ func (v SetBreaker) fold(e *Engine) (Answer, error) {
 		return Answer{}, nil
 	}
 	e.putCluster(func(c *Cluster) { c.Breaker = next })
+	e.touchUnhealthy()
 	e.note(Note{Kind: BreakerSet, Text: next.String()})
 	return Answer{Changed: true}, nil
 }
@@ -186,14 +203,15 @@ func (b Breaker) String() string {
 	if limit < 0 {
 		return "it never opens"
 	}
-	return fmt.Sprintf("it opens when more than %d %% of the agents, and at least %d, fall silent within %v", limit, breakerLeast, window)
+	return fmt.Sprintf("it opens when more than %d %% of the agents, and at least %d, fall silent within %v; for a service, when so many of its instances turn unhealthy", limit, breakerLeast, window)
 }
 
 // BreakerState is the breaker with the agents that it misses.
 type BreakerState struct {
 	Breaker
-	Missed []*Agent // by how long they are silent; none while it is closed
-	Agents int      // those that are missed and those in a session, but for what drains
+	Missed   []*Agent      // by how long they are silent; none while it is closed
+	Agents   int           // those that are missed and those in a session, but for what drains
+	Services []SickService // whose own breakers are open, by name
 }
 
 // Breaker returns how the breaker stands.
@@ -204,6 +222,13 @@ func (e *Engine) Breaker() BreakerState {
 		from = e.now.Add(1) // none
 	}
 	state.Missed, state.Agents = e.missed(from)
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		if s := e.services[name]; s.record.Breaker.Open() {
+			sick := SickService{ServiceBreaker: s.record.Breaker, Service: name}
+			sick.Unhealthy, sick.Instances = s.sick(s.record.Breaker.From)
+			state.Services = append(state.Services, sick)
+		}
+	}
 	return state
 }
 

@@ -360,3 +360,105 @@ func (w *world) watchFrozen(after *engine.Task) {
 		w.Fatalf("%s is given up while the breaker is open\n%s", after.ID, w.story.String())
 	}
 }
+
+// watchSpared fails if an unhealthy instance is stopped for that while the
+// breaker, of its service or of all, is open.
+func (w *world) watchSpared(before, after *engine.Task) {
+	w.Helper()
+	s := w.engine.Service(after.Service)
+	open := w.engine.Breaker().Open() || s != nil && s.Breaker.Open()
+	if open && before.Status.State.Live() && !after.Status.State.Live() && strings.Contains(after.Status.Reason, "not alive") {
+		w.Fatalf("%s is stopped while the breaker is open: %s\n%s", after.ID, after.Status.Reason, w.story.String())
+	}
+}
+
+// The breaker of a service opens when more than 30 % of its instances, and at
+// least 2, turn unhealthy together. While it is closed those that do are replaced.
+func TestServiceBreakerBySize(t *testing.T) {
+	t.Parallel()
+	for instances, most := range map[int]int{1: 1, 2: 1, 3: 1, 6: 1, 7: 2, 10: 3} {
+		for _, sick := range []int{most, min(most+1, instances)} {
+			t.Run(fmt.Sprintf("%d of %d", sick, instances), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.addAgent("a1", 64)
+				w.deploy(web("hello", "ok", instances))
+				w.pass(10 * time.Second)
+				var names []id.Task
+				for i := range sick {
+					names = append(names, id.Task(fmt.Sprintf("hello-1-%d", i+1)))
+				}
+
+				w.sicken(names...)
+				opened := w.engine.Service("hello").Breaker.Open()
+				w.pass(10 * time.Minute)
+
+				if opened != (sick > most) {
+					t.Errorf("it opened: %t", opened)
+				}
+				replaced := w.engine.Task("hello-1-1").Status.State.Ended()
+				if w.good("hello") != instances || replaced == opened {
+					t.Errorf("%d are good after a while, the first is replaced: %t\n%s", w.good("hello"), replaced, w.story.String())
+				}
+			})
+		}
+	}
+}
+
+// An unhealthy instance of a service whose breaker is open is left alone; it is
+// replaced after a release, and the breaker does not open for it again.
+func TestServiceBreakerIsReleased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addAgent("a1", 64)
+	w.deploy(web("hello", "ok", 4))
+	w.pass(10 * time.Second)
+	w.sicken("hello-1-1", "hello-1-2", "hello-1-3")
+	w.pass(time.Hour)
+	w.lead()
+	w.pass(time.Hour)
+	if state := w.engine.Breaker(); len(state.Services) != 1 || len(state.Services[0].Unhealthy) != 3 || state.Services[0].Instances != 4 {
+		t.Fatalf("the breaker is %+v", state)
+	}
+	if w.engine.Task("hello-1-1").Status.State != task.Ready {
+		t.Fatalf("%s\n%s", w.status("hello"), w.story.String())
+	}
+
+	if _, err := w.try(engine.ReleaseBreaker{Service: "nope"}); err == nil {
+		t.Error("the breaker of an unknown service was released")
+	}
+	w.ask(engine.ReleaseBreaker{Service: "hello"})
+	w.pass(time.Minute)
+
+	for _, name := range []id.Task{"hello-1-1", "hello-1-2", "hello-1-3"} {
+		if !w.engine.Task(name).Status.State.Ended() {
+			t.Errorf("%s was not replaced", name)
+		}
+	}
+	if w.engine.Service("hello").Breaker.Open() || w.good("hello") != 4 {
+		t.Errorf("open: %t, good: %d", w.engine.Service("hello").Breaker.Open(), w.good("hello"))
+	}
+}
+
+// While the breaker over agents is open, no unhealthy instance is replaced.
+func TestUnhealthyWhileAgentsAreMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 5 {
+		w.addAgent(agentNumber(i+1), 8)
+	}
+	w.deploy(web("hello", "ok", 5))
+	w.pass(10 * time.Second)
+	w.cut("a1")
+	w.cut("a2")
+
+	w.sicken("hello-1-5")
+	w.pass(time.Hour)
+	spared := w.engine.Task("hello-1-5").Status.State
+	w.connect("a1")
+	w.pass(time.Minute)
+
+	if after := w.engine.Task("hello-1-5").Status.State; spared != task.Ready || !after.Ended() {
+		t.Errorf("while it is open it is %s, afterwards %s\n%s", spared, after, w.story.String())
+	}
+}

@@ -131,8 +131,9 @@ type (
 	// RemoveAgent forgets a silent agent that has no tasks.
 	RemoveAgent struct{ Agent id.Agent }
 	// ReleaseBreaker closes the breaker although agents are missing: their tasks
-	// are given up, and it does not open again for them.
-	ReleaseBreaker struct{}
+	// are given up, and it does not open again for them. So it does with those of
+	// services, or with the one of Service alone.
+	ReleaseBreaker struct{ Service id.Service }
 	// SetBreaker sets when the breaker opens. Limit is in percent of the agents:
 	// 0 leaves it as it is, below 0 the breaker never opens. A Window of 0 leaves
 	// it as it is.

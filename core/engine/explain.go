@@ -43,6 +43,7 @@ func (e *Engine) explainTask(t *entry) []string {
 	if _, silent := e.suspect(r.Claim.Agent); silent && e.frozen() && !t.state().Ended() {
 		lines = append(lines, "the breaker is open: nothing is given up; see 'aloft breaker'")
 	}
+	lines = append(lines, e.explainHealth(t)...)
 	if t.state() == task.Draining {
 		lines = append(lines, e.explainDrain(t))
 	}
@@ -166,7 +167,7 @@ func (e *Engine) explainService(s *service) []string {
 	lines = append(lines, s.explainRun()...)
 	for _, t := range s.live {
 		first := t.group != nil && t.group.waiting[0] == t
-		if first || t.record.Status.Last != nil || !t.state().Live() {
+		if first || t.record.Status.Last != nil || !t.state().Live() || t.record.Status.IsUnhealthy() {
 			lines = append(lines, e.explainTask(t)...)
 		}
 	}

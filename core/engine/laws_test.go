@@ -17,6 +17,7 @@ func (w *world) watch(c engine.Change) {
 		return
 	}
 	w.watchFrozen(after)
+	w.watchSpared(before, after)
 	left := after.Status.State == task.Draining || after.Status.State == task.Stopping || after.Status.State == task.Stopped
 	if before.Status.State == task.Ready && left && after.Status.Last == before.Status.Last {
 		w.watchGap(after)

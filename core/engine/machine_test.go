@@ -248,3 +248,21 @@ func (w *world) unready(name id.Task, reason string) {
 	}
 	w.happen()
 }
+
+// sicken has a task's program be no longer alive, or alive again.
+func (w *world) sicken(names ...id.Task) {
+	w.Helper()
+	for _, m := range w.machines {
+		for _, name := range names {
+			p := m.tasks[name]
+			switch {
+			case p == nil:
+			case p.status.IsUnhealthy():
+				p.move(task.BecomeHealthy{At: w.now})
+			default:
+				p.move(task.BecomeUnhealthy{At: w.now, Reason: "not alive: hung"})
+			}
+		}
+	}
+	w.happen()
+}

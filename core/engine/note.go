@@ -21,6 +21,8 @@ const (
 	TaskPlaced           NoteKind = "task.placed"
 	TaskReady            NoteKind = "task.ready"
 	TaskFailed           NoteKind = "task.failed"
+	TaskUnhealthy        NoteKind = "task.unhealthy"
+	TaskHealthy          NoteKind = "task.healthy"
 	TaskLost             NoteKind = "task.lost"
 	TaskReturned         NoteKind = "task.returned"
 	TaskEnded            NoteKind = "task.ended"
@@ -55,7 +57,7 @@ func NoteKinds() []NoteKind {
 		ServiceDeployed, ServiceScaled, ServiceRestarted, ServiceStopped, ServiceRemoved,
 		DeploymentStarted, DeploymentDone, DeploymentFailed, DeploymentRolledBack, DeploymentPaused,
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
-		TaskPlaced, TaskReady, TaskFailed, TaskLost, TaskReturned, TaskEnded, TaskMoves, TaskStays,
+		TaskPlaced, TaskReady, TaskUnhealthy, TaskHealthy, TaskFailed, TaskLost, TaskReturned, TaskEnded, TaskMoves, TaskStays,
 		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
 		BreakerOpened, BreakerClosed, BreakerReleased, BreakerSet,
 		PoolSet, PoolDeleted, PoolOvercommitted,

@@ -21,6 +21,7 @@ func (e *Engine) planService(s *service) {
 	}
 	s.wakeAt = time.Time{}
 	e.giveUp(s)
+	e.tendService(s)
 	e.letGo(s)
 	e.tellRefusals(s)
 	switch s.record.Kind {
@@ -117,6 +118,8 @@ func (e *Engine) stopReason(s *service, t *entry) string {
 		return "restarted by an operator"
 	case t.moves():
 		return fmt.Sprintf("it moves to agent %s", t.record.Moves.To)
+	case t.record.Status.IsUnhealthy() && !e.spares(s):
+		return t.record.Status.Unhealthy
 	default:
 		return fmt.Sprintf("%s wanted", resource.Count(s.record.Instances, "instance"))
 	}
@@ -186,11 +189,11 @@ func (e *Engine) instance(s *service, t *entry) rollout.Instance {
 	status := t.record.Status
 	i := rollout.Instance{
 		Task: t.record.ID, Revision: s.generation(t.record.Revision), State: status.State, Since: status.Since,
-		ReadySince: status.ReadySince, Failures: status.Failures, Blocked: t.blocked(),
+		ReadySince: status.ReadySince, Failures: status.Failures, Blocked: t.blocked(), Unhealthy: status.IsUnhealthy(),
 	}
 	if !status.State.Ended() {
 		_, i.Suspect = e.suspect(t.record.Claim.Agent)
-		i.Leaving = s.restarts(t) || e.leavesAgent(t)
+		i.Leaving = s.restarts(t) || e.leavesAgent(t) || i.Unhealthy && !e.spares(s)
 		i.Overdue = e.overdue(t)
 	}
 	return i

@@ -31,6 +31,7 @@ func TestAnyLife(t *testing.T) {
 			"router":    c.harmRouter,
 			"pool":      c.changePool,
 			"kill":      c.killAny,
+			"sicken":    c.sickenAny,
 			"pass":      func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond) },
 			"pass more": func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(1, 120).Draw(t, "s")) * time.Second) },
 			"lead":      func(*rapid.T) { c.lead() },
@@ -195,18 +196,29 @@ func (c *chaos) changePool(t *rapid.T) {
 }
 
 func (c *chaos) killAny(t *rapid.T) {
+	if running := c.running(task.Starting); len(running) > 0 {
+		c.kill(pick(t, "task", running...))
+	}
+}
+
+func (c *chaos) sickenAny(t *rapid.T) {
+	if running := c.running(task.Running); len(running) > 0 {
+		c.sicken(pick(t, "task", running...))
+	}
+}
+
+// running returns the tasks that are at least so far, and have a program.
+func (c *chaos) running(from task.State) []id.Task {
 	var running []id.Task
 	for _, m := range c.machines {
 		for name, p := range m.tasks {
-			if p.status.State >= task.Starting && p.status.State <= task.Ready {
+			if p.status.State >= from && p.status.State <= task.Ready {
 				running = append(running, name)
 			}
 		}
 	}
-	if len(running) > 0 {
-		slices.Sort(running)
-		c.kill(pick(t, "task", running...))
-	}
+	slices.Sort(running)
+	return running
 }
 
 // heal ends all harm, wants only programs that work, and waits.

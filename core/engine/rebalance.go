@@ -114,7 +114,7 @@ func (e *Engine) unmoved(s *service) string {
 	}
 	for _, t := range s.live {
 		_, suspect := e.suspect(t.record.Claim.Agent)
-		if t.state() != task.Ready || suspect || t.moves() || e.leavesAgent(t) || s.restarts(t) {
+		if t.state() != task.Ready || t.record.Status.IsUnhealthy() || suspect || t.moves() || e.leavesAgent(t) || s.restarts(t) {
 			return cmp.Or(prefixed("it waits for ", s.waiting), "it is not settled")
 		}
 	}

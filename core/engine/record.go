@@ -105,7 +105,8 @@ type Service struct {
 	Runs        []int64       // those of a job or cron that are not over, ascending
 	NextRun     time.Time     // of a cron
 	Result      Result        // of a job, or of a cron's newest run
-	Version     int64         // grows with every change an operator makes; guards writes
+	Breaker     ServiceBreaker
+	Version     int64 // grows with every change an operator makes; guards writes
 	CreatedAt   time.Time
 	ChangedAt   time.Time
 }

@@ -23,6 +23,7 @@ type service struct {
 	wakeAt      time.Time        // collected while it is planned
 	tellAt      time.Time        // when the reasons for waiting are due to be written down anew
 	stray       int              // lost tasks that a silent agent may still have
+	turned      bool             // an instance turned unhealthy since its breaker was tended
 	unjudged    bool             // loaded: the failures that rollout sees are already counted
 	waiting     string           // what the newest plan waits for
 }

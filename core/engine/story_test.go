@@ -76,6 +76,9 @@ func stories() map[string]func(w *world) {
 		"drain-of-all":          drainOfAll,
 		"rebalance":             rebalanceLife,
 		"rebalance-in-vain":     rebalanceInVain,
+		"unhealthy":             unhealthy,
+		"unhealthy-together":    unhealthyTogether,
+		"unhealthy-no-room":     unhealthyNoRoom,
 	}
 }
 
@@ -114,6 +117,43 @@ func breakerReleased(w *world) {
 	w.pass(20 * time.Second)
 	w.lead()
 	w.pass(time.Minute)
+}
+
+// unhealthy has an instance that is not alive serve until another one has settled.
+func unhealthy(w *world) {
+	hello(w)
+	w.sicken("hello-1-2")
+	w.pass(time.Second)
+	w.say("%s", explained(w, "hello-1-2"))
+	w.lead()
+	w.pass(30 * time.Second)
+}
+
+// unhealthyTogether has so many instances turn unhealthy that none is replaced,
+// until so many are alive again that the last one is.
+func unhealthyTogether(w *world) {
+	hello(w)
+	w.sicken("hello-1-1")
+	w.pass(time.Second)
+	w.sicken("hello-1-2", "hello-1-3")
+	w.pass(time.Hour)
+	w.say("%s", explained(w, "hello-1-2"))
+	w.sicken("hello-1-1", "hello-1-2")
+	w.pass(30 * time.Second)
+}
+
+// unhealthyNoRoom has an instance that is not alive serve on while there is room
+// for no other, and be stopped a while after it is not ready any more either.
+func unhealthyNoRoom(w *world) {
+	w.addAgent("a1", 1)
+	w.addRouter("r1", 0)
+	w.deploy(web("hello", "ok", 4))
+	w.pass(5 * time.Second)
+	w.sicken("hello-1-2")
+	w.pass(time.Hour)
+	w.say("%s", w.status("hello"))
+	w.unready("hello-1-2", "503")
+	w.pass(30 * time.Second)
 }
 
 // hello starts the cluster that most stories begin with.

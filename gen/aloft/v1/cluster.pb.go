@@ -5458,7 +5458,8 @@ func (x *GetBreakerResponse) GetBreaker() *Breaker {
 	return nil
 }
 
-// The breaker: when too many agents fall silent together, nothing is given up.
+// The breaker: when too many agents fall silent together, nothing is given up. The
+// same rule holds over the instances of each service that turn unhealthy.
 type Breaker struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Open      bool                   `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
@@ -5470,8 +5471,10 @@ type Breaker struct {
 	// Those that count: in a session, or missing. Drained ones do not.
 	Agents int32 `protobuf:"varint,5,opt,name=agents,proto3" json:"agents,omitempty"`
 	// While it is open, by how long they are silent.
-	Missing       []*MissingAgent        `protobuf:"bytes,6,rep,name=missing,proto3" json:"missing,omitempty"`
-	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	Missing    []*MissingAgent        `protobuf:"bytes,6,rep,name=missing,proto3" json:"missing,omitempty"`
+	ReleasedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	// Services whose own breakers are open.
+	Services      []*SickService `protobuf:"bytes,8,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5555,6 +5558,84 @@ func (x *Breaker) GetReleasedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Breaker) GetServices() []*SickService {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// A service of which too many instances turned unhealthy together.
+type SickService struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Service   string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	OpenSince *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=open_since,json=openSince,proto3" json:"open_since,omitempty"`
+	// Names of the tasks.
+	Unhealthy []string `protobuf:"bytes,3,rep,name=unhealthy,proto3" json:"unhealthy,omitempty"`
+	// Whose programs run.
+	Instances     int32 `protobuf:"varint,4,opt,name=instances,proto3" json:"instances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SickService) Reset() {
+	*x = SickService{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SickService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SickService) ProtoMessage() {}
+
+func (x *SickService) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SickService.ProtoReflect.Descriptor instead.
+func (*SickService) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *SickService) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *SickService) GetOpenSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenSince
+	}
+	return nil
+}
+
+func (x *SickService) GetUnhealthy() []string {
+	if x != nil {
+		return x.Unhealthy
+	}
+	return nil
+}
+
+func (x *SickService) GetInstances() int32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
 type MissingAgent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         string                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
@@ -5565,7 +5646,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5577,7 +5658,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5590,7 +5671,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -5619,7 +5700,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5631,7 +5712,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5644,7 +5725,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -5670,7 +5751,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +5763,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5695,7 +5776,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -5706,14 +5787,16 @@ func (x *SetBreakerResponse) GetBreaker() *Breaker {
 }
 
 type ReleaseBreakerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the breaker of this service; empty: all.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5725,7 +5808,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5738,7 +5821,14 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *ReleaseBreakerRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
 }
 
 type ReleaseBreakerResponse struct {
@@ -5752,7 +5842,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5764,7 +5854,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5777,7 +5867,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -6147,7 +6237,7 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\adeleted\x18\x02 \x01(\tR\adeleted\"\x13\n" +
 	"\x11GetBreakerRequest\"A\n" +
 	"\x12GetBreakerResponse\x12+\n" +
-	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"\xb7\x02\n" +
+	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"\xea\x02\n" +
 	"\aBreaker\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\bR\x04open\x129\n" +
 	"\n" +
@@ -6157,7 +6247,14 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x06agents\x18\x05 \x01(\x05R\x06agents\x120\n" +
 	"\amissing\x18\x06 \x03(\v2\x16.aloft.v1.MissingAgentR\amissing\x12;\n" +
 	"\vreleased_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"releasedAt\"c\n" +
+	"releasedAt\x121\n" +
+	"\bservices\x18\b \x03(\v2\x15.aloft.v1.SickServiceR\bservices\"\x9e\x01\n" +
+	"\vSickService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x129\n" +
+	"\n" +
+	"open_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12\x1c\n" +
+	"\tunhealthy\x18\x03 \x03(\tR\tunhealthy\x12\x1c\n" +
+	"\tinstances\x18\x04 \x01(\x05R\tinstances\"c\n" +
 	"\fMissingAgent\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12=\n" +
 	"\fsilent_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\"\x82\x01\n" +
@@ -6166,8 +6263,9 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06windowB\x10\n" +
 	"\x0e_limit_percent\"A\n" +
 	"\x12SetBreakerResponse\x12+\n" +
-	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"\x17\n" +
-	"\x15ReleaseBreakerRequest\"a\n" +
+	"\abreaker\x18\x01 \x01(\v2\x11.aloft.v1.BreakerR\abreaker\"1\n" +
+	"\x15ReleaseBreakerRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"a\n" +
 	"\x16ReleaseBreakerResponse\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\bR\breleased\x12+\n" +
 	"\abreaker\x18\x02 \x01(\v2\x11.aloft.v1.BreakerR\abreaker*\xc6\x01\n" +
@@ -6245,7 +6343,7 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(MoveState)(0),                     // 0: aloft.v1.MoveState
 	(*GetInfoRequest)(nil),             // 1: aloft.v1.GetInfoRequest
@@ -6348,191 +6446,194 @@ var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*GetBreakerRequest)(nil),          // 98: aloft.v1.GetBreakerRequest
 	(*GetBreakerResponse)(nil),         // 99: aloft.v1.GetBreakerResponse
 	(*Breaker)(nil),                    // 100: aloft.v1.Breaker
-	(*MissingAgent)(nil),               // 101: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 102: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 103: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 104: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 105: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 106: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 107: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 108: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 109: aloft.v1.Spec
-	(SpecKind)(0),                      // 110: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 111: aloft.v1.Quantity
-	(*Service)(nil),                    // 112: aloft.v1.Service
-	(*Revision)(nil),                   // 113: aloft.v1.Revision
-	(*Deployment)(nil),                 // 114: aloft.v1.Deployment
-	(*Task)(nil),                       // 115: aloft.v1.Task
-	(*LogLine)(nil),                    // 116: aloft.v1.LogLine
-	(*Agent)(nil),                      // 117: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 118: google.protobuf.Duration
-	(*Partition)(nil),                  // 119: aloft.v1.Partition
-	(*Pool)(nil),                       // 120: aloft.v1.Pool
-	(*Note)(nil),                       // 121: aloft.v1.Note
-	(*Record)(nil),                     // 122: aloft.v1.Record
+	(*SickService)(nil),                // 101: aloft.v1.SickService
+	(*MissingAgent)(nil),               // 102: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 103: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 104: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 105: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 106: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 107: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 108: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 109: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 110: aloft.v1.Spec
+	(SpecKind)(0),                      // 111: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 112: aloft.v1.Quantity
+	(*Service)(nil),                    // 113: aloft.v1.Service
+	(*Revision)(nil),                   // 114: aloft.v1.Revision
+	(*Deployment)(nil),                 // 115: aloft.v1.Deployment
+	(*Task)(nil),                       // 116: aloft.v1.Task
+	(*LogLine)(nil),                    // 117: aloft.v1.LogLine
+	(*Agent)(nil),                      // 118: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 119: google.protobuf.Duration
+	(*Partition)(nil),                  // 120: aloft.v1.Partition
+	(*Pool)(nil),                       // 121: aloft.v1.Pool
+	(*Note)(nil),                       // 122: aloft.v1.Note
+	(*Record)(nil),                     // 123: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	107, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	108, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
 	16,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
 	5,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	107, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	108, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	108, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	109, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
 	18,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
 	17,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
 	18,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	109, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	110, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
 	17,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
 	24,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	110, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	111, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
 	25,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	111, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	112, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
 	17,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	106, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	107, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
 	28,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	110, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	111, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
 	31,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	112, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	113, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	114, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	115, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	113, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	114, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	115, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	116, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
 	31,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	113, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	112, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	112, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	112, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	114, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	113, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	113, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	113, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
 	28,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	114, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	114, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	115, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	116, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	115, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	115, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	116, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	117, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
 	62,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	117, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	111, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	111, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	118, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	112, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	112, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
 	62,  // 37: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
 	65,  // 38: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
-	110, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
-	118, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	111, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
+	119, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
 	74,  // 41: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	119, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	111, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	120, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	112, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
 	77,  // 44: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	120, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	111, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	111, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	120, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	120, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	121, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	112, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	112, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	121, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	121, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
 	84,  // 50: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
 	85,  // 51: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
 	0,   // 52: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
 	84,  // 53: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
 	92,  // 54: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	111, // 55: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	111, // 56: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	121, // 57: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	112, // 55: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	112, // 56: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	122, // 57: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
 	97,  // 58: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	121, // 59: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	122, // 60: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	122, // 59: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	123, // 60: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
 	100, // 61: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	107, // 62: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	118, // 63: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	101, // 64: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	107, // 65: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	107, // 66: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	118, // 67: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	100, // 68: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	100, // 69: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	1,   // 70: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	3,   // 71: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	14,  // 72: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	6,   // 73: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
-	8,   // 74: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
-	10,  // 75: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
-	12,  // 76: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
-	20,  // 77: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	22,  // 78: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	26,  // 79: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	29,  // 80: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	32,  // 81: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	34,  // 82: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	36,  // 83: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	38,  // 84: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	40,  // 85: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	42,  // 86: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	44,  // 87: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	46,  // 88: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	48,  // 89: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	50,  // 90: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	52,  // 91: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	54,  // 92: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	56,  // 93: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	58,  // 94: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	60,  // 95: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	63,  // 96: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
-	66,  // 97: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	68,  // 98: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	70,  // 99: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	72,  // 100: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	98,  // 101: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	102, // 102: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	104, // 103: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	75,  // 104: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	78,  // 105: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	80,  // 106: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	90,  // 107: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	82,  // 108: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
-	86,  // 109: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
-	88,  // 110: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
-	93,  // 111: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	95,  // 112: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	2,   // 113: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	4,   // 114: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	15,  // 115: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	7,   // 116: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
-	9,   // 117: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
-	11,  // 118: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
-	13,  // 119: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
-	21,  // 120: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	23,  // 121: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	27,  // 122: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	30,  // 123: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	33,  // 124: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	35,  // 125: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	37,  // 126: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	39,  // 127: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	41,  // 128: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	43,  // 129: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	45,  // 130: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	47,  // 131: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	49,  // 132: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	51,  // 133: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	53,  // 134: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	55,  // 135: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	57,  // 136: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	59,  // 137: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	61,  // 138: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	64,  // 139: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
-	67,  // 140: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	69,  // 141: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	71,  // 142: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	73,  // 143: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	99,  // 144: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	103, // 145: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	105, // 146: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	76,  // 147: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	79,  // 148: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	81,  // 149: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	91,  // 150: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	83,  // 151: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
-	87,  // 152: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
-	89,  // 153: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
-	94,  // 154: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	96,  // 155: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	113, // [113:156] is the sub-list for method output_type
-	70,  // [70:113] is the sub-list for method input_type
-	70,  // [70:70] is the sub-list for extension type_name
-	70,  // [70:70] is the sub-list for extension extendee
-	0,   // [0:70] is the sub-list for field type_name
+	108, // 62: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	119, // 63: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	102, // 64: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	108, // 65: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	101, // 66: aloft.v1.Breaker.services:type_name -> aloft.v1.SickService
+	108, // 67: aloft.v1.SickService.open_since:type_name -> google.protobuf.Timestamp
+	108, // 68: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	119, // 69: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	100, // 70: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	100, // 71: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	1,   // 72: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	3,   // 73: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	14,  // 74: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	6,   // 75: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	8,   // 76: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	10,  // 77: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	12,  // 78: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	20,  // 79: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	22,  // 80: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	26,  // 81: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	29,  // 82: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	32,  // 83: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	34,  // 84: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	36,  // 85: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	38,  // 86: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	40,  // 87: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	42,  // 88: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	44,  // 89: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	46,  // 90: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	48,  // 91: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	50,  // 92: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	52,  // 93: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	54,  // 94: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	56,  // 95: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	58,  // 96: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	60,  // 97: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	63,  // 98: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
+	66,  // 99: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	68,  // 100: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	70,  // 101: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	72,  // 102: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	98,  // 103: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	103, // 104: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	105, // 105: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	75,  // 106: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	78,  // 107: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	80,  // 108: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	90,  // 109: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	82,  // 110: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
+	86,  // 111: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
+	88,  // 112: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
+	93,  // 113: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	95,  // 114: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	2,   // 115: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	4,   // 116: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	15,  // 117: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	7,   // 118: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	9,   // 119: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	11,  // 120: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	13,  // 121: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	21,  // 122: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	23,  // 123: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	27,  // 124: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	30,  // 125: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	33,  // 126: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	35,  // 127: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	37,  // 128: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	39,  // 129: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	41,  // 130: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	43,  // 131: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	45,  // 132: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	47,  // 133: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	49,  // 134: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	51,  // 135: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	53,  // 136: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	55,  // 137: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	57,  // 138: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	59,  // 139: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	61,  // 140: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	64,  // 141: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
+	67,  // 142: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	69,  // 143: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	71,  // 144: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	73,  // 145: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	99,  // 146: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	104, // 147: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	106, // 148: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	76,  // 149: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	79,  // 150: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	81,  // 151: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	91,  // 152: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	83,  // 153: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
+	87,  // 154: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
+	89,  // 155: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
+	94,  // 156: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	96,  // 157: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	115, // [115:158] is the sub-list for method output_type
+	72,  // [72:115] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -6544,14 +6645,14 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
 	file_aloft_v1_cluster_proto_msgTypes[35].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[101].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[102].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   106,
+			NumMessages:   107,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

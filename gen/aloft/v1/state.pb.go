@@ -844,7 +844,9 @@ type Service struct {
 	// It is forgotten once its last task has ended.
 	Removing bool `protobuf:"varint,18,opt,name=removing,proto3" json:"removing,omitempty"`
 	// Of a job or cron: the numbers of the runs that are not over, ascending.
-	Runs          []int64 `protobuf:"varint,19,rep,packed,name=runs,proto3" json:"runs,omitempty"`
+	Runs []int64 `protobuf:"varint,19,rep,packed,name=runs,proto3" json:"runs,omitempty"`
+	// Of its unhealthy instances; absent: it never was open.
+	Breaker       *ServiceBreaker `protobuf:"bytes,20,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1014,78 @@ func (x *Service) GetRuns() []int64 {
 	return nil
 }
 
+func (x *Service) GetBreaker() *ServiceBreaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+// The breaker of one service: while it is open, none of its instances is replaced
+// or stopped because it is unhealthy.
+type ServiceBreaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent while it is closed.
+	OpenSince *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=open_since,json=openSince,proto3" json:"open_since,omitempty"`
+	// While it is open: instances that were unhealthy before do not count.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// An operator released it: instances that were unhealthy by then do not count.
+	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceBreaker) Reset() {
+	*x = ServiceBreaker{}
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceBreaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceBreaker) ProtoMessage() {}
+
+func (x *ServiceBreaker) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceBreaker.ProtoReflect.Descriptor instead.
+func (*ServiceBreaker) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ServiceBreaker) GetOpenSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenSince
+	}
+	return nil
+}
+
+func (x *ServiceBreaker) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ServiceBreaker) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
 type Revision struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Service   string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -1030,7 +1104,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1116,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1129,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Revision) GetService() string {
@@ -1142,7 +1216,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1228,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1241,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Deployment) GetId() string {
@@ -1307,7 +1381,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1393,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1406,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Failure) GetTask() string {
@@ -1364,7 +1438,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1450,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1463,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1435,22 +1509,26 @@ func (x *Exit) GetLastLogs() []string {
 }
 
 type TaskStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         TaskState              `protobuf:"varint,1,opt,name=state,proto3,enum=aloft.v1.TaskState" json:"state,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	ReadySince    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ready_since,json=readySince,proto3" json:"ready_since,omitempty"`
-	Failures      int32                  `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
-	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
-	Last          *Exit                  `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`
-	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	State      TaskState              `protobuf:"varint,1,opt,name=state,proto3,enum=aloft.v1.TaskState" json:"state,omitempty"`
+	Since      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Attempt    int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	ReadySince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ready_since,json=readySince,proto3" json:"ready_since,omitempty"`
+	Failures   int32                  `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
+	RetryAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	Last       *Exit                  `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`
+	Reason     string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Its program runs and is not alive since then; absent: as far as is known it is.
+	UnhealthySince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=unhealthy_since,json=unhealthySince,proto3" json:"unhealthy_since,omitempty"`
+	// What the alive probe said.
+	Unhealthy     string `protobuf:"bytes,10,opt,name=unhealthy,proto3" json:"unhealthy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskStatus) Reset() {
 	*x = TaskStatus{}
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1540,7 @@ func (x *TaskStatus) String() string {
 func (*TaskStatus) ProtoMessage() {}
 
 func (x *TaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1553,7 @@ func (x *TaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
 func (*TaskStatus) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TaskStatus) GetState() TaskState {
@@ -1534,6 +1612,20 @@ func (x *TaskStatus) GetReason() string {
 	return ""
 }
 
+func (x *TaskStatus) GetUnhealthySince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UnhealthySince
+	}
+	return nil
+}
+
+func (x *TaskStatus) GetUnhealthy() string {
+	if x != nil {
+		return x.Unhealthy
+	}
+	return ""
+}
+
 // What a task takes of one partition of its agent.
 type Slice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1545,7 +1637,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1649,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1662,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Slice) GetPartition() string {
@@ -1613,7 +1705,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1717,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1730,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Task) GetId() string {
@@ -1772,7 +1864,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_aloft_v1_state_proto_msgTypes[14]
+	mi := &file_aloft_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1876,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[14]
+	mi := &file_aloft_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1889,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Note) GetSeq() int64 {
@@ -1927,7 +2019,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"quantities\x18\x02 \x03(\v2\x12.aloft.v1.QuantityR\n" +
 	"quantities\x12\x1a\n" +
 	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"\x9b\x05\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\"\xcf\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x1a\n" +
@@ -1952,7 +2044,14 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"changed_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x1a\n" +
 	"\bremoving\x18\x12 \x01(\bR\bremoving\x12\x12\n" +
-	"\x04runs\x18\x13 \x03(\x03R\x04runs\"\x83\x02\n" +
+	"\x04runs\x18\x13 \x03(\x03R\x04runs\x122\n" +
+	"\abreaker\x18\x14 \x01(\v2\x18.aloft.v1.ServiceBreakerR\abreaker\"\xb8\x01\n" +
+	"\x0eServiceBreaker\x129\n" +
+	"\n" +
+	"open_since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12;\n" +
+	"\vreleased_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\"\x83\x02\n" +
 	"\bRevision\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\"\n" +
@@ -1997,7 +2096,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x03oom\x18\x03 \x01(\bR\x03oom\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1b\n" +
-	"\tlast_logs\x18\x06 \x03(\tR\blastLogs\"\xcf\x02\n" +
+	"\tlast_logs\x18\x06 \x03(\tR\blastLogs\"\xb2\x03\n" +
 	"\n" +
 	"TaskStatus\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.aloft.v1.TaskStateR\x05state\x120\n" +
@@ -2008,7 +2107,10 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\bfailures\x18\x05 \x01(\x05R\bfailures\x125\n" +
 	"\bretry_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\"\n" +
 	"\x04last\x18\a \x01(\v2\x0e.aloft.v1.ExitR\x04last\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"U\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12C\n" +
+	"\x0funhealthy_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0eunhealthySince\x12\x1c\n" +
+	"\tunhealthy\x18\n" +
+	" \x01(\tR\tunhealthy\"U\n" +
 	"\x05Slice\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\tR\tpartition\x12.\n" +
 	"\bquantity\x18\x02 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\"\x9d\x04\n" +
@@ -2091,7 +2193,7 @@ func file_aloft_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_aloft_v1_state_proto_goTypes = []any{
 	(JobResult)(0),                // 0: aloft.v1.JobResult
 	(DeploymentState)(0),          // 1: aloft.v1.DeploymentState
@@ -2103,75 +2205,81 @@ var file_aloft_v1_state_proto_goTypes = []any{
 	(*Agent)(nil),                 // 7: aloft.v1.Agent
 	(*Pool)(nil),                  // 8: aloft.v1.Pool
 	(*Service)(nil),               // 9: aloft.v1.Service
-	(*Revision)(nil),              // 10: aloft.v1.Revision
-	(*Deployment)(nil),            // 11: aloft.v1.Deployment
-	(*Failure)(nil),               // 12: aloft.v1.Failure
-	(*Exit)(nil),                  // 13: aloft.v1.Exit
-	(*TaskStatus)(nil),            // 14: aloft.v1.TaskStatus
-	(*Slice)(nil),                 // 15: aloft.v1.Slice
-	(*Task)(nil),                  // 16: aloft.v1.Task
-	(*Note)(nil),                  // 17: aloft.v1.Note
-	nil,                           // 18: aloft.v1.Agent.AttributesEntry
-	nil,                           // 19: aloft.v1.Task.PortsEntry
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*Quantity)(nil),              // 22: aloft.v1.Quantity
-	(SpecKind)(0),                 // 23: aloft.v1.SpecKind
-	(*Spec)(nil),                  // 24: aloft.v1.Spec
+	(*ServiceBreaker)(nil),        // 10: aloft.v1.ServiceBreaker
+	(*Revision)(nil),              // 11: aloft.v1.Revision
+	(*Deployment)(nil),            // 12: aloft.v1.Deployment
+	(*Failure)(nil),               // 13: aloft.v1.Failure
+	(*Exit)(nil),                  // 14: aloft.v1.Exit
+	(*TaskStatus)(nil),            // 15: aloft.v1.TaskStatus
+	(*Slice)(nil),                 // 16: aloft.v1.Slice
+	(*Task)(nil),                  // 17: aloft.v1.Task
+	(*Note)(nil),                  // 18: aloft.v1.Note
+	nil,                           // 19: aloft.v1.Agent.AttributesEntry
+	nil,                           // 20: aloft.v1.Task.PortsEntry
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*Quantity)(nil),              // 23: aloft.v1.Quantity
+	(SpecKind)(0),                 // 24: aloft.v1.SpecKind
+	(*Spec)(nil),                  // 25: aloft.v1.Spec
 }
 var file_aloft_v1_state_proto_depIdxs = []int32{
 	7,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
 	8,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
 	9,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
-	10, // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
-	11, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
-	16, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
+	11, // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
+	12, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
+	17, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
 	4,  // 6: aloft.v1.Record.cluster:type_name -> aloft.v1.Cluster
-	20, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
+	21, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
 	5,  // 8: aloft.v1.Cluster.breaker:type_name -> aloft.v1.BreakerRecord
-	21, // 9: aloft.v1.BreakerRecord.window:type_name -> google.protobuf.Duration
-	20, // 10: aloft.v1.BreakerRecord.open_since:type_name -> google.protobuf.Timestamp
-	20, // 11: aloft.v1.BreakerRecord.from:type_name -> google.protobuf.Timestamp
-	20, // 12: aloft.v1.BreakerRecord.released_at:type_name -> google.protobuf.Timestamp
-	22, // 13: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
-	18, // 14: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
+	22, // 9: aloft.v1.BreakerRecord.window:type_name -> google.protobuf.Duration
+	21, // 10: aloft.v1.BreakerRecord.open_since:type_name -> google.protobuf.Timestamp
+	21, // 11: aloft.v1.BreakerRecord.from:type_name -> google.protobuf.Timestamp
+	21, // 12: aloft.v1.BreakerRecord.released_at:type_name -> google.protobuf.Timestamp
+	23, // 13: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
+	19, // 14: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
 	6,  // 15: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
-	20, // 16: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
-	20, // 17: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
-	20, // 18: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
-	22, // 19: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
-	23, // 20: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
-	20, // 21: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
-	20, // 22: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
+	21, // 16: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
+	21, // 17: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
+	21, // 18: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
+	23, // 19: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
+	24, // 20: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
+	21, // 21: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
+	21, // 22: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
 	0,  // 23: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
-	20, // 24: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	20, // 25: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
-	24, // 26: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
-	20, // 27: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 28: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
-	20, // 29: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
-	20, // 30: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
-	20, // 31: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
-	20, // 32: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
-	12, // 33: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
-	13, // 34: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
-	20, // 35: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
-	2,  // 36: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
-	20, // 37: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
-	20, // 38: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
-	20, // 39: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
-	13, // 40: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
-	22, // 41: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
-	15, // 42: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
-	19, // 43: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
-	14, // 44: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
-	20, // 45: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	20, // 46: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	21, // 24: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	21, // 25: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
+	10, // 26: aloft.v1.Service.breaker:type_name -> aloft.v1.ServiceBreaker
+	21, // 27: aloft.v1.ServiceBreaker.open_since:type_name -> google.protobuf.Timestamp
+	21, // 28: aloft.v1.ServiceBreaker.from:type_name -> google.protobuf.Timestamp
+	21, // 29: aloft.v1.ServiceBreaker.released_at:type_name -> google.protobuf.Timestamp
+	25, // 30: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
+	21, // 31: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 32: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
+	21, // 33: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
+	21, // 34: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
+	21, // 35: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
+	21, // 36: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
+	13, // 37: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
+	14, // 38: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
+	21, // 39: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
+	2,  // 40: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
+	21, // 41: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
+	21, // 42: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
+	21, // 43: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
+	14, // 44: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
+	21, // 45: aloft.v1.TaskStatus.unhealthy_since:type_name -> google.protobuf.Timestamp
+	23, // 46: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
+	16, // 47: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
+	20, // 48: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
+	15, // 49: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
+	21, // 50: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	21, // 51: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }
@@ -2195,7 +2303,7 @@ func file_aloft_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_state_proto_rawDesc), len(file_aloft_v1_state_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -82,6 +82,7 @@ type Agent struct {
 	tasks     map[id.Task]*instance
 	alarms    alarms
 	epoch     epoch
+	leftAt    time.Time // the last session with a master that answered ended then, or Run began
 	outbox    outbox
 	writing   writing
 	tidying   tidying
@@ -144,6 +145,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer a.workers.Wait()
 	defer stop()
+	a.leftAt = time.Now()
 	if err := a.restore(ctx); err != nil {
 		return fmt.Errorf("take up the tasks again: %w", err)
 	}
@@ -239,6 +241,8 @@ func (a *Agent) actOnDue(ctx context.Context, now time.Time) {
 		case !in.killAt.IsZero() && !in.killAt.After(now):
 			in.stopProbes()
 			a.stopProgram(ctx, in, in.rev.spec.Deploy.Grace)
+		default:
+			a.fend(ctx, in, now)
 		}
 	}
 }

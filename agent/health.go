@@ -15,6 +15,10 @@ import (
 // that the routers can leave it first.
 const unroutedMax = 10 * time.Second
 
+// aloneAfter is how long an instance that is not alive is left to the masters
+// after a session broke: they are back in a moment when another one leads.
+const aloneAfter = 10 * time.Second
+
 // impatience is the patience with a program that was good before: with a new
 // agent, too, some bad answers in a row are enough.
 const impatience = time.Nanosecond
@@ -39,6 +43,9 @@ func (a *Agent) watchHealth(ctx context.Context, in *instance) {
 	}
 	a.probe(probing, in, s.Ready, patience, func(result probe.Result) { a.heardReady(ctx, key, result) })
 	patience = max(impatience, cmp.Or(s.Deploy.Deadline, aliveWithin)-time.Since(in.status.Since))
+	if in.status.IsUnhealthy() {
+		patience = impatience
+	}
 	a.probe(probing, in, s.Alive, patience, func(result probe.Result) { a.heardAlive(ctx, key, result) })
 }
 
@@ -102,15 +109,45 @@ func (a *Agent) heardReady(ctx context.Context, key runtime.Key, result probe.Re
 	}
 }
 
-// heardAlive ends an attempt that is not alive. It leaves the routing table
-// first: it is reported as not ready, and stopped a while later.
+// heardAlive notes that an attempt is not alive, or is again. A master replaces
+// an instance of a service before it stops it; where there is no master, and for
+// whatever has one place only, the agent starts it anew itself.
 func (a *Agent) heardAlive(ctx context.Context, key runtime.Key, result probe.Result) {
 	in, ok := a.probed(key)
-	if !ok || result.Verdict != probe.Bad {
+	if !ok || result.Verdict == probe.Unknown {
 		return
 	}
-	in.verdict = words("not alive: " + result.Error)
-	a.move(ctx, in, task.BecomeUnready{At: result.At, Reason: in.verdict})
-	in.killAt = time.Now().Add(min(in.rev.spec.Deploy.Drain, unroutedMax))
+	reason := words("not alive: " + result.Error)
+	switch {
+	case result.Verdict == probe.Good:
+		a.move(ctx, in, task.BecomeHealthy{At: result.At})
+	case in.rev.spec.Kind != spec.Service:
+		a.dismiss(ctx, in, reason)
+	default:
+		a.move(ctx, in, task.BecomeUnhealthy{At: result.At, Reason: reason})
+		a.fend(ctx, in, time.Now())
+	}
+}
+
+// fend dismisses an instance that is not alive once no master has been there for
+// a while. Until then it looks again when that may be.
+func (a *Agent) fend(ctx context.Context, in *instance, now time.Time) {
+	if !in.status.IsUnhealthy() || in.cancelProbes == nil || !in.killAt.IsZero() || a.joined.Load() {
+		return
+	}
+	if due := a.leftAt.Add(aloneAfter); now.Before(due) {
+		a.alarms.set(due, in.task)
+		return
+	}
+	a.dismiss(ctx, in, in.status.Unhealthy)
+}
+
+// dismiss ends an attempt that is not alive. It leaves the routing table first:
+// it is reported as not ready, and stopped a while later.
+func (a *Agent) dismiss(ctx context.Context, in *instance, reason string) {
+	now := time.Now()
+	in.verdict = reason
+	a.move(ctx, in, task.BecomeUnready{At: now, Reason: reason})
+	in.killAt = now.Add(min(in.rev.spec.Deploy.Drain, unroutedMax))
 	a.alarms.set(in.killAt, in.task)
 }

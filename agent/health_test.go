@@ -10,6 +10,7 @@ import (
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	"github.com/aloft-run/aloft/core/spec"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 func TestReadyFollowsItsProbe(t *testing.T) {
@@ -101,6 +102,12 @@ func TestABadAnswerAfterTheAgentsRestart(t *testing.T) {
 	})
 }
 
+// onEach returns a daemon, which its agent starts anew by itself when it is not
+// alive: another one cannot take its place before it has stopped.
+func onEach(edits ...func(*spec.Spec)) *spec.Spec {
+	return service(append(edits, func(s *spec.Spec) { s.Kind = spec.Daemon })...)
+}
+
 // TestATaskThatIsNotAlive leaves the routing table first, is stopped a while
 // later, and is started again.
 func TestATaskThatIsNotAlive(t *testing.T) {
@@ -115,7 +122,7 @@ func TestATaskThatIsNotAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, nil, func(w *world) {
-				w.run(service(aliveByFile, func(s *spec.Spec) { s.Deploy.Drain = tc.drain }), "web-1")
+				w.run(onEach(aliveByFile, func(s *spec.Spec) { s.Deploy.Drain = tc.drain }), "web-1")
 				w.pass(time.Minute)
 				touch(w, w.file("web-1", "sandbox", "hung"))
 				unready := w.await("web-1", "running 1")
@@ -150,7 +157,7 @@ func TestAVerdictIsOfItsAttempt(t *testing.T) {
 		return fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 9}}
 	}
 	inWorld(t, script, func(w *world) {
-		w.run(service(aliveByFile), "web-2")
+		w.run(onEach(aliveByFile), "web-2")
 		w.pass(time.Minute)
 		touch(w, w.file("web-2", "sandbox", "hung"))
 		w.await("web-2", "backoff 1")
@@ -174,7 +181,7 @@ func TestWhatIsNotAliveEndsByItself(t *testing.T) {
 		return fake.Play{Lives: -1}
 	}
 	inWorld(t, script, func(w *world) {
-		w.run(service(aliveByFile), "web-1")
+		w.run(onEach(aliveByFile), "web-1")
 		w.pass(time.Minute - time.Second)
 		touch(w, w.file("web-1", "sandbox", "hung"))
 		w.pass(62 * time.Second) // it was found not alive after 120 s, would be stopped after 130 s, and ends after 121 s
@@ -195,7 +202,7 @@ func TestWhatIsNotAliveDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
 		often := func(s *spec.Spec) { s.Ready.Every = time.Second }
-		w.run(service(readyByFile, often, aliveByFile), "web-1")
+		w.run(onEach(readyByFile, often, aliveByFile), "web-1")
 		touch(w, w.file("web-1", "sandbox", "ready"))
 		w.pass(time.Minute)
 		remove(w, w.file("web-1", "sandbox", "ready"))
@@ -235,7 +242,7 @@ func TestAProgramThatNeverLives(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		hung := func(s *spec.Spec) { s.Run.Env = map[string]string{"HUNG": "yes"} }
 		never := func(s *spec.Spec) { s.Alive.Command = []string{"test", "${HUNG}", "=", "no"} }
-		w.run(service(readyByFile, hung, aliveByFile, never), "web-1")
+		w.run(onEach(readyByFile, hung, aliveByFile, never), "web-1")
 
 		w.pass(5*time.Minute - time.Second)
 		w.want("web-1", "running 1")
@@ -269,7 +276,7 @@ func TestAJobThatNeverLives(t *testing.T) {
 func TestAnotherAgentJudgesWhatIsNotAlive(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
-		w.run(service(aliveByFile), "web-1")
+		w.run(onEach(aliveByFile), "web-1")
 		w.pass(time.Hour)
 		touch(w, w.file("web-1", "sandbox", "hung"))
 
@@ -306,7 +313,7 @@ func TestProbesEndWithAStop(t *testing.T) {
 func TestAStopOfWhatIsNotAlive(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
-		w.run(service(aliveByFile), "web-1")
+		w.run(onEach(aliveByFile), "web-1")
 		w.pass(time.Minute)
 		touch(w, w.file("web-1", "sandbox", "hung"))
 		w.await("web-1", "running 1")
@@ -326,4 +333,162 @@ func remove(t failer, path string) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sick runs a service's instance, lets a minute pass, and has it turn unhealthy
+// while a master is there.
+func (w *world) sick(edits ...func(*spec.Spec)) {
+	w.Helper()
+	w.run(service(append([]func(*spec.Spec){aliveByFile}, edits...)...), "web-1")
+	w.pass(time.Minute)
+	w.want("web-1", "ready 1")
+	touch(w, w.file("web-1", "sandbox", "hung"))
+	w.pass(2 * time.Minute)
+}
+
+// TestAnUnhealthyInstance is left to the master: it serves on, and is told to
+// stop when another one has taken its place, or is alive again.
+func TestAnUnhealthyInstance(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.sick()
+		w.pass(time.Hour)
+		w.want("web-1", "ready 1")
+		if status := w.status("web-1"); !strings.Contains(status.GetUnhealthy(), "not alive: command probe") || status.GetUnhealthySince() == nil || status.GetReason() != "" {
+			w.Errorf("status %v", status)
+		}
+
+		remove(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(time.Minute)
+		w.want("web-1", "ready 1")
+		if status := w.status("web-1"); status.GetUnhealthy() != "" || status.GetUnhealthySince() != nil {
+			w.Errorf("alive again, and yet %v", status)
+		}
+
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(2 * time.Minute)
+		w.stop("web-1", time.Second)
+		w.pass(time.Minute)
+		w.want("web-1", "stopped 1")
+		contains(w, w.status("web-1").GetUnhealthy(), "not alive")
+		if n := w.runtime.starts(); n != 1 {
+			w.Errorf("%d starts", n)
+		}
+	})
+}
+
+// TestAnUnhealthyInstanceKeepsItsReadyProbe: it leaves the routing table when it
+// is not ready, and comes back when it is.
+func TestAnUnhealthyInstanceKeepsItsReadyProbe(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.run(service(readyByFile, aliveByFile), "web-1")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+		touch(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(2 * time.Minute)
+
+		remove(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(2 * time.Minute)
+		w.want("web-1", "running 1")
+		contains(w, w.status("web-1").GetReason(), "not ready")
+		touch(w, w.file("web-1", "sandbox", "ready"))
+		w.pass(time.Minute)
+
+		w.want("web-1", "ready 1")
+		contains(w, w.status("web-1").GetUnhealthy(), "not alive")
+	})
+}
+
+// TestAnUnhealthyInstanceWithoutAMaster is started anew by its agent once no
+// master has been there for a while; it leaves the routing table first.
+func TestAnUnhealthyInstanceWithoutAMaster(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.sick(func(s *spec.Spec) { s.Deploy.Drain = 5 * time.Second })
+		w.leave(true)
+
+		w.cut()
+		w.pass(14 * time.Second)
+		if n := w.runtime.starts(); n != 1 {
+			w.Fatalf("it was started anew within the patience and the drain: %d starts", n)
+		}
+		remove(w, w.file("web-1", "sandbox", "hung"))
+		w.pass(10 * time.Second)
+		w.leave(false)
+		w.pass(time.Minute)
+
+		w.want("web-1", "ready 2")
+		status := w.status("web-1")
+		contains(w, status.GetLast().GetError(), "not alive: command probe")
+		if status.GetUnhealthy() != "" || status.GetFailures() != 1 {
+			w.Errorf("status %v", status)
+		}
+	})
+}
+
+// TestAnUnhealthyInstanceAndAChangeOfLeader: a master is back in a moment.
+func TestAnUnhealthyInstanceAndAChangeOfLeader(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.sick()
+		w.leave(true)
+		w.cut()
+		w.pass(5 * time.Second)
+		w.leave(false)
+		w.pass(3 * time.Second)
+		w.order(&pb.Orders{})
+
+		w.pass(time.Hour)
+
+		w.want("web-1", "ready 1")
+		contains(w, w.status("web-1").GetUnhealthy(), "not alive")
+	})
+}
+
+// TestAMasterComesBackInTheMiddle of a restart: it goes on, for the instance has
+// left the routing table already.
+func TestAMasterComesBackInTheMiddle(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.sick()
+		w.leave(true)
+		w.cut()
+		w.pass(12 * time.Second)
+		w.leave(false)
+		w.pass(4 * time.Second)
+		w.order(&pb.Orders{})
+		w.want("web-1", "running 1")
+		contains(w, w.status("web-1").GetUnhealthy(), "not alive")
+		remove(w, w.file("web-1", "sandbox", "hung"))
+
+		w.pass(time.Minute)
+
+		w.want("web-1", "ready 2")
+		if w.status("web-1").GetUnhealthy() != "" {
+			w.Errorf("status %v", w.status("web-1"))
+		}
+	})
+}
+
+// TestTheNextAgentKnowsWhatIsUnhealthy, though the program never answers it.
+func TestTheNextAgentKnowsWhatIsUnhealthy(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		w.sick()
+
+		w.restart()
+		w.order(&pb.Orders{})
+		w.pass(time.Hour)
+		w.want("web-1", "ready 1")
+		contains(w, w.status("web-1").GetUnhealthy(), "not alive")
+		w.leave(true)
+		w.cut()
+		w.restart()
+		w.pass(3 * time.Minute)
+
+		if n := w.runtime.starts(); n < 2 {
+			w.Errorf("without a master it was not started anew: %d starts", n)
+		}
+	})
 }

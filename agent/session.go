@@ -58,10 +58,19 @@ func (a *Agent) join() *pb.AgentJoin {
 	return join
 }
 
-// leave closes the outbox: the next join says everything.
+// leave closes the outbox: the next join says everything. What waits for a master
+// is looked at when none has come back for a while.
 func (a *Agent) leave() {
 	a.outbox.open = false
-	a.joined.Store(false)
+	if !a.joined.Swap(false) {
+		return // no master had answered
+	}
+	a.leftAt = time.Now()
+	for name, in := range a.tasks {
+		if in.status.IsUnhealthy() {
+			a.alarms.set(a.leftAt.Add(aloneAfter), name)
+		}
+	}
 }
 
 // Each report costs the master a commit. So many are sent at once; when there is

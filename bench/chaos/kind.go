@@ -78,7 +78,6 @@ func agentKinds(masters, routers []*part) []kind {
 	return []kind{
 		{name: "agent kill -9", weight: 3, least: s / 10, most: 2 * s, keeps: true, strike: kill(syscall.SIGKILL), mend: again},
 		{name: "agent SIGTERM", weight: 1, least: s / 10, most: 2 * s, keeps: true, strike: kill(syscall.SIGTERM), mend: again},
-		{name: "agent taken over by its binary", weight: 1, least: s / 10, most: s, keeps: true, strike: sending(syscall.SIGUSR2), mend: nothing},
 		{name: "agent SIGSTOP, short", weight: 1, least: s, most: 2 * s, keeps: true, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "agent SIGSTOP, long", weight: 1, least: 9 * s, most: 13 * s, loses: true, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "supervisor kill -9", weight: 1, least: s, most: 2 * s, harm: breaks, loses: true, strike: killSupervisor, mend: nothing},

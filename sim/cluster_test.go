@@ -153,6 +153,7 @@ func (c *cluster) pass(d time.Duration) bool {
 
 // judge looks at what does not show in a single event.
 func (c *cluster) judge() {
+	c.obs.judgeEnds()
 	c.obs.mu.Lock()
 	commits := c.obs.commits
 	c.obs.mu.Unlock()
@@ -165,6 +166,11 @@ func (c *cluster) judge() {
 // play lives the scenario and then heals all, and returns the law that was broken.
 func (c *cluster) play() *violation {
 	defer c.close()
+	c.alive.Go(func() {
+		for pause(c.living, 3*time.Second) {
+			c.judgeBalance(100 * time.Millisecond)
+		}
+	})
 	last := time.Duration(0)
 	for _, a := range c.scenario.actions {
 		c.later(a.at, func() { c.act(a) })

@@ -68,7 +68,7 @@ func (d dice) fault(s scenario) (verb string, args []string) {
 	case 4:
 		return "store-slow", []string{fmt.Sprintf("by=%dms", 20+d.IntN(800)), d.lasting(10 * time.Second)}
 	case 5, 6:
-		return "store-upset", []string{fmt.Sprintf("in=%d", 1+d.IntN(12)), "by=" + pick(d, upsetLost, upsetUnheard, upsetDeposed, upsetReplaced)}
+		return "store-upset", []string{fmt.Sprintf("in=%d", 1+d.IntN(12)), "by=" + pick(d, upsetLost, upsetLate, upsetUnheard, upsetDeposed, upsetReplaced)}
 	case 7, 8:
 		return "kill-agent", []string{agent, d.lasting(pick(d, time.Second, 5*time.Second, 20*time.Second))}
 	case 9:

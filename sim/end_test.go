@@ -84,7 +84,7 @@ func (o *observer) settled(s *engine.Service) error {
 
 // judgeEnd wants books, tasks, programs and tables to agree when all is well.
 func (c *cluster) judgeEnd() {
-	c.judgeBalance()
+	c.judgeBalance(5 * time.Second)
 	c.obs.judgeLoad()
 	running := make(map[id.Agent][]id.Task)
 	for _, m := range c.machines {
@@ -133,21 +133,18 @@ func (c *cluster) judgeEnd() {
 
 // judgeBalance compares the leader's books with the claims of the records. A
 // difference must stay for a while: a commit may be under way.
-func (c *cluster) judgeBalance() {
+func (c *cluster) judgeBalance(within time.Duration) {
 	var why error
 	for range 5 {
-		if why = c.unbalanced(); why == nil {
-			return
-		}
-		if !c.pass(300 * time.Millisecond) {
+		if why = c.unbalanced(within); why == nil || !pause(c.living, 300*time.Millisecond) {
 			return
 		}
 	}
 	c.obs.fail(lawBalance, "%v", why)
 }
 
-func (c *cluster) unbalanced() error {
-	ctx, stop := context.WithTimeout(c.living, 5*time.Second)
+func (c *cluster) unbalanced(within time.Duration) error {
+	ctx, stop := context.WithTimeout(c.living, within)
 	defer stop()
 	free := make(map[id.Agent]int64)
 	_, err := c.call(ctx, func(ctx context.Context, api api) (string, error) {

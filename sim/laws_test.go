@@ -35,6 +35,7 @@ const (
 	lawPromise   = "what a client was told is durable"
 	lawLost      = "no request is lost without a fault"
 	lawBalance   = "the leader's books are those of its tasks"
+	lawEnds      = "a deployment always ends"
 	lawRuns      = "everything that can run does run in the end"
 	lawAgree     = "tasks, programs and tables agree in the end"
 )
@@ -312,6 +313,21 @@ func (o *observer) toldPool(told *pb.Pool) string {
 		o.breaks(lawPromise, "a client was told of version %d of pool %s, which is not durable", told.GetVersion(), told.GetId())
 	}
 	return "done"
+}
+
+// stillMax is how long a deployment may stand still: all that is deployed has a
+// deadline of 30 s, and a leader is never missed for long.
+const stillMax = 100 * time.Second
+
+// judgeEnds looks for a deployment that goes on for ever.
+func (o *observer) judgeEnds() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.records {
+		if d, ok := r.(*engine.Deployment); ok && d.State == engine.Going && time.Since(o.moved[d.ID]) > stillMax {
+			o.breaks(lawEnds, "deployment %s has not moved since %.3fs", d.ID, o.moved[d.ID].Sub(o.began).Seconds())
+		}
+	}
 }
 
 // judgeLoad has a new leader load what is durable, and check it.

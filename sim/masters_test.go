@@ -200,6 +200,7 @@ const (
 	upsetLost     = "lost"     // it does not reach the store
 	upsetUnheard  = "unheard"  // it is done, and the answer is lost
 	upsetDeposed  = "deposed"  // the term ends just before
+	upsetLate     = "late"     // its answer is lost, and it comes three seconds later
 	upsetReplaced = "replaced" // the term ends just after, and the answer is lost
 )
 
@@ -220,6 +221,8 @@ func (t *trouble) fate(call memory.Call) memory.Fate {
 	switch upset {
 	case upsetLost:
 		fate.Err = errStoreBroken
+	case upsetLate:
+		fate.Err, fate.Late = errStoreBroken, 3*time.Second
 	case upsetUnheard:
 		fate.Err, fate.Done = errStoreBroken, true
 	case upsetDeposed:

@@ -39,8 +39,9 @@ type observer struct {
 	services map[id.Service]map[int64]*engine.Service // every version that was ever durable
 	revs     map[engine.Key]bool                      // every revision that was
 	pools    map[id.Pool]map[int64]*engine.Pool
-	begun    map[runtime.Key]string   // where an attempt was started
-	ran      map[id.Task]bool         // tasks of which one was
+	begun    map[runtime.Key]string // where an attempt was started
+	ran      map[id.Task]bool       // tasks of which one was
+	moved    map[id.Deployment]time.Time
 	drains   map[id.Task]time.Time    // since when a task drains
 	orders   map[string]uint64        // the newest epoch of an order, by agent
 	routers  map[*routerRun]bool      // those that run
@@ -53,7 +54,7 @@ func newObserver(c *cluster, whole bool) *observer {
 		c: c, began: time.Now(), whole: whole,
 		records: make(map[engine.Key]engine.Record), services: make(map[id.Service]map[int64]*engine.Service),
 		revs: make(map[engine.Key]bool), pools: make(map[id.Pool]map[int64]*engine.Pool),
-		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]time.Time),
+		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]time.Time), moved: make(map[id.Deployment]time.Time),
 		orders: make(map[string]uint64), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
 	}
 }
@@ -151,6 +152,7 @@ func (o *observer) keep(c change) {
 		}
 		o.pools[r.ID][r.Version] = r
 	case *engine.Deployment:
+		o.moved[r.ID] = time.Now()
 		before, _ := c.before.(*engine.Deployment)
 		if before == nil || before.State != r.State {
 			o.say("deployment %s: %s %s", r.ID, r.State, firstLine(r.Reason))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,19 +20,21 @@ var (
 	shrinks = flag.Duration("shrink", 30*time.Second, "how long a failure is shrunk")
 )
 
-// TestSimulation lives one scenario for each seed.
+// TestSimulation lives one scenario for each seed, in order, as many at a time as
+// there are processors.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	var failed atomic.Int32
-	for i := range uint64(*seeds) {
-		seed := *first + i
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+	var next, failed atomic.Int32
+	for lane := range runtime.GOMAXPROCS(0) {
+		t.Run(fmt.Sprintf("lane %d", lane+1), func(t *testing.T) {
 			t.Parallel()
-			if failed.Load() >= failuresMax {
-				t.Skip("enough seeds have broken a law")
-			}
-			if !live(t, drawn(seed)) {
-				failed.Add(1)
+			for i := int(next.Add(1)) - 1; i < *seeds && failed.Load() < failuresMax; i = int(next.Add(1)) - 1 {
+				seed := *first + uint64(i)
+				t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+					if !live(t, drawn(seed)) {
+						failed.Add(1)
+					}
+				})
 			}
 		})
 	}

@@ -103,19 +103,23 @@ func (l *link) Load(
 // Commit is in doubt whenever the cluster's own answer did not come back, as a
 // client of etcd cannot tell a lost request from a lost answer.
 func (l *link) Commit(ctx context.Context, epoch uint64, ops []store.Op) (revision int64, err error) {
-	var refused error
+	type answer struct {
+		revision int64
+		refused  error
+	}
+	answers := make(chan answer, 1) // one that comes late is not waited for
 	err = l.pass(ctx, Call{Kind: Commit, Epoch: epoch, Ops: ops}, func() {
-		revision, refused = l.cluster.commit(epoch, ops)
+		revision, refused := l.cluster.commit(epoch, ops)
+		answers <- answer{revision, refused}
 	})
 	switch {
 	case err != nil && len(ops) > 0:
 		return 0, fmt.Errorf("%w: %w", store.ErrInDoubt, err)
 	case err != nil:
 		return 0, err
-	case refused != nil:
-		return 0, refused
 	}
-	return revision, nil
+	got := <-answers
+	return got.revision, got.refused
 }
 
 // Close leaves this member's term to its lease, and what it announced.

@@ -34,4 +34,5 @@ type Fate struct {
 	Delay time.Duration // before the cluster gets the call
 	Err   error         // the call fails with it; a commit is then in doubt
 	Done  bool          // with Err: the cluster did the work, only the answer is lost
+	Late  time.Duration // of a commit, with Err: the cluster gets it so much later, when nobody waits for it any more
 }

@@ -171,10 +171,11 @@ func TestFaults(t *testing.T) {
 		want []error
 		left string
 	}{
-		"a call that is late":        {fate: memory.Fate{Delay: time.Hour}, left: "abc"},
-		"a call that is lost":        {fate: memory.Fate{Err: broken}, want: []error{broken, store.ErrInDoubt}, left: "a"},
-		"an answer that is lost":     {fate: memory.Fate{Err: broken, Done: true}, want: []error{broken, store.ErrInDoubt}, left: "ab"},
-		"a call that comes too late": {fate: memory.Fate{Delay: 3 * time.Hour}, want: []error{context.DeadlineExceeded, store.ErrInDoubt}, left: "a"},
+		"a call that is late":                 {fate: memory.Fate{Delay: time.Hour}, left: "abc"},
+		"a call that is lost":                 {fate: memory.Fate{Err: broken}, want: []error{broken, store.ErrInDoubt}, left: "a"},
+		"an answer that is lost":              {fate: memory.Fate{Err: broken, Done: true}, want: []error{broken, store.ErrInDoubt}, left: "ab"},
+		"a call that comes when nobody waits": {fate: memory.Fate{Err: broken, Late: time.Minute}, want: []error{broken, store.ErrInDoubt}, left: "a"},
+		"a call that comes too late":          {fate: memory.Fate{Delay: 3 * time.Hour}, want: []error{context.DeadlineExceeded, store.ErrInDoubt}, left: "a"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -196,6 +197,41 @@ func TestFaults(t *testing.T) {
 				wantErrors(t, err, tc.want...)
 				if left := keys(t, term); left != tc.left {
 					t.Errorf("keys left are %q, want %q", left, tc.left)
+				}
+			})
+		})
+	}
+}
+
+// TestACommitThatComesLate is fenced like any other.
+func TestACommitThatComesLate(t *testing.T) {
+	t.Parallel()
+	for name, deposed := range map[string]bool{"when its term is over": true, "in its term": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				late := true
+				cluster := memory.New(memory.Config{Fault: func(call memory.Call) memory.Fate {
+					if late && call.Kind == memory.Commit {
+						late = false
+						return memory.Fate{Err: errors.New("no answer"), Late: time.Minute}
+					}
+					return memory.Fate{}
+				}})
+				member, want := cluster.Join(), "a"
+				term := campaign(t, member, "one")
+				if _, err := term.Commit(t.Context(), []store.Op{{Key: "a"}}); err == nil {
+					t.Error("its answer has come")
+				}
+				if deposed {
+					cluster.Depose()
+					term, want = campaign(t, member, "one"), ""
+				}
+
+				time.Sleep(2 * time.Minute)
+
+				if left := keys(t, term); left != want {
+					t.Errorf("keys left are %q, want %q", left, want)
 				}
 			})
 		})

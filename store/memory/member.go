@@ -87,6 +87,10 @@ func (l *link) pass(ctx context.Context, call Call, work func()) error {
 	if err := wait(ctx, fate.Delay); err != nil {
 		return err
 	}
+	if fate.Late > 0 && call.Kind == Commit {
+		time.AfterFunc(fate.Late, work)
+		return fate.Err
+	}
 	if fate.Err != nil && !fate.Done {
 		return fate.Err
 	}

@@ -142,8 +142,9 @@ func (p *post) hold(ctx context.Context, parts *errgroup.Group, r *router.Router
 			}
 		}
 		giver, err := handover.Listen(p.flags.dataDir, log)
-		if err != nil {
-			return err
+		if err != nil { // the disk may be full, which is no reason not to serve
+			log.ErrorContext(ctx, "this router cannot be replaced without a gap", slog.Any("error", err))
+			return nil
 		}
 		if err := giver.Run(ctx, func() handover.Offer { return p.offer(r) }); err != nil {
 			return untilDone(ctx, err)

@@ -58,13 +58,28 @@ func (g *Giver) Run(ctx context.Context, offer func() Offer) error {
 	defer stop()
 	for {
 		conn, err := g.listener.AcceptUnix()
-		if err != nil {
-			return errors.Join(context.Cause(ctx), err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil { // there may be no descriptor left for now
+			g.log.WarnContext(ctx, "no successor can be spoken to", slog.Any("error", err))
+			rest(ctx)
+			continue
 		}
 		if err = g.give(ctx, conn, offer()); err == nil {
 			return nil
 		}
 		g.log.WarnContext(ctx, "handover broken off; serving on", slog.Any("error", err))
+	}
+}
+
+// rest passes a moment.
+func rest(ctx context.Context) {
+	timer := time.NewTimer(Settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -211,6 +211,18 @@ func TestAGiverThatDies(t *testing.T) {
 	again.Close()
 }
 
+// TestNoSocketCanBeMade: the caller learns of it, and of the folder.
+func TestNoSocketCanBeMade(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "missing")
+
+	giver, err := handover.Listen(dir, slog.New(slog.DiscardHandler))
+
+	if giver != nil || err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Listen = %v, %v; want an error that names %s", giver, err, dir)
+	}
+}
+
 func TestNobodyIsThere(t *testing.T) {
 	t.Parallel()
 	if _, err := handover.Take(t.Context(), t.TempDir()); !errors.Is(err, handover.ErrNobody) {

@@ -170,6 +170,7 @@ func routeAcrossACut(t *testing.T, there string) {
 		eventually(t, "the far instance is ejected", ejected)
 		cut := all.Load()
 		eventually(t, "500 requests during the cut", func() bool { return all.Load() >= cut+500 })
+		eventually(t, "nothing waits for the far instance", func() bool { return r.Status().Services[0].Endpoints[0].InFlight == 0 })
 		command(t, "ip netns exec "+there+" iptables -F INPUT")
 		eventually(t, "the far instance is used again", func() bool { return !ejected() })
 	}

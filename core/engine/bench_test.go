@@ -21,17 +21,10 @@ const (
 // beside many other services.
 func benchCluster(b *testing.B) *engine.Engine {
 	b.Helper()
-	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
-	if err != nil {
-		b.Fatal(err)
-	}
 	e := engine.New(engine.Config{Epoch: 1})
 	for n := range benchAgents {
-		fold(b, e, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: id.Agent(fmt.Sprintf("a%d", n)), Partitions: []ledger.Partition{
-			{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(16_000), Weight: ledger.WeightOne},
-			{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(64 << 30), Weight: ledger.WeightOne},
-			{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
-		}}}, noon)
+		name := id.Agent(fmt.Sprintf("a%d", n))
+		fold(b, e, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: name, Partitions: benchPartitions(b)}}, noon)
 	}
 	fold(b, e, deployOf(web("hello", "ok", 1)), noon)
 	e.Take(noon)
@@ -90,5 +83,60 @@ func BenchmarkReport(b *testing.B) {
 		status.Attempt, status.Since = status.Attempt+1, now
 		fold(b, e, engine.AgentReported{Agent: live[0].Claim.Agent, Tasks: []engine.Report{{Task: live[0].ID, Status: status}}}, now)
 		e.Take(now)
+	}
+}
+
+// BenchmarkDrain asks for the drain of one of 1,000 agents with 10,000 instances of
+// one service, and takes it back.
+func BenchmarkDrain(b *testing.B) {
+	e := spreadCluster(b)
+	for b.Loop() {
+		fold(b, e, engine.DrainAgent{Agent: "a7"}, noon)
+		fold(b, e, engine.UndrainAgent{Agent: "a7"}, noon)
+	}
+}
+
+// BenchmarkPlanMoves looks for moves of 10,000 instances on 1,000 agents, of which
+// one is empty.
+func BenchmarkPlanMoves(b *testing.B) {
+	e := spreadCluster(b)
+	fold(b, e, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: "new", Partitions: benchPartitions(b)}}, noon)
+	for b.Loop() {
+		plan, err := e.PlanMoves(engine.Rebalance{})
+		if err != nil || len(plan.Moves) == 0 {
+			b.Fatalf("planned %+v, %v", plan, err)
+		}
+	}
+}
+
+// spreadCluster returns a cluster with 10,000 ready instances of one service.
+func spreadCluster(b *testing.B) *engine.Engine {
+	b.Helper()
+	e := benchCluster(b)
+	fold(b, e, engine.Scale{Service: "hello", Instances: benchTasks}, noon)
+	for !e.AskAgain().After(noon) {
+		e.Take(noon)
+	}
+	live, _ := e.Tasks("hello")
+	for _, t := range live {
+		ready := task.Status{State: task.Ready, Since: noon, ReadySince: noon, Attempt: 1}
+		fold(b, e, engine.AgentReported{Agent: t.Claim.Agent, Tasks: []engine.Report{{Task: t.ID, Status: ready}}}, noon)
+	}
+	for later := noon.Add(time.Minute); !e.AskAgain().IsZero() && !e.AskAgain().After(later); {
+		e.Take(later)
+	}
+	return e
+}
+
+func benchPartitions(b *testing.B) []ledger.Partition {
+	b.Helper()
+	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return []ledger.Partition{
+		{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(16_000), Weight: ledger.WeightOne},
+		{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(64 << 30), Weight: ledger.WeightOne},
+		{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
 	}
 }

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -27,25 +28,69 @@ type Improvement struct {
 // first. Siblings in the request count all of the service, also those that cannot
 // move.
 func Improve(books *ledger.Ledger, request Request, instances []id.Task) (Improvement, bool) {
-	levels := levelsOf(books, request)
-	var best Improvement
-	var least []int
 	pool, gives := choosePool(books, request)
 	if !gives {
-		return best, false
+		return Improvement{}, false
 	}
-	targets := targetsOf(books, request, levels)
+	levels := levelsOf(books, request)
+	m := mover{least: make([]int, len(levels)), targets: targetsOf(books, request, levels), alike: make(map[string][]*spot)}
+	for i := range m.targets {
+		value := m.targets[i].values[0]
+		m.alike[value] = append(m.alike[value], &m.targets[i])
+	}
 	for _, from := range sourcesOf(books, levels, instances) {
-		for _, to := range targets {
-			change := changeOf(levels, from.values, to.values)
-			if to.weight < from.weight || slices.Compare(change, make([]int, len(levels))) >= 0 || least != nil && slices.Compare(change, least) >= 0 {
-				continue
-			}
-			least = change
-			best = Improvement{Task: from.task, From: from.agent, To: to.agent, Pool: pool, Why: whyBetter(levels, from, to)}
+		m.try(from)
+	}
+	if m.to == nil {
+		return Improvement{}, false
+	}
+	return Improvement{Task: m.from.task, From: m.from.agent, To: m.to.agent, Pool: pool, Why: whyBetter(levels, m.from, m.to)}, true
+}
+
+// mover looks for the best move.
+type mover struct {
+	targets  []spot             // by their crowds on the first level, then by name
+	alike    map[string][]*spot // targets by their value of the first level
+	from, to *spot              // of the best move so far; nil while there is none
+	least    []int              // its change
+}
+
+// try tries the moves from one agent. Between values of the first level, a move to
+// a larger crowd is no better than one to a smaller, so that most are left out.
+func (m *mover) try(from *spot) {
+	for i := range m.targets {
+		to := &m.targets[i]
+		if to.crowds[0]-from.crowds[0]+1 > m.least[0] {
+			break
+		}
+		if to.values[0] != from.values[0] {
+			m.weigh(from, to)
 		}
 	}
-	return best, least != nil
+	if m.least[0] == 0 {
+		for _, to := range m.alike[from.values[0]] {
+			m.weigh(from, to)
+		}
+	}
+}
+
+// weigh keeps a move if it is better than the best so far.
+func (m *mover) weigh(from, to *spot) {
+	if to.weight < from.weight {
+		return
+	}
+	for i := range m.least {
+		switch change := from.change(to, i); {
+		case change > m.least[i]:
+			return
+		case change < m.least[i]:
+			m.from, m.to = from, to
+			for j := range m.least {
+				m.least[j] = from.change(to, j)
+			}
+			return
+		}
+	}
 }
 
 // spot is an agent with what decides whether to move from or to it.
@@ -54,36 +99,47 @@ type spot struct {
 	task   id.Task // that would leave it
 	weight int64   // thousandths, of what is held, or would be
 	values []string
+	crowds []int // siblings with the same values
 }
 
 func newSpot(agent ledger.AgentView, levels []level, weight int64) spot {
-	s := spot{agent: agent.ID(), weight: weight, values: make([]string, len(levels))}
+	s := spot{agent: agent.ID(), weight: weight, values: make([]string, len(levels)), crowds: make([]int, len(levels))}
 	for i := range levels {
 		s.values[i], _ = attribute(agent, levels[i].attribute)
+		s.crowds[i] = levels[i].siblings[s.values[i]]
 	}
 	return s
 }
 
+// change returns by how much a move changes half the sum of squares of the crowds
+// on a level.
+func (s *spot) change(to *spot, level int) int {
+	if s.values[level] == to.values[level] {
+		return 0
+	}
+	return to.crowds[level] - s.crowds[level] + 1
+}
+
 // sourcesOf returns the agents of the instances, in the order of their first.
-func sourcesOf(books *ledger.Ledger, levels []level, instances []id.Task) []spot {
-	var list []spot
+func sourcesOf(books *ledger.Ledger, levels []level, instances []id.Task) []*spot {
+	var list []*spot
+	seen := make(map[id.Agent]bool)
 	for _, name := range instances {
 		claim, held := books.ClaimOf(name)
-		if !held || slices.ContainsFunc(list, func(s spot) bool { return s.agent == claim.Agent }) {
-			continue
-		}
 		agent, known := books.Agent(claim.Agent)
-		if !known {
+		if !held || !known || seen[claim.Agent] {
 			continue
 		}
+		seen[claim.Agent] = true
 		from := newSpot(agent, levels, agent.WeightOf(claim))
 		from.task = name
-		list = append(list, from)
+		list = append(list, &from)
 	}
 	return list
 }
 
-// targetsOf returns the agents that could take one more instance.
+// targetsOf returns the agents that could take one more instance, those with the
+// smallest crowds on the first level first.
 func targetsOf(books *ledger.Ledger, request Request, levels []level) []spot {
 	var list []spot
 	for agent := range books.Agents() {
@@ -94,28 +150,16 @@ func targetsOf(books *ledger.Ledger, request Request, levels []level) []spot {
 			list = append(list, newSpot(agent, levels, weight))
 		}
 	}
+	slices.SortStableFunc(list, func(a, b spot) int { return cmp.Compare(a.crowds[0], b.crowds[0]) })
 	return list
 }
 
-// changeOf returns by how much a move changes half the sum of squares of the
-// crowds on every level.
-func changeOf(levels []level, from, to []string) []int {
-	change := make([]int, len(levels))
-	for i := range levels {
-		if from[i] != to[i] {
-			change[i] = levels[i].siblings[to[i]] - levels[i].siblings[from[i]] + 1
-		}
-	}
-	return change
-}
-
 // whyBetter says what a move evens out first.
-func whyBetter(levels []level, from, to spot) string {
-	for i, change := range changeOf(levels, from.values, to.values) {
-		if change < 0 {
-			of := levels[i]
-			return fmt.Sprintf("%s %s has %d, %s %s has %d", of.attribute, orNone(from.values[i]), of.siblings[from.values[i]],
-				of.attribute, orNone(to.values[i]), of.siblings[to.values[i]])
+func whyBetter(levels []level, from, to *spot) string {
+	for i, of := range levels {
+		if from.change(to, i) < 0 {
+			return fmt.Sprintf("%s %s has %d, %s %s has %d", of.attribute, orNone(from.values[i]), from.crowds[i],
+				of.attribute, orNone(to.values[i]), to.crowds[i])
 		}
 	}
 	return ""

@@ -99,10 +99,7 @@ func (e *Engine) evacuateInOrder(drained map[id.Agent]bool, moving map[id.Servic
 	if len(moving) == 0 {
 		return found, nil
 	}
-	books, err := e.copyBooks()
-	if err != nil {
-		return nil, fmt.Errorf("copy the books: %w", err)
-	}
+	books := e.books.Clone()
 	for name := range drained {
 		if err := books.CloseAgent(name); err != nil {
 			return nil, fmt.Errorf("copy the books: %w", err)

@@ -43,37 +43,12 @@ func (e *Engine) Plan(specs []Submission, now time.Time) (PlanReport, error) {
 	if err := e.admitAll(Deploy{Specs: specs}); err != nil {
 		return PlanReport{}, err
 	}
-	books, err := e.copyBooks()
-	if err != nil {
-		return PlanReport{}, fmt.Errorf("copy the books: %w", err)
-	}
+	books := e.books.Clone()
 	var report PlanReport
 	for i, submission := range specs {
 		report.Services = append(report.Services, e.forecast(books, submission.Spec, i, now))
 	}
 	return report, nil
-}
-
-// copyBooks returns books with the same agents, pools and claims, to try things
-// on.
-func (e *Engine) copyBooks() (*ledger.Ledger, error) {
-	var books ledger.Ledger
-	for agent := range e.books.Agents() {
-		if err := books.SetAgent(agent.Agent()); err != nil {
-			return nil, err
-		}
-	}
-	for pool := range e.books.Pools() {
-		if err := books.SetPool(pool.Pool()); err != nil {
-			return nil, err
-		}
-	}
-	for claim := range e.books.Claims() {
-		if err := books.Restore(claim); err != nil {
-			return nil, err
-		}
-	}
-	return &books, nil
 }
 
 // forecast plans one spec and books on the copy what it would take.

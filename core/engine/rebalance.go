@@ -52,11 +52,7 @@ func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
 	if err != nil {
 		return MovesPlan{}, err
 	}
-	books, err := e.copyBooks()
-	if err != nil {
-		return MovesPlan{}, fmt.Errorf("copy the books: %w", err)
-	}
-	p := &planner{books: books, most: cmp.Or(v.Max, movesDefault)}
+	p := &planner{books: e.books.Clone(), most: cmp.Or(v.Max, movesDefault)}
 	var crowds []*crowd
 	for _, s := range services {
 		if why := e.unmoved(s); why != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,7 +18,8 @@ import (
 // that collisions and shortages are common.
 type machine struct {
 	books *ledger.Ledger
-	held  map[id.Task]ledger.Claim // what the machine believes
+	left  map[*ledger.Ledger]string // books that were left for their clones, and what they said
+	held  map[id.Task]ledger.Claim  // what the machine believes
 }
 
 func drawAgentID(t *rapid.T) id.Agent {
@@ -274,7 +276,56 @@ func TestBooksBalance(t *testing.T) {
 			"claim":        m.claimAny,
 			"restore":      m.restoreAny,
 			"release":      m.release,
+			"clone":        m.clone,
 			"":             m.check,
 		})
 	})
+}
+
+// clone goes on with a clone of the books. What happens to it does not change the
+// books that were left.
+func (m *machine) clone(t *rapid.T) {
+	next := m.books.Clone()
+	was, is := tell(m.books), tell(next)
+	if was != is {
+		t.Fatalf("the clone says\n%s\nwant\n%s", is, was)
+	}
+	if m.left == nil {
+		m.left = make(map[*ledger.Ledger]string)
+	}
+	m.left[m.books] = was
+	m.books = next
+	for books, was := range m.left {
+		if is := tell(books); is != was {
+			t.Fatalf("books that were left say\n%s\nand said\n%s", is, was)
+		}
+	}
+}
+
+// tell writes down all that books say.
+func tell(books *ledger.Ledger) string {
+	var text strings.Builder
+	for a := range books.Agents() {
+		fmt.Fprintf(&text, "%s closed %t, %d claims\n", a.ID(), a.Closed(), a.ClaimCount())
+		for p := range a.Partitions() {
+			fmt.Fprintf(&text, "  %+v\n", p)
+		}
+		for of := range a.Types() {
+			fmt.Fprintf(&text, "  %s %+v\n", of, a.Balance(of))
+		}
+	}
+	for p := range books.Pools() {
+		fmt.Fprintf(&text, "%+v, %d claims\n", p.Pool(), p.ClaimCount())
+		for _, of := range p.Types() {
+			balance, limited := p.Balance(of)
+			fmt.Fprintf(&text, "  %s %+v %t\n", of, balance, limited)
+		}
+	}
+	for c := range books.Claims() {
+		fmt.Fprintf(&text, "%+v\n", c)
+	}
+	for _, of := range books.Types() {
+		fmt.Fprintf(&text, "%s %v %+v\n", of, books.R(of), books.Balance(of))
+	}
+	return text.String()
 }

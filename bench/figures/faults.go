@@ -144,7 +144,7 @@ func (s *storm) restarted(ctx context.Context) (int, error) {
 // loss is what a kind of fault cost beside time.
 type loss struct {
 	gets, posts, requests int
-	first                            string // of what failed
+	first                 string // of what failed
 }
 
 // underLoad has requests flow while the faults are made, and counts what was lost.

@@ -44,6 +44,33 @@ func TestAtRest(t *testing.T) {
 	}
 }
 
+// TestManyMayReturnLate: a leader that must take in many agents does not miss those
+// that have had no chance yet.
+func TestManyMayReturnLate(t *testing.T) {
+	t.Parallel()
+	rest, err := fleet.AtRest(fleet.Size{Agents: 3_000, Services: 1, Instances: 1}, noon.Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := engine.New(engine.Config{Epoch: 1})
+	if err := e.Load(slices.Values(rest.Records)); err != nil {
+		t.Fatal(err)
+	}
+	e.Take(noon)
+	missed := func(after time.Duration) (agents int) {
+		for _, change := range e.Take(noon.Add(after)).Records {
+			if a, ok := change.Record.(*engine.Agent); ok && !a.SilentSince.IsZero() {
+				agents++
+			}
+		}
+		return agents
+	}
+
+	if early, late := missed(3_900*time.Millisecond), missed(4*time.Second); early != 0 || late != len(rest.Agents) {
+		t.Errorf("%d of %d agents are missed after 3.9 s, %d after 4 s", early, len(rest.Agents), late)
+	}
+}
+
 // BenchmarkLoad and BenchmarkReturn take a large cluster apart from its masters.
 func BenchmarkLoad(b *testing.B) {
 	rest, err := fleet.AtRest(large, noon.Add(-time.Hour))

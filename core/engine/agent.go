@@ -367,13 +367,26 @@ func (e *Engine) awaitReturn() {
 			since = e.began
 		}
 		if !m.record.Unreachable {
-			e.timers.set(timerKey{agentTimer, string(name)}, since.Add(e.config.SuspectAfter))
+			e.timers.set(timerKey{agentTimer, string(name)}, since.Add(e.returnWithin()))
 		}
 	}
 	for name, r := range e.routers {
 		r.goneAt = e.began
 		e.timers.set(timerKey{routerTimer, string(name)}, e.began.Add(e.config.RouterReturn))
 	}
+}
+
+// A new leader takes in so many agents within the usual time, and each of the others
+// takes it so much longer.
+const (
+	returnAtOnce = 1_000
+	returnEach   = 500 * time.Microsecond
+)
+
+// returnWithin returns how long an agent may take to come back to a new leader. Where
+// there are many, those that are late are not lost: they are still on their way.
+func (e *Engine) returnWithin() time.Duration {
+	return e.config.SuspectAfter + time.Duration(max(0, len(e.agents)-returnAtOnce))*returnEach
 }
 
 // wakeAgent has an agent that did not come back, to this leader or at all, be

@@ -56,7 +56,8 @@ func Open(cfg Config) (*Client, error) {
 	transport := &http.Transport{
 		Protocols:   protocols,
 		DialContext: cfg.Dial.reporting(),
-		HTTP2:       &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter, PingTimeout: cfg.SilentAfter},
+		// A master that cannot answer is told by these, before its first word, too.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter / 2, PingTimeout: cfg.SilentAfter},
 	}
 	return &Client{cfg: cfg, http: &http.Client{Transport: transport}, masters: masters}, nil
 }

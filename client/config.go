@@ -25,6 +25,7 @@ type Config struct {
 	Masters        []string             // addresses; default: DefaultAddress; one without a port means 7117
 	HeartbeatEvery time.Duration        // how often a session says that it is there; default 1s
 	SilentAfter    time.Duration        // a session that hears nothing for so long is broken; default 3s
+	WelcomeWithin  time.Duration        // the first word of a master may take so long; default 10 times SilentAfter
 	Dial           Dial                 // default: TCP
 	Clock          func() time.Duration // an agent's own, with which it marks its heartbeats; default: it does not
 }
@@ -53,6 +54,9 @@ func (c Config) withDefaults() Config {
 	if c.SilentAfter == 0 {
 		c.SilentAfter = 3 * time.Second
 	}
+	if c.WelcomeWithin == 0 {
+		c.WelcomeWithin = 10 * c.SilentAfter
+	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: dialWithin}).DialContext
 	}
@@ -68,8 +72,9 @@ func (c Config) validate() ([]master, error) {
 		m, err := parseMaster(address)
 		masters, problems = append(masters, m), append(problems, err)
 	}
-	if c.HeartbeatEvery < 0 || c.SilentAfter < 0 {
-		problems = append(problems, fmt.Errorf("heartbeats every %v and silence after %v; want more than 0", c.HeartbeatEvery, c.SilentAfter))
+	if c.HeartbeatEvery < 0 || c.SilentAfter < 0 || c.WelcomeWithin < 0 {
+		problems = append(problems, fmt.Errorf("heartbeats every %v, silence after %v and a welcome within %v; want more than 0",
+			c.HeartbeatEvery, c.SilentAfter, c.WelcomeWithin))
 	}
 	return masters, errors.Join(problems...)
 }

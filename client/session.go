@@ -57,7 +57,7 @@ func hold[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
 func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welcomed bool, err error) {
 	m := c.first()
 	watched, cancel := context.WithCancelCause(ctx)
-	silence := time.AfterFunc(c.cfg.SilentAfter, func() { cancel(errSilent) })
+	silence := time.AfterFunc(c.cfg.WelcomeWithin, func() { cancel(errSilent) })
 	defer silence.Stop()
 	line, s := open(watched, c.http, m.address)
 	var sending sync.WaitGroup
@@ -111,10 +111,10 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 	}
 }
 
-// speak sends what comes once the master has welcomed this side, since what a
-// master takes that does not lead is lost, and heartbeats, until ctx is done or
-// the stream is broken: then its reader learns of it too. It reports whether it
-// has said goodbye, which ends it as well.
+// speak sends what comes, and heartbeats, once the master has welcomed this side,
+// since what a master takes that does not lead is lost; until ctx is done or the
+// stream is broken: then its reader learns of it too. It reports whether it has
+// said goodbye, which ends it as well.
 func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, every time.Duration) bool {
 	due := time.NewTicker(every)
 	defer due.Stop()
@@ -130,7 +130,9 @@ func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, ever
 			}
 			err = s.send(message)
 		case <-due.C:
-			err = s.beat()
+			if welcome == nil { // until then nobody takes it for silence
+				err = s.beat()
+			}
 		case <-ctx.Done():
 			return false
 		}

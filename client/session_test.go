@@ -172,7 +172,7 @@ func TestSessionsThatEnd(t *testing.T) {
 		next    string // the master that is tried next
 	}{
 		"the master says nothing at all": {
-			func(ctx context.Context, _ *agentStream) error { <-ctx.Done(); return nil }, "the master is silent", 3 * time.Second, "http://m2:1",
+			func(ctx context.Context, _ *agentStream) error { <-ctx.Done(); return nil }, "the master is silent", 30 * time.Second, "http://m2:1",
 		},
 		"the master falls silent": {
 			func(ctx context.Context, stream *agentStream) error {
@@ -266,6 +266,9 @@ func TestConfiguredTimes(t *testing.T) {
 		n, leads := newNetwork(t), &leader{}
 		var heard atomic.Int32
 		leads.session = func(_ context.Context, stream *agentStream) error {
+			if err := stream.Send(beat()); err != nil {
+				return err
+			}
 			for {
 				if _, err := stream.Receive(); err != nil {
 					return err

@@ -41,7 +41,6 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	if err != nil {
 		return err
 	}
-	lineOf(ctx).hearWithin(r.cfg.SilentAfter)
 	first, err := stream.Receive()
 	if err != nil {
 		return err
@@ -89,20 +88,18 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 	return reports, nil
 }
 
-// serveAgent has an agent join, and serves it from then on. Until it is durable
-// that it has, which may take a while when many come at once, it hears that the
-// master is there.
+// serveAgent has an agent join, and serves it from then on. It is not spoken to
+// before it is durable that it has: an agent waits for that, which may take a while
+// when many come at once.
 func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
+	lineOf(ctx).hearAnytime()
+	if err := r.join(ctx, link, joined); err != nil {
+		return err
+	}
 	return r.converse(ctx,
-		func(ctx context.Context, v *vigil) error {
-			v.pause()
-			if err := r.join(ctx, link, joined); err != nil {
-				return err
-			}
-			return r.receiveReports(ctx, v, stream, link)
-		},
+		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
 }
 

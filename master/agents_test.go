@@ -255,8 +255,8 @@ func TestSlowStoreIsNotTheAgentsSilence(t *testing.T) {
 	})
 }
 
-// TestSlowJoinIsNotTheMastersSilence: an agent waits for as long as its join takes
-// to be durable, for it hears that the master is there.
+// TestSlowJoinIsNotTheMastersSilence: an agent waits longer for the first word of a
+// master than for those that follow.
 func TestSlowJoinIsNotTheMastersSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestSlowJoinIsNotTheMastersSilence(t *testing.T) {
 		n := start(t, memory.New(memory.Config{Fault: j.fault}), master.Config{})
 		n.leads()
 		j.mu.Lock()
-		j.delay = 20 * time.Second
+		j.delay = 10 * time.Second
 		j.mu.Unlock()
 
 		m := n.join("a1", 4)

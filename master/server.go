@@ -82,23 +82,38 @@ func (m *Master) leading(handler http.Handler) http.Handler {
 	})
 }
 
+// How long a session waits with a standby, in times of what is taken for silence:
+// while nobody leads, and while this master is about to. Clients are patient with
+// the first word of a master.
+const (
+	leaderlessPart = 3 // a third
+	loadingTimes   = 8
+)
+
 // awaitLead waits until this master leads, or another one, or for as long as a
-// client may wait for its first word.
+// client should wait for that.
 func (m *Master) awaitLead(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.SilentAfter/3)
-	defer cancel()
+	began := time.Now()
 	for {
 		now, changed := m.sight.get()
 		if _, err := m.current(); err == nil || m.isAway(now) && !m.sight.leaves() {
 			return err
 		}
+		within := m.cfg.SilentAfter / leaderlessPart
+		if now.epoch != 0 && now.id == m.cfg.ID {
+			within = m.cfg.SilentAfter * loadingTimes
+		}
+		timer := time.NewTimer(within - time.Since(began))
 		select {
 		case <-changed:
+			timer.Stop()
+			continue
+		case <-timer.C:
 		case <-m.closing:
-			return ErrNoLeader
 		case <-ctx.Done():
-			return ErrNoLeader
 		}
+		timer.Stop()
+		return ErrNoLeader
 	}
 }
 

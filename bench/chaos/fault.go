@@ -144,12 +144,12 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	return f
 }
 
-// wanted returns how many instances of each service are wanted now.
+// wanted returns how many instances of each service that changes are wanted now.
 func (l *lane) wanted(ctx context.Context) map[string]int {
 	list, _ := l.api.services(ctx) // unknown: the API is down, and nothing is asked for
 	wanted := make(map[string]int)
 	for _, s := range list {
-		if s.Service.Name != everywhere {
+		if slices.Contains(changedServices(), s.Service.Name) {
 			wanted[s.Service.Name] = s.Wanted
 		}
 	}

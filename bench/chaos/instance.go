@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,7 @@ func beInstance(arguments []string) error {
 	flags := flag.NewFlagSet(instanceWord, flag.ContinueOnError)
 	listen := flags.String("listen", "", "serve on this `address`")
 	folder := flags.String("journals", "", "`folder` for what is written down")
+	alone := flags.String("alone", "", "`file` that no other instance may have at the same time")
 	bad := flags.Bool("never-ready", false, "never be ready")
 	exit := flags.Bool("exit-at-once", false, "end with code 1")
 	if err := flags.Parse(arguments); err != nil {
@@ -43,6 +45,11 @@ func beInstance(arguments []string) error {
 	journal, err := openJournal(*folder, who)
 	if err != nil {
 		return err
+	}
+	if *alone != "" {
+		if err := takeAlone(*alone, filepath.Join(*folder, who)); err != nil {
+			return err
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -77,9 +84,26 @@ func beInstance(arguments []string) error {
 	return nil
 }
 
-// twiceSuffix ends the name of the file that says that an attempt was started
-// again.
-const twiceSuffix = ".twice"
+// The name of a file that says what must not be ends with one of these: an attempt was
+// started again; an instance ran beside another one though there may be one alone.
+const twiceSuffix, togetherSuffix = ".twice", ".together"
+
+// takeAlone locks a file for as long as this process lives. When another one has it,
+// that is written down.
+func takeAlone(path, who string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	held := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	runtime.KeepAlive(file)
+	if held == nil {
+		// The number keeps the file open: it is never closed, also not by the garbage collector.
+		_, err := syscall.Dup(int(file.Fd()))
+		return err
+	}
+	return os.WriteFile(fmt.Sprintf("%s.%d%s", who, time.Now().UnixNano(), togetherSuffix), nil, 0o600)
+}
 
 // openJournal opens the journal of an attempt, of which there is none yet.
 func openJournal(folder, who string) (*os.File, error) {

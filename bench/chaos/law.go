@@ -39,7 +39,7 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 		return v, err
 	}
 	for _, name := range starts {
-		v.laws = append(v.laws, "an attempt was started twice: "+name)
+		v.laws = append(v.laws, "an attempt was started twice, or beside another one: "+name)
 	}
 	for number, times := range carried {
 		if times > 1 {
@@ -69,7 +69,7 @@ func explained(f failure, faults []fault) bool {
 }
 
 // readJournals returns how often each POST was carried out, and the attempts that
-// were started more than once.
+// were started when they must not.
 func readJournals(folder string) (carried map[int]int, twice []string, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -77,7 +77,7 @@ func readJournals(folder string) (carried map[int]int, twice []string, err error
 	}
 	carried = make(map[int]int)
 	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), twiceSuffix) {
+		if strings.HasSuffix(entry.Name(), twiceSuffix) || strings.HasSuffix(entry.Name(), togetherSuffix) {
 			twice = append(twice, entry.Name())
 		}
 		if err := readJournal(filepath.Join(folder, entry.Name()), carried); err != nil {

@@ -16,9 +16,11 @@ import (
 	"time"
 )
 
-// The services. Requests flow to those that have a route; everywhere is a daemon.
+// The services. Requests flow to those that have a route. Of alone, which nobody
+// changes, there may be no two instances at once; everywhere is a daemon.
 const (
 	web, books, side = "web", "books", "side"
+	alone            = "alone"
 	everywhere       = "everywhere"
 	poolOfAll        = "all"
 
@@ -28,6 +30,8 @@ const (
 func routedServices() []string { return []string{web, books} }
 
 func changedServices() []string { return []string{web, books, side} }
+
+func allServices() []string { return append(changedServices(), alone, everywhere) }
 
 // story is one run.
 type story struct {
@@ -122,10 +126,25 @@ func (s *story) prepare(ctx context.Context) ([]*operator, error) {
 	return operators, nil
 }
 
-// first makes the pool and the daemon, which nobody changes.
+// first makes the pool, and the services that nobody changes.
 func (s *story) first(ctx context.Context, o *operator) error {
-	file := filepath.Join(s.parts.folder, "daemon.yaml")
-	text := fmt.Sprintf("daemon: %s\nresources: {cpus: 0.01, mem: 16MiB}\nrun: {command: [sleep, \"1000000\"]}\n", everywhere)
+	file := filepath.Join(s.parts.folder, "unchanged.yaml")
+	text := fmt.Sprintf(`daemon: %s
+resources: {cpus: 0.01, mem: 16MiB}
+run: {command: [sleep, "1000000"]}
+---
+service: %s
+instances: 1
+resources: {cpus: 0.05, mem: 64MiB}
+pool: all
+run:
+  command: [%q, instance, --listen, "${ALOFT_HOST}:${PORT_HTTP}", --journals, %q, --alone, %q]
+ports: [http]
+ready: {http: /ready}
+on_partition: stop
+on_lost: {after: 12s}
+deploy: {surge: 0, unavailable: 1, settle: 500ms, drain: 1s, grace: 1s}
+`, everywhere, alone, s.self, filepath.Join(s.parts.folder, "journals"), filepath.Join(s.parts.folder, "alone"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -236,7 +255,7 @@ func (s *story) keepEvents(ctx context.Context) error {
 // clear ends everything that runs on the cluster, and finds what is left of it.
 func (s *story) clear(ctx context.Context, o *operator, look inspector) error {
 	var problems []error
-	for _, name := range append(changedServices(), everywhere) {
+	for _, name := range allServices() {
 		if code, said, err := o.command(ctx, "stop", name); err != nil || code != codeDone {
 			problems = append(problems, fmt.Errorf("aloft stop %s ended with code %d: %s, %v", name, code, said, err))
 		}

@@ -235,3 +235,14 @@ func (a *api) isConnected(ctx context.Context, router string) bool {
 	}
 	return slices.Contains(answer.Routers, routerState{ID: router, Connected: true})
 }
+
+// breakerIsOpen reports whether replacements are held back.
+func (a *api) breakerIsOpen(ctx context.Context) (bool, error) {
+	var answer struct {
+		Breaker struct {
+			Open bool `json:"open"`
+		} `json:"breaker"`
+	}
+	err := a.call(ctx, "GetBreaker", struct{}{}, &answer)
+	return answer.Breaker.Open, err
+}

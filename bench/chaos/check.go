@@ -64,6 +64,9 @@ func (i inspector) restless(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("task %s on %s is %s: %s", t.ID, t.Agent, t.Status.State, t.Status.Reason))
 		}
 	}
+	if open, err := i.api.breakerIsOpen(ctx); err != nil || open {
+		problems = append(problems, fmt.Errorf("the breaker is open: %t, %v", open, err))
+	}
 	_, masters, err := i.api.leader(ctx)
 	problems = append(problems, err)
 	if err == nil && masters != len(i.parts.masters) {

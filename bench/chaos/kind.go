@@ -18,6 +18,9 @@ const (
 	breaks               // a POST in flight there may be lost
 )
 
+// toldToStop is the name of the kind of a master or router that ends in order.
+const toldToStop = "SIGTERM"
+
 // kind is one way in which a part fails.
 type kind struct {
 	name   string
@@ -63,7 +66,7 @@ func masterKinds() []kind {
 	const s = time.Second
 	return []kind{
 		{name: "kill -9", weight: 4, least: s, most: 4 * s, strike: kill(syscall.SIGKILL), mend: again},
-		{name: "SIGTERM", weight: 2, least: s, most: 3 * s, strike: kill(syscall.SIGTERM), mend: again},
+		{name: toldToStop, weight: 2, least: s, most: 3 * s, strike: kill(syscall.SIGTERM), mend: again},
 		{name: "SIGSTOP", weight: 2, least: s, most: 6 * s, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "cut off", weight: 2, least: s, most: 6 * s, strike: cut(machine.Both), mend: heal},
 		{name: "hears nothing", weight: 1, least: 2 * s, most: 6 * s, strike: cut(machine.Direction{In: true}), mend: heal},
@@ -78,6 +81,7 @@ func agentKinds(masters, routers []*part) []kind {
 	return []kind{
 		{name: "agent kill -9", weight: 3, least: s / 10, most: 2 * s, keeps: true, strike: kill(syscall.SIGKILL), mend: again},
 		{name: "agent SIGTERM", weight: 1, least: s / 10, most: 2 * s, keeps: true, strike: kill(syscall.SIGTERM), mend: again},
+		{name: "agent taken over by its binary", weight: 1, least: s / 10, most: s, keeps: true, strike: sending(syscall.SIGUSR2), mend: nothing},
 		{name: "agent SIGSTOP, short", weight: 1, least: s, most: 2 * s, keeps: true, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "agent SIGSTOP, long", weight: 1, least: 9 * s, most: 13 * s, loses: true, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "supervisor kill -9", weight: 1, least: s, most: 2 * s, harm: breaks, loses: true, strike: killSupervisor, mend: nothing},
@@ -99,7 +103,7 @@ func routerKinds(masters []*part) []kind {
 	const s = time.Second
 	return []kind{
 		{name: "kill -9", weight: 3, least: s / 10, most: 3 * s, harm: breaks, strike: kill(syscall.SIGKILL), mend: again},
-		{name: "SIGTERM", weight: 2, least: s / 10, most: 2 * s, strike: kill(syscall.SIGTERM), mend: again},
+		{name: toldToStop, weight: 2, least: s / 10, most: 2 * s, strike: kill(syscall.SIGTERM), mend: again},
 		{name: "SIGSTOP", weight: 1, least: s, most: 3 * s, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "cut off", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Both), mend: heal},
 		{name: "hears nothing", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Direction{In: true}), mend: heal},

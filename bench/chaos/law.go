@@ -16,6 +16,11 @@ import (
 // killed is used once more.
 const lagMax = 2 * time.Second
 
+// linger is how long a router that was told to stop has its open connections used:
+// a little less than the second that it gives them. When it closes one that was silent
+// all that time, it cannot know of a request that is on its way.
+const linger = 900 * time.Millisecond
+
 // verdict is what became of the requests, judged.
 type verdict struct {
 	lost    []failure // that were safe to save
@@ -56,11 +61,17 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 
 // explained reports whether a fault that can break a POST was there while it was
 // under way: at the router that had it, or at an agent, when the router says so or
-// was told to stop and its requests had no more time.
+// was told to stop and its requests had no more time. A router that was told to stop
+// may also have closed a connection that had been silent.
 func explained(f failure, faults []fault) bool {
 	met := slices.DeleteFunc(slices.Clone(faults), func(one fault) bool {
 		return !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from)
 	})
+	if slices.ContainsFunc(met, func(one fault) bool {
+		return one.part == f.door && one.name == toldToStop && f.begun.After(one.from.Add(linger))
+	}) {
+		return true
+	}
 	stopped := slices.ContainsFunc(met, func(one fault) bool { return one.part == f.door })
 	return slices.ContainsFunc(met, func(one fault) bool {
 		atAgent := (f.reason != "" || stopped) && strings.HasPrefix(one.part, "a")

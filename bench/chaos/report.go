@@ -43,8 +43,8 @@ func (s *story) line(f fault) string {
 func (s *story) sumUp(c counts, v verdict) error {
 	faults := s.book.all()
 	s.tell("\n%d faults", len(faults))
-	s.spans("API down after a leader's harm", faults, func(f fault) (time.Duration, bool) { return f.apiDown, f.leads })
-	s.spans("full strength after the loss of tasks", faults, func(f fault) (time.Duration, bool) { return f.whole, f.loses })
+	s.spans("API down", faults, func(f fault) (time.Duration, bool) { return f.apiDown, f.leads })
+	s.spans("full strength after", faults, func(f fault) (time.Duration, bool) { return f.whole, f.loses })
 	s.tell("writes to the API by the probe: %d; the slowest that succeeded took %s", s.probe.writes, report.Duration(s.probe.slowest))
 	for _, text := range slices.Sorted(maps.Keys(s.probe.refused)) {
 		s.tell("    %d ended with: %s", s.probe.refused[text], text)
@@ -82,19 +82,19 @@ func (s *story) sumUp(c counts, v verdict) error {
 	return errors.Join(problems...)
 }
 
-// spans prints the spread of a duration over the faults that have it.
+// spans prints the spread of a duration over the faults that have it, for each kind.
 func (s *story) spans(what string, faults []fault, of func(fault) (time.Duration, bool)) {
-	var all []time.Duration
+	all := make(map[string][]time.Duration)
 	for _, f := range faults {
 		if d, has := of(f); has {
-			all = append(all, d)
+			all[f.name] = append(all[f.name], d)
 		}
 	}
-	if len(all) == 0 {
-		return
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		list := all[kind]
+		slices.Sort(list)
+		s.tell("%-20s %-32s median %-7s most %-7s n %d", what, kind, report.Duration(quantile(list, 50)), report.Duration(list[len(list)-1]), len(list))
 	}
-	slices.Sort(all)
-	s.tell("%s: median %s, p99 %s, n %d", what, report.Duration(quantile(all, 50)), report.Duration(quantile(all, 99)), len(all))
 }
 
 // some prints how many failures there are, and some of them.

@@ -133,11 +133,12 @@ func (m *Machine) Off(ctx context.Context) error {
 
 // unplug takes the cable away, unless the kernel has with the machine's end.
 func (m *Machine) unplug(ctx context.Context) error {
-	err := command(ctx, "ip", "link", "del", m.port())
-	if _, gone := net.InterfaceByName(m.port()); gone != nil {
-		return nil
+	removed := command(ctx, "ip", "link", "del", m.port())
+	links, err := net.Interfaces()
+	if err != nil || slices.ContainsFunc(links, func(l net.Interface) bool { return l.Name == m.port() }) {
+		return errors.Join(removed, err)
 	}
-	return err
+	return nil
 }
 
 // Program is what a machine starts.

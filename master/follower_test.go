@@ -19,7 +19,8 @@ type follower struct {
 	mu       sync.Mutex // guards all below
 	revision int64
 	synced   bool
-	told     []string // every change and note after the beginning
+	told     []string // every change after the beginning
+	notes    []string // as far as the leader that wrote them led
 	records  map[string]*pb.Record
 	end      error
 	stop     func()
@@ -65,10 +66,37 @@ func (f *follower) take(m *pb.WatchResponse) {
 			f.told = append(f.told, fmt.Sprintf("%d %s %v", m.GetRevision(), key, change))
 		}
 	}
+	if len(m.GetChanges()) > 0 && m.GetRevision() < f.revision {
+		f.node.Errorf("a watcher of %q is told of revision %d after %d", f.service, m.GetRevision(), f.revision)
+	}
 	for _, note := range m.GetNotes() {
-		f.told = append(f.told, fmt.Sprintf("%d %d %s %s", m.GetRevision(), note.GetSeq(), note.GetKind(), note.GetText()))
+		f.notes = append(f.notes, fmt.Sprintf("%d %d %s %s", m.GetRevision(), note.GetSeq(), note.GetKind(), note.GetText()))
 	}
 	f.revision, f.synced = max(f.revision, m.GetRevision()), f.synced || m.GetSynced()
+}
+
+// changes returns every change that was told, in an order in which those of one
+// revision stand by their keys: the next leader tells them so.
+func (f *follower) changes() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(slices.Values(f.told))
+}
+
+// without returns the first note that was told and that other was not, "" if there
+// is none.
+func (f *follower) without(other *follower) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rest := other.notes
+	for _, note := range f.notes {
+		at := slices.Index(rest, note)
+		if at < 0 {
+			return note
+		}
+		rest = rest[at+1:]
+	}
+	return ""
 }
 
 func (f *follower) ended() error {

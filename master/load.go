@@ -47,6 +47,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		cfg: cfg, term: term, engine: e, metrics: metrics, since: time.Now(),
 		view:     view,
 		hub:      newHub(),
+		asker:    newConfirmer(term),
 		requests: make(chan request),
 		joining:  make(chan struct{}, joinsMax),
 		handOver: make(chan struct{}),

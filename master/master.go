@@ -227,6 +227,11 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 		return err
 	}
 	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	beside.Go(func() { r.asker.run(asking) })
 	m.reign.Store(r)
 	m.sight.wake()
 	defer m.reign.Store(nil)

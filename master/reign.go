@@ -30,6 +30,7 @@ type reign struct {
 	engine   *engine.Engine // owned by run
 	view     *view
 	hub      *hub
+	asker    *confirmer
 	metrics  *metrics
 	requests chan request
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
@@ -191,7 +192,7 @@ func (r *reign) step(ctx context.Context, batch []request) error {
 		r.metrics.batch.Observe(float64(folded))
 		if err := r.commit(ctx, changes); err != nil {
 			for _, req := range batch {
-				req.reply <- reply{err: fmt.Errorf("%w: %w", errInDoubt, err)}
+				req.reply <- reply{err: fmt.Errorf("%w: %w", afterCommit(err), err)}
 			}
 			return err
 		}

@@ -43,7 +43,7 @@ func (m *Master) Handler(rest http.Handler) http.Handler {
 	requests := connect.WithReadMaxBytes(messageBytesMax)
 	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()
-	path, cluster := aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled()))
+	path, cluster := aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled(), m.led()))
 	mux.Handle(path, bounded(m.forwarding(cluster)))
 	path, agents := aloftv1connect.NewAgentServiceHandler(agentService{m}, all, sessions)
 	mux.Handle(path, bounded(m.leading(agents)))

@@ -25,6 +25,9 @@ func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, se
 	if err != nil {
 		return err
 	}
+	if err := r.asker.confirm(ctx); err != nil {
+		return err
+	}
 	w := watch{view: r.view, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
 	switch from := ask.GetFromRevision(); {
 	case from < 0:

@@ -77,6 +77,7 @@ type Agent struct {
 	reports  chan *pb.AgentReport // to the session that is open
 	workers  sync.WaitGroup
 	joined   atomic.Bool // a master has answered in the session that is open
+	leaving  atomic.Bool
 
 	// Owned by Run.
 	tasks     map[id.Task]*instance
@@ -177,6 +178,10 @@ func (a *Agent) loop(ctx context.Context) error {
 		}
 	}
 }
+
+// Leave has every session from now on begin with the word that this agent ends when
+// it is empty.
+func (a *Agent) Leave() { a.leaving.Store(true) }
 
 // Ready returns nil while a master answers in this agent's session.
 func (a *Agent) Ready() error {

@@ -48,7 +48,7 @@ func (a *Agent) keepSession(ctx context.Context) {
 // join says all that this agent has and runs, and opens the outbox for what
 // changes from now on.
 func (a *Agent) join() *pb.AgentJoin {
-	join := &pb.AgentJoin{Folder: a.identity, Agent: &pb.Agent{
+	join := &pb.AgentJoin{Folder: a.identity, Leaving: a.leaving.Load(), Agent: &pb.Agent{
 		Id: string(a.cfg.ID), BootId: a.cfg.BootID, Hostname: a.cfg.Hostname, Version: a.cfg.Version,
 		Address: a.cfg.Address, Attributes: a.cfg.Attributes, Partitions: wire.FromPartitions(a.cfg.ID, a.cfg.Partitions),
 	}}

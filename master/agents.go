@@ -71,7 +71,7 @@ func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
 	tasks, err := reportsOf(m.GetTasks())
 	return engine.AgentJoined{
 		Agent:  ledger.Agent{ID: id.Agent(a.GetId()), Attributes: a.GetAttributes(), Partitions: partitions},
-		BootID: a.GetBootId(), Hostname: a.GetHostname(), Version: a.GetVersion(), Address: a.GetAddress(), Tasks: tasks,
+		BootID: a.GetBootId(), Hostname: a.GetHostname(), Version: a.GetVersion(), Address: a.GetAddress(), Leaving: m.GetLeaving(), Tasks: tasks,
 	}, err
 }
 

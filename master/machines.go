@@ -83,7 +83,7 @@ func (s *clusterService) DrainAgent(
 	ctx context.Context, req *connect.Request[pb.DrainAgentRequest],
 ) (*connect.Response[pb.DrainAgentResponse], error) {
 	answer, err := s.master.submit(ctx, engine.DrainAgent{
-		Agent: id.Agent(req.Msg.GetAgent()), Deadline: req.Msg.GetDeadline().AsDuration(), Force: req.Msg.GetForce(),
+		Agent: id.Agent(req.Msg.GetAgent()), Deadline: req.Msg.GetDeadline().AsDuration(), Force: req.Msg.GetForce(), Leaving: req.Msg.GetLeaving(),
 	})
 	return connect.NewResponse(&pb.DrainAgentResponse{Missing: answer.Missing}), apiError(err)
 }

@@ -146,7 +146,7 @@ func (v *view) countTasks() map[task.State]int {
 func (v *view) countAgents() map[string]int {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	counts := map[string]int{"ready": 0, "draining": 0, "drained": 0, "suspect": 0, "unreachable": 0}
+	counts := map[string]int{"ready": 0, "draining": 0, "drained": 0, "suspect": 0, "unreachable": 0, "left": 0}
 	for _, record := range v.kinds[engine.AgentKind] {
 		if a, ok := record.(*engine.Agent); ok {
 			counts[a.State(len(v.byAgent[a.ID]))]++

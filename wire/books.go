@@ -16,7 +16,7 @@ func FromAgent(a *engine.Agent) *pb.Agent {
 		Id: string(a.ID), BootId: a.BootID, Hostname: a.Hostname, Version: a.Version, Address: a.Address,
 		Attributes: a.Attributes, Partitions: FromPartitions(a.ID, a.Partitions),
 		Draining: a.Draining, DrainedBy: FromTime(a.DrainedBy), JoinedAt: FromTime(a.JoinedAt),
-		SilentSince: FromTime(a.SilentSince), Unreachable: a.Unreachable, DrainForced: a.DrainForced,
+		SilentSince: FromTime(a.SilentSince), Unreachable: a.Unreachable, Leaving: a.Leaving, DrainForced: a.DrainForced,
 	}
 }
 
@@ -29,7 +29,7 @@ func toAgent(m *pb.Agent) (*engine.Agent, error) {
 		Agent:  ledger.Agent{ID: id.Agent(m.GetId()), Attributes: m.GetAttributes(), Partitions: partitions},
 		BootID: m.GetBootId(), Hostname: m.GetHostname(), Version: m.GetVersion(), Address: m.GetAddress(),
 		Draining: m.GetDraining(), DrainedBy: ToTime(m.GetDrainedBy()), JoinedAt: ToTime(m.GetJoinedAt()),
-		SilentSince: ToTime(m.GetSilentSince()), Unreachable: m.GetUnreachable(), DrainForced: m.GetDrainForced(),
+		SilentSince: ToTime(m.GetSilentSince()), Unreachable: m.GetUnreachable(), Leaving: m.GetLeaving(), DrainForced: m.GetDrainForced(),
 	}, nil
 }
 

@@ -245,7 +245,7 @@ func drawAgent(t *rapid.T) engine.Record {
 		},
 		BootID: drawText(t, "boot"), Hostname: drawText(t, "host"), Version: drawText(t, "version"), Address: drawText(t, "address"),
 		JoinedAt: drawTime(t, "joined"), SilentSince: drawTime(t, "silent"), DrainedBy: drawTime(t, "drained by"),
-		Draining: rapid.Bool().Draw(t, "draining"), DrainForced: rapid.Bool().Draw(t, "drain forced"), Unreachable: rapid.Bool().Draw(t, "unreachable"),
+		Draining: rapid.Bool().Draw(t, "draining"), DrainForced: rapid.Bool().Draw(t, "drain forced"), Unreachable: rapid.Bool().Draw(t, "unreachable"), Leaving: rapid.Bool().Draw(t, "leaving"),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -37,6 +38,8 @@ type agentFlags struct {
 	attributes []string
 	limits     string
 	admin      string
+	drain      bool
+	within     time.Duration // for a drain
 	common     commonFlags
 }
 
@@ -47,6 +50,7 @@ func agentCommand() *cobra.Command {
 		Short: "Run the agent of this machine",
 		Long: "Run the agent of this machine: it offers the machine's resources, runs tasks and probes them.\n\n" +
 			"When the agent ends, its tasks run on, and a new agent on the same data folder takes them up again.\n" +
+			"With --drain, SIGTERM has them moved to other machines first, and the machine can be switched off then.\n" +
 			"SIGUSR2 has it go on with the binary that is now in its place; tasks run on then, too.",
 		Example: "  aloft agent --master http://10.0.0.1:7117 --data-dir /var/lib/aloft --attribute zone=a",
 		Args:    cli.NoArguments,
@@ -68,6 +72,8 @@ func agentCommand() *cobra.Command {
 	f.StringArrayVar(&flags.attributes, "attribute", nil, "name=value for placement; may be given several times")
 	f.StringVar(&flags.limits, "limits", string(runtime.LimitsSoft), "how tasks are held to their cpus: soft, hard or off")
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7118")
+	f.BoolVar(&flags.drain, "drain", false, "at SIGTERM have all tasks moved away before it ends; a second one ends it at once, and they run on")
+	f.DurationVar(&flags.within, "drain-timeout", 5*time.Minute, "how long that may take; what is left then runs on")
 	flags.common.add(f)
 	return cmd
 }
@@ -147,11 +153,33 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	if err := a.Open(); err != nil { // before the runtime takes over tasks that may be another's
 		return err
 	}
-	parts, running := errgroup.WithContext(ctx)
+	going, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	parts, running := errgroup.WithContext(going)
 	parts.Go(func() error { return processes.Run(running) })
 	parts.Go(func() error { return a.Run(running) })
 	flags.common.serveAdmin(running, parts, adminPage{address: flags.admin, registry: telemetry.NewRegistry(), ready: a.Ready})
-	return untilDone(ctx, parts.Wait())
+	empty := false
+	parts.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+			return nil
+		}
+		if flags.drain && !errors.Is(context.Cause(ctx), errReplaced) {
+			err := goodbye{a, cfg.ID, masters, flags.within, log}.say(running)
+			if empty = err == nil; !empty {
+				log.WarnContext(ctx, "not empty; what is left runs on", slog.Any("error", err))
+			}
+		}
+		end(context.Cause(ctx))
+		return nil
+	})
+	err = untilDone(ctx, parts.Wait())
+	if err != nil || !empty {
+		return err
+	}
+	return processes.Shutdown(context.WithoutCancel(ctx)) // nothing is left to look after
 }
 
 // supervisorName is the word that makes the binary a supervisor.

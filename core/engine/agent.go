@@ -35,6 +35,9 @@ func newMachine() *machine {
 
 func (m *machine) silent() bool { return !m.record.SilentSince.IsZero() }
 
+// left reports whether the agent has gone on purpose, with nothing left behind.
+func (m *machine) left() bool { return m.silent() && m.record.Leaving && len(m.tasks) == 0 }
+
 // closed reports whether the agent may take no new claims: because it shall be
 // empty, cannot be told, or runs what the books do not know.
 func (m *machine) closed() bool {
@@ -94,6 +97,13 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	record.Attributes, record.Partitions = maps.Clone(v.Agent.Attributes), slices.Clone(v.Agent.Partitions)
 	record.Hostname, record.Version, record.Address = v.Hostname, v.Version, cmp.Or(v.Address, "127.0.0.1")
 	record.Closed = false // until it is known what it brings
+	undrained := record.Leaving && !v.Leaving
+	if undrained {
+		record.stay()
+	}
+	if v.Leaving && !record.Draining {
+		record.Draining, record.Leaving = true, true
+	}
 	if err := e.books.SetAgent(record.Agent); err != nil {
 		if errors.Is(err, ledger.ErrInUse) {
 			return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
@@ -125,6 +135,9 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	e.touchDaemons()
 	if alone {
 		e.regain()
+	}
+	if undrained {
+		e.note(Note{Kind: AgentUndrained, Agent: record.ID, Text: "it is back and takes tasks again"})
 	}
 	if silent {
 		e.note(Note{Kind: AgentReturned, Agent: record.ID, Text: resource.Count(len(v.Tasks), "task")})
@@ -329,18 +342,28 @@ func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited, e.fell = false, e.fell || !m.record.Draining
 	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
 	e.retable(m)
+	left := m.left()
+	if left {
+		e.note(Note{Kind: AgentLeft, Agent: m.record.ID, Text: "on purpose, with no tasks"})
+	}
 	due := since.Add(e.config.SuspectAfter)
 	if !e.now.Before(due) {
 		e.giveUpHope(m)
 		return
 	}
 	e.timers.set(timerKey{agentTimer, string(m.record.ID)}, due)
+	if left {
+		return
+	}
 	e.note(Note{Kind: AgentSuspect, Agent: m.record.ID, Text: "its session broke, with " + resource.Count(len(m.tasks), "task")})
 }
 
 // giveUpHope says that a silent agent will not be back in a moment.
 func (e *Engine) giveUpHope(m *machine) {
 	e.putAgent(m, func(a *Agent) { a.Unreachable = true })
+	if m.left() {
+		return // nobody hopes
+	}
 	text := fmt.Sprintf("not heard of for %v, with %s", e.now.Sub(m.record.SilentSince).Round(100*time.Millisecond), resource.Count(len(m.tasks), "task"))
 	e.note(Note{Kind: AgentUnreachable, Agent: m.record.ID, Text: text})
 }

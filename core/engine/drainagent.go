@@ -17,11 +17,19 @@ func (v DrainAgent) fold(e *Engine) (Answer, error) {
 	case v.Deadline < 0:
 		return Answer{}, invalid("a deadline of %v, want more than 0", v.Deadline)
 	}
+	if v.Leaving {
+		if m.record.Draining {
+			return Answer{}, nil
+		}
+		e.putAgent(m, func(a *Agent) { a.Draining, a.Leaving = true, true })
+		e.tellDrain(m)
+		return Answer{Changed: true}, nil
+	}
 	var by time.Time
 	if v.Deadline > 0 {
 		by = e.now.Add(v.Deadline)
 	}
-	if m.record.Draining && by.Equal(m.record.DrainedBy) && v.Force == m.record.DrainForced {
+	if m.record.Draining && !m.record.Leaving && by.Equal(m.record.DrainedBy) && v.Force == m.record.DrainForced {
 		return Answer{}, nil
 	}
 	missing, err := e.missingWithout(m)
@@ -31,10 +39,19 @@ func (v DrainAgent) fold(e *Engine) (Answer, error) {
 	if len(missing) > 0 && !v.Force && !m.record.Draining {
 		return Answer{}, conflict("agent %s cannot be drained: %s; force drains it all the same", v.Agent, strings.Join(missing, "; "))
 	}
-	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy, a.DrainForced = true, by, v.Force })
-	e.note(Note{Kind: AgentDraining, Agent: v.Agent, Text: resource.Count(len(m.tasks), "task") + " to move away"})
-	e.settleAgent(m)
+	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy, a.DrainForced, a.Leaving = true, by, v.Force, false })
+	e.tellDrain(m)
 	return Answer{Changed: true, Missing: missing}, nil
+}
+
+// tellDrain tells that a drain has begun, and if that is so that it is over.
+func (e *Engine) tellDrain(m *machine) {
+	text := resource.Count(len(m.tasks), "task") + " to move away"
+	if m.record.Leaving {
+		text = "it says goodbye, with " + text
+	}
+	e.note(Note{Kind: AgentDraining, Agent: m.record.ID, Text: text})
+	e.settleAgent(m)
 }
 
 func (v UndrainAgent) fold(e *Engine) (Answer, error) {
@@ -45,10 +62,15 @@ func (v UndrainAgent) fold(e *Engine) (Answer, error) {
 	case !m.record.Draining:
 		return Answer{}, nil
 	}
-	e.putAgent(m, func(a *Agent) { a.Draining, a.DrainedBy, a.DrainForced = false, time.Time{}, false })
+	e.putAgent(m, (*Agent).stay)
 	e.note(Note{Kind: AgentUndrained, Agent: v.Agent, Text: "takes tasks again"})
 	e.touchDaemons()
 	return Answer{Changed: true}, nil
+}
+
+// stay ends a drain, whoever asked for it.
+func (a *Agent) stay() {
+	a.Draining, a.DrainedBy, a.DrainForced, a.Leaving = false, time.Time{}, false, false
 }
 
 func (v RemoveAgent) fold(e *Engine) (Answer, error) {

@@ -23,6 +23,7 @@ type (
 	// runs. Tasks that it does not name are not there.
 	AgentJoined struct {
 		Agent    ledger.Agent
+		Leaving  bool // it drains, and ends when it is empty
 		BootID   string
 		Hostname string
 		Version  string
@@ -116,6 +117,7 @@ type (
 		Agent    id.Agent
 		Deadline time.Duration
 		Force    bool
+		Leaving  bool // the agent itself asks: it is never refused, and over when the agent comes back
 	}
 	// UndrainAgent lets an agent take tasks again.
 	UndrainAgent struct{ Agent id.Agent }

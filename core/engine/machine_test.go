@@ -18,6 +18,7 @@ type machine struct {
 	agent     ledger.Agent
 	boot      string
 	connected bool
+	leaving   bool
 	epoch     uint64    // of the leader that it has a session with
 	last      time.Time // when it was last connected
 	missed    time.Time // when the leader that it had a session with notices that it is gone; zero: it has
@@ -59,7 +60,7 @@ func (m *machine) heard(w *world) bool { return m.connected && m.epoch == w.epoc
 func (w *world) join(m *machine) {
 	w.Helper()
 	m.epoch, m.missed = w.epoch, time.Time{}
-	joined := engine.AgentJoined{Agent: m.agent, BootID: m.boot, Hostname: "host-" + string(m.agent.ID), Address: "10.0.0.1"}
+	joined := engine.AgentJoined{Agent: m.agent, Leaving: m.leaving, BootID: m.boot, Hostname: "host-" + string(m.agent.ID), Address: "10.0.0.1"}
 	for _, name := range slices.Sorted(maps.Keys(m.tasks)) {
 		joined.Tasks = append(joined.Tasks, engine.Report{Task: name, Status: m.tasks[name].status})
 	}

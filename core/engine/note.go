@@ -31,6 +31,7 @@ const (
 	AgentAppeared        NoteKind = "agent.joined"
 	AgentSuspect         NoteKind = "agent.suspect"
 	AgentUnreachable     NoteKind = "agent.unreachable"
+	AgentLeft            NoteKind = "agent.left"
 	AgentReturned        NoteKind = "agent.returned"
 	AgentLost            NoteKind = "agent.lost"
 	AgentDraining        NoteKind = "agent.draining"
@@ -58,7 +59,7 @@ func NoteKinds() []NoteKind {
 		DeploymentStarted, DeploymentDone, DeploymentFailed, DeploymentRolledBack, DeploymentPaused,
 		DeploymentResumed, DeploymentAborted, DeploymentSuperseded,
 		TaskPlaced, TaskReady, TaskUnhealthy, TaskHealthy, TaskFailed, TaskLost, TaskReturned, TaskEnded, TaskMoves, TaskStays,
-		AgentAppeared, AgentSuspect, AgentUnreachable, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
+		AgentAppeared, AgentSuspect, AgentUnreachable, AgentLeft, AgentReturned, AgentLost, AgentDraining, AgentDrained, AgentUndrained, AgentRemoved,
 		BreakerOpened, BreakerClosed, BreakerReleased, BreakerSet,
 		PoolSet, PoolDeleted, PoolOvercommitted,
 		JobStarted, JobSucceeded, JobFailed, CronStarted, CronSkipped,

@@ -148,7 +148,7 @@ func (c *chaos) harmAgent(t *rapid.T) {
 	case 0:
 		c.attempt(engine.DrainAgent{Agent: name, Deadline: pick(t, "deadline", 0, 5*time.Second), Force: rapid.Bool().Draw(t, "force")})
 	case 1:
-		c.attempt(engine.UndrainAgent{Agent: name})
+		c.attempt(pick[engine.Event](t, "whose", engine.UndrainAgent{Agent: name}, engine.DrainAgent{Agent: name, Leaving: true}))
 	case 2:
 		if !m.connected && m.missed.IsZero() {
 			c.reboot(name) // who removes an agent has switched its machine off

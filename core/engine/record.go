@@ -61,13 +61,17 @@ type Agent struct {
 	Unreachable  bool      // it is silent for longer than a session takes to come back
 	DrainedBy    time.Time // deadline for its jobs to end; zero without one
 	Draining     bool      // an operator wants it empty
+	Leaving      bool      // it said goodbye, and so is drained until it comes back
 	DrainForced  bool      // at DrainedBy its instances stop, too, whatever there is in their place
 }
 
 // State tells in one word how an agent with so many tasks stands: ready, suspect,
-// unreachable, draining or drained. One that is suspect or unreachable is silent.
+// unreachable, draining, drained or left. One that is suspect, unreachable or left is
+// silent.
 func (a *Agent) State(tasks int) string {
 	switch {
+	case !a.SilentSince.IsZero() && a.Leaving && tasks == 0:
+		return "left"
 	case a.Unreachable:
 		return "unreachable"
 	case !a.SilentSince.IsZero():

@@ -166,3 +166,34 @@ func TestEndedOffIsGivenUpLate(t *testing.T) {
 		})
 	}
 }
+
+// saysGoodbye drains itself, leaves, and takes tasks again when it is back. Who left
+// on purpose is neither suspect nor unreachable. A drain by an operator outlives it.
+func saysGoodbye(w *world) {
+	hello(w)
+	w.addAgent("a2", 8)
+	w.ask(engine.DrainAgent{Agent: "a1", Leaving: true})
+	w.say("a1 is %s", w.engine.AgentState("a1"))
+	w.machines["a1"].leaving = true
+	w.pass(time.Second)
+	w.connect("a1") // a new session, the same process
+	w.pass(10 * time.Second)
+	w.say("a1 is %s: %s", w.engine.AgentState("a1"), w.status("hello"))
+	w.cut("a1")
+	w.pass(10 * time.Second)
+	w.say("a1 is %s", w.engine.AgentState("a1"))
+	w.machines["a1"].leaving = false
+	w.connect("a1")
+	w.say("a1 is %s", w.engine.AgentState("a1"))
+	w.ask(engine.Scale{Service: "hello", Instances: 6})
+	w.pass(5 * time.Second)
+	w.say("a1 has %d tasks", len(w.engine.AgentTasks("a1")))
+
+	w.ask(engine.DrainAgent{Agent: "a1", Leaving: true})
+	w.ask(engine.DrainAgent{Agent: "a1"})
+	w.pass(10 * time.Second)
+	w.cut("a1")
+	w.connect("a1")
+	w.say("a1 is %s", w.engine.AgentState("a1"))
+	w.ask(engine.UndrainAgent{Agent: "a1"})
+}

@@ -31,6 +31,7 @@ func stories() map[string]func(w *world) {
 		"killed-instance":       killedInstance,
 		"agent-back-in-time":    agentBackInTime,
 		"agent-away":            agentAway,
+		"agent-says-goodbye":    saysGoodbye,
 		"agent-suspect":         agentSuspect,
 		"agent-back-late":       agentBackLate,
 		"comeback-settled":      comebackSettled,

@@ -3462,7 +3462,7 @@ func (x *ListAgentsResponse) GetNextPageToken() string {
 type AgentView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Agent *Agent                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	// ready, suspect, unreachable, draining or drained.
+	// ready, suspect, unreachable, draining, drained or left.
 	State         string      `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	Tasks         int32       `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	Total         []*Quantity `protobuf:"bytes,4,rep,name=total,proto3" json:"total,omitempty"`
@@ -3710,7 +3710,10 @@ type DrainAgentRequest struct {
 	Deadline *durationpb.Duration `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// Drain also where services would be left with too few instances, for want of
 	// room elsewhere: those stay until there is room, or until the deadline.
-	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// The agent itself asks, before it ends: it is not refused, and over when the
+	// agent comes back.
+	Leaving       bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3762,6 +3765,13 @@ func (x *DrainAgentRequest) GetDeadline() *durationpb.Duration {
 func (x *DrainAgentRequest) GetForce() bool {
 	if x != nil {
 		return x.Force
+	}
+	return false
+}
+
+func (x *DrainAgentRequest) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
 	}
 	return false
 }
@@ -6136,11 +6146,12 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x14\n" +
 	"\x05tasks\x18\x03 \x01(\x05R\x05tasks\x12\x18\n" +
-	"\awaiting\x18\x04 \x01(\tR\awaiting\"v\n" +
+	"\awaiting\x18\x04 \x01(\tR\awaiting\"\x90\x01\n" +
 	"\x11DrainAgentRequest\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x125\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12\x14\n" +
-	"\x05force\x18\x03 \x01(\bR\x05force\".\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x18\n" +
+	"\aleaving\x18\x04 \x01(\bR\aleaving\".\n" +
 	"\x12DrainAgentResponse\x12\x18\n" +
 	"\amissing\x18\x01 \x03(\tR\amissing\"+\n" +
 	"\x13UndrainAgentRequest\x12\x14\n" +

@@ -182,7 +182,9 @@ type AgentJoin struct {
 	Tasks []*TaskReport `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Which data folder the agent works in: one name with two of them is two
 	// agents, and the second is refused while the first is connected.
-	Folder        string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
+	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
+	// It ends when it is empty.
+	Leaving       bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -236,6 +238,13 @@ func (x *AgentJoin) GetFolder() string {
 		return x.Folder
 	}
 	return ""
+}
+
+func (x *AgentJoin) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
 }
 
 type AgentReport struct {
@@ -1539,11 +1548,12 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"!\n" +
 	"\tHeartbeat\x12\x14\n" +
-	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"v\n" +
+	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"\x90\x01\n" +
 	"\tAgentJoin\x12%\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentR\x05agent\x12*\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\x12\x16\n" +
-	"\x06folder\x18\x03 \x01(\tR\x06folder\"9\n" +
+	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x18\n" +
+	"\aleaving\x18\x04 \x01(\bR\aleaving\"9\n" +
 	"\vAgentReport\x12*\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\"N\n" +
 	"\n" +

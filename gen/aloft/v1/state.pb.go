@@ -627,7 +627,9 @@ type Agent struct {
 	// It is silent for longer than a session takes to come back.
 	Unreachable bool `protobuf:"varint,12,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
 	// When drained_by has come, instances stop, too, whatever there is in their place.
-	DrainForced   bool `protobuf:"varint,13,opt,name=drain_forced,json=drainForced,proto3" json:"drain_forced,omitempty"`
+	DrainForced bool `protobuf:"varint,13,opt,name=drain_forced,json=drainForced,proto3" json:"drain_forced,omitempty"`
+	// It said goodbye, and so is drained until it comes back.
+	Leaving       bool `protobuf:"varint,14,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -749,6 +751,13 @@ func (x *Agent) GetUnreachable() bool {
 func (x *Agent) GetDrainForced() bool {
 	if x != nil {
 		return x.DrainForced
+	}
+	return false
+}
+
+func (x *Agent) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
 	}
 	return false
 }
@@ -1989,7 +1998,7 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12.\n" +
 	"\bquantity\x18\x03 \x01(\v2\x12.aloft.v1.QuantityR\bquantity\x12-\n" +
-	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\xc9\x04\n" +
+	"\x12weight_thousandths\x18\x04 \x01(\x03R\x11weightThousandths\"\xe3\x04\n" +
 	"\x05Agent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x1a\n" +
@@ -2009,7 +2018,8 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12=\n" +
 	"\fsilent_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vsilentSince\x12 \n" +
 	"\vunreachable\x18\f \x01(\bR\vunreachable\x12!\n" +
-	"\fdrain_forced\x18\r \x01(\bR\vdrainForced\x1a=\n" +
+	"\fdrain_forced\x18\r \x01(\bR\vdrainForced\x12\x18\n" +
+	"\aleaving\x18\x0e \x01(\bR\aleaving\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +

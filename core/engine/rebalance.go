@@ -57,7 +57,7 @@ func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
 	for _, s := range services {
 		if why := e.unmoved(s); why != "" {
 			p.plan.Skipped = append(p.plan.Skipped, SkippedService{s.record.Name, why})
-		} else if len(s.live) > 1 {
+		} else if s.goal().Instances > 1 {
 			crowds = append(crowds, newCrowd(s))
 		}
 	}

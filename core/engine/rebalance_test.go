@@ -94,6 +94,34 @@ func (w *world) unevenness() float64 {
 	return total
 }
 
+// TestRebalanceLeavesAloneWhatIsOnItsWayOut: of a service that nobody wants any
+// more, instances are left for a while.
+func TestRebalanceLeavesAloneWhatIsOnItsWayOut(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]engine.Event{
+		"an aborted first deployment": engine.AbortDeployment{Deployment: "hello-1"},
+		"a service that is stopped":   engine.StopService{Service: "hello"},
+		"one that is scaled to 0":     engine.Scale{Service: "hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addRouter("r1", 3*time.Second) // for which the instances wait
+			w.addAgent("a1", 8)
+			w.deploy(web("hello", "ok", 3))
+			w.pass(500 * time.Millisecond)
+			w.addAgent("a2", 8)
+			w.ask(end)
+
+			plan := w.ask(engine.Rebalance{})
+
+			if live, _ := w.engine.Tasks("hello"); len(plan.Moves.Moves) > 0 || len(live) == 0 {
+				t.Errorf("moves %+v with %d instances left\n%s", plan.Moves, len(live), w.story.String())
+			}
+		})
+	}
+}
+
 // TestRebalanceRefuses asks for what cannot be.
 func TestRebalanceRefuses(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ const (
 	lawLoads     = "a new leader can load what is durable"
 	lawLife      = "a task's life goes one way"
 	lawName      = "a task's name is never used again"
+	lawKept      = "what runs on a connected agent is not given up"
 	lawVersion   = "versions only grow"
 	lawBooks     = "claims stay within partitions and pools"
 	lawClaims    = "no more claims than instances and surge"
@@ -49,6 +50,7 @@ func (o *observer) judgeCommit(changed []change) {
 		case *engine.Task:
 			before, _ := c.before.(*engine.Task)
 			o.judgeLife(before, after)
+			o.judgeLoss(before, after)
 			if after.Status.State.HoldsClaim() && (before == nil || !before.Status.State.HoldsClaim()) {
 				claimed[after.Claim.Pool] = true
 				if before == nil || before.Status.State != task.Lost {
@@ -94,6 +96,21 @@ func (o *observer) judgeLife(before, after *engine.Task) {
 		o.breaks(lawLife, "task %s moves from %s to %s", after.ID, before.Claim.Agent, after.Claim.Agent)
 	case before.Status.State == task.Stopping && after.Status.State == task.Draining, before.Status.State.HoldsClaim() && after.Status.State == task.Pending:
 		o.breaks(lawLife, "task %s goes from %s to %s", after.ID, before.Status.State, after.Status.State)
+	}
+}
+
+// judgeLoss holds the loss of a task to what is so: either its agent is silent and
+// the leader does not speak to it, or the attempt that is durable does not run. A
+// newer one may, that the agent began after a boot and nobody has heard of.
+func (o *observer) judgeLoss(before, after *engine.Task) {
+	if !o.whole || after.Status.State != task.Lost || before == nil || !before.Status.State.HoldsClaim() {
+		return
+	}
+	on := o.agent(after.Claim.Agent)
+	connected := on != nil && (on.SilentSince.IsZero() || o.spoken[on.ID].After(o.silenced[on.ID]))
+	key := runtime.Key{Task: after.ID, Attempt: before.Status.Attempt}
+	if host := o.c.machine(string(after.Claim.Agent)).hosts(); connected && host != nil && host.runs(key) {
+		o.breaks(lawKept, "%s is given up (%s), and %s runs on %s", after.ID, after.Status.Reason, key, on.ID)
 	}
 }
 

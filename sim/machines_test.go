@@ -202,9 +202,9 @@ func (h *programs) play(launch runtime.Launch) fake.Play {
 
 func (h *programs) hang(p *program) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	p.hangs = true
-	h.m.c.obs.died(p.service)
+	h.mu.Unlock()
+	h.m.c.obs.died(p.service) // without mu: the laws ask what runs
 }
 
 func (h *programs) isHung(p *program) bool {

@@ -44,6 +44,8 @@ type observer struct {
 	moved    map[id.Deployment]time.Time
 	drains   map[id.Task]time.Time    // since when a task drains
 	orders   map[string]uint64        // the newest epoch of an order, by agent
+	spoken   map[id.Agent]time.Time   // when the newest leader spoke to an agent
+	silenced map[id.Agent]time.Time   // when it became durable that an agent is silent
 	routers  map[*routerRun]bool      // those that run
 	harm     time.Time                // the newest time at which requests may have been lost to a fault
 	deaths   map[id.Service]time.Time // the newest death of a program that nobody asked for
@@ -55,7 +57,7 @@ func newObserver(c *cluster, whole bool) *observer {
 		records: make(map[engine.Key]engine.Record), services: make(map[id.Service]map[int64]*engine.Service),
 		revs: make(map[engine.Key]bool), pools: make(map[id.Pool]map[int64]*engine.Pool),
 		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]time.Time), moved: make(map[id.Deployment]time.Time),
-		orders: make(map[string]uint64), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
+		orders: make(map[string]uint64), spoken: make(map[id.Agent]time.Time), silenced: make(map[id.Agent]time.Time), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
 	}
 }
 
@@ -170,6 +172,7 @@ func (o *observer) keep(c change) {
 	case *engine.Agent:
 		before, _ := c.before.(*engine.Agent)
 		if before == nil || before.SilentSince.IsZero() != r.SilentSince.IsZero() {
+			o.silenced[r.ID] = time.Now() // or connected
 			o.say("agent %s: connected %t", r.ID, r.SilentSince.IsZero())
 		}
 	}
@@ -235,6 +238,15 @@ func (o *observer) ordered(agent string, message *pb.SessionResponse) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.orders[agent] = max(o.orders[agent], message.GetEpoch())
+}
+
+// spokenTo hears that a master speaks to an agent.
+func (o *observer) spokenTo(agent string, epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if epoch == o.epoch {
+		o.spoken[id.Agent(agent)] = time.Now()
+	}
 }
 
 // started hears what came of a start.

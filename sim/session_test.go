@@ -165,13 +165,24 @@ func hear[Out any](ctx context.Context, down *pipe[Out], welcomed func(), receiv
 	}
 }
 
+// heardOf is an agent's session of which the laws hear what the master says.
+type heardOf struct {
+	*stream[pb.SessionRequest, pb.SessionResponse]
+	from *caller
+}
+
+func (s heardOf) Send(message *pb.SessionResponse) error {
+	s.from.c.obs.spokenTo(s.from.name, message.GetEpoch())
+	return s.stream.Send(message)
+}
+
 // AgentSession is how an agent reaches the masters.
 func (from *caller) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
 	return hold(ctx, from, talk[pb.SessionRequest, pb.SessionResponse, *pb.AgentReport]{
 		serve: func(ctx context.Context, m *master.Master, s *stream[pb.SessionRequest, pb.SessionResponse]) error {
-			return m.ServeAgent(ctx, s)
+			return m.ServeAgent(ctx, heardOf{s, from})
 		},
 		join: &pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}},
 		beat: &pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{}}},

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -84,11 +86,11 @@ type row []*os.File
 // that a rotation meanwhile shows a file twice and hides none.
 func openRow(dir, stream string, after os.FileInfo) (row, error) {
 	var newestFirst []*os.File
-	var previous os.FileInfo
+	var known []os.FileInfo
 	for n := 0; ; n++ {
 		opened, err := os.Open(filePath(dir, stream, n))
-		if errors.Is(err, fs.ErrNotExist) && n == 0 {
-			continue // a rotation is between its rename and its new file
+		if errors.Is(err, fs.ErrNotExist) && (n == 0 || goesOn(dir, stream, n)) {
+			continue // a rotation is between a rename and what comes to that place
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return reversed(newestFirst), nil
@@ -106,13 +108,24 @@ func openRow(dir, stream string, after os.FileInfo) (row, error) {
 			_ = opened.Close() // read only
 			return reversed(newestFirst), nil
 		}
-		if previous != nil && os.SameFile(info, previous) {
+		if slices.ContainsFunc(known, func(k os.FileInfo) bool { return os.SameFile(info, k) }) {
 			_ = opened.Close() // read only
 			continue
 		}
-		previous = info
+		known = append(known, info)
 		newestFirst = append(newestFirst, opened)
 	}
+}
+
+// goesOn reports whether a stream has files beyond the one with that number.
+func goesOn(dir, stream string, n int) bool {
+	entries, _ := os.ReadDir(dir) // what cannot be read has none
+	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		number, ours := strings.CutPrefix(entry.Name(), stream+".")
+		number, named := strings.CutSuffix(number, ".log")
+		at, err := strconv.Atoi(number)
+		return ours && named && err == nil && at > n
+	})
 }
 
 func reversed(files []*os.File) row {

@@ -1,31 +1,15 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
-
-// clientListener gives every client's connection its limits.
-type clientListener struct {
-	net.Listener
-
-	limit   time.Duration
-	header  time.Duration // for the header of the first request, from its first byte
-	idle    time.Duration // for that byte
-	stalled func()
-}
-
-// Accept waits for the next client.
-func (l clientListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &clientConn{Conn: conn, limit: l.limit, header: l.header, idle: l.idle, stalled: l.stalled}, nil
-}
 
 // clientConn is closed when its client takes nothing of what is written for
 // limit, or at most for a little more than twice that. How long nothing is
@@ -40,18 +24,96 @@ type clientConn struct {
 	stalled func() // told when it is closed for that reason
 
 	begun  atomic.Bool  // its first byte has come
+	isTwo  atomic.Bool  // it speaks HTTP/2
+	heard  atomic.Bool  // some of the next request has come
 	until  atomic.Int64 // the deadline for writing, Unix nanoseconds
 	handed atomic.Bool  // another protocol has it
+
+	mu        sync.Mutex
+	served    bool // from the header of a request to the end of its answer
+	dismissed bool // the deadline for reading is the one of dismiss
 }
 
-// Read has the limit for the first header begin with its first byte.
+// Read has the limit for the first header begin with its first byte. A connection
+// that is dismissed ends here, unless a request is on it: who reads is the only
+// one to know.
 func (c *clientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.begun.Load() {
+	for {
+		n, err := c.Conn.Read(p)
+		if n > 0 {
+			c.hear(p[:n])
+		}
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !c.recall() {
+			return n, err
+		}
+	}
+}
+
+func (c *clientConn) hear(p []byte) {
+	c.heard.Store(true)
+	if !c.begun.Load() {
+		c.isTwo.Store(bytes.HasPrefix(p, []byte("PRI")))
 		c.begun.Store(true)
 		_ = c.Conn.SetReadDeadline(time.Now().Add(c.header)) // fails only on a closed connection, as will the next read
 	}
-	return n, err
+}
+
+// dismiss ends the connection if no request is on it, and reports whether one may
+// be that is not being served yet. In HTTP/2 that is the server's affair, which can
+// say there what it will not answer.
+func (c *clientConn) dismiss() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.served || c.isTwo.Load() {
+		return false
+	}
+	if !c.heard.Load() {
+		c.dismissed = true
+		_ = c.Conn.SetReadDeadline(longAgo()) // fails only on a closed connection
+	}
+	return true
+}
+
+// recall undoes a dismissal that came too late, and reports whether it did.
+func (c *clientConn) recall() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dismissed || !c.heard.Load() && !c.bytesWait() {
+		return false
+	}
+	c.dismissed = false
+	return c.Conn.SetReadDeadline(time.Now().Add(c.header)) == nil
+}
+
+// serve notes whether a request is being served, after which the connection waits
+// for the next one. The server has no deadline for reading while it serves.
+func (c *clientConn) serve(served bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.served = served
+	if !served {
+		c.heard.Store(false)
+	} else if c.dismissed {
+		c.dismissed = false
+		_ = c.Conn.SetReadDeadline(time.Time{}) // fails only on a closed connection, as will the next read
+	}
+}
+
+// bytesWait reports whether the kernel has something that was not read yet.
+func (c *clientConn) bytesWait() (wait bool) {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		wait = n > 0 && err == nil
+	})
+	return wait && err == nil
 }
 
 // SetReadDeadline keeps the server from counting a header's limit from the moment

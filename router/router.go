@@ -39,7 +39,7 @@ type Router struct {
 	table     atomic.Pointer[snapshot] // stored by Run
 	departed  atomic.Pointer[[]*endpoint]
 	calls     atomic.Int64   // requests being served
-	clients   atomic.Int64   // their connections, but for those that another protocol has
+	clients   clients        // their connections
 	departing atomic.Bool    // each answer is the last one of its connection
 	attended  atomic.Bool    // the masters speak with this router
 	replaced  atomic.Bool    // another process takes the connections

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -47,24 +46,26 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 		return errors.Join(err, listener.Close())
 	}
 	server := r.newServer(work)
-	broken := make(chan error, 1)
-	var serving sync.WaitGroup
-	clients := clientListener{
+	accepting := &clientListener{
 		Listener: listener, limit: r.cfg.ClientTimeout, header: r.cfg.HeaderTimeout, idle: r.cfg.IdleTimeout, stalled: r.metrics.slowAnswers.Inc,
 	}
-	serving.Go(func() { broken <- server.Serve(clients) }) // until server.Close
+	broken, ended := error(nil), make(chan struct{})
+	go func() {
+		defer close(ended)
+		broken = server.Serve(accepting) // until the listener is closed
+	}()
 	close(r.serving)
 	var err error
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case err = <-broken:
-		err = fmt.Errorf("router listener: %w", err)
+	case <-ended:
+		err = fmt.Errorf("router listener: %w", broken)
 	}
 	grace, done := context.WithTimeout(work, r.cfg.ShutdownGrace)
 	defer done()
 	r.replaced.Store(errors.Is(err, ErrReplaced))
-	r.linger(grace, listener)
+	r.linger(grace, accepting, ended)
 	r.drain(grace, server)
 	close(r.stopping)
 	r.awaitCalls(work, farewell)
@@ -73,7 +74,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 		r.cfg.Log.DebugContext(ctx, "closing the listener", slog.Any("error", closeErr))
 	}
 	r.awaitCalls(context.WithoutCancel(work), 0)
-	serving.Wait()
+	<-ended
 	return err
 }
 
@@ -105,41 +106,54 @@ func (r *Router) newServer(work context.Context) *http.Server {
 		IdleTimeout:       r.cfg.IdleTimeout,
 		MaxHeaderBytes:    r.cfg.HeaderBytesMax,
 		BaseContext:       func(net.Listener) context.Context { return work },
-		ConnState:         r.countClients,
+		ConnState:         r.clients.follow,
 		ErrorLog:          slog.NewLogLogger(r.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
 
-// countClients counts the connections that may bring a request.
-func (r *Router) countClients(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		r.clients.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		r.clients.Add(-1)
-	case http.StateActive, http.StateIdle:
-	}
-}
-
-// linger takes no new connections, and has those that are open closed by their
-// next answer: a client whose request was on its way when its connection was
-// closed may not send it again if it is not idempotent. Those that say nothing
-// are as good as gone after a while.
-func (r *Router) linger(ctx context.Context, listener net.Listener) {
+// linger takes no new connections but those that the kernel has taken already, and
+// has all that are open closed by their next answer: a client whose request was on
+// its way when its connection was closed may not send it again if it is not
+// idempotent. Those that say nothing are as good as gone after a while.
+//
+// A router that is replaced leaves what the kernel has taken to its successor.
+func (r *Router) linger(ctx context.Context, listener *clientListener, ended <-chan struct{}) {
 	r.departing.Store(true)
-	if err := listener.Close(); err != nil {
-		return // it is what broke
+	if isClosed(ended) {
+		return // the listener is what broke
 	}
 	most := lingerMax
 	if r.replaced.Load() {
 		most = seeOffMax
+		_ = listener.Close() // the socket lives on
+	} else {
+		listener.finish()
 	}
-	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool { return r.clients.Load() == 0 })
+	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool { return isClosed(ended) && r.clients.count() == 0 })
+	_ = listener.Close() // if clients connect faster than they can be accepted
+	<-ended
+}
+
+// isClosed reports whether nothing is to be waited for any more.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // drain waits for the requests in flight, and for upgraded connections, which the
-// server does not count.
+// server does not count. Once it shuts down the server drops what it reads of
+// HTTP/1, so that comes when no request can be between the kernel and serve any more.
 func (r *Router) drain(grace context.Context, server *http.Server) {
+	settled := false
+	await(grace, 0, func() bool {
+		before := settled // and what was just read then is being served now
+		settled = r.clients.dismiss()
+		return before && settled
+	})
 	if err := server.Shutdown(grace); err == nil || errors.Is(err, net.ErrClosed) { // the listener is closed already
 		r.awaitCalls(grace, 0)
 	}

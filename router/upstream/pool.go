@@ -133,15 +133,15 @@ func (p *Pool) pop(req *http.Request) *conn {
 	if !repeatable {
 		return nil
 	}
-	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now() // not before the lock, or a connection could be idle for less than no time
 	last := len(p.idle) - 1
 	if last < 0 {
 		return nil
 	}
 	c := p.idle[last]
-	if !IsIdempotent(req.Method) && now.Sub(c.idleSince) > p.trust.limit() {
+	if !IsIdempotent(req.Method) && now.Sub(c.idleSince) >= p.trust.limit() {
 		return nil
 	}
 	p.idle[last] = nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -27,8 +28,12 @@ const (
 )
 
 const (
-	// leaderWithin is how long a call waits for somebody to lead.
-	leaderWithin = 3 * time.Second
+	// leaderWithin is how long a call waits for somebody to lead: an election takes
+	// seconds where machines are busy.
+	leaderWithin = 10 * time.Second
+	// reachWithin is how long it tries to reach a leader that is silent: perhaps only
+	// this master cannot, and another one can.
+	reachWithin = 5 * time.Second
 	// lookAgainAfter is how long it waits after asking one that did not.
 	lookAgainAfter = 20 * time.Millisecond
 	// frameBytesMax is what a protocol may add to a message.
@@ -60,14 +65,14 @@ func (m *Master) isAway(l leader) bool {
 func (m *Master) forwarding(here http.Handler) http.Handler {
 	proxy := m.forwarder()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if isOwn(req) || m.reign.Load() != nil && req.Header.Get(forwardedHeader) != "" {
+		if isOwn(req) {
 			here.ServeHTTP(w, req)
 			return
 		}
 		if m.reign.Load() != nil {
 			came := &tape{from: req.Body}
 			req.Body = came
-			if !attempt(here, w, req) {
+			if attempt(here, w, req) == nil {
 				return
 			}
 			req.Body = came.again()
@@ -99,35 +104,63 @@ func isOwn(req *http.Request) bool {
 // halted learns only by the first calls that it leads no more. After an error
 // nothing was answered.
 func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, proxy, here http.Handler) error {
-	waiting, cancel := context.WithTimeout(req.Context(), leaderWithin)
-	defer cancel()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	p := patience{until: time.Now().Add(leaderWithin)}
 	for {
-		now, err := m.awaitLeader(waiting, req.Header)
+		now, err := m.awaitLeader(req.Context(), p.until, req.Header)
 		if err != nil {
 			return err
 		}
-		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.Body, _ = req.GetBody() // it has no error
+		asked := time.Now()
 		if now.id == m.cfg.ID {
-			if !attempt(here, w, req) {
-				return nil
-			}
-			if m.lookAgain(waiting); waiting.Err() != nil {
-				return ErrNoLeader
-			}
-			continue
+			err = attempt(here, w, req)
+		} else {
+			err = handOn(proxy, w, req, now)
 		}
-		call := &handoff{to: now}
-		proxy.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), handoffKey{}, call)))
-		if call.err == nil {
+		if err == nil {
 			return nil
 		}
-		if !isUndone(call.err) {
-			return fmt.Errorf("%w: %w", errInDoubt, call.err)
+		if !isUndone(err) {
+			return fmt.Errorf("%w: %w", errInDoubt, err)
 		}
-		if m.lookAgain(waiting); waiting.Err() != nil {
-			return call.err
+		ends := p.endsAt(now, asked, err)
+		m.lookAgain(req.Context())
+		if next, _ := m.answerer(req.Header); req.Context().Err() != nil || next == now && time.Now().After(ends) {
+			return err
 		}
 	}
+}
+
+// handOn has another master answer a call. After an error nothing was answered.
+func handOn(proxy http.Handler, w http.ResponseWriter, req *http.Request, to leader) error {
+	call := &handoff{to: to}
+	proxy.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), handoffKey{}, call)))
+	return call.err
+}
+
+// patience is how long a call goes on looking for a leader. What it spends with
+// one that then does not lead is no waiting of its own: that one may have been
+// halted for longer than an election takes.
+type patience struct {
+	until time.Time // with nobody to ask
+	tried leader    // which was asked last
+	since time.Time // when it was asked first
+}
+
+// endsAt returns until when a call looks for another leader than one that was
+// asked in vain.
+func (p *patience) endsAt(l leader, asked time.Time, err error) time.Time {
+	if l != p.tried {
+		p.tried, p.since = l, asked
+	}
+	switch {
+	case !errors.Is(err, errUnreached):
+		p.until = p.until.Add(time.Since(asked))
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return p.since.Add(reachWithin)
+	}
+	return p.until
 }
 
 // tape is the body of a request that may have to be read once more.
@@ -149,17 +182,19 @@ func (*tape) Close() error { return nil }
 // again returns all of the body.
 func (t *tape) again() io.ReadCloser { return io.NopCloser(io.MultiReader(&t.read, t.from)) }
 
-// attempt serves a call here, and reports whether it was refused because this
-// master does not lead: then nothing was answered.
-func attempt(here http.Handler, w http.ResponseWriter, req *http.Request) (refused bool) {
+// attempt serves a call here. After ErrNoLeader nothing was answered, since this
+// master does not lead.
+func attempt(here http.Handler, w http.ResponseWriter, req *http.Request) error {
 	before := w.Header().Clone()
 	answer := &attempted{ResponseWriter: w}
 	here.ServeHTTP(answer, req)
-	if answer.refused {
-		clear(w.Header())
-		maps.Copy(w.Header(), before)
+	answer.begin(http.StatusOK) // if there is but a header, as when gRPC says an error
+	if !answer.refused {
+		return nil
 	}
-	return answer.refused
+	clear(w.Header())
+	maps.Copy(w.Header(), before)
+	return ErrNoLeader
 }
 
 // attempted keeps an answer from its client which says only that this master does
@@ -174,10 +209,16 @@ type attempted struct {
 func (a *attempted) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // WriteHeader begins the answer, or keeps it back.
-func (a *attempted) WriteHeader(code int) {
-	if !a.begun {
-		a.begun, a.refused = true, a.Header().Get(StandbyHeader) != ""
+func (a *attempted) WriteHeader(code int) { a.begin(code) }
+
+// begin begins the answer, unless it has begun. gRPC says in a trailer why it has
+// none.
+func (a *attempted) begin(code int) {
+	if a.begun {
+		return
 	}
+	header := a.Header()
+	a.begun, a.refused = true, header.Get(StandbyHeader) != "" || header.Get(http.TrailerPrefix+StandbyHeader) != ""
 	if !a.refused {
 		a.ResponseWriter.WriteHeader(code)
 	}
@@ -185,9 +226,7 @@ func (a *attempted) WriteHeader(code int) {
 
 // Write goes on with the answer.
 func (a *attempted) Write(p []byte) (int, error) {
-	if !a.begun {
-		a.WriteHeader(http.StatusOK)
-	}
+	a.begin(http.StatusOK)
 	if a.refused {
 		return len(p), nil
 	}
@@ -220,25 +259,43 @@ func (m *Master) lookAgain(ctx context.Context) {
 	}
 }
 
-// awaitLeader returns who shall answer a call, once somebody can.
-func (m *Master) awaitLeader(ctx context.Context, header http.Header) (leader, error) {
+// awaitLeader returns who shall answer a call, once somebody can: it waits so long.
+func (m *Master) awaitLeader(ctx context.Context, until time.Time, header http.Header) (leader, error) {
+	waiting, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	for {
-		now, changed := m.sight.get()
-		switch {
-		case m.reign.Load() != nil:
-			return leader{id: m.cfg.ID}, nil
-		case header.Get(forwardedHeader) != "":
-			return leader{}, ErrNoLeader // who handed it on was wrong, and looks again
-		case m.isAway(now):
-			return now, nil
+		_, changed := m.sight.get()
+		now, err := m.answerer(header)
+		if err != nil || now != (leader{}) {
+			return now, err
 		}
 		select {
 		case <-changed:
+			continue
 		case <-m.closing:
-			return leader{}, ErrNoLeader
-		case <-ctx.Done():
+		case <-waiting.Done():
+		}
+		select {
+		case <-changed: // too: both are so where this process was halted
+		default:
 			return leader{}, ErrNoLeader
 		}
+	}
+}
+
+// answerer returns who shall answer a call; nobody while nobody is known to lead.
+// Who handed a call on to a master that does not lead was wrong, and looks again.
+func (m *Master) answerer(header http.Header) (leader, error) {
+	now, _ := m.sight.get()
+	switch {
+	case m.reign.Load() != nil:
+		return leader{id: m.cfg.ID}, nil
+	case header.Get(forwardedHeader) != "":
+		return leader{}, ErrNoLeader
+	case m.isAway(now):
+		return now, nil
+	default:
+		return leader{}, nil
 	}
 }
 

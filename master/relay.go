@@ -33,9 +33,7 @@ func (m *Master) untilClosing(ctx context.Context) (bounded context.Context, don
 
 // leaderOfStream returns who shall serve a stream, once somebody can.
 func (m *Master) leaderOfStream(ctx context.Context, header http.Header) (leader, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaderWithin)
-	defer cancel()
-	return m.awaitLeader(ctx, header)
+	return m.awaitLeader(ctx, time.Now().Add(leaderWithin), header)
 }
 
 // Watch sends everything that is there, or nothing when it resumes, and then

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,8 +34,9 @@ type node struct {
 	registry *prometheus.Registry
 	lines    *lines
 	api      aloftv1connect.ClusterServiceClient
-	stop     func() // ends it as SIGTERM does
-	kill     func() // ends it as kill -9 does: its term is left to the lease
+	stop     func()                        // ends it as SIGTERM does
+	kill     func()                        // ends it as kill -9 does: its term is left to the lease
+	halted   atomic.Pointer[chan struct{}] // calls that come wait until it is closed; nil: they do not
 
 	mu      sync.Mutex // guards closers
 	closers []func()
@@ -85,7 +87,7 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 		}
 	})
 	server.Go(func() {
-		if err := master.Serve(serving, n.lines, m.Handler(http.NotFoundHandler())); !errors.Is(err, context.Canceled) {
+		if err := master.Serve(serving, n.lines, n.halting(m.Handler(http.NotFoundHandler()))); !errors.Is(err, context.Canceled) {
 			t.Errorf("server ended: %v", err)
 		}
 	})
@@ -106,6 +108,25 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 	t.Cleanup(n.close)
 	n.api = n.client().Cluster()
 	return n
+}
+
+// halt has all calls wait that come, until goOn is called.
+func (n *node) halt() (goOn func()) {
+	halted := make(chan struct{})
+	n.halted.Store(&halted)
+	return func() {
+		n.halted.Store(nil)
+		close(halted)
+	}
+}
+
+func (n *node) halting(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if halted := n.halted.Load(); halted != nil {
+			<-*halted
+		}
+		handler.ServeHTTP(w, req)
+	})
 }
 
 // single starts the only master of a new cluster, and waits until it leads.

@@ -7,10 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -29,6 +27,7 @@ type several struct {
 	*testing.T
 
 	cluster *memory.Cluster
+	silent  time.Duration // after which they take each other for silent; 0: the default
 
 	mu    sync.Mutex // guards all below
 	nodes map[string]*node
@@ -44,21 +43,32 @@ func startSeveral(t *testing.T, names ...string) *several {
 // startSeveralOn is startSeveral with a store that may have its faults.
 func startSeveralOn(t *testing.T, storage memory.Config, names ...string) *several {
 	t.Helper()
-	s := &several{
+	s := newSeveral(t, storage)
+	s.startAll(names...)
+	return s
+}
+
+func newSeveral(t *testing.T, storage memory.Config) *several {
+	t.Helper()
+	return &several{
 		T: t, cluster: memory.New(storage),
 		nodes: make(map[string]*node), dead: make(map[string]bool), mute: make(map[string]bool),
 	}
+}
+
+// startAll starts masters; the first one leads.
+func (s *several) startAll(names ...string) {
+	s.Helper()
 	for _, name := range names {
 		s.start(name)
 		s.nodes[name].eventually("somebody leads", func() bool { return s.nodes[name].master.Ready() == nil })
 	}
-	return s
 }
 
 // start starts a master, in place of one of that name that is dead.
 func (s *several) start(name string) *node {
 	s.Helper()
-	n := start(s.T, s.cluster, master.Config{ID: name, Advertise: "http://" + name + ":1", Dial: s.dial})
+	n := start(s.T, s.cluster, master.Config{ID: name, Advertise: "http://" + name + ":1", Dial: s.dial, SilentAfter: s.silent})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nodes[name], s.dead[name] = n, false
@@ -273,45 +283,6 @@ func TestPlannedEnd(t *testing.T) {
 		calling.Wait()
 		if leader := s.nodes["m2"].leader(); leader != "m2" || longest > 200*time.Millisecond || calls < 100 {
 			t.Errorf("%s leads after %d calls, the longest took %v", leader, calls, longest)
-		}
-	})
-}
-
-// TestDeposedLeader is asked for something while it does not know yet that it leads
-// no more: what it has not begun is answered by the next leader.
-func TestDeposedLeader(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var slow atomic.Bool
-		s := startSeveralOn(t, memory.Config{Fault: func(call memory.Call) memory.Fate {
-			if call.Kind == memory.Commit && slow.Load() {
-				return memory.Fate{Delay: 500 * time.Millisecond}
-			}
-			return memory.Fate{}
-		}}, "m1", "m2")
-		former := s.nodes["m1"]
-		set := func(pool string) error {
-			_, err := former.api.SetPool(t.Context(), ask(&pb.SetPoolRequest{Pool: &pb.Pool{Id: pool}}))
-			return err
-		}
-		slow.Store(true)
-		var asking sync.WaitGroup
-		asking.Go(func() { _ = set("begun") }) // nobody knows what became of it
-		synctest.Wait()
-		asking.Go(func() {
-			if err := set("waiting"); err != nil {
-				t.Errorf("a call that was not begun: %v", err)
-			}
-		})
-		synctest.Wait()
-
-		s.cluster.Depose()
-
-		slow.Store(false)
-		asking.Wait()
-		pools := must[pb.ListPoolsResponse](t)(s.nodes["m2"].api.ListPools(t.Context(), ask(&pb.ListPoolsRequest{}))).GetPools()
-		if !slices.ContainsFunc(pools, func(p *pb.PoolView) bool { return p.GetPool().GetId() == "waiting" }) {
-			t.Errorf("pools are %v", pools)
 		}
 	})
 }

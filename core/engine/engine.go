@@ -29,7 +29,7 @@ type Config struct {
 	DeploymentsMax int           // ended deployments that are kept of a service; default 50
 	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50
 	SuspectAfter   time.Duration // an agent not heard of for so long is unreachable; after Load, one that did not come back; default 3 s
-	RouterReturn   time.Duration // after Load: how long a router may take to come back before it is forgotten; default 10 s
+	RouterReturn   time.Duration // after Load: how long a router may take to come back before it is forgotten; it may serve on meanwhile; default RouterForget
 	RouterForget   time.Duration // how long a router that is gone is remembered; default 1 min
 	Zones          Zones         // finds time zones for crons; default: UTC alone
 }
@@ -43,8 +43,8 @@ func (c Config) withDefaults() Config {
 	c.DeploymentsMax = positive(c.DeploymentsMax, 50)
 	c.RevisionsMax = positive(c.RevisionsMax, 50)
 	c.SuspectAfter = positive(c.SuspectAfter, 3*time.Second)
-	c.RouterReturn = positive(c.RouterReturn, 10*time.Second)
 	c.RouterForget = positive(c.RouterForget, time.Minute)
+	c.RouterReturn = positive(c.RouterReturn, c.RouterForget)
 	return c
 }
 

@@ -176,8 +176,8 @@ func (s *server) become(path string) error {
 	if err != nil {
 		return fmt.Errorf("memory for it: %w", err)
 	}
-	files = append(files, file)
 	written := os.NewFile(uintptr(file), "handover")
+	defer func() { _ = written.Close() }() // it must stay open until the execution
 	if err := json.NewEncoder(written).Encode(will); err != nil {
 		return err
 	}

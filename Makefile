@@ -9,6 +9,8 @@ COVERAGE ?= 90
 DURATION ?= 5m
 SEED     ?= 0
 SEEDS    ?= 1000
+TASKS    ?= 0
+AGENTS   ?= 0
 EXAMPLES := /tmp/aloft-examples
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -111,6 +113,11 @@ bench: build ## measure everything and write bench/RESULTS.md
 bench-faults: build ## measure what faults cost, and write that into bench/RESULTS.md
 	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
 	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md --only faults,large
+
+.PHONY: c1m
+c1m: build ## start a million tasks on 5,000 agents; TASKS and AGENTS for another size
+	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
+	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md --only c1m --tasks $(TASKS) --agents $(AGENTS)
 
 .PHONY: cover
 cover: ## hold the coverage of core to COVERAGE percent

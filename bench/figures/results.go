@@ -45,6 +45,7 @@ type results struct {
 	beside  []figure // the router's rate beside others
 	faults  rows
 	large   rows
+	c1m     rows
 }
 
 // add notes the median of times with its bar.
@@ -68,7 +69,7 @@ func (r *results) addMemory(m memory) {
 }
 
 func (r *results) missed() bool {
-	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed
 }
 
 // markdown returns the text of a section.
@@ -80,8 +81,10 @@ func (r *results) markdown(section string) string {
 		return r.routerMarkdown()
 	case faultsSection:
 		return r.faults.markdown()
-	default:
+	case largeSection:
 		return r.large.markdown()
+	default:
+		return r.c1m.markdown()
 	}
 }
 

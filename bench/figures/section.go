@@ -13,9 +13,12 @@ const (
 	routerSection  = "router"
 	faultsSection  = "faults"
 	largeSection   = "large"
+	c1mSection     = "c1m"
 )
 
-func sections() []string { return []string{clusterSection, routerSection, faultsSection, largeSection} }
+func sections() []string {
+	return []string{clusterSection, routerSection, faultsSection, largeSection, c1mSection}
+}
 
 // titleOf returns the heading of a section.
 func titleOf(section string) string {
@@ -24,6 +27,7 @@ func titleOf(section string) string {
 		routerSection:  "The router beside others",
 		faultsSection:  "Faults",
 		largeSection:   "A new leader of a large cluster",
+		c1mSection:     "A million tasks",
 	}[section]
 }
 

@@ -1,13 +1,10 @@
 package router
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
 	"time"
-
-	"github.com/aloft-run/aloft/core/id"
 )
 
 // call is one request on its way through the router. To the proxy it is both
@@ -15,10 +12,10 @@ import (
 // finds the instance. One goroutine owns it.
 type call struct {
 	http.ResponseWriter
-	router *Router
-	proxy  httputil.ReverseProxy
-	in     *http.Request
-	table  *snapshot
+	seeker
+
+	proxy httputil.ReverseProxy
+	in    *http.Request
 
 	body   []byte  // of in, where it was small enough to be kept
 	intake *intake // of in, where it has a body
@@ -26,18 +23,12 @@ type call struct {
 	giving *watch  // in HTTP/2: of what the client takes of the answer
 	stalls bool    // the client takes nothing of the answer
 
-	service  *service
-	endpoint *endpoint   // the one that counts the request now
-	tried    []*endpoint // the ones that failed it since it was last held
-	answer   io.Closer   // the body of the instance's answer
-	sent     int         // how often it was sent to an instance that may have read it
+	endpoint *endpoint // the one that counts the request now
+	answer   io.Closer // the body of the instance's answer
+	sent     int       // how often it was sent to an instance that may have read it
 	retries  int
 
-	ticket    *ticket
-	heldSince time.Time // zero: it was never held
-
 	began  time.Time
-	held   time.Duration
 	status int
 	bytes  int64
 	reason Reason // empty: the instance answered
@@ -48,7 +39,8 @@ type call struct {
 func (r *Router) serve(w http.ResponseWriter, in *http.Request) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
-	c := &call{ResponseWriter: w, router: r, in: in, table: r.table.Load(), began: time.Now()}
+	c := &call{ResponseWriter: w, in: in, began: time.Now()}
+	c.seeker = seeker{router: r, host: in.Host, path: in.URL.Path, table: r.table.Load()}
 	whole := false
 	defer func() { c.end(whole) }() //nolint:contextcheck // the request carries it
 	if err := c.prepare(); err != nil {
@@ -73,16 +65,6 @@ func (c *call) prepare() error {
 		return err
 	}
 	return c.takeBody()
-}
-
-// route finds the service in the call's table.
-func (c *call) route() error {
-	found := c.table.find(c.in.Host, c.in.URL.Path)
-	if found == nil {
-		return &refusal{NoRoute, fmt.Sprintf("no service is routed at %.100q", c.in.Host+c.in.URL.Path)}
-	}
-	c.service = found
-	return nil
 }
 
 // release gives back the endpoint when nothing of the request is left there.
@@ -127,14 +109,6 @@ func (c *call) end(whole bool) {
 	c.leaveClient(whole)
 	c.router.metrics.book(c)
 	c.router.accessLog.write(c)
-}
-
-// serviceName returns the name of the service, or nothing before it was found.
-func (c *call) serviceName() id.Service {
-	if c.service == nil {
-		return ""
-	}
-	return c.service.name
 }
 
 // WriteHeader notes the status.

@@ -25,7 +25,7 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 		out.Body = c.intake
 	}
 	for {
-		e, err := c.acquire(out)
+		e, err := c.acquire(out.Context(), mayRepeat(out))
 		if err != nil {
 			return nil, err
 		}

@@ -3,120 +3,153 @@ package router
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
+	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/router/upstream"
 )
 
+// seeker looks for an instance that serves a request, and holds the request while
+// there is none. One goroutine owns it.
+type seeker struct {
+	router *Router
+	host   string // that the request is for
+	path   string
+	table  *snapshot
+
+	service   *service
+	tried     []*endpoint // the ones that failed it since it was last held
+	ticket    *ticket
+	heldSince time.Time // zero: it was never held
+	held      time.Duration
+}
+
+// route finds the service in the table.
+func (s *seeker) route() error {
+	found := s.table.find(s.host, s.path)
+	if found == nil {
+		return &refusal{NoRoute, fmt.Sprintf("no service is routed at %.100q", s.host+s.path)}
+	}
+	s.service = found
+	return nil
+}
+
+// serviceName returns the name of the service, or nothing before it was found.
+func (s *seeker) serviceName() id.Service {
+	if s.service == nil {
+		return ""
+	}
+	return s.service.name
+}
+
 // acquire returns an endpoint that counts the request, and waits for one if it
-// must.
-func (c *call) acquire(out *http.Request) (*endpoint, error) {
-	defer c.leaveQueue()
+// must. Again says that the request may be sent a second time.
+func (s *seeker) acquire(ctx context.Context, again bool) (*endpoint, error) {
+	defer s.leaveQueue()
 	for {
-		if table := c.router.table.Load(); table != c.table {
-			c.table = table
-			if err := c.reroute(); err != nil {
+		if table := s.router.table.Load(); table != s.table {
+			s.table = table
+			if err := s.reroute(); err != nil {
 				return nil, err
 			}
 		}
-		if c.isTurn() {
-			e := c.service.pick(choice{again: mayRepeat(out), tried: c.tried, waited: c.ticket != nil})
+		if s.isTurn() {
+			e := s.service.pick(choice{again: again, tried: s.tried, waited: s.ticket != nil})
 			if e != nil && e.enter() {
 				return e, nil
 			}
 			if e != nil {
 				continue // it has left with the table, and there is a newer one
 			}
-			c.recall()
+			s.recall()
 		}
-		if err := c.wait(out.Context()); err != nil {
+		if err := s.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // recall has the others wait that wait already: there is no instance after all.
-func (c *call) recall() {
-	if c.ticket == nil {
+func (s *seeker) recall() {
+	if s.ticket == nil {
 		return
 	}
-	c.ticket.queue.recall()
-	if c.service.reachable() {
-		c.ticket.queue.release() // one came back in that moment
+	s.ticket.queue.recall()
+	if s.service.reachable() {
+		s.ticket.queue.release() // one came back in that moment
 	}
 }
 
 // isTurn reports whether the request may choose an instance: nobody waits before
 // it.
-func (c *call) isTurn() bool {
-	if c.ticket == nil {
-		return c.service.queue.len() == 0
+func (s *seeker) isTurn() bool {
+	if s.ticket == nil {
+		return s.service.queue.len() == 0
 	}
-	return c.ticket.queue.mayGo(c.ticket)
+	return s.ticket.queue.mayGo(s.ticket)
 }
 
 // reroute asks the newer table, which may send the request elsewhere.
-func (c *call) reroute() error {
-	before := c.ticket
-	err := c.route()
-	if before != nil && (err != nil || c.service.queue != before.queue) {
-		c.leaveQueue()
+func (s *seeker) reroute() error {
+	before := s.ticket
+	err := s.route()
+	if before != nil && (err != nil || s.service.queue != before.queue) {
+		s.leaveQueue()
 	}
 	return err
 }
 
 // wait holds the request until something has changed for it. It returns an error
 // when the request is to be held no longer.
-func (c *call) wait(ctx context.Context) error {
+func (s *seeker) wait(ctx context.Context) error {
 	now := time.Now()
-	if c.heldSince.IsZero() {
-		c.heldSince = now
+	if s.heldSince.IsZero() {
+		s.heldSince = now
 	}
-	left := c.service.hold - now.Sub(c.heldSince)
+	left := s.service.hold - now.Sub(s.heldSince)
 	if left <= 0 {
-		return c.heldTooLong()
+		return s.heldTooLong()
 	}
-	if c.ticket == nil {
-		if c.ticket = c.service.queue.join(c.service.queueMax); c.ticket == nil {
-			return &refusal{QueueFull, fmt.Sprintf("%d requests wait for service %s already", c.service.queueMax, c.service.name)}
+	if s.ticket == nil {
+		if s.ticket = s.service.queue.join(s.service.queueMax); s.ticket == nil {
+			return &refusal{QueueFull, fmt.Sprintf("%d requests wait for service %s already", s.service.queueMax, s.service.name)}
 		}
-		c.tried = nil
-		if c.router.table.Load() != c.table || c.service.reachable() && c.service.queue.len() == 1 {
-			c.leaveQueue() // what lets the queue go may have come before the ticket
+		s.tried = nil
+		if s.router.table.Load() != s.table || s.service.reachable() && s.service.queue.len() == 1 {
+			s.leaveQueue() // what lets the queue go may have come before the ticket
 			return nil
 		}
 	}
-	return c.sleep(ctx, left)
+	return s.sleep(ctx, left)
 }
 
 // sleep waits for the ticket or the end of the hold.
-func (c *call) sleep(ctx context.Context, left time.Duration) error {
+func (s *seeker) sleep(ctx context.Context, left time.Duration) error {
 	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
-	case <-c.ticket.wake: // acquire sees what has changed
+	case <-s.ticket.wake: // acquire sees what has changed
 	case <-timer.C: // and that it is held no longer
 	case <-ctx.Done():
 		return &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
-	case <-c.router.stopping:
+	case <-s.router.stopping:
 		return &refusal{Stopping, "the router is about to stop"}
 	}
 	return nil
 }
 
 // leaveQueue gives up the place in the queue, if there is one.
-func (c *call) leaveQueue() {
-	if c.ticket != nil {
-		c.ticket.queue.leave(c.ticket)
-		c.ticket = nil
-		c.held = time.Since(c.heldSince)
+func (s *seeker) leaveQueue() {
+	if s.ticket != nil {
+		s.ticket.queue.leave(s.ticket)
+		s.ticket = nil
+		s.held = time.Since(s.heldSince)
 	}
 }
 
-func (c *call) heldTooLong() error {
-	if len(c.service.endpoints) > 0 {
-		return &refusal{Refused, fmt.Sprintf("no instance of service %s accepts connections", c.service.name)}
+func (s *seeker) heldTooLong() error {
+	if len(s.service.endpoints) > 0 {
+		return &refusal{Refused, fmt.Sprintf("no instance of service %s accepts connections", s.service.name)}
 	}
-	return &refusal{NoInstance, fmt.Sprintf("service %s has no ready instance", c.service.name)}
+	return &refusal{NoInstance, fmt.Sprintf("service %s has no ready instance", s.service.name)}
 }

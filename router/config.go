@@ -36,8 +36,9 @@ type Config struct {
 	Table     route.Table   // what the router that this one replaces applies; default: that of the state file
 	TableWait time.Duration // for a table of the masters before requests are taken, else Run fails; default: none
 
-	StateFile string    // keeps the newest table over a restart; default: none
-	AccessLog io.Writer // gets one line of JSON per request; default: none
+	StateFile string        // keeps the newest table over a restart; default: none
+	KeptWait  time.Duration // for a newer table before the kept one is served, unless no master can be asked; default 2s
+	AccessLog io.Writer     // gets one line of JSON per request; default: none
 
 	HoldDefault   time.Duration // for a service that does not say; default 10s
 	QueueMax      int           // for a service that does not say; default 1024 requests
@@ -78,6 +79,7 @@ func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = ":8080"
 	}
+	orDefault(&c.KeptWait, 2*time.Second)
 	orDefault(&c.HoldDefault, 10*time.Second)
 	orDefault(&c.QueueMax, 1024)
 	orDefault(&c.BodyKeepMax, 64<<10)
@@ -125,6 +127,7 @@ func (c Config) validate() error {
 		{"AnswerTimeout", int64(c.AnswerTimeout)},
 		{"ShutdownGrace", int64(c.ShutdownGrace)},
 		{"TableWait", int64(c.TableWait)},
+		{"KeptWait", int64(c.KeptWait)},
 	}
 	for _, field := range positive {
 		if field.value < 0 {

@@ -51,9 +51,12 @@ type Router struct {
 	arrivals chan arrival
 	drained  chan struct{} // holds one: an endpoint that leaves has become idle
 	told     chan struct{} // closed when a session has brought a table
+	asked    chan struct{} // closed when the first session is over
 	serving  chan struct{} // closed when connections are accepted
 	alarm    chan struct{} // holds one: an endpoint is in doubt
 	stopping chan struct{} // closed when requests are held no longer
+
+	restored bool // the first table is that of an earlier run; New alone writes it
 
 	// Owned by Run.
 	session *session
@@ -79,6 +82,7 @@ func New(cfg Config, master Master) (*Router, error) {
 		arrivals:  make(chan arrival),
 		drained:   make(chan struct{}, 1),
 		told:      make(chan struct{}),
+		asked:     make(chan struct{}),
 		serving:   make(chan struct{}),
 		alarm:     make(chan struct{}, 1),
 		stopping:  make(chan struct{}),
@@ -104,6 +108,7 @@ func New(cfg Config, master Master) (*Router, error) {
 		if err := r.apply(cfg.Table); err != nil {
 			return nil, fmt.Errorf("router table: %w", err)
 		}
+		r.restored = false
 		r.keep <- cfg.Table
 	}
 	if err := r.metrics.register(cfg.Registerer); err != nil {

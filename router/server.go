@@ -78,18 +78,32 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	return err
 }
 
-// awaitTable returns when the masters know this router, if that was asked for.
+// awaitTable returns when the masters know this router, if that was asked for. One
+// that begins with a kept table gives them a while: nobody waits for a router that
+// was stopped, or gone for long, so what the table names may have been stopped since,
+// and another may have its port. Clients that connect meanwhile wait.
 func (r *Router) awaitTable(ctx context.Context) error {
-	if r.cfg.TableWait == 0 {
-		return nil
+	switch {
+	case r.cfg.TableWait > 0:
+		return r.waitTold(ctx, r.cfg.TableWait, nil)
+	case r.restored:
+		_ = r.waitTold(ctx, r.cfg.KeptWait, r.asked) // without a newer one it is served
 	}
-	late := time.NewTimer(r.cfg.TableWait)
+	return nil
+}
+
+// waitTold waits for a table of the masters, no longer than limit and, unless it is
+// nil, until enough is closed.
+func (r *Router) waitTold(ctx context.Context, limit time.Duration, enough <-chan struct{}) error {
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	select {
 	case <-r.told:
 		return nil
+	case <-enough:
+		return errNoTable
 	case <-late.C:
-		return fmt.Errorf("%w within %v", errNoTable, r.cfg.TableWait)
+		return fmt.Errorf("%w within %v", errNoTable, limit)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

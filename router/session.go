@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -36,6 +37,7 @@ type arrival struct {
 // done. The pause before the next grows until a session has brought a table.
 func (r *Router) follow(ctx context.Context) {
 	pause := redialMin
+	first := sync.OnceFunc(func() { close(r.asked) })
 	for ctx.Err() == nil {
 		s := &session{outbox: make(chan route.Confirmation, 1), ended: make(chan struct{})}
 		if !hand(ctx, r.sessions, s) {
@@ -46,6 +48,7 @@ func (r *Router) follow(ctx context.Context) {
 			brought = hand(ctx, r.arrivals, arrival{s, table}) || brought
 		})
 		close(s.ended)
+		first()
 		r.attended.Store(false)
 		if ctx.Err() != nil || err == nil {
 			return

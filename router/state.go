@@ -45,6 +45,7 @@ func (r *Router) restore() error {
 		err = r.apply(table)
 	}
 	if err == nil {
+		r.restored = true
 		return nil
 	}
 	r.cfg.Log.Error("state file put aside; serving nothing until the masters send a table",

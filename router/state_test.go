@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router"
@@ -25,6 +26,7 @@ func TestARestartWithoutMastersServesOn(t *testing.T) {
 		t.Fatal("Run returned nothing")
 	}
 
+	cfg.KeptWait = time.Millisecond // its masters say nothing
 	second := start(t, cfg)
 
 	if got := second.get(t, newClient(t), "/"); got.body != "t1" {

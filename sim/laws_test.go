@@ -284,10 +284,15 @@ func (o *observer) confirmed(run *routerRun, said route.Confirmation) {
 	}
 }
 
-// judgeAnswer holds what a client got to the faults that there were.
-func (o *observer) judgeAnswer(q question, began time.Time, status int, reason router.Reason, err error) {
+// judgeAnswer holds what a client got to the faults that there were. No master waits
+// for a router that has left, or was gone for long, and is back behind a cut with the
+// table that it had kept: what it sends meanwhile may be lost.
+func (o *observer) judgeAnswer(run *routerRun, q question, began time.Time, status int, reason router.Reason, err error) {
 	lost := err != nil && !errors.Is(err, errRefused) || reason == router.Broken || reason == router.Garbled || reason == router.Cut
 	if !lost {
+		return
+	}
+	if !o.remembered(run.name) || run.joinedAt.After(began) {
 		return
 	}
 	if o.harm.After(began.Add(-time.Second)) || o.deaths[id.Service(q.service)].After(began.Add(-time.Second)) {

@@ -169,6 +169,13 @@ func (o *observer) keep(c change) {
 		} else if _, since := o.drains[r.ID]; !since {
 			o.drains[r.ID] = r.Status.Since
 		}
+	case *engine.Cluster:
+		before, _ := c.before.(*engine.Cluster)
+		for run := range o.routers {
+			if name := id.Router(run.name); slices.Contains(r.Routers, name) && (before == nil || !slices.Contains(before.Routers, name)) {
+				run.joinedAt = time.Now()
+			}
+		}
 	case *engine.Agent:
 		before, _ := c.before.(*engine.Agent)
 		if before == nil || before.SilentSince.IsZero() != r.SilentSince.IsZero() {
@@ -341,8 +348,8 @@ func names(table route.Table, name id.Task) bool {
 }
 
 // answered hears what a client was answered.
-func (o *observer) answered(q question, began time.Time, status int, reason router.Reason, err error) {
+func (o *observer) answered(run *routerRun, q question, began time.Time, status int, reason router.Reason, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.judgeAnswer(q, began, status, reason, err)
+	o.judgeAnswer(run, q, began, status, reason, err)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,11 +39,14 @@ type routerRun struct {
 	end   context.CancelFunc
 	ended chan struct{}
 
+	killed atomic.Bool // nothing is said any more, no goodbye either
+
 	// Guarded by the observer.
 	tables    []route.Table // that came
 	confirmed route.Version // the newest that was
 	busy      map[id.Task]bool
 	flights   map[*flight]bool
+	joinedAt  time.Time // when the masters came to know it, if they did not before
 }
 
 // flight is a request at an instance.
@@ -94,6 +98,7 @@ func (p *routerProcess) kill() {
 	p.mu.Unlock()
 	if run != nil {
 		p.c.obs.routerDown(run)
+		run.killed.Store(true)
 		run.die()
 		run.lines.hangUp()
 		<-run.ended
@@ -284,7 +289,7 @@ func (c *cluster) ask(ctx context.Context, run *routerRun, q question) {
 	began := time.Now()
 	status, reason, err := q.ask(ctx, run)
 	if ctx.Err() == nil && run.calls.Err() == nil {
-		c.obs.answered(q, began, status, reason, err)
+		c.obs.answered(run, q, began, status, reason, err)
 	}
 }
 

@@ -39,7 +39,7 @@ type talk[In, Out, O any] struct {
 	serve   func(ctx context.Context, m *master.Master, s *stream[In, Out]) error
 	join    *In
 	beat    *In
-	bye     *In
+	bye     func() *In // nil: the process is dead, and says nothing more
 	say     func(O) *In
 	out     <-chan O
 	receive func(*Out)
@@ -137,7 +137,8 @@ func speak[In, Out, O any](ctx context.Context, up *pipe[In], welcome <-chan str
 			welcome, out = nil, t.out
 		case message, open := <-out:
 			if !open {
-				return up.send(t.bye) == nil
+				bye := t.bye()
+				return bye != nil && up.send(bye) == nil
 			}
 			err = up.send(t.say(message))
 		case <-due.C:
@@ -206,14 +207,19 @@ func (*caller) SendLogs(context.Context, string, <-chan []*pb.LogLine, func() er
 
 // Follow is how a router reaches the masters.
 func (p *routerProcess) Follow(ctx context.Context, confirmations <-chan route.Confirmation, apply func(route.Table)) error {
-	name := p.name
+	name, run := p.name, p.now()
 	return hold(ctx, &p.caller, talk[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse, route.Confirmation]{
 		serve: func(ctx context.Context, m *master.Master, s *stream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse]) error {
 			return m.ServeRouter(ctx, s)
 		},
 		join: &pb.RouterServiceSessionRequest{Router: name},
 		beat: &pb.RouterServiceSessionRequest{Router: name},
-		bye:  &pb.RouterServiceSessionRequest{Router: name, Goodbye: true},
+		bye: func() *pb.RouterServiceSessionRequest {
+			if run == nil || run.killed.Load() {
+				return nil
+			}
+			return &pb.RouterServiceSessionRequest{Router: name, Goodbye: true}
+		},
 		say: func(confirmation route.Confirmation) *pb.RouterServiceSessionRequest {
 			confirmation.Router = id.Router(name)
 			p.confirms(confirmation)

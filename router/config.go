@@ -52,6 +52,7 @@ type Config struct {
 	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
 	ProbeTimeout   time.Duration // for an instance in doubt to accept a connection; default 500ms
 	AnswerTimeout  time.Duration // for an instance to begin its answer; default 5m
+	MachineTimeout time.Duration // for the kernel of an instance's machine to acknowledge anything; default 15s
 	ShutdownGrace  time.Duration // for requests in flight when Run is told to stop; default 30s
 
 	Reach      func(address string) Upstream // the way to the instance at host:port; default: package upstream, over TCP
@@ -91,6 +92,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.DialTimeout, 2*time.Second)
 	orDefault(&c.ProbeTimeout, 500*time.Millisecond)
 	orDefault(&c.AnswerTimeout, 5*time.Minute)
+	orDefault(&c.MachineTimeout, 15*time.Second)
 	orDefault(&c.ShutdownGrace, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -125,6 +127,7 @@ func (c Config) validate() error {
 		{"DialTimeout", int64(c.DialTimeout)},
 		{"ProbeTimeout", int64(c.ProbeTimeout)},
 		{"AnswerTimeout", int64(c.AnswerTimeout)},
+		{"MachineTimeout", int64(c.MachineTimeout)},
 		{"ShutdownGrace", int64(c.ShutdownGrace)},
 		{"TableWait", int64(c.TableWait)},
 		{"KeptWait", int64(c.KeptWait)},

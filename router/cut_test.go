@@ -27,6 +27,7 @@ const (
 // TestACutLosesNoGET: a machine with one of four instances is cut off under load,
 // in such a way that nothing is refused: its packets are dropped. No GET fails,
 // with no master there to tell, and when the cut ends the instance is used again.
+// A POST that waits there is answered when nothing was heard for long enough.
 //
 // The test runs itself twice more, in a network namespace of its own each time.
 func TestACutLosesNoGET(t *testing.T) {
@@ -109,7 +110,14 @@ func serveUntilEOF(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: named("far")}
+	reply := named("far")
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_, _ = io.Copy(io.Discard, r.Body) // for the server to see that the client leaves
+			<-r.Context().Done()
+		}
+		reply(w, r)
+	})}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
@@ -122,7 +130,7 @@ func serveUntilEOF(t *testing.T, address string) {
 // routeAcrossACut is the process with the router and the other three instances.
 func routeAcrossACut(t *testing.T, there string) {
 	t.Helper()
-	r := start(t, router.Config{})
+	r := start(t, router.Config{MachineTimeout: 2 * time.Second})
 	far := route.Endpoint{Task: "far", Revision: 1, Address: cutAddress}
 	eventually(t, "the machine serves", func() bool {
 		conn, err := net.DialTimeout("tcp", cutAddress, time.Second)
@@ -131,7 +139,8 @@ func routeAcrossACut(t *testing.T, there string) {
 		}
 		return err == nil
 	})
-	r.apply(t, hello(far, backend(t, "t1", named("near")), backend(t, "t2", named("near")), backend(t, "t3", named("near"))))
+	waiting := route.Service{Name: "waiting", Rules: []route.Rule{{Path: "/waiting"}}, Endpoints: []route.Endpoint{far}}
+	r.apply(t, waiting, hello(far, backend(t, "t1", named("near")), backend(t, "t2", named("near")), backend(t, "t3", named("near"))))
 	var all, distant, failed, slowest atomic.Int64
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -161,16 +170,29 @@ func routeAcrossACut(t *testing.T, there string) {
 			}
 		})
 	}
-	ejected := func() bool { return r.Status().Services[0].Endpoints[0].Ejected }
+	endpoint := func(service int) router.EndpointStatus { return r.Status().Services[service].Endpoints[0] }
+	ejected := func() bool { return endpoint(1).Ejected }
 
 	for range 2 {
 		before := distant.Load()
 		eventually(t, "the far instance answers", func() bool { return distant.Load() >= before+50 })
+		posted := make(chan answer, 1)
+		load.Go(func() {
+			got, err := do(newClient(t), http.MethodPost, "http://"+r.addr+"/waiting", "x")
+			if err != nil {
+				t.Errorf("the POST: %v", err)
+			}
+			posted <- got
+		})
+		eventually(t, "the POST waits", func() bool { return endpoint(0).InFlight == 1 })
 		command(t, "ip netns exec "+there+" iptables -A INPUT -i v0 -j DROP")
 		eventually(t, "the far instance is ejected", ejected)
 		cut := all.Load()
 		eventually(t, "500 requests during the cut", func() bool { return all.Load() >= cut+500 })
-		eventually(t, "nothing waits for the far instance", func() bool { return r.Status().Services[0].Endpoints[0].InFlight == 0 })
+		eventually(t, "nothing waits for the far instance", func() bool { return endpoint(1).InFlight == 0 })
+		if got := <-posted; got.status != http.StatusBadGateway || got.header.Get(router.ReasonHeader) != string(router.Broken) {
+			t.Errorf("the POST got %d %q", got.status, got.body)
+		}
 		command(t, "ip netns exec "+there+" iptables -F INPUT")
 		eventually(t, "the far instance is used again", func() bool { return !ejected() })
 	}

@@ -3,6 +3,7 @@ package router_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -89,7 +90,9 @@ func TestAKeptTableIsServedLast(t *testing.T) {
 					t.Errorf("answer %d %q after %v, want %q after %v", got.status, got.body, took, test.answers, test.within)
 				}
 				stop()
-				<-ended
+				if err := <-ended; !errors.Is(err, context.Canceled) {
+					t.Errorf("Run = %v", err)
+				}
 			})
 		})
 	}

@@ -88,9 +88,10 @@ func (r *Router) reach(address string) Upstream {
 		return r.cfg.Reach(address)
 	}
 	return upstream.New(upstream.Config{
-		Address:       address,
-		DialTimeout:   r.cfg.DialTimeout,
-		AnswerTimeout: r.cfg.AnswerTimeout,
-		Senders:       &r.senders,
+		Address:        address,
+		DialTimeout:    r.cfg.DialTimeout,
+		AnswerTimeout:  r.cfg.AnswerTimeout,
+		MachineTimeout: r.cfg.MachineTimeout,
+		Senders:        &r.senders,
 	})
 }

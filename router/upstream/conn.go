@@ -38,13 +38,16 @@ type conn struct {
 	recvErr  error
 }
 
-func newConn(tcp net.Conn) (*conn, error) {
+// newConn takes a connection that was just opened. When the other kernel leaves what
+// was sent, be it a keep-alive, without an acknowledgement for as long as machine
+// says, the connection breaks; 0: the kernel decides.
+func newConn(tcp net.Conn, machine time.Duration) (*conn, error) {
 	raw, ok := tcp.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("%T is not a socket", tcp)
 	}
 	c := &conn{Conn: tcp}
-	if err := c.sock.open(raw); err != nil {
+	if err := c.sock.open(raw, machine); err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
 	c.in = bufio.NewReaderSize(c, bufferBytes)
@@ -139,5 +142,8 @@ func (c *conn) reach(sent bool) Reach {
 // closedIdle reports whether an exchange may have failed because the instance
 // was about to close an idle connection, and not because of the request.
 func (c *conn) closedIdle(reach Reach) bool {
+	if errors.Is(c.recvErr, syscall.ETIMEDOUT) {
+		return false // nobody closed it: its machine says nothing
+	}
 	return reach == Unread || reach == Unanswered && !errors.Is(c.recvErr, io.EOF)
 }

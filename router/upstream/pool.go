@@ -27,6 +27,7 @@ type Config struct {
 	Address        string        // host:port of the instance
 	DialTimeout    time.Duration // default 2s
 	AnswerTimeout  time.Duration // from the end of the request to the head of the answer; default: none
+	MachineTimeout time.Duration // after which a connection is broken whose other kernel acknowledges nothing; default: the kernel's, which is many minutes
 	IdleTimeout    time.Duration // how long a connection is kept without use; default 30s
 	IdleConnsMax   int           // default 512
 	HeaderBytesMax int64         // of an answer; default 1 MiB
@@ -162,12 +163,20 @@ func (p *Pool) open(ctx context.Context) (*conn, error) {
 
 func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: p.cfg.DialTimeout}
+	if p.cfg.MachineTimeout > 0 {
+		every := max(p.cfg.MachineTimeout/3, time.Second)
+		dialer.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: every, Interval: every, Count: keepAlivesMax}
+	}
 	tcp, err := dialer.DialContext(ctx, "tcp", p.cfg.Address)
 	if err != nil {
 		return nil, err
 	}
-	return newConn(tcp)
+	return newConn(tcp, p.cfg.MachineTimeout)
 }
+
+// keepAlivesMax is for kernels that count unanswered keep-alives: MachineTimeout
+// is three times their distance.
+const keepAlivesMax = 3
 
 // put keeps a connection for the next request. When there are too many it drops
 // the one that was idle for the longest, which is worth the least.

@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,10 +18,18 @@ type socket struct {
 	outQueue int
 }
 
-func (s *socket) open(c syscall.Conn) error {
+func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
+	}
+	if machine > 0 {
+		limited := raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(machine.Milliseconds()))
+		})
+		if err = errors.Join(err, limited); err != nil {
+			return err
+		}
 	}
 	s.raw = raw
 	s.peek = func(fd uintptr) bool {

@@ -2,13 +2,16 @@
 
 package upstream
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // socket knows nothing where the kernel is not asked: an idle connection is held
 // for open, and a request for read.
 type socket struct{}
 
-func (*socket) open(syscall.Conn) error { return nil }
+func (*socket) open(syscall.Conn, time.Duration) error { return nil }
 
 func (*socket) quiet() bool { return true }
 

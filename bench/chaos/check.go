@@ -236,12 +236,12 @@ func (i inspector) empty(ctx context.Context) error {
 }
 
 // idle tells what runs on the agents' machines beside an agent and its supervisor.
-func (i inspector) idle() error {
+func (i inspector) idle(ctx context.Context) error {
 	var problems []error
 	for _, a := range i.parts.agents {
-		all, err := a.Processes()
+		supervisor, err := a.supervisor(ctx)
 		problems = append(problems, err)
-		supervisor, err := a.supervisor()
+		all, err := a.Processes()
 		problems = append(problems, err)
 		for _, p := range all {
 			if p.PID != a.pid() && p.PID != supervisor.PID {

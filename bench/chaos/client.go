@@ -77,12 +77,11 @@ func (d *door) send(ctx context.Context, r request) try {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := http.NewRequestWithContext(ctx, r.method, d.url, body)
+	out, err := http.NewRequestWithContext(ctx, r.method, d.url+r.text, body) // the routers' logs have the path
 	if err != nil {
 		return try{ending: wrong, problem: err.Error()}
 	}
 	out.Host = r.host
-	out.Header.Set(numberHeader, r.text)
 	transport := d.kept
 	if r.fresh {
 		transport = d.fresh

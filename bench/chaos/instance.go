@@ -16,11 +16,8 @@ import (
 	"time"
 )
 
-// Headers between the load and the instances.
-const (
-	numberHeader   = "X-Number"   // of a request; no two have the same
-	instanceHeader = "X-Instance" // the task and attempt that answered
-)
+// instanceHeader is that of the task and attempt that answered.
+const instanceHeader = "X-Instance"
 
 // instanceWord makes this program an instance of the services under load.
 const instanceWord = "instance"
@@ -46,6 +43,9 @@ func beInstance(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintln(journal, onWord+os.Getenv("ALOFT_AGENT")); err != nil {
+		return err
+	}
 	if *alone != "" {
 		if err := takeAlone(*alone, filepath.Join(*folder, who)); err != nil {
 			return err
@@ -59,8 +59,8 @@ func beInstance(arguments []string) error {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
-		number := r.Header.Get(numberHeader)
+	mux.HandleFunc("/{number}", func(w http.ResponseWriter, r *http.Request) {
+		number := r.PathValue("number")
 		if r.Method == http.MethodPost {
 			if _, err := io.Copy(io.Discard, r.Body); err != nil {
 				return // it did not come whole, and is not carried out
@@ -87,6 +87,9 @@ func beInstance(arguments []string) error {
 // The name of a file that says what must not be ends with one of these: an attempt was
 // started again; an instance ran beside another one though there may be one alone.
 const twiceSuffix, togetherSuffix = ".twice", ".together"
+
+// onWord stands before the name of the agent in the first line of a journal.
+const onWord = "on "
 
 // takeAlone locks a file for as long as this process lives. When another one has it,
 // that is written down.

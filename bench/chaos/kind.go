@@ -114,7 +114,7 @@ func routerKinds(masters []*part) []kind {
 }
 
 func killSupervisor(ctx context.Context, p *part) error {
-	found, err := p.supervisor()
+	found, err := p.supervisor(ctx)
 	if err != nil {
 		return err
 	}

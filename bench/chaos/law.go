@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -32,27 +27,27 @@ type verdict struct {
 // journals of the instances to the answers that clients got.
 func judge(c counts, faults []fault, folder string) (verdict, error) {
 	var v verdict
+	seen, err := gather(folder, c.failures)
+	if err != nil {
+		return v, err
+	}
 	for _, f := range c.failures {
-		if f.method == http.MethodPost && f.ending == unknown && explained(f, faults) {
+		if f.agent = seen.agentOf(f); f.method == http.MethodPost && f.ending == unknown && explained(f, faults) {
 			v.unsaved = append(v.unsaved, f)
 		} else {
 			v.lost = append(v.lost, f)
 		}
 	}
-	carried, starts, err := readJournals(folder)
-	if err != nil {
-		return v, err
-	}
-	for _, name := range starts {
+	for _, name := range seen.twice {
 		v.laws = append(v.laws, "an attempt was started twice, or beside another one: "+name)
 	}
-	for number, times := range carried {
+	for number, times := range seen.carried {
 		if times > 1 {
 			v.laws = append(v.laws, fmt.Sprintf("POST %d was carried out %d times", number, times))
 		}
 	}
 	for number := range c.answered {
-		if carried[number] == 0 {
+		if seen.carried[number] == 0 {
 			v.laws = append(v.laws, fmt.Sprintf("POST %d was answered and not carried out", number))
 		}
 	}
@@ -60,57 +55,17 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 }
 
 // explained reports whether a fault that can break a POST was there while it was
-// under way: at the router that had it, or at an agent, when the router says so or
-// was told to stop and its requests had no more time. A router that was told to stop
-// may also have closed a connection that had been silent.
+// under way: at the router that had it, or at the agent of the instance to which that
+// router had sent it. A router that was told to stop may also have closed a connection
+// that had been silent.
 func explained(f failure, faults []fault) bool {
-	met := slices.DeleteFunc(slices.Clone(faults), func(one fault) bool {
-		return !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from)
+	return slices.ContainsFunc(faults, func(one fault) bool {
+		switch {
+		case !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from):
+			return false
+		case one.part == f.door && one.name == toldToStop:
+			return f.begun.After(one.from.Add(linger))
+		}
+		return one.harm == breaks && (one.part == f.door || one.part == f.agent)
 	})
-	if slices.ContainsFunc(met, func(one fault) bool {
-		return one.part == f.door && one.name == toldToStop && f.begun.After(one.from.Add(linger))
-	}) {
-		return true
-	}
-	stopped := slices.ContainsFunc(met, func(one fault) bool { return one.part == f.door })
-	return slices.ContainsFunc(met, func(one fault) bool {
-		atAgent := (f.reason != "" || stopped) && strings.HasPrefix(one.part, "a")
-		return one.harm == breaks && (one.part == f.door || atAgent)
-	})
-}
-
-// readJournals returns how often each POST was carried out, and the attempts that
-// were started when they must not.
-func readJournals(folder string) (carried map[int]int, twice []string, err error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, nil, err
-	}
-	carried = make(map[int]int)
-	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), twiceSuffix) || strings.HasSuffix(entry.Name(), togetherSuffix) {
-			twice = append(twice, entry.Name())
-		}
-		if err := readJournal(filepath.Join(folder, entry.Name()), carried); err != nil {
-			return nil, nil, err
-		}
-	}
-	return carried, twice, nil
-}
-
-func readJournal(path string, carried map[int]int) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Close() }()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		number, err := strconv.Atoi(lines.Text())
-		if err != nil {
-			return fmt.Errorf("journal %s: found %q, want a number", path, lines.Text())
-		}
-		carried[number]++
-	}
-	return lines.Err()
 }

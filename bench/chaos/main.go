@@ -106,7 +106,7 @@ func run(ctx context.Context, opts options) (err error) {
 	if err != nil {
 		return err
 	}
-	all, err := newParts(aloft, folder, opts.keep != "")
+	all, err := newParts(aloft, folder)
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,6 @@ const (
 	apiPort, peerPort, httpPort, adminPort = "7117", "7118", "8080", "7119"
 )
 
-// errGone is the error for a part whose process has ended unasked.
-var errGone = errors.New("its process has ended")
-
 // part is one role of the cluster on a machine of its own.
 type part struct {
 	*machine.Machine
@@ -49,9 +46,8 @@ type parts struct {
 	routers []*part
 }
 
-// newParts lists the parts and makes their folders; nothing runs yet. Each request is
-// in the routers' logs only where somebody will look at them.
-func newParts(aloft, folder string, accessLogs bool) (*parts, error) {
+// newParts lists the parts and makes their folders; nothing runs yet.
+func newParts(aloft, folder string) (*parts, error) {
 	p := &parts{folder: folder}
 	var problems []error
 	add := func(kind string, count, first int) []*part {
@@ -83,13 +79,13 @@ func newParts(aloft, folder string, accessLogs bool) (*parts, error) {
 		a.argv = append(a.argv, "--id", a.Name(), "--address", a.IP(), "--master", masters)
 	}
 	for _, r := range p.routers {
-		r.argv = append(r.argv, "--id", r.Name(), "--http", r.IP()+":"+httpPort, "--admin", r.IP()+":"+adminPort, "--master", masters, "--shutdown", "5s")
-		if accessLogs {
-			r.argv = append(r.argv, "--access-log", filepath.Join(folder, r.Name()+"-access.log"))
-		}
+		r.argv = append(r.argv, "--id", r.Name(), "--http", r.IP()+":"+httpPort, "--admin", r.IP()+":"+adminPort, "--master", masters, "--shutdown", "5s", "--access-log", accessLog(folder, r.Name()))
 	}
 	return p, errors.Join(problems...)
 }
+
+// accessLog is where a router tells of each request which instance had it.
+func accessLog(folder, router string) string { return filepath.Join(folder, router+"-access.log") }
 
 // apis returns the addresses of the masters.
 func (p *parts) apis() []string {
@@ -189,18 +185,25 @@ func (p *part) killAll(ctx context.Context) error {
 	})
 }
 
-// supervisor returns the process of an agent's supervisor.
-func (p *part) supervisor() (process.Process, error) {
-	all, err := p.Processes()
-	if err != nil {
-		return process.Process{}, err
-	}
-	at := slices.IndexFunc(all, func(one process.Process) bool { return strings.Contains(one.Command, " supervisor --dir ") })
-	if at < 0 {
-		return process.Process{}, fmt.Errorf("the supervisor of %s: %w", p.Name(), errGone)
-	}
-	return all[at], nil
+// supervisor returns the process of an agent's supervisor. It may not be there yet: an
+// agent that lost its supervisor to the fault before is in service all the same while
+// it starts the next one.
+func (p *part) supervisor(ctx context.Context) (found process.Process, err error) {
+	ctx, cancel := context.WithTimeout(ctx, supervisorWithin)
+	defer cancel()
+	err = until(ctx, p.Name()+" has a supervisor", func() (bool, error) {
+		all, err := p.Processes()
+		at := slices.IndexFunc(all, func(one process.Process) bool { return strings.Contains(one.Command, " supervisor --dir ") })
+		if at >= 0 {
+			found = all[at]
+		}
+		return at >= 0, err
+	})
+	return found, err
 }
+
+// supervisorWithin is how long an agent may be without a supervisor.
+const supervisorWithin = 10 * time.Second
 
 // attempt is a task's program on a machine.
 type attempt struct {

@@ -88,7 +88,7 @@ func (s *story) play(ctx context.Context) error {
 		agreed = look.agree(ctx)
 	}
 	cleared := errors.Join(s.keepEvents(ctx), s.clear(ctx, operators[0], look))
-	v, judged := judge(requests, s.book.all(), filepath.Join(s.parts.folder, "journals"))
+	v, judged := judge(requests, s.book.all(), s.parts.folder)
 	summed := s.sumUp(requests, v)
 	return errors.Join(interrupted, rested, agreed, cleared, judged, summed)
 }
@@ -260,7 +260,7 @@ func (s *story) clear(ctx context.Context, o *operator, look inspector) error {
 			problems = append(problems, fmt.Errorf("aloft stop %s ended with code %d: %s, %v", name, code, said, err))
 		}
 	}
-	problems = append(problems, look.empty(ctx), look.idle())
+	problems = append(problems, look.empty(ctx), look.idle(ctx))
 	for _, g := range leftGroups(s.groups) {
 		problems = append(problems, errors.New("left behind: control group "+g))
 	}

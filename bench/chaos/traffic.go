@@ -27,6 +27,7 @@ type request struct {
 type failure struct {
 	request
 	door         string // the router that had it last
+	agent        string // that of the instance to which the router sent it, if it is known
 	begun, ended time.Time
 	try
 }
@@ -35,6 +36,9 @@ type failure struct {
 func (f failure) String() string {
 	text := fmt.Sprintf("%s  %s %s to %s through %s  after %s  %s", f.begun.Format("15:04:05.000"), f.method, f.text, f.host, f.door,
 		f.ended.Sub(f.begun).Round(time.Millisecond), f.problem)
+	if f.agent != "" {
+		text += "  at " + f.agent
+	}
 	if f.reason != "" {
 		text += "  (" + f.reason + ")"
 	}

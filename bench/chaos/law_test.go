@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestOnlyAFaultOfWhoHadItExplainsALoss: a POST without an answer is counted apart
+// when its router, or the agent of the very instance that had it, was struck.
+func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	at := func(second float64) time.Time {
+		return time.Unix(1000, 0).Add(time.Duration(second * float64(time.Second)))
+	}
+	for name, text := range map[string]string{
+		"journals/web-1-1.1": "on a1\n1\n", "journals/web-1-2.1": "on a2\n",
+		"r1-access.log": `{"method":"POST","path":"/3","status":200,"task":"web-1-1"}
+{"method":"POST","path":"/5","status":499,"task":"web-1-2","reason":"client-gone"}
+{"method":"POST","path":"/7","status":499,"task":"web-1-1","reason":"client-gone"}
+{"method":"POST","path":"/9","status":502,"task":"web-1-1","reason":"broken"}
+{"method":"POST","pa`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := func(number int, door, reason string) failure {
+		return failure{
+			request: request{number: number, method: http.MethodPost}, door: door, begun: at(10), ended: at(30), try: try{ending: unknown, reason: reason},
+		}
+	}
+	faults := []fault{
+		{kind: kind{name: "power lost", harm: breaks}, part: "a2", from: at(11), to: at(15)},
+		{kind: kind{name: "agent kill -9"}, part: "a1", from: at(11), to: at(15)},
+		{kind: kind{name: "kill -9", harm: breaks}, part: "r2", from: at(11), to: at(15)},
+	}
+
+	v, err := judge(counts{failures: []failure{
+		failed(5, "r1", ""), failed(7, "r1", ""), failed(9, "r1", "broken"), failed(11, "r1", ""), failed(13, "r2", ""),
+	}}, faults, folder)
+
+	if err != nil || len(v.laws) > 0 {
+		t.Fatalf("judge = %v, %v", err, v.laws)
+	}
+	numbers := func(list []failure) (found []int) {
+		for _, f := range list {
+			found = append(found, f.number)
+		}
+		return found
+	}
+	if got := numbers(v.unsaved); len(got) != 2 || got[0] != 5 || got[1] != 13 {
+		t.Errorf("counted apart are %v, want 5, which was with an instance of a2, and 13, which was at r2", got)
+	}
+	if got := numbers(v.lost); len(got) != 3 {
+		t.Errorf("lost are %v, want 7 and 9, which were with an instance of a1, and 11, of which nothing is known", got)
+	}
+}

@@ -39,6 +39,11 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 	a.showOpenBreakers(w, breaker.GetBreaker(), "; see 'aloft breaker'")
 	fmt.Fprintf(w, "agents: %s\n", tally(agents.GetAgents(), (*pb.AgentView).GetState))
 	fmt.Fprintf(w, "routers: %s\n", tally(info.GetRouters(), routerState))
+	for _, r := range info.GetRouters() {
+		for _, port := range r.GetClosedPorts() {
+			fmt.Fprintf(w, "  %s cannot listen on port %d, which a service has a route for; its log tells why\n", r.GetId(), port)
+		}
+	}
 	fmt.Fprintf(w, "services: %s\n", tally(services.GetServices(), (*pb.ServiceView).GetState))
 	for _, v := range services.GetServices() {
 		if v.GetReason() != "" {

@@ -125,8 +125,13 @@ func exitText(e *pb.Exit) string {
 	return wire.ToExit(e).String()
 }
 
-// route prints where requests for a service arrive.
-func route(r *pb.Route) string { return cmp.Or(r.GetHost(), "any host ") + r.GetPath() }
+// route prints where requests for a service arrive, or connections.
+func route(r *pb.Route) string {
+	if r.GetListen() != 0 {
+		return fmt.Sprintf("every connection to port %d of the routers", r.GetListen())
+	}
+	return cmp.Or(r.GetHost(), "any host ") + r.GetPath()
+}
 
 // runText is the program of a revision on one line.
 func runText(r *pb.Run) string {

@@ -41,10 +41,11 @@ func (s *clusterService) GetInfo(
 		Version: s.master.cfg.Version, Master: s.master.cfg.ID, Epoch: r.term.Epoch(),
 		Revision: r.view.at(), LeadingSince: wire.FromTime(r.since),
 	}
-	routers := r.hub.applied()
+	routers := r.hub.confirmations()
 	for _, name := range slices.Sorted(maps.Keys(routers)) {
+		said := wire.FromConfirmation(routers[name])
 		info.Routers = append(info.Routers, &pb.RouterInfo{
-			Id: string(name), Connected: true, Applied: wire.FromVersion(routers[name]),
+			Id: string(name), Connected: true, Applied: said.GetApplied(), ClosedPorts: said.GetClosedPorts(),
 		})
 	}
 	return connect.NewResponse(info), nil

@@ -150,10 +150,10 @@ func (l *agentLink) take() (complete bool, tasks map[id.Task]struct{}, logs []*p
 
 // routerLink wakes one router's session when there is a new table.
 type routerLink struct {
-	router  id.Router
-	wake    chan struct{} // holds one signal
-	cut     chan struct{} // closed when a newer session takes its place
-	applied route.Version // guarded by hub.mu
+	router id.Router
+	wake   chan struct{}      // holds one signal
+	cut    chan struct{}      // closed when a newer session takes its place
+	said   route.Confirmation // the newest; guarded by hub.mu
 }
 
 // newRouterLink returns the link of a session that has not got the table yet.
@@ -207,20 +207,20 @@ func (h *hub) newestTable() route.Table {
 	return h.table
 }
 
-// confirmed keeps which table a router has applied, for people.
-func (h *hub) confirmed(link *routerLink, version route.Version) {
+// confirmed keeps what a router says of itself, for people.
+func (h *hub) confirmed(link *routerLink, said route.Confirmation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	link.applied = version
+	link.said = said
 }
 
-// applied returns the table that each connected router has applied.
-func (h *hub) applied() map[id.Router]route.Version {
+// confirmations returns what each connected router has said last.
+func (h *hub) confirmations() map[id.Router]route.Confirmation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	versions := make(map[id.Router]route.Version, len(h.routers))
+	said := make(map[id.Router]route.Confirmation, len(h.routers))
 	for name, link := range h.routers {
-		versions[name] = link.applied
+		said[name] = link.said
 	}
-	return versions
+	return said
 }

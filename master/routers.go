@@ -108,7 +108,7 @@ func (r *reign) receiveConfirmations(ctx context.Context, v *vigil, stream route
 			if r.hub.routerLink(link.router) != link {
 				return engine.Answer{}, errReplaced
 			}
-			r.hub.confirmed(link, confirmation.Version)
+			r.hub.confirmed(link, confirmation)
 			return e.Step(engine.RouterConfirmed{Confirmation: confirmation}, now)
 		})
 		if err != nil {

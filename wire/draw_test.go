@@ -147,7 +147,7 @@ func drawSpecLists(t *rapid.T, s *spec.Spec) {
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "routes") {
 		s.Routes = append(s.Routes, spec.Route{
-			Host: drawText(t, "host"), Path: drawText(t, "path"), Port: drawText(t, "port"), Hold: drawDuration(t, "hold"),
+			Host: drawText(t, "host"), Path: drawText(t, "path"), Listen: drawSmall(t, "listen"), Port: drawText(t, "port"), Hold: drawDuration(t, "hold"),
 		})
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "constraints") {
@@ -186,6 +186,9 @@ func drawTable(t *rapid.T) route.Table {
 		for range rapid.IntRange(0, 2).Draw(t, "rules") {
 			service.Rules = append(service.Rules, route.Rule{Host: drawText(t, "host"), Path: drawText(t, "path")})
 		}
+		for range rapid.IntRange(0, 2).Draw(t, "rules for ports") { // on the wire they follow the others
+			service.Rules = append(service.Rules, route.Rule{Port: rapid.IntRange(1, 65535).Draw(t, "port")})
+		}
 		for range rapid.IntRange(0, 2).Draw(t, "endpoints") {
 			service.Endpoints = append(service.Endpoints, route.Endpoint{
 				Task: id.Task(drawText(t, "task")), Revision: id.Revision(rapid.Int64().Draw(t, "revision")),
@@ -204,6 +207,9 @@ func drawConfirmation(t *rapid.T) route.Confirmation {
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "busy") {
 		c.Busy = append(c.Busy, route.Busy{Task: id.Task(drawText(t, "task")), Requests: drawSmall(t, "requests")})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "closed") {
+		c.Closed = append(c.Closed, drawSmall(t, "closed port"))
 	}
 	return c
 }

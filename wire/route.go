@@ -22,6 +22,10 @@ func FromTable(t route.Table) *pb.RouteTable {
 	for _, s := range t.Services {
 		service := &pb.RouteService{Name: string(s.Name), Hold: FromDuration(s.Hold), QueueMax: int32(s.QueueMax)}
 		for _, r := range s.Rules {
+			if r.IsTCP() {
+				service.Ports = append(service.Ports, int32(r.Port))
+				continue
+			}
 			service.Rules = append(service.Rules, &pb.RouteRule{Host: r.Host, Path: r.Path})
 		}
 		for _, e := range s.Endpoints {
@@ -45,6 +49,9 @@ func ToTable(m *pb.RouteTable) route.Table {
 		for _, r := range s.GetRules() {
 			service.Rules = append(service.Rules, route.Rule{Host: r.GetHost(), Path: r.GetPath()})
 		}
+		for _, port := range s.GetPorts() {
+			service.Rules = append(service.Rules, route.Rule{Port: int(port)})
+		}
 		for _, e := range s.GetEndpoints() {
 			service.Endpoints = append(service.Endpoints, route.Endpoint{
 				Task: id.Task(e.GetTask()), Revision: id.Revision(e.GetRevision()), Address: e.GetAddress(), Suspect: e.GetSuspect(),
@@ -61,6 +68,9 @@ func FromConfirmation(c route.Confirmation) *pb.RouterServiceSessionRequest {
 	for _, b := range c.Busy {
 		m.Busy = append(m.Busy, &pb.BusyTask{Task: string(b.Task), Requests: int32(b.Requests)})
 	}
+	for _, port := range c.Closed {
+		m.ClosedPorts = append(m.ClosedPorts, int32(port))
+	}
 	return m
 }
 
@@ -69,6 +79,9 @@ func ToConfirmation(m *pb.RouterServiceSessionRequest) route.Confirmation {
 	c := route.Confirmation{Router: id.Router(m.GetRouter()), Version: ToVersion(m.GetApplied())}
 	for _, b := range m.GetBusy() {
 		c.Busy = append(c.Busy, route.Busy{Task: id.Task(b.GetTask()), Requests: int(b.GetRequests())})
+	}
+	for _, port := range m.GetClosedPorts() {
+		c.Closed = append(c.Closed, int(port))
 	}
 	return c
 }

@@ -40,7 +40,9 @@ func FromSpec(s *spec.Spec) *pb.Spec {
 		m.Ports = append(m.Ports, &pb.Port{Name: p.Name, Number: int32(p.Number)})
 	}
 	for _, r := range s.Routes {
-		m.Routes = append(m.Routes, &pb.Route{Host: r.Host, Path: r.Path, Port: r.Port, Hold: FromDuration(r.Hold)})
+		m.Routes = append(m.Routes, &pb.Route{
+			Host: r.Host, Path: r.Path, Listen: int32(r.Listen), Port: r.Port, Hold: FromDuration(r.Hold),
+		})
 	}
 	if s.Schedule != (spec.Schedule{}) {
 		m.Schedule = &pb.Schedule{
@@ -125,7 +127,7 @@ func toSpec(m *pb.Spec) (*spec.Spec, error) {
 	}
 	for _, r := range m.GetRoutes() {
 		s.Routes = append(s.Routes, spec.Route{
-			Host: r.GetHost(), Path: r.GetPath(), Port: r.GetPort(), Hold: r.GetHold().AsDuration(),
+			Host: r.GetHost(), Path: r.GetPath(), Listen: int(r.GetListen()), Port: r.GetPort(), Hold: r.GetHold().AsDuration(),
 		})
 	}
 	if c := m.GetSchedule(); c != nil {

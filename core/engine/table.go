@@ -13,7 +13,9 @@ import (
 	"github.com/aloft-run/aloft/core/task"
 )
 
-func ruleOf(r spec.Route) route.Rule { return route.Rule{Host: r.Host, Path: r.Path}.Clean() }
+func ruleOf(r spec.Route) route.Rule {
+	return route.Rule{Host: r.Host, Path: r.Path, Port: r.Listen}.Clean()
+}
 
 func rulesOf(s *spec.Spec) []route.Rule {
 	rules := make([]route.Rule, len(s.Routes))

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -27,7 +26,7 @@ type PartitionView struct {
 
 // Agent returns the books of one agent.
 func (l *Ledger) Agent(name id.Agent) (AgentView, bool) {
-	a, ok := l.agent(name)
+	a, _, ok := l.agent(name)
 	return AgentView{a}, ok
 }
 
@@ -101,21 +100,12 @@ func (v AgentView) Agent() Agent {
 	return agent
 }
 
-// Claims iterates over the claims that are on the agent now, in the order of their
-// tasks. The claims are the ledger's own and not to be changed.
-func (v AgentView) Claims() iter.Seq[Claim] {
-	return func(yield func(Claim) bool) {
-		byTask := func(a, b *Claim) int { return cmp.Compare(a.Task, b.Task) }
-		for _, claim := range slices.SortedFunc(slices.Values(v.account.claims), byTask) {
-			if !yield(*claim) {
-				return
-			}
-		}
-	}
-}
+// Claims iterates over the claims on the agent, in the order of their tasks.
+// The claims are the ledger's own and not to be changed.
+func (v AgentView) Claims() iter.Seq[Claim] { return ordered(v.account.tasks) }
 
 // ClaimCount returns how many claims are on the agent.
-func (v AgentView) ClaimCount() int { return len(v.account.claims) }
+func (v AgentView) ClaimCount() int { return len(v.account.tasks) }
 
 // PoolView reads the books of one pool. It is good until the pool is deleted.
 type PoolView struct {
@@ -190,10 +180,12 @@ func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
 
 // Claims iterates over all claims, in the order of their tasks. The claims are
 // the ledger's own and not to be changed.
-func (l *Ledger) Claims() iter.Seq[Claim] {
+func (l *Ledger) Claims() iter.Seq[Claim] { return ordered(l.claims) }
+
+func ordered(claims map[id.Task]*Claim) iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
-		for _, task := range slices.Sorted(maps.Keys(l.claims)) {
-			if claim, held := l.claims[task]; held && !yield(*claim) {
+		for _, task := range slices.Sorted(maps.Keys(claims)) {
+			if claim, held := claims[task]; held && !yield(*claim) {
 				return
 			}
 		}

@@ -17,4 +17,5 @@ type Confirmation struct {
 	Router  id.Router
 	Version Version // the newest table that the router has applied
 	Busy    []Busy  // ordered by task
+	Closed  []int   // ports with a rule of their own on which the router cannot listen; in order
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +21,14 @@ type Matcher struct {
 	exact    map[string]prefixes // by host
 	wildcard map[string]prefixes // by the host without its "*."
 	other    prefixes
+	ports    map[int]int // the service of each port with a rule of its own
 }
 
 // Compile checks the table and makes it quick to ask. It reports every problem:
 // rules and addresses that are malformed, and services that share a name, a rule
 // or, within one service, a task.
 func Compile(table Table) (*Matcher, error) {
-	m := &Matcher{exact: map[string]prefixes{}, wildcard: map[string]prefixes{}}
+	m := &Matcher{exact: map[string]prefixes{}, wildcard: map[string]prefixes{}, ports: map[int]int{}}
 	names := make(map[id.Service]bool, len(table.Services))
 	owners := make(map[Rule]id.Service, len(table.Services))
 	var problems []error
@@ -84,6 +86,10 @@ func isAddress(address string) bool {
 }
 
 func (m *Matcher) add(rule Rule, service int) {
+	if rule.IsTCP() {
+		m.ports[rule.Port] = service
+		return
+	}
 	entry := prefix{path: strings.TrimSuffix(rule.Path, "/") + "/", service: service}
 	if suffix, wild := strings.CutPrefix(rule.Host, "*."); wild {
 		m.wildcard[suffix] = append(m.wildcard[suffix], entry)
@@ -129,6 +135,16 @@ func (m *Matcher) Match(host, path string) (service int, ok bool) {
 	}
 	return m.other.find(path)
 }
+
+// MatchPort returns the index, in the compiled table, of the service that a
+// connection to this port belongs to.
+func (m *Matcher) MatchPort(port int) (service int, ok bool) {
+	service, ok = m.ports[port]
+	return service, ok
+}
+
+// Ports returns the ports that have a rule of their own, in order.
+func (m *Matcher) Ports() []int { return slices.Sorted(maps.Keys(m.ports)) }
 
 // cleanHost returns the host without port and trailing dot and in lower case. It
 // allocates only for a host with upper-case letters.

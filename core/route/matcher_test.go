@@ -3,6 +3,7 @@ package route_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,28 @@ func TestMatchPrefersTheMoreParticularRule(t *testing.T) {
 	}
 }
 
+// TestPortsAreApart: a port is found by its number, and by nothing that a request
+// says.
+func TestPortsAreApart(t *testing.T) {
+	t.Parallel()
+	m, err := route.Compile(tableOf(route.Rule{Port: 6379}, route.Rule{Host: "a.b"}, route.Rule{Port: 5432}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := m.MatchPort(5432); !ok || got != 2 {
+		t.Errorf("MatchPort(5432) = %d, %v, want 2", got, ok)
+	}
+	if got, ok := m.MatchPort(80); ok {
+		t.Errorf("MatchPort(80) = %d, want none", got)
+	}
+	if got := m.Ports(); !slices.Equal(got, []int{5432, 6379}) {
+		t.Errorf("Ports = %v", got)
+	}
+	if got, ok := m.Match("", "/"); ok {
+		t.Errorf("a request is matched to the port of service %d", got)
+	}
+}
+
 func TestMatchFindsNothingWithoutARule(t *testing.T) {
 	t.Parallel()
 	m, err := route.Compile(tableOf(route.Rule{Host: "a.example.com", Path: "/x"}))
@@ -106,6 +129,10 @@ func TestCompileRefuses(t *testing.T) {
 				{Name: "b", Rules: []route.Rule{{Host: "x.org", Path: "/api/"}}},
 			},
 			is: route.ErrConflict, says: "service b: rule x.org/api: claimed twice: service a has it",
+		},
+		"a port of two services": {
+			services: []route.Service{{Name: "a", Rules: []route.Rule{{Port: 53}}}, {Name: "b", Rules: []route.Rule{{Port: 53}}}},
+			is:       route.ErrConflict, says: "service b: rule :53: claimed twice: service a has it",
 		},
 		"a name twice": {
 			services: []route.Service{{Name: "a"}, {Name: "a"}},
@@ -197,7 +224,7 @@ func slowMatch(table route.Table, host, path string) (service int, ok bool) {
 		for _, rule := range candidate.Rules {
 			class := hostClass(rule.Host, host)
 			prefix := strings.TrimSuffix(rule.Path, "/") + "/"
-			if class < 0 || !strings.HasPrefix(whole, prefix) {
+			if rule.IsTCP() || class < 0 || !strings.HasPrefix(whole, prefix) {
 				continue
 			}
 			if score := class<<20 + len(prefix); score > best {
@@ -228,7 +255,9 @@ func hostClass(rule, host string) int {
 func drawRule(t *rapid.T) route.Rule {
 	label := rapid.SampledFrom([]string{"a", "b", "a-b"})
 	var rule route.Rule
-	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 3:
+		return route.Rule{Port: rapid.IntRange(1, 9).Draw(t, "port")}
 	case 1:
 		rule.Host = strings.Join(rapid.SliceOfN(label, 1, 3).Draw(t, "host"), ".")
 	case 2:

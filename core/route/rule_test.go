@@ -45,6 +45,12 @@ func TestRuleValidate(t *testing.T) {
 		"a path with a fragment":         {route.Rule{Path: "/a#b"}, route.ErrPath},
 		"a path with a blank":            {route.Rule{Path: "/a b"}, route.ErrPath},
 		"a path with a line feed":        {route.Rule{Path: "/a\nb"}, route.ErrPath},
+		"a port":                         {route.Rule{Port: 5432}, nil},
+		"a port with the path of all":    {route.Rule{Port: 5432, Path: "/"}, nil},
+		"a port below all":               {route.Rule{Port: -1}, route.ErrPort},
+		"a port above all":               {route.Rule{Port: 65536}, route.ErrPort},
+		"a port with a host":             {route.Rule{Port: 5432, Host: "a.b"}, route.ErrPort},
+		"a port with a path":             {route.Rule{Port: 5432, Path: "/a"}, route.ErrPort},
 		"a path that is not UTF-8":       {route.Rule{Path: "/a\xff"}, route.ErrPath},
 	}
 	for name, tc := range tests {
@@ -70,6 +76,9 @@ func TestConflictNamesTheRule(t *testing.T) {
 	}
 	if rule, taken = route.Conflict(a[:1], b); taken {
 		t.Errorf("Conflict = %s, want none", rule)
+	}
+	if got := (route.Rule{Port: 5432, Path: "/"}).String(); got != ":5432" {
+		t.Errorf("the rule for a port prints as %q", got)
 	}
 	if got := (route.Rule{}).String(); got != "*/" {
 		t.Errorf("the rule for everything prints as %q", got)

@@ -3,7 +3,8 @@
 //
 // The most particular rule wins: an exact host before a wildcard, the longer
 // wildcard before the shorter, any host last; and among the rules of a host the
-// longest path. What a match costs does not grow with the number of services,
+// longest path. A connection to a port with a rule of its own belongs to that
+// rule's service, whatever is spoken on it. What a match costs does not grow with the number of services,
 // and it allocates nothing.
 //
 // A Table is plain data: the master makes it, it crosses the wire, and a router

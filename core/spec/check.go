@@ -112,7 +112,7 @@ func (s *Spec) order() {
 	slices.Sort(s.Pools)
 	slices.SortFunc(s.Ports, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Routes, func(a, b Route) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Path, b.Path))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Listen, b.Listen))
 	})
 	byText := func(a, b Constraint) int { return cmp.Compare(a.String(), b.String()) }
 	slices.SortFunc(s.Placement.Where, byText)

@@ -101,6 +101,9 @@ func (s shape) identities(list Node) []string {
 			value, _ := item.get(key)
 			name.WriteString(value.Value)
 		}
+		if value, _ := item.get(s.numbered); s.numbered != "" && value.literal() == numeric {
+			name.WriteString(value.Value)
+		}
 		names = append(names, name.String())
 	}
 	return names

@@ -92,6 +92,18 @@ func TestCompare(t *testing.T) {
 			routed, strings.Replace(routed, "route: {host: x.y, port: http}", "routes: [{host: a.a, port: admin}, {host: x.y, port: http}]", 1),
 			"routes[a.a/]:  -> {host: a.a, path: /, port: admin, hold: 10s}",
 		},
+		"a route of connections": {
+			routed, strings.Replace(routed, "route: {host: x.y, port: http}", "routes: [{port: 53, to: http}, {host: x.y, port: http}]", 1),
+			"routes[53]:  -> {port: 53, to: http, hold: 10s}",
+		},
+		"its port": {
+			service + "ready: {tcp: http}\nroutes: [{port: 53, to: http}]", service + "ready: {tcp: http}\nroutes: [{port: 54, to: http}]",
+			"routes[53]: {port: 53, to: http, hold: 10s} -> \nroutes[54]:  -> {port: 54, to: http, hold: 10s}",
+		},
+		"where it leads": {
+			service + "ready: {tcp: http}\nroutes: [{port: 53, to: http}]", service + "ready: {tcp: http}\nroutes: [{port: 53, to: admin}]",
+			"*routes[53].to: http -> admin",
+		},
 		"the first route, and its probe": {
 			service, service + "route: {port: http}",
 			"*ready:  -> {tcp: true, port: http, every: 1s, timeout: 1s, failures: 3}\nroutes:  -> [{path: /, port: http, hold: 10s}]",

@@ -193,7 +193,7 @@ func TestDecodeTakes(t *testing.T) {
 		"lists in any order": {
 			web + "pools: [b, a]\nports: [z, y]\nroutes: [{host: b, port: z}, {path: /x, port: z}, {port: y}]",
 			func(s *spec.Spec) any { return fmt.Sprint(s.Pools, s.Ports, s.Routes) },
-			"[a b] [{y 0} {z 0}] [{ / y 10s} { /x z 10s} {b / z 10s}]",
+			"[a b] [{y 0} {z 0}] [{ / 0 y 10s} { /x 0 z 10s} {b / 0 z 10s}]",
 		},
 		"UTC by name": {
 			nightly + "\"@daily\"\ntimezone: UTC",

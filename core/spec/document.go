@@ -137,7 +137,7 @@ func changeFields() []field[Spec] {
 		},
 		{
 			name: "routes", doc: "Several ways for requests to reach it.", only: kept(), why: unrouted,
-			rule: at(list(routeRule(), defaultRoute(), routesMax).identified("host", "path"), routes),
+			rule: at(list(routeRule(), defaultRoute(), routesMax).identified("host", "path").orNumbered("port"), routes),
 		},
 		{
 			name: "deploy", doc: "How a new revision replaces the one before.",
@@ -228,5 +228,12 @@ func single[T any](item rule[T], start T) rule[[]T] {
 // identified returns the rule for a list of records that these fields tell apart.
 func (r rule[T]) identified(fields ...string) rule[T] {
 	r.shape.identity = fields
+	return r
+}
+
+// orNumbered returns the rule for a list of records that this field tells apart
+// where it is a number.
+func (r rule[T]) orNumbered(field string) rule[T] {
+	r.shape.numbered = field
 	return r
 }

@@ -224,6 +224,13 @@ func drawRoutes(t *rapid.T, ports []spec.Port) []spec.Route {
 	if len(ports) == 0 {
 		return nil
 	}
+	for _, number := range []int{1, 5432, 65535} {
+		if rapid.IntRange(0, 3).Draw(t, "connections") == 0 {
+			routes = append(routes, spec.Route{
+				Listen: number, Port: rapid.SampledFrom(ports).Draw(t, "to").Name, Hold: drawDuration(t, 0, 10*time.Minute),
+			})
+		}
+	}
 	for _, host := range []string{"", "*.example.com", "1.2.3.4", "example.com"} {
 		if rapid.IntRange(0, 2).Draw(t, "route") == 0 {
 			routes = append(routes, spec.Route{

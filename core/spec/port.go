@@ -69,7 +69,7 @@ func (d *decoder) choosePort(s *Spec, field, source string, port *string) {
 	case *port != "" && s.Ported(*port):
 	case *port != "":
 		d.problemAt(source, "unknown port %q; %s", *port, suggestion(*port, names))
-	case d.given(field + ".port"): // it is bad, and that is reported
+	case source != field+".tcp" && d.given(source): // it is bad, and that is reported
 	case len(names) == 1:
 		*port = names[0]
 	case len(names) == 0 && !d.given("ports"):

@@ -148,7 +148,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a route twice":              {web + "ports: [a]\nroutes: [{host: a.b}, {host: A.b, path: /}]", "line 4: routes[1]: the route a.b/ is there already"},
 		"route and routes":           {web + "ports: [a]\nroute: {}\nroutes: [{host: a.b}]", "line 5: routes: stands beside route; want one of the two"},
 		"a host with a space":        {route("host: a b"), `line 4: route.host: found "a b"; want a host such as www.example.com or *.example.com`},
-		"a host with a port":         {route(`host: "a.b:80"`), `line 4: route.host: found "a.b:80"; want a host such as www.example.com or *.example.com: a route has no port number, which the router's own address tells`},
+		"a host with a port":         {route(`host: "a.b:80"`), `line 4: route.host: found "a.b:80"; want a host such as www.example.com or *.example.com: its port is that of the router's own address`},
 		"any host":                   {route(`host: "*"`), `line 4: route.host: found "*"; want a host such as www.example.com or *.example.com: leave host out for any`},
 		"an inner star":              {route(`host: "a.*.b"`), `line 4: route.host: found "a.*.b"; want a host such as www.example.com or *.example.com`},
 		"an empty label":             {route(`host: "a..b"`), `line 4: route.host: found "a..b"; want a host such as www.example.com or *.example.com`},
@@ -159,6 +159,14 @@ func TestDecodeRefuses(t *testing.T) {
 		"a path with two slashes":    {route("path: /a//b"), `line 4: route.path: found "/a//b"; want a path such as /api: it has a segment that requests never have`},
 		"a path that climbs":         {route("path: /a/../b"), `line 4: route.path: found "/a/../b"; want a path such as /api: it has a segment that requests never have`},
 		"a long hold":                {route("hold: 1h"), `line 4: route.hold: found "1h"; want a duration from 0s to 10m such as 500ms, 2s, 5m, 1h or 1d`},
+		"a port no router has":       {route("port: 70000"), "line 4: route.port: found 70000; want a whole number from 1 to 65535"},
+		"a number with a host":       {route("port: 5432, host: a.b"), "line 4: route.host: makes no sense with a number in port: a connection has no host"},
+		"a number with a path":       {route("port: 5432, path: /"), "line 4: route.path: makes no sense with a number in port: a connection has no path"},
+		"a number for one of two":    {web + "ports: [a, b]\nroute: {port: 5432}", "line 4: route: needs a port: one of a, b"},
+		"a number for an unknown":    {web + "ports: [a, b]\nroutes: [{port: 5432, to: c}]", `line 4: routes[0].to: unknown port "c"; did you mean "a"?`},
+		"a number for a bad name":    {web + "ports: [a, b]\nroutes: [{port: 5432, to: C}]", `line 4: routes[0].to: found "C"; want a name: 1 to 63 lower-case letters, digits and inner hyphens`},
+		"a number twice":             {web + "ports: [a]\nroutes: [{port: 5432}, {port: 5432}]", "line 4: routes[1]: the port 5432 of the routers is there already"},
+		"to beside a name":           {route("to: a"), "line 4: route.to: stands beside no number; want port: 5432 for the port of the routers, or port instead of to"},
 		"a route of a job":           {job + "route: {host: a}", "line 3: route: makes no sense for a job: requests go to what is kept running"},
 
 		// Deployments.

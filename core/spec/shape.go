@@ -24,6 +24,7 @@ type shape struct {
 	items     *shape   // of a list; of a record whose keys are free
 	keys      string   // pattern of a record's free keys
 	identity  []string // of a list of records: the fields that tell them apart
+	numbered  string   // of a list of records: the field that does so where it is a number
 	fields    []property
 	either    []shape
 }

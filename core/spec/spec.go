@@ -96,13 +96,17 @@ type Probe struct {
 	Failures int // this many in a row turn good into bad
 }
 
-// Route is a way for requests to reach a service.
+// Route is a way for requests to reach a service, or for connections.
 type Route struct {
-	Host string // "" is any; "*.example.com" is any name one label longer
-	Path string // prefix on a segment border, begins with /
-	Port string // a name of Ports
-	Hold time.Duration
+	Host   string // "" is any; "*.example.com" is any name one label longer
+	Path   string // prefix on a segment border, begins with /
+	Listen int    // the port of the routers that is for this route alone, whatever is spoken there; 0: Host and Path tell
+	Port   string // a name of Ports
+	Hold   time.Duration
 }
+
+// IsTCP reports whether the route is for connections: it has no host and path.
+func (r Route) IsTCP() bool { return r.Listen != 0 }
 
 // Amount is a count or a share of the instances.
 type Amount struct {

@@ -931,10 +931,12 @@ func (x *TransferLeadershipResponse) GetTo() string {
 }
 
 type RouterInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Connected     bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
-	Applied       *TableVersion          `protobuf:"bytes,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Connected bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	Applied   *TableVersion          `protobuf:"bytes,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Ports of the applied table on which the router cannot listen.
+	ClosedPorts   []int32 `protobuf:"varint,4,rep,packed,name=closed_ports,json=closedPorts,proto3" json:"closed_ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -986,6 +988,13 @@ func (x *RouterInfo) GetConnected() bool {
 func (x *RouterInfo) GetApplied() *TableVersion {
 	if x != nil {
 		return x.Applied
+	}
+	return nil
+}
+
+func (x *RouterInfo) GetClosedPorts() []int32 {
+	if x != nil {
+		return x.ClosedPorts
 	}
 	return nil
 }
@@ -5950,12 +5959,13 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x19TransferLeadershipRequest\"@\n" +
 	"\x1aTransferLeadershipResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\"l\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\x8f\x01\n" +
 	"\n" +
 	"RouterInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x120\n" +
-	"\aapplied\x18\x03 \x01(\v2\x16.aloft.v1.TableVersionR\aapplied\"2\n" +
+	"\aapplied\x18\x03 \x01(\v2\x16.aloft.v1.TableVersionR\aapplied\x12!\n" +
+	"\fclosed_ports\x18\x04 \x03(\x05R\vclosedPorts\"2\n" +
 	"\bSpecFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\fR\x04text\"y\n" +

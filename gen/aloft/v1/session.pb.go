@@ -1067,7 +1067,9 @@ type RouterServiceSessionRequest struct {
 	Busy []*BusyTask `protobuf:"bytes,3,rep,name=busy,proto3" json:"busy,omitempty"`
 	// The last word of a router that stops: nothing is in flight through it, and
 	// nothing will be. The master forgets it at once and ends the session.
-	Goodbye       bool `protobuf:"varint,4,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	Goodbye bool `protobuf:"varint,4,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	// Ports of the applied table on which the router cannot listen.
+	ClosedPorts   []int32 `protobuf:"varint,5,rep,packed,name=closed_ports,json=closedPorts,proto3" json:"closed_ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1128,6 +1130,13 @@ func (x *RouterServiceSessionRequest) GetGoodbye() bool {
 		return x.Goodbye
 	}
 	return false
+}
+
+func (x *RouterServiceSessionRequest) GetClosedPorts() []int32 {
+	if x != nil {
+		return x.ClosedPorts
+	}
+	return nil
 }
 
 type BusyTask struct {
@@ -1340,12 +1349,16 @@ func (x *RouteTable) GetServices() []*RouteService {
 }
 
 type RouteService struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Rules         []*RouteRule           `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
-	Hold          *durationpb.Duration   `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
-	QueueMax      int32                  `protobuf:"varint,4,opt,name=queue_max,json=queueMax,proto3" json:"queue_max,omitempty"`
-	Endpoints     []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Rules     []*RouteRule           `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	Hold      *durationpb.Duration   `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	QueueMax  int32                  `protobuf:"varint,4,opt,name=queue_max,json=queueMax,proto3" json:"queue_max,omitempty"`
+	Endpoints []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// Ports of the routers on which every connection belongs to the service. They
+	// stand apart from the rules, where a router that does not know them would take
+	// one for the rule of all requests.
+	Ports         []int32 `protobuf:"varint,6,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1411,6 +1424,13 @@ func (x *RouteService) GetQueueMax() int32 {
 func (x *RouteService) GetEndpoints() []*Endpoint {
 	if x != nil {
 		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *RouteService) GetPorts() []int32 {
+	if x != nil {
+		return x.Ports
 	}
 	return nil
 }
@@ -1612,12 +1632,13 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\aLogLine\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\xa9\x01\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xcc\x01\n" +
 	"\x1bRouterServiceSessionRequest\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x120\n" +
 	"\aapplied\x18\x02 \x01(\v2\x16.aloft.v1.TableVersionR\aapplied\x12&\n" +
 	"\x04busy\x18\x03 \x03(\v2\x12.aloft.v1.BusyTaskR\x04busy\x12\x18\n" +
-	"\agoodbye\x18\x04 \x01(\bR\agoodbye\":\n" +
+	"\agoodbye\x18\x04 \x01(\bR\agoodbye\x12!\n" +
+	"\fclosed_ports\x18\x05 \x03(\x05R\vclosedPorts\":\n" +
 	"\bBusyTask\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x05R\brequests\"`\n" +
@@ -1630,13 +1651,14 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"RouteTable\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.aloft.v1.TableVersionR\aversion\x122\n" +
-	"\bservices\x18\x02 \x03(\v2\x16.aloft.v1.RouteServiceR\bservices\"\xcb\x01\n" +
+	"\bservices\x18\x02 \x03(\v2\x16.aloft.v1.RouteServiceR\bservices\"\xe1\x01\n" +
 	"\fRouteService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x05rules\x18\x02 \x03(\v2\x13.aloft.v1.RouteRuleR\x05rules\x12-\n" +
 	"\x04hold\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x12\x1b\n" +
 	"\tqueue_max\x18\x04 \x01(\x05R\bqueueMax\x120\n" +
-	"\tendpoints\x18\x05 \x03(\v2\x12.aloft.v1.EndpointR\tendpoints\"3\n" +
+	"\tendpoints\x18\x05 \x03(\v2\x12.aloft.v1.EndpointR\tendpoints\x12\x14\n" +
+	"\x05ports\x18\x06 \x03(\x05R\x05ports\"3\n" +
 	"\tRouteRule\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"n\n" +

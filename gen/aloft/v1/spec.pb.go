@@ -1019,11 +1019,13 @@ func (x *Probe) GetFailures() int32 {
 }
 
 type Route struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	Port          string                 `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
-	Hold          *durationpb.Duration   `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Path  string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Port  string                 `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
+	Hold  *durationpb.Duration   `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
+	// A port of the routers, for a route of connections: it has no host and path.
+	Listen        int32 `protobuf:"varint,5,opt,name=listen,proto3" json:"listen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1086,13 @@ func (x *Route) GetHold() *durationpb.Duration {
 		return x.Hold
 	}
 	return nil
+}
+
+func (x *Route) GetListen() int32 {
+	if x != nil {
+		return x.Listen
+	}
+	return 0
 }
 
 // Either a count or a percentage.
@@ -1527,12 +1536,13 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"\x04port\x18\x05 \x01(\tR\x04port\x12/\n" +
 	"\x05every\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05every\x123\n" +
 	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1a\n" +
-	"\bfailures\x18\b \x01(\x05R\bfailures\"r\n" +
+	"\bfailures\x18\b \x01(\x05R\bfailures\"\x8a\x01\n" +
 	"\x05Route\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
 	"\x04port\x18\x03 \x01(\tR\x04port\x12-\n" +
-	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"8\n" +
+	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x12\x16\n" +
+	"\x06listen\x18\x05 \x01(\x05R\x06listen\"8\n" +
 	"\x06Amount\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x05R\x05count\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\"\x80\x03\n" +

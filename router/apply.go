@@ -27,6 +27,7 @@ func (r *Router) receive(ctx context.Context, a arrival) {
 	}
 	r.cfg.Log.DebugContext(ctx, "table applied",
 		slog.String("version", a.table.Version.String()), slog.Int("services", len(a.table.Services)))
+	r.openPorts(ctx)
 	a.session.begun = true
 	r.attended.Store(true)
 	replace(r.keep, a.table)

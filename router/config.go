@@ -55,9 +55,11 @@ type Config struct {
 	MachineTimeout time.Duration // for the kernel of an instance's machine to acknowledge anything; default 15s
 	ShutdownGrace  time.Duration // for requests in flight when Run is told to stop; default 30s
 
-	Reach      func(address string) Upstream // the way to the instance at host:port; default: package upstream, over TCP
-	Registerer prometheus.Registerer         // default: none
-	Log        *slog.Logger                  // default: discard
+	Reach      func(address string) Upstream                               // the way to the instance at host:port; default: package upstream, over TCP
+	Dial       func(ctx context.Context, address string) (net.Conn, error) // a connection to it to be relayed; default: over TCP
+	ListenPort func(ctx context.Context, port int) (net.Listener, error)   // for a route with a port of its own; default: on the host of Listen
+	Registerer prometheus.Registerer                                       // default: none
+	Log        *slog.Logger                                                // default: discard
 }
 
 // Upstream is the way to one instance. Its errors are of package upstream.
@@ -94,6 +96,12 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.AnswerTimeout, 5*time.Minute)
 	orDefault(&c.MachineTimeout, 15*time.Second)
 	orDefault(&c.ShutdownGrace, 30*time.Second)
+	if c.Dial == nil {
+		c.Dial = dialTCP
+	}
+	if c.ListenPort == nil {
+		c.ListenPort = c.listenOn
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

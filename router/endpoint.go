@@ -47,7 +47,7 @@ func (r *Router) newEndpoint(s *service, from route.Endpoint) *endpoint {
 		host:     host,
 		peers:    s.peers,
 		drained:  r.drained,
-		series:   r.metrics.seriesOf(s.name, from.Revision),
+		series:   r.metrics.seriesOf(s, from.Revision),
 		pool:     r.reach(from.Address),
 	}
 }

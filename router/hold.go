@@ -15,6 +15,7 @@ type seeker struct {
 	router *Router
 	host   string // that the request is for
 	path   string
+	port   int // that a connection came to; zero for a request
 	table  *snapshot
 
 	service   *service
@@ -26,6 +27,12 @@ type seeker struct {
 
 // route finds the service in the table.
 func (s *seeker) route() error {
+	if s.port != 0 {
+		if s.service = s.table.findPort(s.port); s.service == nil {
+			return &refusal{NoRoute, fmt.Sprintf("no service is routed at port %d", s.port)}
+		}
+		return nil
+	}
 	found := s.table.find(s.host, s.path)
 	if found == nil {
 		return &refusal{NoRoute, fmt.Sprintf("no service is routed at %.100q", s.host+s.path)}

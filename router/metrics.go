@@ -18,6 +18,8 @@ type metrics struct {
 	retries   *prometheus.CounterVec
 	slow      *prometheus.CounterVec
 	ejections *prometheus.CounterVec
+	relays    *prometheus.CounterVec
+	relayed   *prometheus.CounterVec
 	gauges    gauges
 
 	slowBodies  prometheus.Counter // of slow
@@ -37,6 +39,13 @@ type seriesKey struct {
 type series struct {
 	codes    [6]prometheus.Counter // by hundreds; the first is for all others
 	duration prometheus.Observer
+	relays   *relaySeries // nil for a service without a port of its own
+}
+
+// relaySeries are the figures of the connections to one revision of a service.
+type relaySeries struct {
+	whole, cut, refused prometheus.Counter
+	up, down            prometheus.Counter // bytes
 }
 
 func newMetrics(r *Router) *metrics {
@@ -62,6 +71,14 @@ func newMetrics(r *Router) *metrics {
 			Name: "aloft_router_ejections_total",
 			Help: "Endpoints taken out by the router's own experience, by what they did.",
 		}, []string{"reason"}),
+		relays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_connections_total",
+			Help: "Connections to ports with a route of their own that have ended: both sides said all, one broke, or no instance took it.",
+		}, []string{"service", "revision", "result"}),
+		relayed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_connection_bytes_total",
+			Help: "Bytes passed on such connections, up to the instance or down to the client.",
+		}, []string{"service", "revision", "direction"}),
 		gauges: newGauges(r),
 		series: make(map[seriesKey]*series),
 	}
@@ -71,7 +88,7 @@ func newMetrics(r *Router) *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.gauges}
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.relays, m.relayed, m.gauges}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {
@@ -95,12 +112,15 @@ func (m *metrics) unregister(from prometheus.Registerer) {
 }
 
 // seriesOf returns the series of a revision. Only the owner of the table calls it.
-func (m *metrics) seriesOf(service id.Service, revision id.Revision) *series {
-	key := seriesKey{service, revision}
+func (m *metrics) seriesOf(service *service, revision id.Revision) *series {
+	key := seriesKey{service.name, revision}
 	found := m.series[key]
 	if found == nil {
-		found = m.newSeries(service, revision)
+		found = m.newSeries(service.name, revision)
 		m.series[key] = found
+	}
+	if service.relayed && found.relays == nil {
+		found.relays = m.newRelaySeries(service.name, revision)
 	}
 	return found
 }
@@ -116,6 +136,17 @@ func (m *metrics) newSeries(service id.Service, revision id.Revision) *series {
 		made.codes[class] = m.requests.WithLabelValues(append(labels, code)...)
 	}
 	return made
+}
+
+func (m *metrics) newRelaySeries(service id.Service, revision id.Revision) *relaySeries {
+	labels := []string{string(service), strconv.FormatInt(int64(revision), 10)}
+	of := func(vec *prometheus.CounterVec, last string) prometheus.Counter {
+		return vec.WithLabelValues(append(labels, last)...)
+	}
+	return &relaySeries{
+		whole: of(m.relays, "whole"), cut: of(m.relays, "cut"), refused: of(m.relays, "refused"),
+		up: of(m.relayed, "up"), down: of(m.relayed, "down"),
+	}
 }
 
 // forget drops the series that no service of the table uses any more. Only the
@@ -135,6 +166,8 @@ func (m *metrics) forget(table *snapshot) {
 		labels := prometheus.Labels{"service": string(key.service), "revision": strconv.FormatInt(int64(key.revision), 10)}
 		m.requests.DeletePartialMatch(labels)
 		m.durations.DeletePartialMatch(labels)
+		m.relays.DeletePartialMatch(labels)
+		m.relayed.DeletePartialMatch(labels)
 		delete(m.series, key)
 	}
 }
@@ -162,4 +195,28 @@ func (m *metrics) book(c *call) {
 	if class != 1 {
 		to.duration.Observe(time.Since(c.began).Seconds())
 	}
+}
+
+// bookConnection counts a connection that has ended. One to a port that no service
+// has any more is not counted.
+func (m *metrics) bookConnection(c *connection) {
+	var to *relaySeries
+	switch {
+	case c.endpoint != nil:
+		to = c.endpoint.series.relays
+	case c.service != nil:
+		to = c.service.series.relays
+	}
+	switch {
+	case to == nil:
+		return
+	case c.endpoint == nil:
+		to.refused.Inc()
+	case c.reason == "":
+		to.whole.Inc()
+	default:
+		to.cut.Inc()
+	}
+	to.up.Add(float64(c.passed.Up))
+	to.down.Add(float64(c.passed.Down))
 }

@@ -1,6 +1,7 @@
 // Package router is the data plane: it takes clients' requests, finds the service
 // by host and path, and spreads them over the service's ready instances, in
 // HTTP/1.1 towards the instances and in HTTP/1.1 or HTTP/2 towards the clients.
+// Connections to a port with a route of its own are relayed, whatever is spoken.
 //
 // The law: once a router has confirmed a table and does not call a task busy that
 // the table leaves out, or has said goodbye, that task gets no request through it.
@@ -40,6 +41,7 @@ type Router struct {
 	departed  atomic.Pointer[[]*endpoint]
 	calls     atomic.Int64   // requests being served
 	clients   clients        // their connections
+	ports     ports          // that have a route of their own
 	departing atomic.Bool    // each answer is the last one of its connection
 	attended  atomic.Bool    // the masters speak with this router
 	replaced  atomic.Bool    // another process takes the connections
@@ -49,7 +51,7 @@ type Router struct {
 
 	sessions chan *session
 	arrivals chan arrival
-	drained  chan struct{} // holds one: an endpoint that leaves has become idle
+	drained  chan struct{} // holds one: an endpoint that leaves has become idle, or other ports are closed
 	told     chan struct{} // closed when a session has brought a table
 	asked    chan struct{} // closed when the first session is over
 	serving  chan struct{} // closed when connections are accepted

@@ -54,6 +54,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 		defer close(ended)
 		broken = server.Serve(accepting) // until the listener is closed
 	}()
+	r.servePorts(work)
 	close(r.serving)
 	var err error
 	select {
@@ -74,6 +75,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 		r.cfg.Log.DebugContext(ctx, "closing the listener", slog.Any("error", closeErr))
 	}
 	r.awaitCalls(context.WithoutCancel(work), 0)
+	r.ports.running.Wait()
 	<-ended
 	return err
 }
@@ -133,6 +135,7 @@ func (r *Router) newServer(work context.Context) *http.Server {
 // A router that is replaced leaves what the kernel has taken to its successor.
 func (r *Router) linger(ctx context.Context, listener *clientListener, ended <-chan struct{}) {
 	r.departing.Store(true)
+	r.leavePorts()
 	if isClosed(ended) {
 		return // the listener is what broke
 	}
@@ -143,7 +146,9 @@ func (r *Router) linger(ctx context.Context, listener *clientListener, ended <-c
 	} else {
 		listener.finish()
 	}
-	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool { return isClosed(ended) && r.clients.count() == 0 })
+	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool {
+		return isClosed(ended) && r.clients.count() == 0 && r.ports.accepting.Load() == 0
+	})
 	_ = listener.Close() // if clients connect faster than they can be accepted
 	<-ended
 }

@@ -17,6 +17,7 @@ type service struct {
 	queue     *queue // of peers
 	endpoints []*endpoint
 	series    *series // of requests that reached no instance
+	relayed   bool    // it has a port of its own
 }
 
 // pick returns the endpoint for a request, or nil if the request should wait. Of

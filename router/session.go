@@ -124,7 +124,7 @@ func (r *Router) confirm() {
 	if r.session == nil {
 		return
 	}
-	said := route.Confirmation{Router: r.cfg.ID, Version: table.version}
+	said := route.Confirmation{Router: r.cfg.ID, Version: table.version, Closed: r.closedPorts()}
 	for task, n := range busy {
 		said.Busy = append(said.Busy, route.Busy{Task: task, Requests: n})
 	}

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"slices"
+
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router/upstream"
@@ -18,6 +20,14 @@ type snapshot struct {
 // find returns the service that a request belongs to, or nil.
 func (s *snapshot) find(host, path string) *service {
 	if i, ok := s.matcher.Match(host, path); ok {
+		return s.services[i]
+	}
+	return nil
+}
+
+// findPort returns the service that a connection belongs to, or nil.
+func (s *snapshot) findPort(port int) *service {
+	if i, ok := s.matcher.MatchPort(port); ok {
 		return s.services[i]
 	}
 	return nil
@@ -54,13 +64,15 @@ func (r *Router) build(table route.Table, matcher *route.Matcher, last *snapshot
 			s.peers = new(peers)
 		}
 		s.queue = &s.peers.queue
-		s.series = r.metrics.seriesOf(s.name, 0)
+		s.relayed = slices.ContainsFunc(from.Rules, route.Rule.IsTCP)
+		s.series = r.metrics.seriesOf(s, 0)
 		for _, from := range from.Endpoints {
 			e := known[keyOf(s.name, from)]
 			if e == nil {
 				e = r.newEndpoint(s, from)
 			}
 			e.takeSuspicion(from.Suspect)
+			r.metrics.seriesOf(s, e.Revision) // which the service may have a port for since now
 			s.endpoints = append(s.endpoints, e)
 		}
 		s.peers.set(s.endpoints)

@@ -32,6 +32,7 @@ func (r *Router) tend(ctx context.Context) {
 			return
 		}
 		now := time.Now()
+		r.reopenPorts(ctx, now)
 		known := r.table.Load().endpoints()
 		for _, e := range *r.departed.Load() {
 			known[e] = true

@@ -71,11 +71,12 @@ func (t *Taken) receive() error {
 	return nil
 }
 
-// socketsMax is how many descriptors a router hands over at most.
-const socketsMax = 16
+// SocketsMax is how many descriptors a router hands over at most. The kernel passes
+// 253 at once.
+const SocketsMax = 250
 
 func (t *Taken) receiveFiles() error {
-	word, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4*socketsMax))
+	word, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4*SocketsMax))
 	n, controlled, _, _, err := t.conn.ReadMsgUnix(word, control)
 	if err != nil {
 		return err

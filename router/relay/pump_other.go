@@ -1,0 +1,21 @@
+//go:build !linux
+
+package relay
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+func pump(to, from Conn) (int64, error) { return copied(to, from) }
+
+// watch has the kernel find out that nobody is at the other end.
+func watch(conn Conn) {
+	if socket, ok := conn.(*net.TCPConn); ok {
+		_ = socket.SetKeepAliveConfig(Alive) // fails only on a closed connection
+	}
+}
+
+// isUnconnected reports whether the other end has closed both ways already.
+func isUnconnected(err error) bool { return errors.Is(err, syscall.ENOTCONN) }

@@ -1,0 +1,109 @@
+// Package relay passes bytes between two connections, whatever is spoken on them.
+//
+// What one side sends reaches the other in order and unchanged. That one side has
+// said its last word is told to the other, which may still speak; a connection
+// that breaks breaks its partner, so that nobody takes half of something for the
+// whole.
+//
+// Small pieces go through a buffer that is held only while bytes are there. What
+// comes in bulk goes from socket to socket inside the kernel, by splice(2).
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Alive is how a connection finds out that nobody is at its other end: within
+// about half a minute, though nothing is sent.
+var Alive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// unheardMax is how long what was sent may stay without a receipt of the other
+// end's kernel.
+const unheardMax = 30 * time.Second
+
+// Conn is one of the two connections. *net.TCPConn is one.
+type Conn interface {
+	net.Conn
+
+	CloseWrite() error
+	SetLinger(seconds int) error
+}
+
+// Passed is how many bytes went each way.
+type Passed struct {
+	Up   int64 // from the first connection to the second
+	Down int64
+}
+
+// Relay passes what comes on either connection to the other, until both sides have
+// said their last word, one of the connections breaks, or ctx is done. Both are
+// closed when it returns. The error is nil only if all was passed that both sides
+// sent.
+func Relay(ctx context.Context, a, b Conn) (Passed, error) {
+	r := relay{a: a, b: b}
+	stop := context.AfterFunc(ctx, func() { r.fail(context.Cause(ctx)) })
+	defer stop()
+	var passed Passed
+	var down sync.WaitGroup
+	down.Go(func() { passed.Down = r.pass(a, b) })
+	passed.Up = r.pass(b, a)
+	down.Wait()
+	_, _ = a.Close(), b.Close() // closing again does no harm
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return passed, r.broken
+}
+
+// relay is two connections that live and break together.
+type relay struct {
+	a, b Conn
+
+	mu     sync.Mutex
+	broken error // the first; then both are closed
+}
+
+// pass passes all that comes from one connection to the other, and then that it
+// was all. It returns how much it was.
+func (r *relay) pass(to, from Conn) (n int64) {
+	watch(from)
+	n, err := pump(to, from)
+	if err == nil {
+		if err = to.CloseWrite(); errors.Is(err, net.ErrClosed) || isUnconnected(err) {
+			err = nil // it has read all, and gone
+		}
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	return n
+}
+
+// fail breaks both connections: their other ends are told by a reset.
+func (r *relay) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken != nil {
+		return
+	}
+	r.broken = err
+	for _, conn := range []Conn{r.a, r.b} {
+		_ = conn.SetLinger(0) // fails only on a closed connection
+		_ = conn.Close()
+	}
+}
+
+// Break closes a connection so that its other end does not take it for a good end.
+func Break(conn Conn) {
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+}
+
+// copied is pump for connections that the kernel cannot help with.
+func copied(to io.Writer, from io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +116,9 @@ func addressCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: address NAME...")
 	}
 	for _, name := range args {
-		ts.Setenv(name, freeAddress(ts))
+		address := freeAddress(ts)
+		_, port, _ := strings.Cut(address, ":")
+		ts.Setenv(name, address)
+		ts.Setenv(name+"_PORT", port)
 	}
 }

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +27,7 @@ const (
 	httpSocket   = "http"
 	adminSocket  = "admin"
 	folderSocket = "folder" // the lock
+	portSocket   = "port-"  // and the number, of a route
 )
 
 // successorTableWait is how long a router that is to replace one in session waits
@@ -39,6 +44,9 @@ type post struct {
 	lock   *os.File
 	http   net.Listener
 	admin  net.Listener // nil where there is none
+
+	mu    sync.Mutex
+	ports map[int]net.Listener // of routes, that were handed over and not used yet
 }
 
 // takePost takes the post of the router that runs on the folder, if it is to be
@@ -62,6 +70,11 @@ func takePost(ctx context.Context, flags routerFlags, base id.Router) (p *post, 
 			p.number = p.before.Number + 1
 		}
 	}
+	if p.before != nil {
+		if err = p.takePorts(); err != nil {
+			return p, err
+		}
+	}
 	if p.lock == nil {
 		if p.lock, err = takeFolder(flags.dataDir); err != nil {
 			return p, err
@@ -78,6 +91,65 @@ func takePost(ctx context.Context, flags routerFlags, base id.Router) (p *post, 
 	return p, nil
 }
 
+// takePorts takes the sockets of routes that have a port of their own.
+func (p *post) takePorts() error {
+	p.ports = make(map[int]net.Listener)
+	for _, socket := range p.before.Sockets {
+		text, isPort := strings.CutPrefix(socket.Name, portSocket)
+		port, err := strconv.Atoi(text)
+		if !isPort || err != nil {
+			continue
+		}
+		address, err := portAddress(p.flags.http, port)
+		if err != nil {
+			return err
+		}
+		listener, err := p.before.Listener(socket.Name, address)
+		if err != nil {
+			return err
+		}
+		if listener != nil {
+			p.ports[port] = listener
+		}
+	}
+	return nil
+}
+
+// listenPort returns the listener for a route with a port of its own: one that was
+// handed over, or a new one.
+func (p *post) listenPort(ctx context.Context, port int) (net.Listener, error) {
+	p.mu.Lock()
+	listener := p.ports[port]
+	delete(p.ports, port)
+	p.mu.Unlock()
+	if listener != nil {
+		return listener, nil
+	}
+	address, err := portAddress(p.flags.http, port)
+	if err != nil {
+		return nil, err
+	}
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", address)
+}
+
+// dropPorts closes what was handed over for routes that are no more.
+func (p *post) dropPorts() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for port, listener := range p.ports {
+		_ = listener.Close()
+		delete(p.ports, port)
+	}
+}
+
+// portAddress is where a router with that address for requests listens on another
+// port.
+func portAddress(requests string, port int) (string, error) {
+	host, _, err := net.SplitHostPort(requests)
+	return net.JoinHostPort(host, strconv.Itoa(port)), err
+}
+
 // listen returns a listener that was handed over, or a new one where there is
 // none, or one at another address.
 func (p *post) listen(ctx context.Context, name, address string) (net.Listener, error) {
@@ -92,6 +164,7 @@ func (p *post) listen(ctx context.Context, name, address string) (net.Listener, 
 
 // close gives up what has not been handed to others.
 func (p *post) close() {
+	p.dropPorts()
 	if p.before != nil {
 		p.before.Close()
 	}
@@ -117,7 +190,7 @@ func (p *post) router() id.Router {
 
 // complete fills in what a successor begins with.
 func (p *post) complete(cfg router.Config) router.Config {
-	cfg.ID, cfg.Listener = p.router(), p.http
+	cfg.ID, cfg.Listener, cfg.ListenPort = p.router(), p.http, p.listenPort
 	if p.before != nil {
 		cfg.Table = p.before.Table
 		if p.before.InSession { // then the masters know of every change before we do
@@ -140,6 +213,7 @@ func (p *post) hold(ctx context.Context, parts *errgroup.Group, r *router.Router
 			if err := p.before.Ready(ctx); err != nil && ctx.Err() == nil {
 				log.WarnContext(ctx, "the router that is replaced is gone without a word", slog.Any("error", err))
 			}
+			p.dropPorts()
 		}
 		giver, err := handover.Listen(p.flags.dataDir, log)
 		if err != nil { // the disk may be full, which is no reason not to serve
@@ -166,5 +240,13 @@ func (p *post) offer(r *router.Router) handover.Offer {
 	add(httpSocket, p.flags.http, p.http)
 	add(adminSocket, p.flags.admin, p.admin)
 	add(folderSocket, "", p.lock)
+	open := r.OpenPorts()
+	for _, port := range slices.Sorted(maps.Keys(open)) {
+		address, err := portAddress(p.flags.http, port)
+		if err != nil || len(offer.Sockets) == handover.SocketsMax {
+			break // the successor listens on the others when this one has let go
+		}
+		add(portSocket+strconv.Itoa(port), address, open[port])
+	}
 	return offer
 }

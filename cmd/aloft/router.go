@@ -61,7 +61,7 @@ func routerCommand() *cobra.Command {
 	f.StringVar(&flags.id, "id", "", "name of this router (default: the host name)")
 	f.StringSliceVar(&flags.masters, "master", []string{client.DefaultAddress}, "address of a master; may be given several times")
 	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/router", "folder that keeps the last table")
-	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address for HTTP/1.1 and HTTP/2")
+	f.StringVar(&flags.http, "http", "127.0.0.1:8080", "address for HTTP/1.1 and HTTP/2; routes with a port of their own are on its host")
 	f.StringVar(&flags.accessLog, "access-log", "", "file for one line of JSON per request, or - for standard output")
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
 	f.BoolVar(&flags.replace, "replace", false, "take over from the router that runs on the data folder, if there is one")

@@ -25,8 +25,9 @@ type agent struct {
 	epoch   atomic.Uint64        // of the leader that it is in a session with; 0 for none
 	reports chan *pb.AgentReport // holds what the master must still be told
 
-	mu    sync.Mutex // guards tasks, and sending to reports
+	mu    sync.Mutex // guards all below, and sending to reports
 	tasks map[string]*pb.TaskStatus
+	hang  context.CancelFunc // ends the session; nil before the first
 }
 
 func newAgent(a Agent) *agent {
@@ -48,11 +49,13 @@ func newAgent(a Agent) *agent {
 func (a *agent) run(ctx context.Context, masters *client.Client, bounds Pauses, broken *atomic.Int64) {
 	pause := bounds.Min
 	for ctx.Err() == nil {
-		_ = masters.AgentSession(ctx, a.join(), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
+		session, hang := context.WithCancel(ctx)
+		_ = masters.AgentSession(session, a.join(hang), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
 			a.epoch.Store(message.GetEpoch())
 			pause = bounds.Min
 			a.obey(message.GetOrders())
 		})
+		hang()
 		a.epoch.Store(0)
 		broken.Add(1)
 		wait(ctx, pause/2+rand.N(pause/2+1))
@@ -60,10 +63,22 @@ func (a *agent) run(ctx context.Context, masters *client.Client, bounds Pauses, 
 	}
 }
 
-// join says all that this agent has and runs.
-func (a *agent) join() *pb.AgentJoin {
+// cut ends the session, if there is one. The agent counts as out of it at once.
+func (a *agent) cut() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.hang != nil {
+		a.hang()
+		a.hang = nil
+		a.epoch.Store(0)
+	}
+}
+
+// join says all that this agent has and runs, in a session that hang ends.
+func (a *agent) join(hang context.CancelFunc) *pb.AgentJoin {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.hang = hang
 	a.unsent() // is said here
 	return &pb.AgentJoin{Agent: a.info, Folder: a.info.GetId(), Tasks: a.reportsOf(maps.Keys(a.tasks))}
 }

@@ -113,6 +113,17 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// Break ends all sessions and connections at once, as a network that fails for a
+// moment. Each agent then begins its next session, after a pause.
+func (f *Fleet) Break() {
+	for _, a := range f.agents {
+		a.cut()
+	}
+	for _, c := range f.clients {
+		c.Close()
+	}
+}
+
 // Joined returns how many agents are in a session with the leader of that epoch
 // or a later one, which has made durable that they are.
 func (f *Fleet) Joined(epoch uint64) int {

@@ -41,7 +41,7 @@ type options struct {
 	only    []string // sections; default: all
 	quick   bool     // each fault is made once
 	tasks   int      // of c1m
-	agents  int      // of c1m
+	agents  int      // of c1m, sessions and reads
 }
 
 func main() {
@@ -66,7 +66,7 @@ func dispatch(ctx context.Context, arguments []string, out io.Writer) error {
 	only := flags.String("only", strings.Join(sections(), ","), "`sections` to measure; the others stay as they are in the results")
 	flags.BoolVar(&opts.quick, "quick", false, "make each fault only once: to try the bench, not to measure")
 	flags.IntVar(&opts.tasks, "tasks", 0, "`number` of tasks in c1m; with --agents it is measured in that size alone (default 1,000,000 on 5,000, and 100,000 on 50,000)")
-	flags.IntVar(&opts.agents, "agents", 0, "`number` of agents in c1m")
+	flags.IntVar(&opts.agents, "agents", 0, "`number` of agents in c1m, and in sessions and reads (default there 10,000)")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (b *bench) measure(ctx context.Context, section string) error {
 	began := time.Now()
 	measure := map[string]func(context.Context) error{
 		clusterSection: b.measureCluster, routerSection: b.measureRouter, faultsSection: b.measureFaults, largeSection: b.measureLarge,
-		c1mSection: b.measureC1M,
+		c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads,
 	}[section]
 	if err := measure(ctx); err != nil {
 		return fmt.Errorf("%s: %w", section, err)

@@ -46,6 +46,8 @@ type results struct {
 	faults  rows
 	large   rows
 	c1m     rows
+
+	sessions, reads rows
 }
 
 // add notes the median of times with its bar.
@@ -69,7 +71,8 @@ func (r *results) addMemory(m memory) {
 }
 
 func (r *results) missed() bool {
-	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed ||
+		r.sessions.missed || r.reads.missed
 }
 
 // markdown returns the text of a section.
@@ -85,6 +88,10 @@ func (r *results) markdown(section string) string {
 		return r.large.markdown()
 	default:
 		return r.c1m.markdown()
+	case sessionsSection:
+		return r.sessions.markdown()
+	case readsSection:
+		return r.reads.markdown()
 	}
 }
 

@@ -14,10 +14,13 @@ const (
 	faultsSection  = "faults"
 	largeSection   = "large"
 	c1mSection     = "c1m"
+
+	sessionsSection = "sessions"
+	readsSection    = "reads"
 )
 
 func sections() []string {
-	return []string{clusterSection, routerSection, faultsSection, largeSection, c1mSection}
+	return []string{clusterSection, routerSection, faultsSection, largeSection, c1mSection, sessionsSection, readsSection}
 }
 
 // titleOf returns the heading of a section.
@@ -28,6 +31,9 @@ func titleOf(section string) string {
 		faultsSection:  "Faults",
 		largeSection:   "A new leader of a large cluster",
 		c1mSection:     "A million tasks",
+
+		sessionsSection: "Sessions of many agents",
+		readsSection:    "Reading everything",
 	}[section]
 }
 

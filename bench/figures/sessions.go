@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What the sessions of many agents may take.
+const (
+	sessionsWithin = 100 * time.Second // each of the benchmarks
+
+	steadyPercent = 15 // of one core
+	returnBar     = 20 * time.Second
+	returnCallBar = 500 * time.Millisecond
+	joinBar       = 2 * time.Second
+)
+
+// measureSessions measures what a large cluster's agents cost their master: at rest,
+// when all come back, and when all are new.
+func (b *bench) measureSessions(ctx context.Context) error {
+	agents := 10_000
+	if b.opts.agents > 0 {
+		agents = b.opts.agents
+	}
+	r := &b.results.sessions
+	if err := b.measureSteady(ctx, agents); err != nil {
+		return err
+	}
+	b.say("%d agents come back at once", agents)
+	v, err := b.measureFleet(ctx, "Reconnect", sessionsWithin)
+	if err != nil {
+		return err
+	}
+	const how = "`go test -bench Reconnect ./fleet`"
+	all := fmt.Sprintf("%d agents lose their sessions at once", agents)
+	if v == nil {
+		r.noEnd(all+", and their master is started again: all are back", how, sessionsWithin)
+	} else {
+		r.under(all+": all are back", how, v.took("joined-ms"), returnBar, "")
+		r.calls(all, how, "", v, 0, returnCallBar, "")
+		again := fmt.Sprintf("the master of %d agents is killed and started again", agents)
+		r.under(again+": from its first answer until all are back", how, v.took("restart-joined-ms"), returnBar, "")
+		r.calls(again, how, "restart-", v, 0, returnCallBar, "")
+	}
+	b.say("%d agents join an empty cluster", agents)
+	v, err = b.measureFleet(ctx, "Join", sessionsWithin)
+	if err != nil {
+		return err
+	}
+	const joinHow = "`go test -bench Join ./fleet`"
+	join := fmt.Sprintf("%d agents join an empty cluster: the partitions of all are durable", agents)
+	if v == nil {
+		r.noEnd(join, joinHow, sessionsWithin)
+		return nil
+	}
+	r.under(join, joinHow, v.took("joined-ms"), joinBar, "Mesos 0.63 s, not durable; Nomad 5.6 s (1,800/s)")
+	r.addFact(fmt.Sprintf("%d agents join an empty cluster: processor time of the master", agents), joinHow, fmt.Sprintf("%.2f s", v["master-cpu-s"]), 1)
+	return nil
+}
+
+// measureSteady measures a cluster at rest: with agents that share connections, as those
+// of a fleet do, and with a connection for each, as on machines of their own.
+func (b *bench) measureSteady(ctx context.Context, agents int) error {
+	r := &b.results.sessions
+	for _, form := range []struct {
+		what      string
+		perClient string
+		barred    bool
+	}{
+		{"200 on one connection", "0", true},
+		{"each on a connection of its own", "1", false},
+	} {
+		b.say("%d agents at rest, %s", agents, form.what)
+		v, err := b.measureFleet(ctx, "Steady", sessionsWithin, "-per-client", form.perClient)
+		if err != nil {
+			return err
+		}
+		what := fmt.Sprintf("%d agents, 200,000 tasks, nothing changes, %s", agents, form.what)
+		how := "`go test -bench Steady ./fleet -per-client " + form.perClient + "`"
+		if v == nil {
+			r.noEnd(what, how, sessionsWithin)
+			continue
+		}
+		l := line{what: what + ": the master, of one core", command: how, bar: "-", median: fmt.Sprintf("%.1f %%", v["master-cpu-%"]), p99: "-", n: 1, met: true}
+		if form.barred {
+			l.bar, l.met = fmt.Sprintf("under %d %%", steadyPercent), v["master-cpu-%"] < steadyPercent
+		}
+		r.add(l)
+		r.addFact(what+": all agents, of one core", how, fmt.Sprintf("%.1f %%", v["fleet-cpu-%"]), 1)
+		r.addFact(what+": a session in the master's memory", how, fmt.Sprintf("%.1f KB", v["session-KB"]), 1)
+		r.addCount(what+": sessions that broke", how, int(v["broken"]), agents, "")
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package fleet_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/client"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// BenchmarkReads reads all tasks of a cluster by pages of a list, and everything by
+// the first answer of a watch. It reports
+//
+//	list-ms, watch-ms  the time of one, the middle of several
+//	list-MB, watch-MB  of messages
+//	list-cpu-s, watch-cpu-s  CPU time of the master, for each
+//	list-read-p50-ms, watch-read-p50-ms and so on  of the API while one follows the other
+func BenchmarkReads(b *testing.B) {
+	s := newScene(b, 100_000)
+	s.join()
+	time.Sleep(*settleFlag)
+	c, err := client.New(s.apis...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	for b.Loop() {
+		s.measureReads("list-", func() int { return listAll(b, c) })
+		s.measureReads("watch-", func() int { return watchAll(b, c) })
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func (s *scene) measureReads(prefix string, read func() (bytes int)) {
+	s.Helper()
+	const times = 5
+	var took []time.Duration
+	p, used, size := s.probe(), s.cpu(0), 0
+	for range times {
+		began := time.Now()
+		size = read()
+		took = append(took, time.Since(began))
+	}
+	used = s.cpu(0) - used
+	p.report(s.B, prefix)
+	s.ReportMetric(millis(middle(took)), prefix+"ms")
+	s.ReportMetric(float64(size)/1e6, prefix+"MB")
+	s.ReportMetric(used.Seconds()/times, prefix+"cpu-s")
+}
+
+// listAll reads all pages.
+func listAll(b *testing.B, c *client.Client) (size int) {
+	b.Helper()
+	tasks := 0
+	for token, first := "", true; first || token != ""; first = false {
+		page, err := c.Cluster().ListTasks(b.Context(), connect.NewRequest(&pb.ListTasksRequest{PageSize: 1_000, PageToken: token}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		tasks += len(page.Msg.GetTasks())
+		size += proto.Size(page.Msg)
+		token = page.Msg.GetNextPageToken()
+	}
+	if tasks != 100_000 {
+		b.Fatalf("the list has %d tasks", tasks)
+	}
+	return size
+}
+
+// watchAll reads what a watch tells first.
+func watchAll(b *testing.B, c *client.Client) (size int) {
+	b.Helper()
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	stream, err := c.Cluster().Watch(ctx, connect.NewRequest(&pb.WatchRequest{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	records := 0
+	for stream.Receive() {
+		records += len(stream.Msg().GetChanges())
+		size += proto.Size(stream.Msg())
+		if stream.Msg().GetSynced() {
+			if records < 100_000 {
+				b.Fatalf("the watch has %d records", records)
+			}
+			return size
+		}
+	}
+	b.Fatal(stream.Err())
+	return 0
+}

@@ -1,0 +1,169 @@
+package fleet_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aloft-run/aloft/fleet"
+)
+
+// Sizes of the benchmarks of sessions and reads.
+var (
+	agentsFlag    = flag.Int("agents", 10_000, "`number` of agents")
+	tasksFlag     = flag.Int("tasks", 200_000, "`number` of tasks, whole thousands")
+	perClientFlag = flag.Int("per-client", 0, "`agents` that share a connection; 0: as a fleet does")
+	settleFlag    = flag.Duration("settle", 5*time.Second, "how long a cluster rests before it is measured")
+	steadyFlag    = flag.Duration("steady", 20*time.Second, "how long a steady cluster is measured")
+)
+
+// scene is one master with a fleet in sessions with it.
+type scene struct {
+	*masters
+
+	agents *fleet.Fleet
+	rest   *fleet.Rest
+}
+
+// newScene starts a master of a cluster at rest, whose agents are not there yet.
+func newScene(b *testing.B, tasks int) *scene {
+	b.Helper()
+	const each = 1_000
+	rest, err := fleet.AtRest(fleet.Size{Agents: *agentsFlag, Services: tasks / each, Instances: each}, time.Now().Add(-time.Hour).Truncate(time.Second))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &scene{masters: newMasters(b, 1), rest: rest}
+	if tasks > 0 {
+		s.fill(rest.Records)
+	}
+	s.start(0)
+	s.awaitWrite()
+	s.agents, err = fleet.New(fleet.Config{Masters: s.apis, Agents: rest.Agents, PerClient: *perClientFlag})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// join has all agents come, and returns how long that took. They stay until the
+// benchmark ends.
+func (s *scene) join() time.Duration {
+	s.Helper()
+	ctx, stop := context.WithCancel(s.Context())
+	var running sync.WaitGroup
+	began := time.Now()
+	running.Go(func() { _ = s.agents.Run(ctx) })
+	s.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	s.joined(1)
+	return time.Since(began)
+}
+
+// joined waits until all agents are in a session with a leader of that epoch.
+func (s *scene) joined(epoch uint64) {
+	s.Helper()
+	until(s.B, "all agents have joined", func() bool { return s.agents.Joined(epoch) == *agentsFlag })
+}
+
+// BenchmarkSteady measures a cluster in which nothing changes. It reports
+//
+//	master-cpu-%  of one core, of the master
+//	fleet-cpu-%   the same of all agents
+//	rss-MB        of the master in the end
+//	session-KB    what the sessions added to it, for each
+//	broken        sessions that broke meanwhile
+func BenchmarkSteady(b *testing.B) {
+	s := newScene(b, *tasksFlag)
+	before := s.rss(0)
+	s.join()
+	time.Sleep(*settleFlag)
+	b.Logf("measuring the master at %s", s.apis[0])
+	master, own, broken := s.cpu(0), cpuOf(b, os.Getpid()), s.agents.Broken()
+	began := time.Now()
+
+	for b.Loop() {
+		time.Sleep(*steadyFlag)
+	}
+
+	took := time.Since(began)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(100*(s.cpu(0)-master).Seconds()/took.Seconds(), "master-cpu-%")
+	b.ReportMetric(100*(cpuOf(b, os.Getpid())-own).Seconds()/took.Seconds(), "fleet-cpu-%")
+	b.ReportMetric(float64(s.rss(0))/1e6, "rss-MB")
+	b.ReportMetric(float64(s.rss(0)-before)/1e3/float64(*agentsFlag), "session-KB")
+	b.ReportMetric(float64(s.agents.Broken()-broken), "broken")
+}
+
+// BenchmarkReconnect has all agents lose their sessions at once, and then has their
+// master killed and started again. It reports for both, the second with "restart-"
+// before it
+//
+//	joined-ms   until the last agent is back, which is durable; of the second
+//	            from when the new master answers a write
+//	read-p50-ms, read-p99-ms, write-p50-ms, write-p99-ms  of the API until then
+//	reads, writes  how many calls that were
+//	master-cpu-s  CPU time of the master until then
+func BenchmarkReconnect(b *testing.B) {
+	s := newScene(b, *tasksFlag)
+	first := s.join()
+	b.ReportMetric(float64(first.Milliseconds()), "first-ms")
+	time.Sleep(*settleFlag)
+	for b.Loop() {
+		s.measureReturn("", func() uint64 {
+			before := s.agents.Broken()
+			s.agents.Break()
+			until(s.B, "all sessions have broken", func() bool { return s.agents.Broken() >= before+int64(*agentsFlag) })
+			return 1
+		})
+		time.Sleep(*settleFlag)
+		s.measureReturn("restart-", func() uint64 {
+			epoch := s.epoch()
+			s.kill(0)
+			s.start(0)
+			s.awaitWrite()
+			return epoch + 1
+		})
+	}
+	b.ReportMetric(0, "ns/op")
+	s.checkNothingLost(s.rest.Records)
+}
+
+func (s *scene) measureReturn(prefix string, broken func() uint64) {
+	s.Helper()
+	p, began := s.probe(), time.Now()
+	epoch := broken()
+	if prefix != "" {
+		began = time.Now() // a master that has to load its state first is measured elsewhere
+	}
+	used := s.cpu(0)
+	s.joined(epoch)
+	s.ReportMetric(float64(time.Since(began).Milliseconds()), prefix+"joined-ms")
+	s.ReportMetric((s.cpu(0) - used).Seconds(), prefix+"master-cpu-s")
+	p.report(s.B, prefix)
+}
+
+// BenchmarkJoin adds agents to an empty cluster. It reports
+//
+//	joined-ms     until the partitions of the last are durable
+//	master-cpu-s  CPU time of the master until then
+func BenchmarkJoin(b *testing.B) {
+	s := newScene(b, 0)
+	used := s.cpu(0)
+	for b.Loop() {
+		b.ReportMetric(float64(s.join().Milliseconds()), "joined-ms")
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric((s.cpu(0) - used).Seconds(), "master-cpu-s")
+}
+
+// cpu is the CPU time that a master has used.
+func (c *masters) cpu(i int) time.Duration {
+	c.Helper()
+	return cpuOf(c.B, c.running[i].Process.Pid)
+}

@@ -1,16 +1,12 @@
 package master
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -57,66 +53,52 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	return r, nil
 }
 
-// decodedAtOnce is how many records are decoded by one goroutine, while others
-// read and decode those that follow.
-const decodedAtOnce = 2_000
-
-// pair is a record as it is kept.
-type pair struct {
-	key   string
-	value []byte
-}
-
-// readRecords reads all that is kept, kind by kind and by name. Nobody but this
-// term can write meanwhile.
+// readRecords reads all that is kept, in no order. Nobody but this term can write
+// meanwhile.
 func readRecords(ctx context.Context, term *store.Term) (records []engine.Record, revision int64, err error) {
-	decoding, decoded := errgroup.WithContext(ctx)
-	decoding.SetLimit(runtime.GOMAXPROCS(0))
-	var parts []*[]engine.Record // in order; each is filled by the goroutine that decodes it
-	var waiting []pair
-	decode := func() {
-		if len(waiting) == 0 {
-			return
+	var readers sync.Pool // of *wire.Reader
+	var mu sync.Mutex     // guards portions
+	var portions [][]engine.Record
+	count := 0
+	revision, err = term.Scan(ctx, "", func(portion int, pairs []store.Pair) error {
+		reader, ok := readers.Get().(*wire.Reader)
+		if !ok {
+			reader = new(wire.Reader)
 		}
-		part, pairs := new([]engine.Record), waiting
-		parts, waiting = append(parts, part), make([]pair, 0, decodedAtOnce)
-		decoding.Go(func() (err error) {
-			*part, err = decodeRecords(pairs)
-			return err
-		})
-	}
-	for _, prefix := range wire.Prefixes() {
-		at, loading := term.Load(decoded, prefix, func(key string, value []byte) error {
-			if waiting = append(waiting, pair{key, value}); len(waiting) >= decodedAtOnce {
-				decode()
-			}
-			return nil
-		})
-		if loading != nil {
-			return nil, 0, cmp.Or(decoding.Wait(), fmt.Errorf("load %s: %w", prefix, loading))
+		decoded, err := decodeRecords(reader, pairs)
+		readers.Put(reader)
+		mu.Lock()
+		defer mu.Unlock()
+		if missing := portion + 1 - len(portions); missing > 0 {
+			portions = append(portions, make([][]engine.Record, missing)...)
 		}
-		revision = max(revision, at)
+		portions[portion] = decoded
+		count += len(decoded)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the cluster: %w", err)
 	}
-	decode()
-	if err := decoding.Wait(); err != nil {
-		return nil, 0, err
-	}
-	for _, part := range parts {
-		records = append(records, *part...)
+	records = make([]engine.Record, 0, count)
+	for _, portion := range portions {
+		records = append(records, portion...)
 	}
 	return records, revision, nil
 }
 
 // decodeRecords reads records, and checks that each stands where it belongs.
-func decodeRecords(pairs []pair) ([]engine.Record, error) {
+func decodeRecords(reader *wire.Reader, pairs []store.Pair) ([]engine.Record, error) {
 	records := make([]engine.Record, 0, len(pairs))
 	for _, p := range pairs {
-		record, err := wire.Unmarshal(p.value)
-		if err != nil {
-			return nil, fmt.Errorf("record %s: %w", p.key, err)
+		if !wire.IsRecord(p.Key) {
+			continue
 		}
-		if own := wire.StoreKey(record.Key()); own != p.key {
-			return nil, fmt.Errorf("record %s says that it is %s", p.key, own)
+		record, err := reader.Unmarshal(p.Value)
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", p.Key, err)
+		}
+		if !wire.StandsAt(record, p.Key) {
+			return nil, fmt.Errorf("record %s says that it is %s", p.Key, wire.StoreKey(record.Key()))
 		}
 		records = append(records, record)
 	}

@@ -39,6 +39,7 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		record, err := wire.Unmarshal(value)
+		checkReader(t, new(wire.Reader), value, record, err)
 		if err != nil {
 			return
 		}

@@ -30,16 +30,6 @@ func folder(kind engine.Kind) string {
 	}
 }
 
-// Prefixes returns the folders of the store in the order in which the engine
-// loads them.
-func Prefixes() []string {
-	var list []string
-	for kind := engine.ClusterKind; kind <= engine.TaskKind; kind++ {
-		list = append(list, folder(kind)+"/")
-	}
-	return list
-}
-
 // StoreKey returns where a record stands in the store, as in tasks/web-1-3.
 func StoreKey(key engine.Key) string { return folder(key.Kind) + "/" + key.ID }
 

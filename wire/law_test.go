@@ -2,7 +2,6 @@ package wire_test
 
 import (
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -12,10 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
-	"github.com/aloft-run/aloft/core/engine"
-	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
-	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
@@ -180,24 +176,4 @@ func spoilable(m protoreflect.Message) (places []func()) {
 		}
 	}
 	return places
-}
-
-// BenchmarkUnmarshal reads a task as a new leader does.
-func BenchmarkUnmarshal(b *testing.B) {
-	since := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	value, err := wire.Marshal(&engine.Task{
-		ID: "web-1-1", Service: "web", Revision: 1, Ports: map[string]int{"http": 20000}, CreatedAt: since,
-		Claim: ledger.Claim{Task: "web-1-1", Agent: "a1", Slices: []ledger.Slice{
-			{Partition: "cpus", Quantity: resource.Scalar(100)}, {Partition: "mem", Quantity: resource.Scalar(64 << 20)},
-		}},
-		Status: task.Status{State: task.Ready, Since: since, ReadySince: since, Attempt: 1},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := wire.Unmarshal(value); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -148,11 +148,18 @@ func TestQuantityWithoutKindIsWhatIsThere(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	want := []string{"cluster/", "agents/", "pools/", "services/", "revisions/", "deployments/", "tasks/"}
-	for i, prefix := range wire.Prefixes() {
+	for i, prefix := range []string{"cluster/", "agents/", "pools/", "services/", "revisions/", "deployments/", "tasks/"} {
 		key, err := wire.KeyOf(prefix + "web/1")
-		if prefix != want[i] || err != nil || key != (engine.Key{Kind: engine.Kind(i + 1), ID: "web/1"}) {
-			t.Errorf("prefix %q, want %q; a key there is %v, %v", prefix, want[i], key, err)
+		if err != nil || key != (engine.Key{Kind: engine.Kind(i + 1), ID: "web/1"}) || wire.StoreKey(key) != prefix+"web/1" {
+			t.Errorf("a key with the prefix %q is %v, %v", prefix, key, err)
+		}
+		if !wire.IsRecord([]byte(prefix + "web/1")) {
+			t.Errorf("with the prefix %q stands no record", prefix)
+		}
+	}
+	for _, key := range []string{"", "/", "tasks", "nothing/web", "/web", "format"} {
+		if wire.IsRecord([]byte(key)) {
+			t.Errorf("at %q stands a record", key)
 		}
 	}
 	for _, key := range []string{"", "/", "tasks", "tasks/", "nothing/web", "/web", "format"} {

@@ -59,7 +59,8 @@ func count(ranges []Range) int64 {
 
 // normal returns the ranges sorted, with the ones that touch made one.
 func normal(ranges []Range) ([]Range, error) {
-	sorted := slices.SortedFunc(slices.Values(ranges), func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	sorted := slices.Clone(ranges) // of one range most often: it is not worth more
+	slices.SortFunc(sorted, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
 	for i, r := range sorted {
 		switch {
 		case r.First > r.Last:

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,7 +38,27 @@ func load(tb testing.TB, term *store.Term, prefix string) (pairs []pair, revisio
 	if err != nil {
 		tb.Fatal(err)
 	}
+	wantScanned(tb, term, prefix, pairs, revision)
 	return pairs, revision
+}
+
+// wantScanned holds a scan to a load before it.
+func wantScanned(tb testing.TB, term *store.Term, prefix string, loaded []pair, revision int64) {
+	tb.Helper()
+	var mu sync.Mutex // guards pairs
+	var pairs []pair
+	scanned, err := term.Scan(tb.Context(), prefix, func(_ int, portion []store.Pair) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range portion {
+			pairs = append(pairs, pair{string(p.Key), string(p.Value)})
+		}
+		return nil
+	})
+	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.Key, b.Key) })
+	if diff := cmp.Diff(loaded, pairs); err != nil || scanned < revision || diff != "" {
+		tb.Errorf("a scan of %q ends with revision %d, %v, a load with %d (-load +scan):\n%s", prefix, scanned, err, revision, diff)
+	}
 }
 
 func wantPairs(tb testing.TB, term *store.Term, prefix string, want ...pair) (revision int64) {
@@ -120,6 +142,62 @@ func loadStops(t trial) {
 	wantError(t, "Load", err, enough)
 	if visits != 1 {
 		t.Errorf("%d visits after an error", visits-1)
+	}
+}
+
+// scanSeesOneRevision changes the last pair while the first are visited, with more
+// pairs than a portion holds, some of them written again and some deleted.
+func scanSeesOneRevision(t trial) {
+	const many = 5_000
+	term := campaign(t, t.Open(t.T), "one")
+	ops := make([]store.Op, many)
+	for i := range ops {
+		ops[i] = store.Op{Key: fmt.Sprintf("%05d", i), Value: []byte("older")}
+	}
+	for _, group := range [][]store.Op{ops, {{Key: "00007", Delete: true}, {Key: "04000", Delete: true}}} {
+		if _, err := term.Commit(t.Context(), group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, term, "00007", "old")
+	committed := put(t, term, "00008", "old")
+	var once sync.Once
+	var visited atomic.Int32
+	var portions [many]atomic.Int32
+
+	scanned, err := term.Scan(t.Context(), "", func(portion int, pairs []store.Pair) error {
+		once.Do(func() { put(t, term, "04999", "new") })
+		portions[portion].Add(1)
+		for _, p := range pairs {
+			visited.Add(1)
+			if key, value := string(p.Key), string(p.Value); value == "new" || (value == "old") != (key == "00007" || key == "00008") {
+				t.Errorf("%s is %q", key, value)
+			}
+		}
+		return nil
+	})
+
+	if err != nil || scanned < committed || visited.Load() != many-1 {
+		t.Errorf("Scan = %d, %v after %d visits, want %d after %d", scanned, err, visited.Load(), committed, many-1)
+	}
+	if portions[0].Load() != 1 || portions[1].Load() != 1 || portions[2].Load() != 1 || portions[3].Load() != 0 {
+		t.Error("the portions are not numbered from 0 on")
+	}
+	wantPairs(t, term, "04999", pair{"04999", "new"})
+}
+
+func scanStops(t trial) {
+	term := campaign(t, t.Open(t.T), "one")
+	put(t, term, "a", "1")
+	enough := errors.New("seen enough")
+
+	_, err := term.Scan(t.Context(), "", func(int, []store.Pair) error { return enough })
+
+	wantError(t, "Scan", err, enough)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := term.Scan(ctx, "", func(int, []store.Pair) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Scan with a context that is done = %v", err)
 	}
 }
 

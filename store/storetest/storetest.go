@@ -56,6 +56,8 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 		"a load sees one revision":                             {run: loadSeesOneRevision},
 		"what is loaded is the caller's":                       {run: loadedIsOurs},
 		"a load stops at the error of its visitor":             {run: loadStops},
+		"a scan sees one revision":                             {run: scanSeesOneRevision},
+		"a scan stops at the error of its visitor":             {run: scanStops},
 		"an empty group asks and writes nothing":               {run: emptyGroup},
 		"the last operation of a key counts":                   {run: lastCounts},
 		"a value of 1 MiB comes back as it was":                {run: largeValue},

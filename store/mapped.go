@@ -1,0 +1,152 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/maphash"
+	"sync/atomic"
+
+	"go.etcd.io/etcd/server/v3/storage/backend"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Scan reads the file of the embedded member, as etcd itself does when it starts:
+// all revisions that are kept, the oldest first. Asked page by page, etcd would
+// count for each page all keys that are left, and look each one up by itself.
+//
+// What visit gets lies in the file as it is mapped into memory; nothing is copied.
+func (e *etcd) Scan(ctx context.Context, prefix string, visit func(portion int, pairs []Pair) error) (revision int64, err error) {
+	if e.embedded == nil {
+		return scanByLoad(ctx, e, prefix, visit)
+	}
+	if _, err := e.get(ctx, e.leaderKey()); err != nil { // now this member knows all that was committed before
+		return 0, err
+	}
+	ran := e.embedded.reading(func(tx backend.ReadTx) {
+		revision, err = scanFile(ctx, tx, e.dataKey(""), prefix, visit)
+	})
+	if !ran {
+		return 0, e.embedded.whyStopped(ctx)
+	}
+	return revision, err
+}
+
+// reading reads the member's file as it is at one moment. It is false, and nothing
+// was read, when the member stops, which otherwise waits until read returns.
+func (m *embedded) reading(read func(tx backend.ReadTx)) (ran bool) {
+	var taken atomic.Bool // by who decides whether it is read
+	done := make(chan struct{})
+	m.server.Server.GoAttach(func() {
+		defer close(done)
+		if !taken.CompareAndSwap(false, true) {
+			return
+		}
+		tx := m.server.Server.Backend().ConcurrentReadTx()
+		tx.RLock()
+		defer tx.RUnlock()
+		read(tx)
+	})
+	select {
+	case <-done:
+		return true
+	case <-m.server.Server.StoppingNotify():
+	}
+	if taken.CompareAndSwap(false, true) {
+		return false
+	}
+	<-done
+	return true
+}
+
+// scanFile visits the keys that begin with own and prefix, without own.
+func scanFile(
+	ctx context.Context, tx backend.ReadTx, own, prefix string, visit func(portion int, pairs []Pair) error,
+) (revision int64, err error) {
+	newest := newest{seed: maphash.MakeSeed(), at: make(map[uint64]int32)}
+	below := []byte(own + prefix)
+	err = tx.UnsafeForEach(schema.Key, func(at, value []byte) error {
+		if len(newest.pairs)%portionPairs == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		pair, err := parsePair(value)
+		if err != nil {
+			return err
+		}
+		revision = int64(binary.BigEndian.Uint64(at))
+		if bytes.HasPrefix(pair.Key, below) {
+			pair.Key = pair.Key[len(own):]
+			newest.put(pair, mvcc.IsTombstone(at))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	p := newPortions(ctx, visit)
+	for _, pair := range newest.pairs {
+		if pair.Value != nil {
+			p.add(pair)
+		}
+	}
+	return revision, p.wait()
+}
+
+// The fields of mvccpb.KeyValue that a scan looks at.
+const keyField, valueField = 1, 5
+
+var errNoPair = errors.New("what etcd keeps is not as this program knows it")
+
+// parsePair reads a pair as etcd keeps it, without copying it. Its Value is not nil.
+func parsePair(kept []byte) (p Pair, err error) {
+	p.Value = kept[:0]
+	for len(kept) > 0 {
+		field, kind, n := protowire.ConsumeTag(kept)
+		if n < 0 {
+			return Pair{}, errNoPair
+		}
+		kept = kept[n:]
+		if n = protowire.ConsumeFieldValue(field, kind, kept); n < 0 {
+			return Pair{}, errNoPair
+		}
+		if bytes, length := protowire.ConsumeBytes(kept); kind == protowire.BytesType && length > 0 {
+			switch field {
+			case keyField:
+				p.Key = bytes
+			case valueField:
+				p.Value = bytes
+			}
+		}
+		kept = kept[n:]
+	}
+	return p, nil
+}
+
+// newest has the newest pair of each key, in the order in which the keys came. One
+// that was deleted has no Value.
+type newest struct {
+	pairs []Pair
+	seed  maphash.Seed
+	at    map[uint64]int32 // in pairs, by the hash of the key; when that is of another key, by the number after it
+}
+
+func (n *newest) put(pair Pair, deleted bool) {
+	if deleted {
+		pair.Value = nil
+	}
+	for hash := maphash.Bytes(n.seed, pair.Key); ; hash++ {
+		at, there := n.at[hash]
+		switch {
+		case !there:
+			n.at[hash] = int32(len(n.pairs))
+			n.pairs = append(n.pairs, pair)
+			return
+		case bytes.Equal(n.pairs[at].Key, pair.Key):
+			n.pairs[at] = pair
+			return
+		}
+	}
+}

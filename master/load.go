@@ -16,6 +16,8 @@ import (
 
 // load builds the cluster from the store.
 func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (*reign, error) {
+	calm.begin()
+	defer calm.end()
 	records, revision, err := readRecords(ctx, term)
 	if err != nil {
 		return nil, err

@@ -41,8 +41,19 @@ func newView(cfg Config, records []engine.Record, revision int64) *view {
 		story:     newStory(cfg, revision),
 		published: make(chan struct{}),
 	}
+	var sizes [engine.TaskKind + 1]int // maps that grow record by record would take twice the time
+	tasks := make(map[id.Service]int)
+	for _, record := range records {
+		sizes[record.Key().Kind]++
+		if t, ok := record.(*engine.Task); ok {
+			tasks[t.Service]++
+		}
+	}
 	for kind := range v.kinds {
-		v.kinds[kind] = make(map[string]engine.Record)
+		v.kinds[kind] = make(map[string]engine.Record, sizes[kind])
+	}
+	for service, n := range tasks {
+		v.byService[service] = newServiceIndex(n)
 	}
 	for _, record := range records {
 		v.put(engine.Change{Key: record.Key(), Record: record})
@@ -137,14 +148,19 @@ func set[K comparable, V any](m map[K]V, key K, value V, there bool) {
 func (v *view) indexOf(service id.Service) *serviceIndex {
 	index, ok := v.byService[service]
 	if !ok {
-		index = &serviceIndex{
-			tasks:       make(map[id.Task]*engine.Task),
-			revisions:   make(map[id.Revision]*engine.Revision),
-			deployments: make(map[id.Deployment]*engine.Deployment),
-		}
+		index = newServiceIndex(0)
 		v.byService[service] = index
 	}
 	return index
+}
+
+// newServiceIndex returns an index for about so many tasks.
+func newServiceIndex(tasks int) *serviceIndex {
+	return &serviceIndex{
+		tasks:       make(map[id.Task]*engine.Task, tasks),
+		revisions:   make(map[id.Revision]*engine.Revision),
+		deployments: make(map[id.Deployment]*engine.Deployment),
+	}
 }
 
 // serviceOf returns the service that a record belongs to, "" for those of none.

@@ -112,12 +112,12 @@ func parsePair(kept []byte) (p Pair, err error) {
 		if n = protowire.ConsumeFieldValue(field, kind, kept); n < 0 {
 			return Pair{}, errNoPair
 		}
-		if bytes, length := protowire.ConsumeBytes(kept); kind == protowire.BytesType && length > 0 {
-			switch field {
-			case keyField:
-				p.Key = bytes
-			case valueField:
-				p.Value = bytes
+		if text, length := protowire.ConsumeBytes(kept); kind == protowire.BytesType && length > 0 {
+			if field == keyField {
+				p.Key = text
+			}
+			if field == valueField {
+				p.Value = text
 			}
 		}
 		kept = kept[n:]

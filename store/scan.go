@@ -43,7 +43,7 @@ func (t *Term) Scan(ctx context.Context, prefix string, visit func(portion int, 
 // scanByLoad scans a Backend that has no way of its own.
 func scanByLoad(ctx context.Context, backend Backend, prefix string, visit func(portion int, pairs []Pair) error) (revision int64, err error) {
 	p := newPortions(ctx, visit)
-	revision, err = backend.Load(p.ctx, prefix, func(key string, value []byte) error {
+	revision, err = backend.Load(p.ctx, prefix, func(key string, value []byte) error { //nolint:contextcheck // it is made of ctx
 		p.add(Pair{Key: []byte(key), Value: value})
 		return nil
 	})

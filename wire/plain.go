@@ -104,6 +104,11 @@ func (r *Reader) task(value []byte) (t *engine.Task, plain bool) {
 		return nil, false
 	}
 	t = &engine.Task{}
+	return t, r.taskFields(message, t)
+}
+
+// taskFields reads the fields of a task.
+func (r *Reader) taskFields(message []byte, t *engine.Task) (plain bool) {
 	f := fieldsOf(message)
 	var slices []ledger.Slice
 	var agent, pool string
@@ -155,7 +160,7 @@ func (r *Reader) task(value []byte) (t *engine.Task, plain bool) {
 	if agent != "" {
 		t.Claim = ledger.Claim{Task: t.ID, Agent: id.Agent(agent), Pool: id.Pool(pool), Slices: slices}
 	}
-	return t, f.plain && hasStatus
+	return f.plain && hasStatus
 }
 
 // slicesUsual is how many slices most claims have: cpus, mem and a port.

@@ -23,22 +23,30 @@ var ErrRecords = errors.New("the records do not fit together")
 // new. The routing table is the first of the new epoch then. The error wraps
 // ErrRecords and joins all problems; then the engine is not to be used.
 func (e *Engine) Load(records iter.Seq[Record]) error {
-	all := slices.SortedFunc(records, func(a, b Record) int {
-		return cmp.Or(cmp.Compare(a.Key().Kind, b.Key().Kind), cmp.Compare(a.Key().ID, b.Key().ID))
-	})
 	var problems []error
+	problem := func(of string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, of, err))
+		}
+	}
+	all, tasks := inOrder(records)
 	for _, record := range all {
-		if err := e.load(record); err != nil {
-			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, record.Key().ID, err))
+		problem(record.Key().ID, e.load(record))
+	}
+	e.tasks = make(map[id.Task]*entry, len(tasks))
+	for _, t := range tasks {
+		problem(string(t.ID), e.loadTask(t))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		for _, t := range e.services[name].inOrder() {
+			problem(string(t.record.ID), e.restoreClaim(t))
 		}
 	}
 	for _, s := range e.services {
 		e.claimWanted(s)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
-		if err := e.settleLoaded(e.services[name]); err != nil {
-			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, name, err))
-		}
+		problem(string(name), e.settleLoaded(e.services[name]))
 	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
@@ -49,6 +57,37 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	e.batch = batch{}
 	e.makeTable()
 	return nil
+}
+
+// inOrder parts the tasks, of which there are most, from the other records, and
+// sorts these by kind and name. What the order of tasks decides waits until they are
+// with their services.
+func inOrder(records iter.Seq[Record]) (others []Record, tasks []*Task) {
+	for record := range records {
+		if t, ok := record.(*Task); ok {
+			tasks = append(tasks, t)
+		} else {
+			others = append(others, record)
+		}
+	}
+	slices.SortFunc(others, func(a, b Record) int {
+		return cmp.Or(cmp.Compare(a.Key().Kind, b.Key().Kind), cmp.Compare(a.Key().ID, b.Key().ID))
+	})
+	return others, tasks
+}
+
+// inOrder sorts the tasks that were loaded of a service, and returns the live ones.
+func (s *service) inOrder() []*entry {
+	slices.SortFunc(s.live, func(a, b *entry) int {
+		if order := compareEntries(a, b); order != 0 {
+			return order
+		}
+		return cmp.Compare(a.record.ID, b.record.ID) // of damaged records alone
+	})
+	slices.SortFunc(s.ended, func(a, b *entry) int {
+		return cmp.Or(a.record.Status.Since.Compare(b.record.Status.Since), compareEntries(a, b), cmp.Compare(a.record.ID, b.record.ID))
+	})
+	return s.live
 }
 
 func (e *Engine) load(record Record) error {
@@ -85,8 +124,6 @@ func (e *Engine) load(record Record) error {
 		s.deployments = append(s.deployments, r)
 		e.deployments[r.ID] = s
 		return nil
-	case *Task:
-		return e.loadTask(r)
 	default:
 		return fmt.Errorf("a record of type %T", record)
 	}
@@ -117,6 +154,12 @@ func (e *Engine) loadTask(r *Task) error {
 		return nil
 	}
 	s.live = append(s.live, t)
+	return nil
+}
+
+// restoreClaim books what a task that was loaded holds.
+func (e *Engine) restoreClaim(t *entry) error {
+	r, s := t.record, t.owner
 	if !r.Status.State.HoldsClaim() {
 		return nil
 	}
@@ -151,10 +194,6 @@ func (e *Engine) settleLoaded(s *service) error {
 			e.putDeployment(s, d, revive)
 		}
 	}
-	slices.SortFunc(s.live, compareEntries)
-	slices.SortFunc(s.ended, func(a, b *entry) int {
-		return cmp.Or(a.record.Status.Since.Compare(b.record.Status.Since), compareEntries(a, b))
-	})
 	slices.SortFunc(s.deployments, func(a, b *Deployment) int {
 		return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
 	})

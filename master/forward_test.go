@@ -61,6 +61,54 @@ func deposed(t *testing.T, option connect.ClientOption) {
 	checkPool(t, s.nodes["m2"], "waiting")
 }
 
+// TestCallsAtAPlannedEnd: a call whose commit is under way when its leader is told to end, or
+// to hand over, is answered with what became of it, and those that wait behind it are
+// done by the next leader.
+func TestCallsAtAPlannedEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *several){
+		"told to end": func(s *several) { s.nodes["m1"].stop() },
+		"told to hand over": func(s *several) {
+			_, err := s.nodes["m2"].api.TransferLeadership(s.Context(), ask(&pb.TransferLeadershipRequest{}))
+			if err != nil {
+				s.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var slow atomic.Bool
+				s := startSeveralOn(t, memory.Config{Fault: func(call memory.Call) memory.Fate {
+					if call.Kind == memory.Commit && len(call.Ops) > 0 && slow.CompareAndSwap(true, false) {
+						return memory.Fate{Delay: 700 * time.Millisecond}
+					}
+					return memory.Fate{}
+				}}, "m1", "m2")
+				slow.Store(true)
+				var asking sync.WaitGroup
+				for _, node := range []string{"m1", "m2"} {
+					for _, pool := range []string{"begun", "waiting"} {
+						asking.Go(func() {
+							if err := s.nodes[node].setPool(pool + "-" + node); err != nil {
+								t.Errorf("the call that was %s through %s: %v", pool, node, err)
+							}
+						})
+						synctest.Wait()
+					}
+				}
+
+				end(s)
+
+				asking.Wait()
+				for _, pool := range []string{"begun-m1", "waiting-m1", "begun-m2", "waiting-m2"} {
+					checkPool(t, s.nodes["m2"], pool)
+				}
+			})
+		})
+	}
+}
+
 // checkPool checks that there is a pool.
 func checkPool(t *testing.T, n *node, name string) {
 	t.Helper()

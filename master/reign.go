@@ -118,8 +118,14 @@ func (r *reign) prove(ctx context.Context) {
 	}
 }
 
+// commitWithin is how long a commit that is under way may take when the master is
+// told to end: cut off, nobody would know what became of it, and of its calls.
+const commitWithin = 3 * time.Second
+
 // run is the one loop. It returns why the term ended.
 func (r *reign) run(ctx context.Context) error {
+	committing, enough := outlast(ctx, commitWithin)
+	defer enough()
 	var proving sync.WaitGroup
 	defer proving.Wait()
 	proof, stop := context.WithCancel(ctx)
@@ -133,9 +139,9 @@ func (r *reign) run(ctx context.Context) error {
 		var err error
 		select {
 		case first := <-r.requests:
-			err = r.step(ctx, r.gather(first))
+			err = r.step(committing, r.gather(first))
 		case <-timer.C:
-			err = r.step(ctx, nil)
+			err = r.step(committing, nil)
 		case <-r.handOver:
 			err = errHandedOver
 		case <-r.term.Lost():

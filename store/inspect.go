@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -44,35 +46,62 @@ func inspectFile(ctx context.Context, path, prefix string) (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
-	keys, err := count(path, (&etcd{prefix: prefix}).dataKey(""))
+	keys := make(map[string]int)
+	err = pairsOf(path, (&etcd{prefix: prefix}).dataKey(""), func(key string, _ []byte) error {
+		kind, _, _ := strings.Cut(key, "/")
+		keys[kind]++
+		return nil
+	})
 	return Contents{Revision: revision, Keys: keys}, err
 }
 
-// count counts the keys below a prefix that have not been deleted.
-func count(path, prefix string) (map[string]int, error) {
+// ReadSnapshot visits all that the snapshot in a file holds, by the order of the
+// keys, and changes nothing. It refuses what Restore would refuse. An empty prefix
+// is the default.
+func ReadSnapshot(ctx context.Context, path, prefix string, visit func(key string, value []byte) error) error {
+	prefix = Config{Prefix: prefix}.withDefaults().Prefix
+	if _, err := inspectFile(ctx, path, prefix); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if err := pairsOf(path, (&etcd{prefix: prefix}).dataKey(""), visit); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// pairsOf visits the keys below a prefix that have not been deleted, in order, each
+// with its last value.
+func pairsOf(path, prefix string, visit func(key string, value []byte) error) error {
 	db, err := bolt.Open(path, fileMode, &bolt.Options{ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = db.Close() }()
-	there := make(map[string]bool)
+	there := make(map[string][]byte)
 	err = db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(schema.Key.Name()).ForEach(func(at, value []byte) error { // oldest first
 			var pair mvccpb.KeyValue
 			if err := proto.Unmarshal(value, &pair); err != nil {
 				return err
 			}
-			if key, ok := bytes.CutPrefix(pair.Key, []byte(prefix)); ok {
-				there[string(key)] = !mvcc.IsTombstone(at)
+			key, ok := bytes.CutPrefix(pair.Key, []byte(prefix))
+			switch {
+			case !ok:
+			case mvcc.IsTombstone(at):
+				delete(there, string(key))
+			default:
+				there[string(key)] = pair.Value
 			}
 			return nil
 		})
 	})
-	counts := make(map[string]int)
-	for key, is := range there {
-		if kind, _, _ := strings.Cut(key, "/"); is {
-			counts[kind]++
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(there)) {
+		if err := visit(key, there[key]); err != nil {
+			return err
 		}
 	}
-	return counts, err
+	return nil
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -121,10 +122,20 @@ func TestInspect(t *testing.T) {
 	if err != nil || found.Revision < commitNothing(t, term) || found.Keys["tasks"] != 2 || found.Keys["services"] != 1 || len(found.Keys) != 2 {
 		t.Errorf("Inspect = %+v, %v", found, err)
 	}
+	pairs := make(map[string]string)
+	err = store.ReadSnapshot(t.Context(), path, "", func(key string, value []byte) error {
+		pairs[key] = string(value)
+		return nil
+	})
+	if want := map[string]string{"tasks/web-1-1": "1", "tasks/web-1-2": "2", "services/web": "1"}; err != nil || !maps.Equal(pairs, want) {
+		t.Errorf("ReadSnapshot = %v, %v; want %v", pairs, err, want)
+	}
 	_, err = store.Inspect(t.Context(), path, "/other/")
 	wantWords(t, err, nil, path, "no state of aloft below /other/")
 	write(saved[:len(saved)-1])
 	_, err = store.Inspect(t.Context(), path, "")
+	wantWords(t, err, store.ErrDamaged, path)
+	err = store.ReadSnapshot(t.Context(), path, "", func(string, []byte) error { panic("of a damaged snapshot nothing is read") })
 	wantWords(t, err, store.ErrDamaged, path)
 	write(withSum([]byte("anything")))
 	_, err = store.Inspect(t.Context(), path, "")

@@ -31,6 +31,7 @@ var layers = [][]string{
 	{"agent/fetch", "agent/machine", "agent/probe", "agent/runtime", "client", "store/memory", "store/storetest"},
 	{"agent/runtime/fake"},
 	{"agent", "cli", "fleet", "master", "router"},
+	{"simulate"},
 	{"cmd/aloft", "sim"},
 }
 
@@ -44,7 +45,7 @@ var neighbours = map[string]string{
 var keptFor = map[string][]string{
 	"agent/fetch":        {"agent"},
 	"agent/logs":         {"agent", "agent/supervisor"},
-	"agent/machine":      {},
+	"agent/machine":      {"simulate"},
 	"agent/probe":        {"agent"},
 	"agent/runtime":      {"agent", "agent/runtime/fake"},
 	"agent/runtime/fake": {},

@@ -83,12 +83,15 @@ func refuseUnknownHelp(root *cobra.Command) {
 	}
 }
 
-// RolesGroup is the group of the commands that run the parts of a cluster.
-const RolesGroup = "roles"
+// Groups of commands that others hang on, too.
+const (
+	MachinesGroup = "machines" // what is done with machines and pools
+	RolesGroup    = "roles"    // what runs the parts of a cluster
+)
 
 // addCommands hangs the commands on root, in groups by what they are for.
 func (a *app) addCommands(root *cobra.Command) {
-	const change, look, machines = "change", "look", "machines"
+	const change, look = "change", "look"
 	add := func(group string, commands ...*cobra.Command) {
 		for _, cmd := range commands {
 			cmd.GroupID = group
@@ -98,7 +101,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddGroup(
 		&cobra.Group{ID: change, Title: "Change what runs:"},
 		&cobra.Group{ID: look, Title: "See what runs:"},
-		&cobra.Group{ID: machines, Title: "Machines and pools:"},
+		&cobra.Group{ID: MachinesGroup, Title: "Machines and pools:"},
 		&cobra.Group{ID: RolesGroup, Title: "Run a cluster:"},
 	)
 	add(change,
@@ -111,7 +114,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		a.complete(serviceNames, a.status()), a.services(), a.complete(serviceNames, a.tasks()), a.complete(serviceNames, a.logs()),
 		a.events(), a.complete(serviceNames, a.explain()), a.complete(serviceNames, a.history()), a.complete(serviceNames, a.deployments()),
 	)
-	add(machines,
+	add(MachinesGroup,
 		a.listMasters(), a.backup(), a.agents(), a.complete(agentNames, a.partitions()), a.pools(), a.capacity(),
 		a.complete(agentNames, a.drain()), a.complete(agentNames, a.undrain()), a.complete(serviceNames, a.rebalance()), a.breaker(),
 	)

@@ -47,7 +47,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		cmd.GroupID = cli.RolesGroup
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(supervisorCommand())
+	what := simulateCommand()
+	what.GroupID = cli.MachinesGroup
+	root.AddCommand(supervisorCommand(), what)
 	if backup, _, err := root.Find([]string{cli.BackupCommand}); err == nil {
 		backup.AddCommand(backupCommands()...)
 	}

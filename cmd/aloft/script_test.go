@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 //	signal ROLE NAME                    sends a signal to a process of the cluster: master, router, agent-1
 //	gone REGEXP                         waits until no process has a command line that matches
 //
-// In files *.yaml, @WORK@ is the script's folder and @WEBBY@ the path of a small
+// $REPO is the folder of the sources. In files *.yaml, @WORK@ is the script's folder and @WEBBY@ the path of a small
 // web server.
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -57,6 +57,11 @@ func TestScripts(t *testing.T) {
 			slots <- struct{}{}
 			env.Defer(func() { <-slots })
 			env.Values[clusterKey{}] = &cluster{}
+			repository, err := filepath.Abs(filepath.Join("..", ".."))
+			if err != nil {
+				return err
+			}
+			env.Setenv("REPO", repository)
 			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			return fillIn(env.WorkDir)
 		},

@@ -70,6 +70,7 @@ type Engine struct {
 	routers     map[id.Router]*router
 	rules       map[route.Rule]id.Service // which service has it
 	queue       queue
+	copied      copied
 	table       route.Table
 	published   route.Version                  // of the newest table that Take handed out
 	parts       map[id.Service][]route.Service // of the table, by service

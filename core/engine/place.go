@@ -182,7 +182,7 @@ func (s *service) full() error {
 
 // placeTask finds a place for a task and has it take it.
 func (e *Engine) placeTask(t *entry) error {
-	choice, err := placement.Choose(&e.books, request(t))
+	choice, err := e.choose(t)
 	if err != nil {
 		return err
 	}
@@ -268,11 +268,11 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	e.queue.placed++
 	t.owner.claims++
 	e.agents[claim.Agent].tasks[t.record.ID] = t
-	t.why = choice.Why
+	t.why = choice.Why.String()
 	e.putTask(t, func(r *Task) { r.Claim, r.Ports = claim, ports })
 	e.move(t, task.Assign{At: e.now})
 	e.note(Note{
-		Kind: TaskPlaced, Service: t.record.Service, Task: t.record.ID, Agent: claim.Agent, Pool: claim.Pool, Text: choice.Why,
+		Kind: TaskPlaced, Service: t.record.Service, Task: t.record.ID, Agent: claim.Agent, Pool: claim.Pool, Text: t.why,
 	})
 	return nil
 }

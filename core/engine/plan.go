@@ -271,6 +271,7 @@ func (e *Engine) forgetRemoved(s *service) {
 	}
 	e.retire(s.record.Tasks)
 	e.claimRules(s)
+	e.dropCopies(s)
 	delete(e.services, s.record.Name)
 	delete(e.daemons, s.record.Name)
 	delete(e.dirty, s.record.Name)

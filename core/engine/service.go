@@ -26,6 +26,7 @@ type service struct {
 	turned      bool             // an instance turned unhealthy since its breaker was tended
 	unjudged    bool             // loaded: the failures that rollout sees are already counted
 	waiting     string           // what the newest plan waits for
+	copies      copies
 }
 
 // wanted returns the revision that is wanted, nil if there is none.
@@ -74,6 +75,9 @@ func (s *service) findDeployment(name id.Deployment) *Deployment {
 
 // count counts a task that came to an agent, or is about to leave it.
 func (s *service) count(agent id.Agent, came bool) {
+	if s.copies.batch != nil {
+		s.copies.count(agent, came)
+	}
 	if came {
 		s.on[agent]++
 		return

@@ -12,11 +12,12 @@ import (
 // account is the books of one agent.
 type account struct {
 	id         id.Agent
+	slot       int32
 	attributes map[string]string
 	closed     bool
-	shares     []share // by type, heavier first, then by id
-	rows       []row   // by type
-	tasks      map[id.Task]*Claim
+	shares     []share  // by type, heavier first, then by id
+	rows       []row    // by type
+	claims     []*Claim // in no order
 }
 
 // row is the account of one type on one agent.
@@ -45,6 +46,14 @@ func (a *account) share(name id.Partition) (*share, bool) {
 	return nil, false
 }
 
+// drop forgets a claim.
+func (a *account) drop(claim *Claim) {
+	at, last := slices.Index(a.claims, claim), len(a.claims)-1
+	a.claims[at] = a.claims[last]
+	a.claims[last] = nil
+	a.claims = a.claims[:last]
+}
+
 // rule draws the rows for the shares.
 func (a *account) rule() {
 	a.rows = a.rows[:0]
@@ -54,6 +63,7 @@ func (a *account) rule() {
 			a.rows = append(a.rows, row{of: s.Type, kind: s.kind(), first: i})
 		}
 		r := &a.rows[len(a.rows)-1]
+		s.row = len(a.rows) - 1
 		r.end, r.Balance = i+1, r.plus(s.balance(a.closed))
 		if !s.empty() {
 			r.kind = s.kind()

@@ -82,11 +82,11 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	if problems := agent.problems(); len(problems) > 0 {
 		return fmt.Errorf("%w agent %q: %w", ErrInvalid, agent.ID, errors.Join(problems...))
 	}
-	old, at, known := l.agent(agent.ID)
+	old, known := l.agent(agent.ID)
 	if !known {
-		old = &account{id: agent.ID, tasks: make(map[id.Task]*Claim)}
+		old = &account{id: agent.ID}
 	}
-	next := &account{id: agent.ID, attributes: maps.Clone(agent.Attributes), closed: agent.Closed, tasks: old.tasks}
+	next := &account{id: agent.ID, slot: old.slot, attributes: maps.Clone(agent.Attributes), closed: agent.Closed, claims: old.claims}
 	var err error
 	if next.shares, err = old.replaced(agent.Partitions); err != nil {
 		return fmt.Errorf("agent %s: %w", agent.ID, err)
@@ -97,12 +97,26 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	}
 	l.detach(old)
 	l.attach(next)
-	if known {
-		l.agents[at] = next
-	} else {
-		l.agents = slices.Insert(l.agents, at, next)
-	}
+	l.seat(next, known)
+	l.changed(next)
 	return nil
+}
+
+// seat puts an agent's account where the one before stands, or among the others.
+func (l *Ledger) seat(a *account, known bool) {
+	at := l.at(a.id)
+	if known {
+		l.agents[at] = a
+	} else {
+		l.agents = slices.Insert(l.agents, at, a)
+		a.slot = l.slots.take()
+		l.slots.rank(l.agents, at)
+	}
+	l.slots.accounts[a.slot] = a
+	if l.named == nil {
+		l.named = make(map[id.Agent]*account)
+	}
+	l.named[a.id] = a
 }
 
 // roomInTotals returns an error if the cluster would have more than 64 bits of
@@ -129,9 +143,9 @@ func (l *Ledger) roomInTotals(old, next *account) error {
 func (l *Ledger) attach(a *account) {
 	for i := range a.shares {
 		s := &a.shares[i]
-		sum := l.total(s.Type)
-		sum.shares++
-		sum.change(s.Weight, s.balance(a.closed))
+		s.total = l.total(s.Type)
+		s.total.shares++
+		s.total.change(s.Weight, s.balance(a.closed))
 	}
 }
 
@@ -156,7 +170,7 @@ func (l *Ledger) CloseAgent(agent id.Agent) error { return l.setClosed(agent, tr
 func (l *Ledger) OpenAgent(agent id.Agent) error { return l.setClosed(agent, false) }
 
 func (l *Ledger) setClosed(agent id.Agent, closed bool) error {
-	a, _, ok := l.agent(agent)
+	a, ok := l.agent(agent)
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrUnknownAgent, agent)
 	}
@@ -164,20 +178,25 @@ func (l *Ledger) setClosed(agent id.Agent, closed bool) error {
 	a.closed = closed
 	a.rule()
 	l.attach(a)
+	l.changed(a)
 	return nil
 }
 
 // RemoveAgent forgets an agent. The error is ErrUnknownAgent, or ErrInUse while
 // tasks hold claims on it.
 func (l *Ledger) RemoveAgent(agent id.Agent) error {
-	a, at, ok := l.agent(agent)
+	a, ok := l.agent(agent)
 	switch {
 	case !ok:
 		return fmt.Errorf("%w: %s", ErrUnknownAgent, agent)
-	case len(a.tasks) > 0:
-		return fmt.Errorf("agent %s: %w by %s", agent, ErrInUse, resource.Count(len(a.tasks), "task"))
+	case len(a.claims) > 0:
+		return fmt.Errorf("agent %s: %w by %s", agent, ErrInUse, resource.Count(len(a.claims), "task"))
 	}
 	l.detach(a)
+	at := l.at(agent)
 	l.agents = slices.Delete(l.agents, at, at+1)
+	delete(l.named, agent)
+	l.slots.give(a.slot)
+	l.changed(a)
 	return nil
 }

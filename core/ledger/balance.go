@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 
 	"github.com/aloft-run/aloft/core/resource"
 )
@@ -37,8 +39,13 @@ func (b Balance) minus(other Balance) Balance {
 // total is the account of one type over all agents.
 type total struct {
 	Balance
-	shares  int             // how many partitions have the type
-	weights map[int64]int64 // what is available, by the partitions' weight
+	shares  int    // how many partitions have the type
+	weights []heft // by weight
+}
+
+// heft is what is available of partitions of one weight, never nothing.
+type heft struct {
+	weight, available int64
 }
 
 func (l *Ledger) total(t resource.Type) *total {
@@ -48,7 +55,7 @@ func (l *Ledger) total(t resource.Type) *total {
 	if l.totals == nil {
 		l.totals = make(map[resource.Type]*total)
 	}
-	sum := &total{weights: make(map[int64]int64)}
+	sum := new(total)
 	l.totals[t] = sum
 	return sum
 }
@@ -56,8 +63,16 @@ func (l *Ledger) total(t resource.Type) *total {
 // change books a partition's change of balance.
 func (t *total) change(weight int64, by Balance) {
 	t.Balance = t.plus(by)
-	if t.weights[weight] += by.Available; t.weights[weight] == 0 {
-		delete(t.weights, weight)
+	if by.Available == 0 {
+		return
+	}
+	at, found := slices.BinarySearchFunc(t.weights, weight, func(h heft, weight int64) int { return cmp.Compare(h.weight, weight) })
+	if !found {
+		t.weights = slices.Insert(t.weights, at, heft{weight, by.Available})
+		return
+	}
+	if t.weights[at].available += by.Available; t.weights[at].available == 0 {
+		t.weights = slices.Delete(t.weights, at, at+1)
 	}
 }
 
@@ -71,8 +86,8 @@ func (l *Ledger) R(t resource.Type) float64 {
 		return 0
 	}
 	var high, low uint64
-	for weight, available := range sum.weights {
-		upper, lower := bits.Mul64(uint64(weight), uint64(available))
+	for _, h := range sum.weights {
+		upper, lower := bits.Mul64(uint64(h.weight), uint64(h.available))
 		var carry uint64
 		low, carry = bits.Add64(low, lower, 0)
 		high, _ = bits.Add64(high, upper, carry)

@@ -26,6 +26,9 @@ type Claim struct {
 // Claim books a claim whole, or refuses and changes nothing. The error is a
 // *ShortageError, or wraps ErrAlreadyHeld, ErrUnknownAgent, ErrUnknownPool,
 // ErrUnknownPartition, ErrClosed, ErrPortTaken or ErrInvalid.
+//
+// The books keep the list of slices that they are given, which several claims may
+// share: nobody changes it from then on.
 func (l *Ledger) Claim(claim Claim) error {
 	e, err := l.entry(claim)
 	if err != nil {
@@ -80,17 +83,22 @@ func heldTwice(shares []share, own *share, q resource.Quantity) bool {
 
 // entry is a claim with the accounts that it touches.
 type entry struct {
-	claim  Claim
-	agent  *account
-	pool   *poolAccount // nil for none
-	shares []*share     // one for each slice
-	needs  []need       // the slices added up by type
+	claim Claim
+	agent *account
+	pool  *poolAccount // nil for none
+	entered
+}
+
+// entered is what is entered of a claim's slices. It is valid until the next claim.
+type entered struct {
+	shares []*share // one for each slice
+	needs  []need   // the slices added up by type
 }
 
 // entry finds the accounts for a claim. It refuses what is wrong however much
 // is free.
 func (l *Ledger) entry(claim Claim) (entry, error) {
-	e := entry{claim: claim}
+	e := entry{claim: claim, entered: entered{l.entered.shares[:0], l.entered.needs[:0]}}
 	if err := id.Check(claim.Task); err != nil {
 		return e, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -98,11 +106,13 @@ func (l *Ledger) entry(claim Claim) (entry, error) {
 		return e, ErrAlreadyHeld
 	}
 	var ok bool
-	if e.agent, _, ok = l.agent(claim.Agent); !ok {
+	if e.agent, ok = l.agent(claim.Agent); !ok {
 		return e, fmt.Errorf("%w: %s", ErrUnknownAgent, claim.Agent)
 	}
-	if e.pool, _, ok = l.pool(claim.Pool); !ok && claim.Pool != "" {
-		return e, fmt.Errorf("%w: %s", ErrUnknownPool, claim.Pool)
+	if claim.Pool != "" {
+		if e.pool, _, ok = l.pool(claim.Pool); !ok {
+			return e, fmt.Errorf("%w: %s", ErrUnknownPool, claim.Pool)
+		}
 	}
 	for _, slice := range claim.Slices {
 		s, ok := e.agent.share(slice.Partition)
@@ -118,14 +128,16 @@ func (l *Ledger) entry(claim Claim) (entry, error) {
 		e.shares = append(e.shares, s)
 		e.needs = addNeed(e.needs, need{s.Type, slice.Quantity.Kind(), slice.Quantity.Amount()})
 	}
-	return e, l.countable(e.needs)
+	l.entered = e.entered
+	return e, e.countable()
 }
 
 // countable returns an error if the cluster's claims would exceed 64 bits. Only
 // claims that are restored can.
-func (l *Ledger) countable(needs []need) error {
-	for _, n := range needs {
-		if n.amount < 0 || n.amount > math.MaxInt64-l.Balance(n.of).Claimed {
+func (e *entered) countable() error {
+	for _, s := range e.shares {
+		at, _ := findNeed(e.needs, s.Type)
+		if n := e.needs[at]; n.amount < 0 || n.amount > math.MaxInt64-s.total.Claimed {
 			return fmt.Errorf("%w: %s: %w", ErrInvalid, n.of, resource.ErrOverflow)
 		}
 	}
@@ -135,13 +147,12 @@ func (l *Ledger) countable(needs []need) error {
 // book moves what a claim takes from free to claimed.
 func (l *Ledger) book(e entry) {
 	claim := e.claim
-	claim.Slices = slices.Clone(claim.Slices)
 	for i, s := range e.shares {
 		q := claim.Slices[i].Quantity
 		if s.Type == resource.Ports {
 			s.advance(q)
 		}
-		l.rebook(e.agent, s, mustSum(s.claimed.Add(q)))
+		rebook(e.agent, s, mustSum(s.claimed.Add(q)))
 	}
 	if e.pool != nil {
 		e.pool.claims++
@@ -153,19 +164,19 @@ func (l *Ledger) book(e entry) {
 		l.claims = make(map[id.Task]*Claim)
 	}
 	l.claims[claim.Task] = &claim
-	e.agent.tasks[claim.Task] = &claim
+	e.agent.claims = append(e.agent.claims, &claim)
+	l.changed(e.agent)
 }
 
 // rebook sets what is claimed of a partition, in its own account, its agent's
 // and the cluster's.
-func (l *Ledger) rebook(a *account, s *share, claimed resource.Quantity) {
+func rebook(a *account, s *share, claimed resource.Quantity) {
 	before := s.balance(a.closed)
 	s.book(claimed)
 	by := s.balance(a.closed).minus(before)
-	if r, ok := a.row(s.Type); ok {
-		r.Balance = r.plus(by)
-	}
-	l.total(s.Type).change(s.Weight, by)
+	r := &a.rows[s.row]
+	r.Balance = r.plus(by)
+	s.total.change(s.Weight, by)
 }
 
 // mustSum returns a sum that the laws of the books make possible.
@@ -184,8 +195,8 @@ func (l *Ledger) Release(task id.Task) (Claim, bool) {
 		return Claim{}, false
 	}
 	delete(l.claims, task)
-	a, _, _ := l.agent(claim.Agent)
-	delete(a.tasks, task)
+	a, _ := l.agent(claim.Agent)
+	a.drop(claim)
 	pool, _, pooled := l.pool(claim.Pool)
 	if pooled {
 		pool.claims--
@@ -193,7 +204,7 @@ func (l *Ledger) Release(task id.Task) (Claim, bool) {
 	gone := false
 	for _, slice := range claim.Slices {
 		s, _ := a.share(slice.Partition)
-		l.rebook(a, s, mustSum(s.claimed.Sub(slice.Quantity)))
+		rebook(a, s, mustSum(s.claimed.Sub(slice.Quantity)))
 		if pooled {
 			pool.used = addNeed(pool.used, need{s.Type, slice.Quantity.Kind(), -slice.Quantity.Amount()})
 		}
@@ -202,6 +213,7 @@ func (l *Ledger) Release(task id.Task) (Claim, bool) {
 	if gone {
 		l.dropRetired(a)
 	}
+	l.changed(a)
 	return *claim, true
 }
 

@@ -5,14 +5,24 @@ import (
 	"github.com/aloft-run/aloft/core/resource"
 )
 
+// rankedAfter adds an agent whose name is behind all others.
+func (l *Ledger) rankedAfter(name id.Agent) *account {
+	a := &account{id: name}
+	l.seat(a, false)
+	return a
+}
+
 // Breakages are ways to falsify books that have agent a1 with a claim of task t1
 // on its first partition, and a pool: each by what Imbalance should say of it.
 func Breakages() map[string]func(l *Ledger) {
 	first := func(l *Ledger) *share { return &l.agents[0].shares[0] }
 	return map[string]func(l *Ledger){
 		"agents are out of order":       func(l *Ledger) { l.agents = append(l.agents, &account{id: "a0"}) },
-		"does not know its claim":       func(l *Ledger) { delete(l.agents[0].tasks, "t1") },
-		"agents know of 2 claims":       func(l *Ledger) { l.agents[0].tasks["t9"] = &Claim{} },
+		"by its name":                   func(l *Ledger) { delete(l.named, "a1") },
+		"is ranked before":              func(l *Ledger) { l.slots.ranks[l.rankedAfter("a2").slot] = 0 },
+		"names and":                     func(l *Ledger) { l.slots.unused = append(l.slots.unused, 0) },
+		"does not know its claim":       func(l *Ledger) { l.agents[0].claims = nil },
+		"agents know of 2 claims":       func(l *Ledger) { l.agents[0].claims = append(l.agents[0].claims, &Claim{}) },
 		"claims add up to":              func(l *Ledger) { first(l).claimed = resource.Scalar(7) },
 		"is free of":                    func(l *Ledger) { first(l).free = resource.Scalar(7) },
 		"partitions add up to":          func(l *Ledger) { l.agents[0].rows[0].Claimed++ },
@@ -30,7 +40,7 @@ func Breakages() map[string]func(l *Ledger) {
 		"overlap": func(l *Ledger) {
 			double := *l.claims["t1"]
 			double.Task = "t9"
-			l.claims["t9"], l.agents[0].tasks["t9"] = &double, &double
+			l.claims["t9"], l.agents[0].claims = &double, append(l.agents[0].claims, &double)
 		},
 		"claims draw [": func(l *Ledger) { l.pools[0].used = addNeed(l.pools[0].used, need{of: "disk", amount: 1}) },
 		"have ports in common": func(l *Ledger) {

@@ -51,12 +51,17 @@ func (e *MisfitError) Unwrap() []error {
 //
 // The error is a *MisfitError, or wraps ErrUnknownAgent or ErrClosed.
 func (l *Ledger) Fit(agent id.Agent, wanted resource.Vector, ports []PortWish) (Fitted, error) {
-	a, _, ok := l.agent(agent)
+	a, ok := l.agent(agent)
 	switch {
 	case !ok:
 		return Fitted{}, fmt.Errorf("%w: %s", ErrUnknownAgent, agent)
 	case a.closed:
 		return Fitted{}, fmt.Errorf("%w: %s", ErrClosed, agent)
+	}
+	if len(ports) == 0 {
+		if list, ok := a.cut(make([]Slice, 0, wanted.Len()), wanted); ok {
+			return Fitted{Slices: list}, nil
+		}
 	}
 	c := newCutter(a)
 	for t, q := range wanted.All() {
@@ -67,6 +72,38 @@ func (l *Ledger) Fit(agent id.Agent, wanted resource.Vector, ports []PortWish) (
 		return Fitted{}, &MisfitError{Agent: agent, Shortages: c.short}
 	}
 	return Fitted{Slices: c.slices(), Ports: grants}, nil
+}
+
+// Cut appends the slices that Fit would cut if no ports are wished for. It is false
+// if the agent does not have all, or something other than scalars is wanted.
+func (v AgentView) Cut(list []Slice, wanted resource.Vector) ([]Slice, bool) {
+	if v.account.closed {
+		return list, false
+	}
+	return v.account.cut(list, wanted)
+}
+
+func (a *account) cut(list []Slice, wanted resource.Vector) ([]Slice, bool) {
+	for t, q := range wanted.All() {
+		left := q.Amount()
+		if left <= 0 {
+			continue
+		}
+		r, ok := a.row(t)
+		if !ok || q.Kind() != resource.KindScalar || r.kind != resource.KindScalar || r.Available < left {
+			return list, false
+		}
+		for i := r.first; i < r.end && left > 0; i++ {
+			if part := min(left, a.shares[i].free.Amount()); part > 0 {
+				list = append(list, Slice{Partition: a.shares[i].ID, Quantity: resource.Scalar(part)})
+				left -= part
+			}
+		}
+		if left > 0 {
+			return list, false
+		}
+	}
+	return list, true
 }
 
 // cutter is a fit in the making. Its lists run beside the agent's shares.

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,9 +14,8 @@ import (
 // error for the first sum that differs from the running one, in the order of
 // names. It is for tests and for the master's self-check.
 func (l *Ledger) Imbalance() error {
-	byID := func(a, b *account) int { return cmp.Compare(a.id, b.id) }
-	if !slices.IsSortedFunc(l.agents, byID) {
-		return errors.New("agents are out of order")
+	if err := l.misplaced(); err != nil {
+		return err
 	}
 	claimed, drawn, err := l.recount()
 	if err != nil {
@@ -31,7 +29,7 @@ func (l *Ledger) Imbalance() error {
 	}
 	known := 0
 	for _, a := range l.agents {
-		known += len(a.tasks)
+		known += len(a.claims)
 	}
 	if known != len(l.claims) {
 		return fmt.Errorf("agents know of %d claims, the books of %d", known, len(l.claims))
@@ -51,6 +49,25 @@ func (l *Ledger) Imbalance() error {
 	return compareTotals(l.totals, totals)
 }
 
+// misplaced returns an error if an agent is not where it is looked for.
+func (l *Ledger) misplaced() error {
+	for i, a := range l.agents {
+		if i > 0 && l.agents[i-1].id >= a.id {
+			return errors.New("agents are out of order")
+		}
+		if l.named[a.id] != a || l.slots.accounts[a.slot] != a {
+			return fmt.Errorf("agent %s is not found by its name or slot", a.id)
+		}
+		if i > 0 && l.slots.ranks[l.agents[i-1].slot] >= l.slots.ranks[a.slot] {
+			return fmt.Errorf("agent %s is ranked before one of a smaller name", a.id)
+		}
+	}
+	if len(l.named) != len(l.agents) || len(l.slots.accounts)-len(l.slots.unused) != len(l.agents) {
+		return fmt.Errorf("%d agents have %d names and %d slots", len(l.agents), len(l.named), len(l.slots.accounts)-len(l.slots.unused))
+	}
+	return nil
+}
+
 // place names a partition in the cluster.
 type place struct {
 	agent     id.Agent
@@ -67,8 +84,8 @@ type drawing struct {
 func (l *Ledger) recount() (map[place]resource.Quantity, map[id.Pool]drawing, error) {
 	claimed, drawn := make(map[place]resource.Quantity), make(map[id.Pool]drawing)
 	for claim := range l.Claims() {
-		a, _, ok := l.agent(claim.Agent)
-		if !ok || a.tasks[claim.Task] == nil {
+		a, ok := l.agent(claim.Agent)
+		if !ok || !slices.Contains(a.claims, l.claims[claim.Task]) {
 			return nil, nil, fmt.Errorf("task %s: agent %s does not know its claim", claim.Task, claim.Agent)
 		}
 		d := drawn[claim.Pool]
@@ -108,7 +125,7 @@ func (a *account) imbalance(claimed map[place]resource.Quantity, totals map[reso
 		}
 		rows[s.Type] = rows[s.Type].plus(sum)
 		if totals[s.Type] == nil {
-			totals[s.Type] = &total{weights: make(map[int64]int64)}
+			totals[s.Type] = new(total)
 		}
 		totals[s.Type].shares++
 		totals[s.Type].change(s.Weight, sum)
@@ -138,7 +155,7 @@ func (p *poolAccount) imbalance(drawn drawing) error {
 func compareTotals(booked, counted map[resource.Type]*total) error {
 	for _, t := range slices.Sorted(maps.Keys(counted)) {
 		got, want := booked[t], counted[t]
-		if got == nil || got.Balance != want.Balance || got.shares != want.shares || !maps.Equal(got.weights, want.weights) {
+		if got == nil || got.Balance != want.Balance || got.shares != want.shares || !slices.Equal(got.weights, want.weights) {
 			return fmt.Errorf("%s of the cluster: agents add up to %+v, the books say %+v", t, want, got)
 		}
 	}

@@ -40,18 +40,26 @@ var (
 // Ledger is the account of all agents and pools. The zero value is empty and
 // ready.
 type Ledger struct {
-	agents []*account // by id
-	pools  []*poolAccount
-	claims map[id.Task]*Claim
-	totals map[resource.Type]*total
+	agents  []*account // by id
+	named   map[id.Agent]*account
+	slots   slots
+	journal journal
+	finder  any // see Finder
+	pools   []*poolAccount
+	claims  map[id.Task]*Claim
+	totals  map[resource.Type]*total
+	entered entered // room for the claim that is being entered
 }
 
-func (l *Ledger) agent(name id.Agent) (*account, int, bool) {
-	i, found := slices.BinarySearchFunc(l.agents, name, func(a *account, name id.Agent) int { return cmp.Compare(a.id, name) })
-	if !found {
-		return nil, i, false
-	}
-	return l.agents[i], i, true
+func (l *Ledger) agent(name id.Agent) (*account, bool) {
+	a, known := l.named[name]
+	return a, known
+}
+
+// at returns where an agent stands, or would stand, among the agents.
+func (l *Ledger) at(name id.Agent) int {
+	i, _ := slices.BinarySearchFunc(l.agents, name, func(a *account, name id.Agent) int { return cmp.Compare(a.id, name) })
+	return i
 }
 
 func (l *Ledger) pool(name id.Pool) (*poolAccount, int, bool) {

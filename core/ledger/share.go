@@ -13,6 +13,8 @@ type share struct {
 	free    resource.Quantity
 	cursor  int64 // the port that was given out last
 	retired bool  // its agent no longer has it; it stays while it is claimed
+	row     int   // of its agent
+	total   *total
 }
 
 // book sets what is claimed, and with it what is free.

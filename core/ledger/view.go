@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -26,7 +27,7 @@ type PartitionView struct {
 
 // Agent returns the books of one agent.
 func (l *Ledger) Agent(name id.Agent) (AgentView, bool) {
-	a, _, ok := l.agent(name)
+	a, ok := l.agent(name)
 	return AgentView{a}, ok
 }
 
@@ -100,12 +101,21 @@ func (v AgentView) Agent() Agent {
 	return agent
 }
 
-// Claims iterates over the claims on the agent, in the order of their tasks.
-// The claims are the ledger's own and not to be changed.
-func (v AgentView) Claims() iter.Seq[Claim] { return ordered(v.account.tasks) }
+// Claims iterates over the claims that are on the agent now, in the order of their
+// tasks. The claims are the ledger's own and not to be changed.
+func (v AgentView) Claims() iter.Seq[Claim] {
+	return func(yield func(Claim) bool) {
+		byTask := func(a, b *Claim) int { return cmp.Compare(a.Task, b.Task) }
+		for _, claim := range slices.SortedFunc(slices.Values(v.account.claims), byTask) {
+			if !yield(*claim) {
+				return
+			}
+		}
+	}
+}
 
 // ClaimCount returns how many claims are on the agent.
-func (v AgentView) ClaimCount() int { return len(v.account.tasks) }
+func (v AgentView) ClaimCount() int { return len(v.account.claims) }
 
 // PoolView reads the books of one pool. It is good until the pool is deleted.
 type PoolView struct {
@@ -180,12 +190,10 @@ func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
 
 // Claims iterates over all claims, in the order of their tasks. The claims are
 // the ledger's own and not to be changed.
-func (l *Ledger) Claims() iter.Seq[Claim] { return ordered(l.claims) }
-
-func ordered(claims map[id.Task]*Claim) iter.Seq[Claim] {
+func (l *Ledger) Claims() iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
-		for _, task := range slices.Sorted(maps.Keys(claims)) {
-			if claim, held := claims[task]; held && !yield(*claim) {
+		for _, task := range slices.Sorted(maps.Keys(l.claims)) {
+			if claim, held := l.claims[task]; held && !yield(*claim) {
 				return
 			}
 		}

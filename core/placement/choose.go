@@ -19,6 +19,21 @@ type search struct {
 	fits     int // agents that fit
 }
 
+// grounds returns what spoke for the best.
+func (s *search) grounds(pool id.Pool) Grounds {
+	g := Grounds{
+		agent: s.best.agent, only: s.request.Only != "", avoided: s.best.avoided, weight: s.best.weight, crowds: s.best.crowds,
+		dominant: s.dominant, leftover: s.best.leftover, pool: pool, pools: len(s.request.Pools),
+	}
+	for _, n := range s.request.Siblings {
+		g.siblings += n
+	}
+	for i := range s.levels {
+		g.levels = append(g.levels, s.levels[i].attribute)
+	}
+	return g
+}
+
 // level counts the siblings by their agents' value of one attribute.
 type level struct {
 	attribute string
@@ -77,10 +92,16 @@ func (s *search) judge(c *candidate) {
 		value, _ := attribute(c.agent, s.levels[i].attribute)
 		c.crowds[i] = s.levels[i].siblings[value]
 	}
-	c.leftover = 0
-	if wanted, ok := s.request.Resources.Get(s.dominant); ok {
-		c.leftover = c.agent.Balance(s.dominant).Available - wanted.Amount()
+	c.leftover = leftover(c.agent, s.request.Resources, s.dominant)
+}
+
+// leftover returns how much of the dominant resource a task would leave.
+func leftover(agent ledger.AgentView, wanted resource.Vector, dominant resource.Type) int64 {
+	if dominant == "" {
+		return 0
 	}
+	q, _ := wanted.Get(dominant)
+	return agent.Balance(dominant).Available - q.Amount()
 }
 
 // before reports whether c is better than other. Equals keep their order.
@@ -98,12 +119,9 @@ func (c *candidate) before(other *candidate) bool {
 // levelsOf counts the siblings on every level. Agents without an attribute
 // share a value of their own.
 func levelsOf(books *ledger.Ledger, request Request) []level {
-	names := slices.Concat(request.Spread, []string{HostAttribute, AgentAttribute})
+	names := levelNames(request.Spread)
 	levels := make([]level, 0, len(names))
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			continue
-		}
+	for _, name := range names {
 		counts := make(map[string]int, len(request.Siblings))
 		for on, n := range request.Siblings {
 			if agent, known := books.Agent(on); known {
@@ -114,6 +132,18 @@ func levelsOf(books *ledger.Ledger, request Request) []level {
 		levels = append(levels, level{name, counts})
 	}
 	return levels
+}
+
+// levelNames returns the attributes to spread over, each once: those that are asked
+// for, then the host and the agent.
+func levelNames(spread []string) []string {
+	var names []string
+	for _, name := range slices.Concat(spread, []string{HostAttribute, AgentAttribute}) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // dominant returns the scalar of which the task takes the largest share of the

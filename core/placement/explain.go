@@ -9,14 +9,10 @@ import (
 
 // explain asks every pool and every agent why it does not take the task. It is
 // slow, and done only when the answer is no.
-func explain(books *ledger.Ledger, request Request) *RefusedError {
-	reasons, neverPool := explainPools(books, request)
+func explain(books *ledger.Ledger, request Request) (reasons []Reason, never bool) {
+	pools, neverPool := explainPools(books, request)
 	agents, neverAgent := explainAgents(books, request)
-	return &RefusedError{
-		Service: request.Service,
-		Never:   neverPool || neverAgent,
-		Reasons: slices.Concat(reasons, agents),
-	}
+	return slices.Concat(pools, agents), neverPool || neverAgent
 }
 
 // explainPools returns why no pool gives, and whether none ever can. It returns

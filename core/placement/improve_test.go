@@ -67,7 +67,7 @@ func moved(books *ledger.Ledger, request placement.Request, name id.Task, to led
 	claim, _ := books.ClaimOf(name)
 	from, _ := books.Agent(claim.Agent)
 	fitted, err := books.Fit(to.ID(), request.Resources, nil)
-	if err != nil || meanWeight(to, fitted) < meanWeight(from, ledger.Fitted{Slices: claim.Slices}) {
+	if err != nil || meanWeight(to, fitted, request) < meanWeight(from, ledger.Fitted{Slices: claim.Slices}, request) {
 		return nil, false
 	}
 	after := request

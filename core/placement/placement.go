@@ -41,7 +41,7 @@ type Choice struct {
 	Pool   id.Pool // "" if the request names none
 	Slices []ledger.Slice
 	Ports  []ledger.PortGrant // in the order of the request
-	Why    string             // for people: why here
+	Why    Grounds            // why here
 }
 
 // Claim returns what a task has to claim to take the place.
@@ -66,23 +66,23 @@ func (c Choice) Claim(task id.Task) ledger.Claim {
 func Choose(books *ledger.Ledger, request Request) (Choice, error) {
 	pool, ok := choosePool(books, request)
 	if !ok {
-		return Choice{}, explain(books, request)
+		return Choice{}, refuse(books, request)
 	}
 	found, ok := chooseAgent(books, request)
 	if !ok {
-		return Choice{}, explain(books, request)
+		return Choice{}, refuse(books, request)
 	}
-	fitted, err := books.Fit(found.best.agent.ID(), request.Resources, request.Ports)
+	return choice(books, &request, found.grounds(pool)), nil
+}
+
+// choice cuts the request out of the agent that was chosen.
+func choice(books *ledger.Ledger, request *Request, why Grounds) Choice {
+	agent := why.agent.ID()
+	fitted, err := books.Fit(agent, request.Resources, request.Ports)
 	if err != nil {
-		panic(fmt.Sprintf("placement: agent %s was weighed as fit: %v", found.best.agent.ID(), err))
+		panic(fmt.Sprintf("placement: agent %s was weighed as fit: %v", agent, err))
 	}
-	return Choice{
-		Agent:  found.best.agent.ID(),
-		Pool:   pool,
-		Slices: fitted.Slices,
-		Ports:  fitted.Ports,
-		Why:    found.why(request, pool),
-	}, nil
+	return Choice{Agent: agent, Pool: why.pool, Slices: fitted.Slices, Ports: fitted.Ports, Why: why}
 }
 
 // choosePool returns the pool that gives. It is false if none has room.

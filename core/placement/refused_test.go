@@ -119,7 +119,7 @@ func TestRefusals(t *testing.T) {
 			choice, err := placement.Choose(busy(t), tc.request)
 
 			refused, ok := errors.AsType[*placement.RefusedError](err)
-			if !ok || refused.Error() != tc.want || refused.Never != tc.never || refused.Service != "web" {
+			if !ok || refused.Error() != tc.want || refused.Never() != tc.never || refused.Service() != "web" {
 				t.Errorf("Choose = %+v,\n got %v\nwant %s\nnever: %v", choice, err, tc.want, tc.never)
 			}
 		})
@@ -167,8 +167,8 @@ func TestRefusalsOfPools(t *testing.T) {
 			})
 
 			refused, ok := errors.AsType[*placement.RefusedError](err)
-			if !ok || refused.Error() != tc.want || refused.Never != tc.never {
-				t.Errorf("Choose:\n got %v (never: %v)\nwant %s (never: %v)", err, ok && refused.Never, tc.want, tc.never)
+			if !ok || refused.Error() != tc.want || refused.Never() != tc.never {
+				t.Errorf("Choose:\n got %v (never: %v)\nwant %s (never: %v)", err, ok && refused.Never(), tc.want, tc.never)
 			}
 		})
 	}

@@ -1,78 +1,77 @@
 package placement
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
 )
 
-// why says in words what spoke for the agent that won.
-func (s *search) why(request Request, pool id.Pool) string {
-	c := &s.best
-	parts := []string{s.rivals()}
-	if c.avoided {
-		parts = append(parts, "though it is to be avoided")
+// Grounds are what spoke for an agent. They are good until the agent is set or
+// removed.
+type Grounds struct {
+	agent    ledger.AgentView
+	only     bool // the agent is asked for
+	avoided  bool
+	weight   int64 // thousandths
+	levels   []string
+	crowds   []int // siblings on each level
+	siblings int   // everywhere
+	dominant resource.Type
+	leftover int64
+	pool     id.Pool
+	pools    int // that the request names
+}
+
+// String says it in words, for people.
+func (g Grounds) String() string {
+	text := append(make([]byte, 0, 128), "agent "...)
+	text = append(text, g.agent.ID()...)
+	if g.only {
+		text = append(text, " is asked for"...)
+	} else {
+		text = append(text, " fits best"...)
 	}
-	if c.weight != ledger.WeightOne && c.weight > 0 {
-		parts = append(parts, "mean weight "+decimal(c.weight))
+	if g.avoided {
+		text = append(text, ", though it is to be avoided"...)
 	}
-	for i, l := range s.levels {
-		if text := s.crowd(l.attribute, c.crowds[i]); text != "" {
-			parts = append(parts, text)
+	if g.weight != ledger.WeightOne && g.weight > 0 {
+		text = append(text, ", mean weight "...)
+		text = strconv.AppendFloat(text, float64(g.weight)/ledger.WeightOne, 'f', -1, 64)
+	}
+	for i, name := range g.levels {
+		if g.siblings > 0 {
+			text = g.appendCrowd(text, name, g.crowds[i])
 		}
 	}
-	if s.dominant != "" {
-		parts = append(parts, fmt.Sprintf("leaves %s %s", s.dominant, resource.FormatAmount(s.dominant, resource.KindScalar, c.leftover)))
+	if g.dominant != "" {
+		text = append(append(append(text, ", leaves "...), g.dominant...), ' ')
+		text = append(text, resource.FormatAmount(g.dominant, resource.KindScalar, g.leftover)...)
 	}
-	if len(request.Pools) > 1 {
-		parts = append(parts, "from pool "+string(pool)+", the highest with room")
+	if g.pools > 1 {
+		text = append(append(append(text, ", from pool "...), g.pool...), ", the highest with room"...)
 	}
-	return strings.Join(parts, ", ")
+	return string(text)
 }
 
-// rivals says against how many the agent won.
-func (s *search) rivals() string {
+// appendCrowd says how many siblings are near, where that says something.
+func (g *Grounds) appendCrowd(text []byte, name string, near int) []byte {
+	value, known := attribute(g.agent, name)
+	if name == HostAttribute && value == string(g.agent.ID()) {
+		return text // the host is the agent
+	}
+	text = strconv.AppendInt(append(text, ", "...), int64(near), 10)
+	text = strconv.AppendInt(append(text, " of "...), int64(g.siblings), 10)
+	text = append(text, " instances "...)
 	switch {
-	case s.request.Only != "":
-		return fmt.Sprintf("agent %s is asked for", s.best.agent.ID())
-	case s.fits == 1:
-		return fmt.Sprintf("only agent %s fits", s.best.agent.ID())
+	case name == AgentAttribute:
+		return append(text, "on the agent"...)
+	case name == HostAttribute:
+		return append(append(text, "on host "...), value...)
+	case !known:
+		return append(append(text, "without "...), name...)
 	default:
-		return fmt.Sprintf("agent %s is the best of %d that fit", s.best.agent.ID(), s.fits)
+		return append(append(append(append(text, "in "...), name...), ' '), value...)
 	}
-}
-
-// crowd says how many siblings are near. It is empty where that says nothing.
-func (s *search) crowd(attributeName string, siblings int) string {
-	total := 0
-	for _, n := range s.request.Siblings {
-		total += n
-	}
-	if total == 0 {
-		return ""
-	}
-	value, ok := attribute(s.best.agent, attributeName)
-	var place string
-	switch {
-	case attributeName == AgentAttribute:
-		place = "on the agent"
-	case attributeName == HostAttribute && value == string(s.best.agent.ID()):
-		return "" // the host is the agent
-	case attributeName == HostAttribute:
-		place = "on host " + value
-	case !ok:
-		place = "without " + attributeName
-	default:
-		place = "in " + attributeName + " " + value
-	}
-	return fmt.Sprintf("%d of %d instances %s", siblings, total, place)
-}
-
-// decimal prints thousandths.
-func decimal(thousandths int64) string {
-	return strconv.FormatFloat(float64(thousandths)/ledger.WeightOne, 'f', -1, 64)
 }

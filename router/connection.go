@@ -45,7 +45,7 @@ func (c *connection) relay(ctx context.Context) Reason {
 		return refusalOf(err, c.serviceName()).reason
 	}
 	defer c.endpoint.exit()
-	if c.passed, err = relay.Relay(ctx, c.client, instance); err != nil {
+	if c.passed, err = c.router.relay.Run(ctx, c.client, instance); err != nil {
 		return Cut
 	}
 	return ""
@@ -94,7 +94,7 @@ func (c *connection) dial(ctx context.Context, e *endpoint) (relay.Conn, error) 
 
 // dialTCP opens a connection to an instance.
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: relay.Alive}
+	dialer := net.Dialer{KeepAliveConfig: relay.Alive()}
 	return dialer.DialContext(ctx, "tcp", address)
 }
 

@@ -199,7 +199,7 @@ func (m *metrics) book(c *call) {
 
 // bookConnection counts a connection that has ended. One to a port that no service
 // has any more is not counted.
-func (m *metrics) bookConnection(c *connection) {
+func (*metrics) bookConnection(c *connection) {
 	var to *relaySeries
 	switch {
 	case c.endpoint != nil:

@@ -258,7 +258,9 @@ func TestConnectionsOutliveAStop(t *testing.T) {
 		}
 		client.end(t)
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
 	if _, goodbyes := r.masters.heard(); len(goodbyes) != 1 {
 		t.Errorf("goodbyes %v, want one", goodbyes)
 	}

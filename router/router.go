@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router/relay"
 )
 
 // flushDelayMax is how long bytes of an answer of known length may wait for more.
@@ -42,6 +43,7 @@ type Router struct {
 	calls     atomic.Int64   // requests being served
 	clients   clients        // their connections
 	ports     ports          // that have a route of their own
+	relay     relay.Relay    // of their connections
 	departing atomic.Bool    // each answer is the last one of its connection
 	attended  atomic.Bool    // the masters speak with this router
 	replaced  atomic.Bool    // another process takes the connections
@@ -190,6 +192,7 @@ func (r *Router) closeAll() {
 	}
 	r.senders.Wait()
 	r.vigil.close()
+	r.relay.Close()
 }
 
 // replace puts value in a box of one, in place of a value not yet taken. Only

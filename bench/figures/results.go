@@ -46,6 +46,7 @@ type results struct {
 	faults  rows
 	large   rows
 	c1m     rows
+	tcp     rows
 
 	sessions, reads rows
 }
@@ -71,7 +72,7 @@ func (r *results) addMemory(m memory) {
 }
 
 func (r *results) missed() bool {
-	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed ||
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed || r.tcp.missed ||
 		r.sessions.missed || r.reads.missed
 }
 
@@ -82,6 +83,8 @@ func (r *results) markdown(section string) string {
 		return figureTable(r.figures)
 	case routerSection:
 		return r.routerMarkdown()
+	case tcpSection:
+		return r.tcp.markdown()
 	case faultsSection:
 		return r.faults.markdown()
 	case largeSection:

@@ -14,13 +14,14 @@ const (
 	faultsSection  = "faults"
 	largeSection   = "large"
 	c1mSection     = "c1m"
+	tcpSection     = "tcp"
 
 	sessionsSection = "sessions"
 	readsSection    = "reads"
 )
 
 func sections() []string {
-	return []string{clusterSection, routerSection, faultsSection, largeSection, c1mSection, sessionsSection, readsSection}
+	return []string{clusterSection, routerSection, tcpSection, faultsSection, largeSection, c1mSection, sessionsSection, readsSection}
 }
 
 // titleOf returns the heading of a section.
@@ -28,6 +29,7 @@ func titleOf(section string) string {
 	return map[string]string{
 		clusterSection: "What aloft must reach",
 		routerSection:  "The router beside others",
+		tcpSection:     "The router as a relay of connections",
 		faultsSection:  "Faults",
 		largeSection:   "A new leader of a large cluster",
 		c1mSection:     "A million tasks",

@@ -26,6 +26,25 @@ backend out
 `, runtime.NumCPU(), p.addr(), p.backend)
 }
 
+// haproxyTCPConfig relays connections, large pieces inside the kernel.
+func haproxyTCPConfig(p plan) string {
+	return fmt.Sprintf(`global
+  nbthread %d
+  maxconn 4096
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  option splice-auto
+frontend in
+  bind %s
+  default_backend out
+backend out
+  server backend %s
+`, runtime.NumCPU(), p.addr(), p.backend)
+}
+
 func haproxyCommand(_ plan, config string) []string {
 	return []string{program("haproxy"), "-db", "-q", "-f", config}
 }
@@ -56,8 +75,14 @@ func nginxCommand(p plan, config string) []string {
 	return []string{program("nginx"), "-e", "stderr", "-p", p.folder, "-c", config}
 }
 
+// BulkPath is where the backend answers with BulkSize bytes.
+const (
+	BulkPath = "/bulk"
+	BulkSize = 1 << 20
+)
+
 func backendSite(p plan) string {
-	return fmt.Sprintf("  server { listen %s backlog=4096; location / { return 200 \"ok\\n\"; } }\n", p.addr())
+	return fmt.Sprintf("  server { listen %s backlog=4096; location / { return 200 \"ok\\n\"; } location = %s { root %s; } }\n", p.addr(), BulkPath, p.folder)
 }
 
 func proxySite(p plan) string {

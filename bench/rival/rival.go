@@ -53,6 +53,12 @@ const ReverseProxyName = "httputil.ReverseProxy"
 // and returns the command that runs it.
 func Backend(folder string, port int) ([]string, error) {
 	p := plan{name: "backend", folder: folder, port: port}
+	if err := os.WriteFile(filepath.Join(folder, BulkPath), make([]byte, BulkSize), 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(folder, 0o755); err != nil { // root's nginx has workers that are nobody
+		return nil, err
+	}
 	config, err := p.write(nginxConfig(backendSite))
 	return nginxCommand(p, config), err
 }
@@ -67,6 +73,12 @@ func Nginx(ctx context.Context, folder, backend string) (*Server, error) {
 func HAProxy(ctx context.Context, folder, backend string) (*Server, error) {
 	p := plan{name: "haproxy", folder: folder, backend: backend}
 	return p.start(ctx, haproxyConfig, haproxyCommand)
+}
+
+// HAProxyTCP starts HAProxy as a relay of connections to the backend.
+func HAProxyTCP(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "haproxy-tcp", folder: folder, backend: backend}
+	return p.start(ctx, haproxyTCPConfig, haproxyCommand)
 }
 
 // ReverseProxy starts this program again as a bare proxy of Go's library; it

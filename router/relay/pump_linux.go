@@ -20,18 +20,41 @@ const (
 	pipesMax = 64
 )
 
-// buffers are shared by all connections: one that waits for bytes has none.
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+// shared is what the connections have in common: one that waits for bytes has none
+// of it.
+type shared struct {
+	buffers sync.Pool // of *[bufferSize]byte
+
+	mu    sync.Mutex
+	pipes []*pipe // that are empty and kept for the next bulk
+}
+
+// Close gives back what is kept. Nothing may be relayed any more.
+func (s *shared) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pipes {
+		p.close()
+	}
+	s.pipes = nil
+}
+
+func (s *shared) takeBuffer() *[bufferSize]byte {
+	if buffer, ok := s.buffers.Get().(*[bufferSize]byte); ok {
+		return buffer
+	}
+	return new([bufferSize]byte)
+}
 
 // pump passes all that comes from one connection to the other. It returns how much
 // was passed; the error is nil at the end of what comes.
-func pump(to, from Conn) (int64, error) {
+func (s *shared) pump(to, from Conn) (int64, error) {
 	source, sourceErr := rawOf(from)
 	target, targetErr := rawOf(to)
 	if sourceErr != nil || targetErr != nil {
 		return copied(to, from)
 	}
-	p := pumping{to: to, source: source, target: target}
+	p := pumping{shared: s, to: to, source: source, target: target}
 	for {
 		bulk, err := p.step()
 		if err == nil && bulk {
@@ -56,6 +79,7 @@ func rawOf(conn Conn) (syscall.RawConn, error) {
 
 // pumping is one direction.
 type pumping struct {
+	shared         *shared
 	to             Conn
 	source, target syscall.RawConn
 	passed         int64
@@ -67,19 +91,19 @@ func (p *pumping) step() (bulk bool, err error) {
 	var buffer *[bufferSize]byte
 	var n int
 	waited := p.source.Read(func(fd uintptr) bool {
-		buffer = buffers.Get().(*[bufferSize]byte)
+		buffer = p.shared.takeBuffer()
 		n, err = again(func() (int, error) { return unix.Read(int(fd), buffer[:]) })
 		if n > 0 || !errors.Is(err, unix.EAGAIN) {
 			return true
 		}
-		buffers.Put(buffer)
+		p.shared.buffers.Put(buffer)
 		buffer = nil
 		return false
 	})
 	if buffer == nil {
 		return false, waited // the connection was closed while it waited
 	}
-	defer buffers.Put(buffer)
+	defer p.shared.buffers.Put(buffer)
 	if err != nil {
 		return false, err
 	}
@@ -94,11 +118,11 @@ func (p *pumping) step() (bulk bool, err error) {
 // splice passes what is there and what comes while it passes that, without a copy.
 // It returns when nothing is there any more.
 func (p *pumping) splice() error {
-	pipe, err := takePipe()
-	if err != nil {
-		return nil //nolint:nilerr // no descriptor is left: the buffer does it, too
+	pipe := p.shared.takePipe()
+	if pipe == nil {
+		return nil // no descriptor is left: the buffer does it, too
 	}
-	defer func() { pipe.giveBack() }()
+	defer func() { p.shared.giveBack(pipe) }()
 	for {
 		n, err := p.fill(pipe)
 		if errors.Is(err, unix.EAGAIN) {
@@ -165,34 +189,35 @@ type pipe struct {
 	held        int // bytes in it
 }
 
-// pipes are those that are empty and kept for the next bulk.
-var pipes = make(chan *pipe, pipesMax)
+func (p *pipe) close() { _, _ = unix.Close(p.read), unix.Close(p.write) }
 
-func takePipe() (*pipe, error) {
-	select {
-	case p := <-pipes:
-		return p, nil
-	default:
+// takePipe returns an empty pipe, or nil if there can be none.
+func (s *shared) takePipe() *pipe {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.pipes) - 1; last >= 0 {
+		kept := s.pipes[last]
+		s.pipes = s.pipes[:last]
+		return kept
 	}
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		return nil, err
+		return nil
 	}
 	// Where the kernel gives an unprivileged user no larger one, a smaller one does.
 	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
-	return &pipe{read: ends[0], write: ends[1]}, nil
+	return &pipe{read: ends[0], write: ends[1]}
 }
 
 // giveBack keeps an empty pipe, and closes one that holds what nobody wants.
-func (p *pipe) giveBack() {
-	if p.held == 0 {
-		select {
-		case pipes <- p:
-			return
-		default:
-		}
+func (s *shared) giveBack(p *pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.held == 0 && len(s.pipes) < pipesMax {
+		s.pipes = append(s.pipes, p)
+	} else {
+		p.close()
 	}
-	_, _ = unix.Close(p.read), unix.Close(p.write)
 }
 
 // watch has the kernel find out that nobody is at the other end, also while it
@@ -202,7 +227,7 @@ func watch(conn Conn) {
 	if !ok {
 		return
 	}
-	_ = socket.SetKeepAliveConfig(Alive) // fails only on a closed connection
+	_ = socket.SetKeepAliveConfig(Alive()) // fails only on a closed connection
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return

@@ -1,9 +1,9 @@
 // Package relay passes bytes between two connections, whatever is spoken on them.
 //
 // What one side sends reaches the other in order and unchanged. That one side has
-// said its last word is told to the other, which may still speak; a connection
-// that breaks breaks its partner, so that nobody takes half of something for the
-// whole.
+// said its last word is told to the other, which may still speak; when one of the
+// connections breaks the other is broken too, so that nobody takes half of something
+// for the whole.
 //
 // Small pieces go through a buffer that is held only while bytes are there. What
 // comes in bulk goes from socket to socket inside the kernel, by splice(2).
@@ -20,7 +20,9 @@ import (
 
 // Alive is how a connection finds out that nobody is at its other end: within
 // about half a minute, though nothing is sent.
-var Alive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+func Alive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+}
 
 // unheardMax is how long what was sent may stay without a receipt of the other
 // end's kernel.
@@ -40,12 +42,17 @@ type Passed struct {
 	Down int64
 }
 
-// Relay passes what comes on either connection to the other, until both sides have
+// Relay is what connections share while they are relayed: buffers, and pipes of the
+// kernel. The zero value is ready. It must not be copied, and may be used by many
+// goroutines.
+type Relay struct{ shared }
+
+// Run passes what comes on either connection to the other, until both sides have
 // said their last word, one of the connections breaks, or ctx is done. Both are
 // closed when it returns. The error is nil only if all was passed that both sides
 // sent.
-func Relay(ctx context.Context, a, b Conn) (Passed, error) {
-	r := relay{a: a, b: b}
+func (s *Relay) Run(ctx context.Context, a, b Conn) (Passed, error) {
+	r := pairing{shared: &s.shared, a: a, b: b}
 	stop := context.AfterFunc(ctx, func() { r.fail(context.Cause(ctx)) })
 	defer stop()
 	var passed Passed
@@ -59,9 +66,10 @@ func Relay(ctx context.Context, a, b Conn) (Passed, error) {
 	return passed, r.broken
 }
 
-// relay is two connections that live and break together.
-type relay struct {
-	a, b Conn
+// pairing is two connections that live and break together.
+type pairing struct {
+	shared *shared
+	a, b   Conn
 
 	mu     sync.Mutex
 	broken error // the first; then both are closed
@@ -69,9 +77,9 @@ type relay struct {
 
 // pass passes all that comes from one connection to the other, and then that it
 // was all. It returns how much it was.
-func (r *relay) pass(to, from Conn) (n int64) {
+func (r *pairing) pass(to, from Conn) (n int64) {
 	watch(from)
-	n, err := pump(to, from)
+	n, err := r.shared.pump(to, from)
 	if err == nil {
 		if err = to.CloseWrite(); errors.Is(err, net.ErrClosed) || isUnconnected(err) {
 			err = nil // it has read all, and gone
@@ -84,7 +92,7 @@ func (r *relay) pass(to, from Conn) (n int64) {
 }
 
 // fail breaks both connections: their other ends are told by a reset.
-func (r *relay) fail(err error) {
+func (r *pairing) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.broken != nil {

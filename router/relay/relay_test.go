@@ -29,6 +29,7 @@ type fataler interface {
 // line is two clients with a relay between them.
 type line struct {
 	a, b   *net.TCPConn // the far ends
+	relay  relay.Relay
 	cancel context.CancelFunc
 	passed relay.Passed
 	err    error
@@ -43,7 +44,8 @@ func newLine(t fataler) *line {
 	l := &line{a: a, b: b, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
-		l.passed, l.err = relay.Relay(ctx, nearA, nearB)
+		defer l.relay.Close()
+		l.passed, l.err = l.relay.Run(ctx, nearA, nearB)
 	}()
 	return l
 }
@@ -194,8 +196,10 @@ func TestCancelBreaksBoth(t *testing.T) {
 // BenchmarkBulk passes what is large, beside io.Copy and beside no relay at all.
 func BenchmarkBulk(b *testing.B) {
 	const size = 64 << 20
+	var shared relay.Relay
+	defer shared.Close()
 	ways := map[string]func(a, b *net.TCPConn){
-		"relay": func(a, c *net.TCPConn) { _, _ = relay.Relay(context.Background(), a, c) },
+		"relay": func(a, c *net.TCPConn) { _, _ = shared.Run(context.Background(), a, c) },
 		"buffer": func(a, c *net.TCPConn) {
 			_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{a})
 			_ = c.CloseWrite()

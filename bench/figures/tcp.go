@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aloft-run/aloft/bench/cluster"
+	"github.com/aloft-run/aloft/bench/report"
+	"github.com/aloft-run/aloft/bench/rival"
+)
+
+// tcpPort is the port of the relayed service. Tasks and systems have others.
+const tcpPort = 5431
+
+// relayBar is the part of HAProxy's rate that the router must reach.
+const relayBar = 0.9
+
+// tcpLoad is what is asked for through a relay.
+type tcpLoad struct {
+	what, path  string
+	connections int
+}
+
+// measureTCP runs the router and HAProxy at once as relays of connections to the
+// same backend, and loads them in turns.
+func (b *bench) measureTCP(ctx context.Context) (err error) {
+	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: b.folder, Agents: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	backend, err := b.deployRelayed(ctx, c)
+	if err != nil {
+		return err
+	}
+	router, err := c.Part("router")
+	if err != nil {
+		return err
+	}
+	haproxy, err := rival.HAProxyTCP(ctx, b.folder, backend)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, haproxy.Stop()) }()
+	ours := subject{"aloft", fmt.Sprintf("http://127.0.0.1:%d", tcpPort), router.PID}
+	theirs := subject{"HAProxy", strings.TrimSuffix(haproxy.URL(), "/"), haproxy.PID}
+	for _, load := range []tcpLoad{
+		{"answers of 3 bytes, 32 connections that are kept", "/", 32},
+		{"answers of 1 MiB, 8 connections that are kept", rival.BulkPath, 8},
+	} {
+		if err := b.compareRelays(ctx, load, ours, theirs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareRelays holds the rate of one relay to that of the other, round by round.
+func (b *bench) compareRelays(ctx context.Context, load tcpLoad, ours, theirs subject) error {
+	var ratios []float64
+	best := make(map[string]carried)
+	for round := range rounds {
+		b.say("relay, %s, round %d of %d", load.what, round+1, rounds)
+		rates := make(map[string]float64)
+		for _, s := range []subject{ours, theirs} {
+			s.url += load.path
+			run, err := s.load(ctx, load.connections)
+			if err != nil {
+				return err
+			}
+			rates[s.name] = run.perSecond
+			if run.perSecond > best[s.name].perSecond {
+				best[s.name] = run
+			}
+		}
+		ratios = append(ratios, rates[ours.name]/rates[theirs.name])
+	}
+	slices.Sort(ratios)
+	how := fmt.Sprintf("`wrk --threads 2 --connections %d`", load.connections)
+	b.results.tcp.add(line{
+		what: "the relay's rate beside HAProxy's (mode tcp): " + load.what, command: how, bar: fmt.Sprintf("at least %.1f ×", relayBar),
+		median: fmt.Sprintf("%.2f ×", ratios[len(ratios)/2]), p99: "-", n: len(ratios), met: ratios[len(ratios)/2] >= relayBar,
+	})
+	for _, s := range []subject{ours, theirs} {
+		run := best[s.name]
+		b.results.tcp.add(line{
+			what: fmt.Sprintf("%s: answers/s, CPU each; %s", s.name, load.what), command: how, bar: "-",
+			median: fmt.Sprintf("%.0f/s, %s", run.perSecond, run.cost()), p99: report.Duration(run.p99), n: 1, met: true,
+		})
+	}
+	return nil
+}
+
+// deployRelayed deploys the backend as a service with a port of its own, and
+// returns where it serves.
+func (b *bench) deployRelayed(ctx context.Context, c *cluster.Cluster) (string, error) {
+	port, err := lastPort(c)
+	if err != nil {
+		return "", err
+	}
+	command, err := rival.Backend(b.folder, port)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf(`service: relayed
+instances: 1
+resources: {cpus: 1, mem: 128MiB}
+run: {command: [%s]}
+ports: [{name: any, number: %d}]
+route: {port: %d}
+deploy: {settle: 0s}
+`, strings.Join(command, ", "), port, tcpPort)
+	file := filepath.Join(b.folder, "relayed.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	if _, err := c.Do(ctx, "deploy", file); err != nil {
+		return "", err
+	}
+	late := time.After(readyWithinTCP)
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", tcpPort))
+		if err == nil {
+			return net.JoinHostPort("127.0.0.1", fmt.Sprint(port)), conn.Close()
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-late:
+			return "", fmt.Errorf("the router does not listen on port %d: %w", tcpPort, err)
+		}
+	}
+}
+
+// readyWithinTCP is how long the router may take to listen on a port.
+const readyWithinTCP = 10 * time.Second

@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"core/engine"},
 	{"gen/aloft/v1", "gen/aloft/v1/aloftv1connect"},
 	{"specfile", "wire"},
-	{"telemetry"},
+	{"footprint", "telemetry"},
 	{"agent/logs", "router/handover", "router/relay", "router/upstream", "store"},
 	{"agent/supervisor"},
 	{"agent/fetch", "agent/machine", "agent/probe", "agent/runtime", "client", "store/memory", "store/storetest"},

@@ -19,7 +19,7 @@ const (
 	rounds    = 3
 	instances = 4
 	jobs      = 200
-	idleFor   = 5 * time.Second
+	idleFor   = 8 * time.Second
 
 	answerWithin = 20 * time.Second
 )
@@ -198,7 +198,7 @@ func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) ([]memory
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	parts := []memory{{part: "master", bar: 80_000_000}, {part: "agent", bar: 40_000_000}, {part: "supervisor", bar: 15_000_000}}
+	parts := []memory{{part: "master", bar: 60_000_000}, {part: "agent", bar: 30_000_000}, {part: "supervisor", bar: 15_000_000}}
 	for i := range parts {
 		p, err := c.Part(parts[i].part)
 		if err != nil {

@@ -158,6 +158,7 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	parts, running := errgroup.WithContext(going)
 	parts.Go(func() error { return processes.Run(running) })
 	parts.Go(func() error { return a.Run(running) })
+	parts.Go(func() error { return rest(running, log) })
 	flags.common.serveAdmin(running, parts, adminPage{address: flags.admin, registry: telemetry.NewRegistry(), ready: a.Ready})
 	empty := false
 	parts.Go(func() error {

@@ -134,6 +134,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	defer end(nil)
 	parts, running := errgroup.WithContext(ctx)
 	parts.Go(func() error { return r.Run(running) })
+	parts.Go(func() error { return rest(running, log) })
 	post.hold(running, parts, r, func() { end(router.ErrReplaced) }, log)
 	flags.common.serveAdmin(running, parts, adminPage{
 		listener: post.admin, registry: registry,

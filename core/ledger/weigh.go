@@ -10,39 +10,77 @@ import (
 // mean weight, in thousandths, of what it would take: over the amounts of each
 // type first, then over the types. It allocates nothing for scalars and ports.
 func (v AgentView) Weigh(wanted resource.Vector, ports []PortWish) (weight int64, fits bool) {
-	a := v.account
+	sum, types, fits := v.account.weigh(wanted, ports, true)
+	return sum / max(1, types), fits
+}
+
+// WeighOthers is Weigh for all but scalars. It returns the sum of the types' mean
+// weights, and how many types there are.
+func (v AgentView) WeighOthers(wanted resource.Vector, ports []PortWish) (sum, types int64, fits bool) {
+	return v.account.weigh(wanted, ports, false)
+}
+
+func (a *account) weigh(wanted resource.Vector, ports []PortWish, scalars bool) (sum, types int64, fits bool) {
 	if a.closed {
-		return 0, false
+		return 0, 0, false
 	}
-	var sum, types int64
 	for t, q := range wanted.All() {
-		if q.Amount() <= 0 {
+		if q.Amount() <= 0 || !scalars && q.Kind() == resource.KindScalar {
 			continue
 		}
 		r, ok := a.row(t)
 		if !ok || r.kind != q.Kind() || r.Available < q.Amount() {
-			return 0, false
+			return 0, 0, false
 		}
 		var m mean
 		if m.takeAll(a.shares[r.first:r.end], q); m.amount < uint64(q.Amount()) {
-			return 0, false
+			return 0, 0, false
 		}
 		sum, types = sum+m.weight(), types+1
 	}
 	if len(ports) > 0 {
 		r, ok := a.row(resource.Ports)
 		if !ok {
-			return 0, false
+			return 0, 0, false
 		}
 		exact, _ := wanted.Get(resource.Ports)
 		var m mean
 		if !m.takePorts(a.shares[r.first:r.end], ports, exact) {
-			return 0, false
+			return 0, 0, false
 		}
 		sum, types = sum+m.weight(), types+1
 	}
-	return sum / max(1, types), true
+	return sum, types, true
 }
+
+// Part is what is free of one partition of a scalar type.
+type Part struct {
+	Weight int64 // in thousandths
+	Free   int64 // never below zero
+}
+
+// Parts appends the partitions of a type, heavier first. It is false if the agent has
+// none, or they are not scalars.
+func (v AgentView) Parts(list []Part, t resource.Type) ([]Part, bool) {
+	r, ok := v.account.row(t)
+	if !ok || r.kind != resource.KindScalar {
+		return list, false
+	}
+	for i := r.first; i < r.end; i++ {
+		s := &v.account.shares[i]
+		list = append(list, Part{s.Weight, max(0, s.free.Amount())})
+	}
+	return list, true
+}
+
+// Mean adds up the weights of several amounts, exactly.
+type Mean struct{ mean mean }
+
+// Add adds an amount of a weight.
+func (m *Mean) Add(weight, amount int64) { m.mean.add(weight, amount) }
+
+// Weight returns the mean weight, rounded down. Something has been added.
+func (m *Mean) Weight() int64 { return m.mean.weight() }
 
 // WeightOf returns the mean weight, in thousandths, of what a claim on the agent
 // holds: over the amounts of each type first, then over the types.

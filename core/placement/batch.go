@@ -54,19 +54,27 @@ type seat struct {
 // or to take. Changes of the siblings are told to Count.
 func NewBatch(books *ledger.Ledger, request Request) *Batch {
 	b := &Batch{books: books, request: request, names: levelNames(request.Spread)}
-	b.wards = len(b.names)
-	if b.names[b.wards-1] == AgentAttribute {
-		b.wards--
-	}
-	if b.wards > 0 && b.names[b.wards-1] == HostAttribute && b.wards == len(b.names)-1 {
-		b.wards, b.byHost = b.wards-1, true
-	}
+	b.wards, b.byHost = wardsOf(b.names)
 	b.request.Siblings, b.away = nil, make(map[id.Agent]int)
 	b.readAll()
 	for on, n := range request.Siblings {
 		b.Count(on, n)
 	}
 	return b
+}
+
+// wardsOf returns how many levels have wards, and whether the host and the agent come
+// after them.
+func wardsOf(names []string) (wards int, byHost bool) {
+	n := len(names)
+	switch {
+	case names[n-1] != AgentAttribute:
+		return n, false
+	case names[n-2] != HostAttribute:
+		return n - 1, false
+	default:
+		return n - 2, true
+	}
 }
 
 // readAll reads all agents anew.
@@ -94,6 +102,11 @@ func (b *Batch) readAll() {
 // come to an agent or left it.
 func (b *Batch) Count(on id.Agent, n int) {
 	b.siblings += n
+	b.credit(on, n)
+}
+
+// credit counts siblings on an agent that may have a seat.
+func (b *Batch) credit(on id.Agent, n int) {
 	if agent, known := b.books.Agent(on); known && agent.Slot() < len(b.seats) {
 		if slot := int32(agent.Slot()); b.seats[slot].ward != nil && b.seats[slot].view.ID() == on {
 			b.count(slot, int32(n))
@@ -242,8 +255,8 @@ func (b *Batch) reread() {
 	b.readAll()
 	for on, n := range b.away {
 		if agent, known := b.books.Agent(on); known {
-			delete(b.away, on)
 			b.count(int32(agent.Slot()), int32(n))
+			delete(b.away, on)
 		}
 	}
 	b.catchUp()
@@ -268,9 +281,12 @@ func (b *Batch) notice(slot int32) {
 		b.leave(slot)
 		if there {
 			b.sit(slot, now)
-			b.count(slot, int32(b.away[now.ID()]))
-			delete(b.away, now.ID())
+			b.touch(slot)
 		}
+	}
+	if there && b.away[now.ID()] != 0 {
+		b.count(slot, int32(b.away[now.ID()]))
+		delete(b.away, now.ID())
 	}
 	if is := dominant(b.books, b.request.Resources); is != b.dominant {
 		b.dominant = is
@@ -300,16 +316,17 @@ func (b *Batch) leave(slot int32) {
 	if s.ward == nil {
 		return
 	}
-	if s.own != 0 {
-		b.away[s.view.ID()] += int(s.own)
-	}
-	b.count(slot, -s.own)
+	name, own := s.view.ID(), s.own
+	b.count(slot, -own)
 	if s.host != nil {
 		s.host.agents = slices.DeleteFunc(s.host.agents, func(other int32) bool { return other == slot })
 	}
 	b.settle(s.ward, s.place, nobody)
 	s.ward.spare = append(s.ward.spare, s.place)
 	*s = seat{stale: s.stale}
+	if own != 0 {
+		b.credit(name, int(own)) // it may have come back in another slot
+	}
 }
 
 // sit gives an agent a place in its ward, in which it does not take part yet.

@@ -53,6 +53,9 @@ type candidate struct {
 // fits. Its work for an agent that does not fit allocates nothing.
 func chooseAgent(books *ledger.Ledger, request Request) (*search, bool) {
 	s := &search{request: &request, levels: levelsOf(books, request), dominant: dominant(books, request.Resources)}
+	if s.find(books) {
+		return s, s.fits > 0
+	}
 	next := candidate{crowds: make([]int, len(s.levels))}
 	s.best.crowds = make([]int, len(s.levels))
 	for agent := range candidates(books, request.Only) {
@@ -122,7 +125,10 @@ func levelsOf(books *ledger.Ledger, request Request) []level {
 	names := levelNames(request.Spread)
 	levels := make([]level, 0, len(names))
 	for _, name := range names {
-		counts := make(map[string]int, len(request.Siblings))
+		var counts map[string]int
+		if len(request.Siblings) > 0 {
+			counts = make(map[string]int, len(request.Siblings))
+		}
 		for on, n := range request.Siblings {
 			if agent, known := books.Agent(on); known {
 				value, _ := attribute(agent, name)

@@ -39,7 +39,9 @@ func (b *Batch) lodge(w *ward) int32 {
 	if w.lodged++; int(w.lodged) > w.size() {
 		w.reserve(int(w.lodged))
 		if b.ready {
-			w.hold(b.before)
+			if w.hold(b.before); w.parent != nil {
+				b.settle(w.parent, w.place, w.winner())
+			}
 		}
 	}
 	return place

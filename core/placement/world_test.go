@@ -59,6 +59,9 @@ type world struct {
 	tasks   []id.Task
 	named   int
 	batches []*watched
+	kinds   int // of agents
+	agents  int
+	extras  [][]string // partitions beside one of each type
 }
 
 // watched is a batch with what it should know.
@@ -76,16 +79,16 @@ var sizes = []string{
 
 // setAgent adds an agent, or changes one.
 func (w *world) setAgent() {
-	a := agent(w.dice, w.agent(), one(w.dice, "size", sizes...),
-		one(w.dice, "attributes", "", "zone=a", "zone=b", "zone=b host=h1", "zone=a host=h1 rack=r1", "zone=c rack=r1", "rack=r2", "host=a3 rack=r2"))
-	weights := one(w.dice, "weights", []int64{1000}, []int64{1000}, []int64{1000}, []int64{1000, 1500, 2000})
+	a := agent(w.dice, w.agent(), one(w.dice, "size", sizes[:min(w.kinds, len(sizes))]...),
+		one(w.dice, "attributes", []string{"", "zone=a", "zone=b", "zone=b host=h1", "zone=a host=h1 rack=r1", "zone=c rack=r1", "rack=r2", "host=a3 rack=r2"}[:min(3*w.kinds, 8)]...))
+	weights := one(w.dice, "weights", [][]int64{{1000}, {1000}, {1000}, {1000, 1500, 2000}}[:min(2*w.kinds, 4)]...)
 	for i := range a.Partitions {
 		a.Partitions[i].Weight = one(w.dice, "weight", weights...)
 	}
-	for i, extra := range one(w.dice, "more", nil, nil, []string{"cpus 1"}, []string{"cpus 2", "mem 1"}, []string{"ports 20-21", "cpus 0.5", "gpus 1"}) {
+	for i, extra := range one(w.dice, "more", w.extras...) {
 		for of, q := range vector(w.dice, extra).All() {
 			a.Partitions = append(a.Partitions, ledger.Partition{
-				ID: id.Partition(fmt.Sprintf("more-%d", i)), Type: of, Quantity: q, Weight: one(w.dice, "weight", int64(500), 1000, 3000, 3333),
+				ID: id.Partition(fmt.Sprintf("more-%d", i)), Type: of, Quantity: q, Weight: one(w.dice, "weight", []int64{3000, 500, 1000, 3333}[:min(w.kinds, 4)]...),
 			})
 		}
 	}
@@ -95,12 +98,12 @@ func (w *world) setAgent() {
 	}
 }
 
-func (w *world) agent() id.Agent { return id.Agent(fmt.Sprintf("a%d", w.dice.roll("agent", 9))) }
+func (w *world) agent() id.Agent { return id.Agent(fmt.Sprintf("a%d", w.dice.roll("agent", w.agents))) }
 
 func (w *world) request() placement.Request {
 	request := placement.Request{
 		Service: "web",
-		Resources: vector(w.dice, one(w.dice, "wanted", "cpus 1", "cpus 0.5", "cpus 1", "cpus 0.1", "cpus 1, mem 1", "cpus 0.2, mem 1", "cpus 2, mem 1", "mem 3", "", "cpus 3, mem 4", "cpus 9", "keys {x}",
+		Resources: vector(w.dice, one(w.dice, "wanted", "cpus 1", "cpus 0.5", "cpus 1", "cpus 0.1", "cpus 1, mem 1", "cpus 0.2, mem 1", "cpus 3", "cpus 1.5", "cpus 3.5, mem 1", "cpus 2, mem 1", "mem 3", "", "cpus 3, mem 4", "cpus 9", "keys {x}",
 			"gpus 1", "gpus 1, cpus 0.001", "cpus 1, disk 2", "slots 4", "slots 3-4, cpus 1", "keys 1", "ports 11", "cpus 0, mem 1")),
 		Spread: one(w.dice, "spread", nil, nil, []string{"zone"}, []string{"host"}, []string{"zone", "rack"}, []string{"rack", "zone"},
 			[]string{"host", "zone"}, []string{"agent", "zone"}, []string{"zone", "zone"}),
@@ -263,8 +266,14 @@ func whyOf(books *ledger.Ledger, request placement.Request, best rated, pool id.
 
 // play has things happen in a cluster.
 func play(d *dice, things int) {
-	w := &world{dice: d}
-	for range 1 + d.roll("agents", 8) {
+	w := &world{dice: d, kinds: one(d, "kinds", 100, 1, 2), agents: one(d, "names", 9, 9, 24)}
+	w.extras = one(d, "extras",
+		[][]string{nil, nil, {"cpus 1"}, {"cpus 2", "mem 1"}, {"ports 20-21", "cpus 0.5", "gpus 1"}},
+		[][]string{nil}, [][]string{{"cpus 2"}}, [][]string{{"cpus 2", "mem 2"}})
+	if d.roll("sorted", 3) > 0 {
+		placement.Sort(&w.books)
+	}
+	for range 1 + d.roll("agents", 2*w.agents) {
 		w.setAgent()
 	}
 	for range things {
@@ -279,7 +288,7 @@ func play(d *dice, things int) {
 // the oracle's, for the same reasons.
 func TestPlacesAgreeWithOracle(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) { play(rapidDice(t), rapid.IntRange(1, 60).Draw(t, "things")) })
+	rapid.Check(t, func(t *rapid.T) { play(rapidDice(t), rapid.IntRange(1, 80).Draw(t, "things")) })
 }
 
 // FuzzPlaces is the same for what a fuzzer makes up.

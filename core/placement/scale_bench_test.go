@@ -1,0 +1,195 @@
+package placement_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/placement"
+	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/spec"
+)
+
+// copiesOf is how many copies a job has.
+const copiesOf = 10_000
+
+// many returns agents of three sizes in ten zones, of two kinds of disk and five
+// generations.
+func many(b *testing.B, agents int) *ledger.Ledger {
+	b.Helper()
+	sizes := []string{"cpus 32, mem 64GiB, ports 20000-29999", "cpus 16, mem 64GiB, ports 20000-29999", "cpus 64, mem 128GiB, ports 20000-29999"}
+	var books ledger.Ledger
+	for i := range agents {
+		attributes := fmt.Sprintf("zone=z%d disk=%s gen=g%d", i%10, []string{"ssd", "hdd"}[i/10%2], i/20%5)
+		if err := books.SetAgent(agent(b, id.Agent(fmt.Sprintf("agent-%06d", i)), sizes[i%3], attributes)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return &books
+}
+
+// request returns what the tasks of a kind ask for.
+func request(b *testing.B, kind string) placement.Request {
+	b.Helper()
+	asked := placement.Request{Resources: vector(b, "cpus 0.1, mem 64MiB")}
+	switch kind {
+	case "spread":
+		asked.Spread, asked.Where = []string{"zone"}, []spec.Constraint{in("disk", "ssd"), notIn("gen", "g4")}
+	case "ports":
+		asked.Ports = anyPorts("http")
+	}
+	return asked
+}
+
+// names returns the names of tasks, so that making them is not measured.
+func names(n int) []id.Task {
+	list := make([]id.Task, n)
+	for i := range list {
+		list[i] = id.Task(fmt.Sprintf("task-1-%07d", i))
+	}
+	return list
+}
+
+// processor returns what the process has used of processors, in nanoseconds: on a busy
+// machine the time on the wall says little.
+func processor(b *testing.B) int64 {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return used.Utime.Nano() + used.Stime.Nano()
+}
+
+// BenchmarkPlaces finds a place for each of many tasks and claims it: copies of jobs of
+// 10,000, by a batch for each, or tasks of services of their own, one by one. Beside
+// them are the slow way that knows the same, and the limit: a tree over what is free,
+// which knows nothing else.
+func BenchmarkPlaces(b *testing.B) {
+	for _, agents := range []int{1_000, 10_000, 50_000} {
+		for _, kind := range []string{"plain", "spread", "ports"} {
+			b.Run(fmt.Sprintf("%s/batch/agents=%d", kind, agents), func(b *testing.B) {
+				books, tasks, asked := many(b, agents), names(b.N), request(b, kind)
+				var batch *placement.Batch
+				timed(b, func(i int) {
+					if i%copiesOf == 0 {
+						batch = placement.NewBatch(books, asked)
+					}
+					choice, err := batch.Next()
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := books.Claim(choice.Claim(tasks[i])); err != nil {
+						b.Fatal(err)
+					}
+					batch.Count(choice.Agent, 1)
+				})
+			})
+			b.Run(fmt.Sprintf("%s/single/agents=%d", kind, agents), func(b *testing.B) {
+				books, tasks, asked := many(b, agents), names(b.N), request(b, kind)
+				timed(b, func(i int) {
+					choice, err := placement.Choose(books, asked)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := books.Claim(choice.Claim(tasks[i])); err != nil {
+						b.Fatal(err)
+					}
+				})
+			})
+		}
+		b.Run(fmt.Sprintf("plain/refused/agents=%d", agents), func(b *testing.B) {
+			books := many(b, agents)
+			asked := placement.Request{Resources: vector(b, "cpus 64, mem 129GiB"), Ports: anyPorts("http")}
+			timed(b, func(int) {
+				if _, err := placement.Choose(books, asked); err == nil {
+					b.Fatal("it fits")
+				}
+			})
+		})
+		b.Run(fmt.Sprintf("plain/explained/agents=%d", agents), func(b *testing.B) {
+			books := many(b, agents)
+			asked := placement.Request{Resources: vector(b, "cpus 64, mem 129GiB"), Ports: anyPorts("http")}
+			timed(b, func(i int) {
+				if i >= 100 {
+					return
+				}
+				if _, err := placement.Choose(books, asked); err == nil || err.Error() == "" {
+					b.Fatal("it fits")
+				}
+			})
+		})
+		b.Run(fmt.Sprintf("plain/tree/agents=%d", agents), func(b *testing.B) {
+			free := newPlainTree(many(b, agents))
+			timed(b, func(int) { free.place(100, 64<<20) })
+		})
+	}
+	b.Run("plain/oracle/agents=1000", func(b *testing.B) {
+		books, tasks, asked := many(b, 1_000), names(b.N), request(b, "plain")
+		timed(b, func(i int) {
+			if i >= 100 {
+				return
+			}
+			best := oracle(books, asked)[0].name
+			fitted, err := books.Fit(best, asked.Resources, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := books.Claim(ledger.Claim{Task: tasks[i], Agent: best, Slices: fitted.Slices}); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// timed does something many times, and reports what that took of processors.
+func timed(b *testing.B, do func(i int)) {
+	b.Helper()
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := processor(b)
+	for i := range b.N {
+		do(i)
+	}
+	b.ReportMetric(float64(processor(b)-began)/float64(b.N), "cpu-ns/op")
+}
+
+// plainTree is the limit: a tree of the most free cpus and mem below each node, which
+// finds the first agent with room.
+type plainTree struct {
+	first      int // leaf
+	cpus, mems []int64
+}
+
+func newPlainTree(books *ledger.Ledger) *plainTree {
+	t := &plainTree{first: 1}
+	for t.first < books.AgentCount() {
+		t.first *= 2
+	}
+	t.cpus, t.mems = make([]int64, 2*t.first), make([]int64, 2*t.first)
+	leaf := t.first
+	for a := range books.Agents() {
+		t.cpus[leaf], t.mems[leaf] = a.Balance(resource.CPUs).Available, a.Balance(resource.Mem).Available
+		leaf++
+	}
+	for i := t.first - 1; i > 0; i-- {
+		t.cpus[i], t.mems[i] = max(t.cpus[2*i], t.cpus[2*i+1]), max(t.mems[2*i], t.mems[2*i+1])
+	}
+	return t
+}
+
+func (t *plainTree) place(cpus, mem int64) {
+	i := 1
+	for i < t.first {
+		if i *= 2; t.cpus[i] < cpus || t.mems[i] < mem {
+			i++
+		}
+	}
+	t.cpus[i] -= cpus
+	t.mems[i] -= mem
+	for i /= 2; i > 0; i /= 2 {
+		t.cpus[i], t.mems[i] = max(t.cpus[2*i], t.cpus[2*i+1]), max(t.mems[2*i], t.mems[2*i+1])
+	}
+}

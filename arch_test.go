@@ -18,10 +18,10 @@ const module = "github.com/aloft-run/aloft/"
 // ours that stand in a line above its own, and not its neighbours. A package
 // that is not here fails the test, so that a new one is a decision.
 var layers = [][]string{
-	{"core/id"},
+	{"core/id", "core/ordered"},
 	{"core/resource"},
 	{"core/ledger", "core/spec", "core/task"},
-	{"core/placement", "core/rollout", "core/route"},
+	{"core/fairshare", "core/placement", "core/rollout", "core/route"},
 	{"core/engine"},
 	{"gen/aloft/v1", "gen/aloft/v1/aloftv1connect"},
 	{"specfile", "wire"},

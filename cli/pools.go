@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -31,14 +33,14 @@ func (a *app) pools() *cobra.Command {
 func (a *app) listPools(cmd *cobra.Command) error {
 	return show(cmd, a, &pb.ListPoolsRequest{}, list[pb.ListPoolsRequest, pb.ListPoolsResponse, *pb.PoolView]{
 		method: clusterAPI.ListPools, items: (*pb.ListPoolsResponse).GetPools,
-		head: "POOL PRIORITY QUANTITY CLAIMED FREE NOTE",
+		head: "POOL PRIORITY WEIGHT QUANTITY CLAIMED FREE NOTE",
 		row: func(v *pb.PoolView) []string {
 			note := ""
 			if len(v.GetOvercommitted()) > 0 {
 				note = "overcommitted: " + strings.Join(v.GetOvercommitted(), ", ") + "; nothing starts, nothing is stopped"
 			}
 			return []string{
-				v.GetPool().GetId(), number(v.GetPool().GetPriority()), quantities(v.GetPool().GetQuantities()),
+				v.GetPool().GetId(), number(v.GetPool().GetPriority()), poolWeight(v.GetPool()), quantities(v.GetPool().GetQuantities()),
 				quantities(v.GetClaimed()), quantities(v.GetFree()), note,
 			}
 		},
@@ -48,9 +50,34 @@ func (a *app) listPools(cmd *cobra.Command) error {
 // amountHelp says how quantities are given.
 const amountHelp = "TYPE=AMOUNT, such as cpus=8 or mem=16GiB; several with commas or several times"
 
+// What the numbers of a pool mean.
+const (
+	priorityHelp = "of several pools with room, the highest gives; what waits for it is served first"
+	weightHelp   = "how much of what jobs get is its part, beside other pools of its priority"
+)
+
+// weightOne is the weight of a pool that has no other, in thousandths.
+const weightOne = 1000
+
+// poolWeight returns the weight of a pool as it is typed.
+func poolWeight(pool *pb.Pool) string { return weight(cmp.Or(pool.GetWeightThousandths(), weightOne)) }
+
+// setWeight sets the weight of a pool, if one was given.
+func setWeight(cmd *cobra.Command, pool *pb.Pool, share float64) error {
+	if !cmd.Flags().Changed("weight") {
+		return nil
+	}
+	if !(share >= 0.001 && share <= 1_000_000) {
+		return UsageError("--weight: found %v; want 0.001 to 1000000", share)
+	}
+	pool.WeightThousandths = int64(math.Round(share * weightOne))
+	return nil
+}
+
 func (a *app) createPool() *cobra.Command {
 	pool := &pb.Pool{}
 	var amounts []string
+	var share float64
 	cmd := &cobra.Command{
 		Use: "create POOL", Short: "Make a pool; what has no quantity is not bounded",
 		Example: "  aloft pools create web --quantity cpus=8,mem=16GiB --priority 10", Args: exactly("POOL"),
@@ -60,24 +87,29 @@ func (a *app) createPool() *cobra.Command {
 				return err
 			}
 			pool.Id, pool.Quantities = args[0], quantities
+			if err := setWeight(cmd, pool, share); err != nil {
+				return err
+			}
 			return a.writePool(cmd, &pb.SetPoolRequest{Pool: pool, Create: true})
 		},
 	}
 	cmd.Flags().StringArrayVar(&amounts, "quantity", nil, amountHelp)
-	cmd.Flags().Int32Var(&pool.Priority, "priority", 0, "of several pools with room, the highest gives")
+	cmd.Flags().Int32Var(&pool.Priority, "priority", 0, priorityHelp)
+	cmd.Flags().Float64Var(&share, "weight", 1, weightHelp)
 	return cmd
 }
 
 func (a *app) setPool() *cobra.Command {
 	var amounts []string
 	var priority int32
+	var share float64
 	var version int64
 	cmd := &cobra.Command{
 		Use: "set POOL", Short: "Change a pool; what is not named stays as it is",
-		Example: "  aloft pools set web --quantity cpus=16\n  aloft pools set web --quantity mem=unbounded --priority 5", Args: exactly("POOL"),
+		Example: "  aloft pools set web --quantity cpus=16\n  aloft pools set web --quantity mem=unbounded --priority 5\n  aloft pools set batch --weight 2", Args: exactly("POOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(amounts) == 0 && !cmd.Flags().Changed("priority") {
-				return UsageError("%s: nothing to change; want --quantity or --priority", cmd.CommandPath())
+			if len(amounts) == 0 && !cmd.Flags().Changed("priority") && !cmd.Flags().Changed("weight") {
+				return UsageError("%s: nothing to change; want --quantity, --priority or --weight", cmd.CommandPath())
 			}
 			pool, err := a.findPool(cmd, args[0])
 			if err != nil {
@@ -89,6 +121,9 @@ func (a *app) setPool() *cobra.Command {
 			if cmd.Flags().Changed("priority") {
 				pool.Priority = priority
 			}
+			if err := setWeight(cmd, pool, share); err != nil {
+				return err
+			}
 			if version != 0 {
 				pool.Version = version
 			}
@@ -96,7 +131,8 @@ func (a *app) setPool() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&amounts, "quantity", nil, amountHelp+"; TYPE=unbounded lifts a bound")
-	cmd.Flags().Int32Var(&priority, "priority", 0, "of several pools with room, the highest gives")
+	cmd.Flags().Int32Var(&priority, "priority", 0, priorityHelp)
+	cmd.Flags().Float64Var(&share, "weight", 1, weightHelp)
 	versionFlag(cmd, &version)
 	return cmd
 }
@@ -107,7 +143,11 @@ func (a *app) writePool(cmd *cobra.Command, request *pb.SetPoolRequest) error {
 		if len(r.GetPool().GetQuantities()) > 0 {
 			text = quantities(r.GetPool().GetQuantities())
 		}
-		return r.GetPool().GetId() + ": " + text + ", priority " + number(r.GetPool().GetPriority())
+		text = r.GetPool().GetId() + ": " + text + ", priority " + number(r.GetPool().GetPriority())
+		if r.GetPool().GetWeightThousandths() != 0 {
+			text += ", weight " + poolWeight(r.GetPool())
+		}
+		return text
 	}))
 }
 

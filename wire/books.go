@@ -78,6 +78,7 @@ func toPartitions(list []*pb.Partition) ([]ledger.Partition, error) {
 func FromPool(p *engine.Pool) *pb.Pool {
 	return &pb.Pool{
 		Id: string(p.ID), Quantities: FromVector(p.Quantity), Priority: int32(p.Priority), Version: p.Version,
+		WeightThousandths: p.Weight,
 	}
 }
 
@@ -87,7 +88,9 @@ func ToPool(m *pb.Pool) (ledger.Pool, error) {
 	if err != nil {
 		return ledger.Pool{}, fmt.Errorf("pool %s: %w", m.GetId(), err)
 	}
-	return ledger.Pool{ID: id.Pool(m.GetId()), Quantity: quantity, Priority: int(m.GetPriority())}, nil
+	return ledger.Pool{
+		ID: id.Pool(m.GetId()), Quantity: quantity, Priority: int(m.GetPriority()), Weight: m.GetWeightThousandths(),
+	}, nil
 }
 
 func toPool(m *pb.Pool) (*engine.Pool, error) {

@@ -124,6 +124,7 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		Logs:        spec.Logs{SizeBytes: rapid.Int64().Draw(t, "size"), Files: drawSmall(t, "files")},
 		OnLost:      spec.OnLost{After: drawDuration(t, "lost after")},
 		OnPartition: spec.OnPartition(rapid.IntRange(0, 1).Draw(t, "on partition")),
+		User:        drawText(t, "user"),
 		Retries:     drawSmall(t, "retries"), Timeout: drawDuration(t, "timeout"),
 	}
 	drawSpecLists(t, s)
@@ -257,7 +258,7 @@ func drawAgent(t *rapid.T) engine.Record {
 
 func drawPool(t *rapid.T) engine.Record {
 	return &engine.Pool{
-		Pool:    ledger.Pool{ID: id.Pool(drawName(t, "pool")), Quantity: drawVector(t), Priority: drawSmall(t, "priority")},
+		Pool:    ledger.Pool{ID: id.Pool(drawName(t, "pool")), Quantity: drawVector(t), Priority: drawSmall(t, "priority"), Weight: rapid.Int64().Draw(t, "weight")},
 		Version: rapid.Int64().Draw(t, "version"),
 	}
 }

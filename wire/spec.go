@@ -28,6 +28,7 @@ func FromSpec(s *spec.Spec) *pb.Spec {
 		Logs:        &pb.Logs{SizeBytes: s.Logs.SizeBytes, Files: int32(s.Logs.Files)},
 		LostAfter:   FromDuration(s.OnLost.After),
 		OnPartition: pb.OnPartition(s.OnPartition + 1),
+		User:        s.User,
 		Retries:     int32(s.Retries),
 		Timeout:     FromDuration(s.Timeout),
 	}
@@ -119,6 +120,7 @@ func toSpec(m *pb.Spec) (*spec.Spec, error) {
 		Logs:        spec.Logs{SizeBytes: m.GetLogs().GetSizeBytes(), Files: int(m.GetLogs().GetFiles())},
 		OnLost:      spec.OnLost{After: m.GetLostAfter().AsDuration()},
 		OnPartition: spec.OnPartition(max(0, m.GetOnPartition()-1)),
+		User:        m.GetUser(),
 		Retries:     int(m.GetRetries()),
 		Timeout:     m.GetTimeout().AsDuration(),
 	}

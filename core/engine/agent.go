@@ -110,6 +110,7 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 		}
 		return Answer{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	e.countTotals()
 	if view, ok := e.books.Agent(record.ID); ok {
 		record.Partitions = view.Agent().Partitions // with those that are gone and still claimed
 	}

@@ -30,7 +30,7 @@ func (e *Engine) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
 		broken = append(broken, e.services[name].check())
 	}
-	return errors.Join(append(broken, e.checkTable(), e.checkRouters())...)
+	return errors.Join(append(broken, e.checkTable(), e.checkRouters(), e.checkQueue())...)
 }
 
 // checkRouters wants the next leader to know every router.

@@ -117,7 +117,7 @@ func (s *service) withRefusal(reason string) string {
 	for _, t := range s.live {
 		switch status := t.record.Status; {
 		case t.blocked():
-			return reason + ": " + t.group.refusal
+			return reason + ": " + t.group.reason()
 		case status.State == task.Running && status.Reason != "":
 			return fmt.Sprintf("%s; task %s: %s", reason, t.record.ID, status.Reason)
 		}

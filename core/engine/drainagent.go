@@ -86,6 +86,7 @@ func (v RemoveAgent) fold(e *Engine) (Answer, error) {
 	if err := e.books.RemoveAgent(v.Agent); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}
+	e.countTotals()
 	for name := range m.lost {
 		e.release(m, name)
 	}

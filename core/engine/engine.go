@@ -101,6 +101,7 @@ func New(config Config) *Engine {
 		daemons:     make(map[id.Service]*service),
 		parts:       make(map[id.Service][]route.Service),
 		dirty:       make(map[id.Service]*service),
+		queue:       newQueue(),
 		table:       route.Table{Version: route.Version{Epoch: config.Epoch}},
 	}
 }
@@ -124,7 +125,7 @@ func (e *Engine) Take(now time.Time) Changes {
 	e.advance(now)
 	e.wake()
 	e.tendBreaker()
-	e.queue.placed = 0
+	e.queue.begin()
 	for range roundsMax {
 		e.plan()
 		e.place()

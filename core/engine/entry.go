@@ -138,6 +138,7 @@ func (e *Engine) end(t *entry, before task.State) {
 	e.dequeue(t)
 	if before.HoldsClaim() {
 		e.books.Release(t.record.ID)
+		t.charge(e.queue.shares.Refund)
 		t.owner.claims--
 		e.roomGrew()
 		if m := e.agents[t.record.Claim.Agent]; m != nil {
@@ -171,6 +172,7 @@ func (e *Engine) giveBack(t *entry, next task.Status) error {
 	t.left = route.Version{}
 	e.tableStale[s.record.Name] = struct{}{}
 	e.putTask(t, func(r *Task) { r.Status = next })
+	t.charge(e.queue.shares.Charge)
 	return nil
 }
 

@@ -163,20 +163,31 @@ func (e *Engine) takeFreed(books *ledger.Ledger, from *service, pool id.Pool) {
 	if pool == "" {
 		return // on an agent that is drained nobody gets any
 	}
-	for _, g := range e.queue.inOrder() {
-		if g.owner == from || !slices.Contains(g.owner.revisions[g.key.revision].Spec.Pools, pool) {
+	for _, p := range e.queue.inOrder() {
+		if p.first().owner == from || !slices.Contains(p.first().spec.Pools, pool) {
 			continue
 		}
-		for _, t := range g.waiting {
-			if _, taken := books.ClaimOf(t.record.ID); taken {
-				continue
-			}
-			choice, err := placement.Choose(books, request(t))
-			if err != nil || books.Claim(choice.Claim(t.record.ID)) != nil {
+		for g := range p.groups() {
+			if !takeAll(books, g) {
 				break
 			}
 		}
 	}
+}
+
+// takeAll has the tasks of a group take places on a copy of the books. It is false
+// if there are not enough.
+func takeAll(books *ledger.Ledger, g *group) bool {
+	for _, t := range g.waiting {
+		if _, taken := books.ClaimOf(t.record.ID); taken {
+			continue
+		}
+		choice, err := placement.Choose(books, request(t))
+		if err != nil || books.Claim(choice.Claim(t.record.ID)) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // startsOf returns the revision that new instances of a goal get.

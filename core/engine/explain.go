@@ -56,13 +56,18 @@ const clock = "2006-01-02 15:04:05Z07:00"
 // explainWait says why a task has no place yet, and who is served before it.
 func (e *Engine) explainWait(t *entry) []string {
 	ahead, first := 0, (*entry)(nil)
-	for _, g := range e.queue.inOrder() {
-		if g == t.group {
-			break
+	for _, p := range e.queue.inOrder() {
+		for g := range p.groups() {
+			if g == t.group {
+				break
+			}
+			ahead += len(g.waiting)
+			if first == nil {
+				first = g.waiting[0]
+			}
 		}
-		ahead += len(g.waiting)
-		if first == nil {
-			first = g.waiting[0]
+		if p.first() == t.group || p.cell != nil && p.cell == t.group.cell {
+			break
 		}
 	}
 	for _, other := range t.group.waiting {
@@ -75,8 +80,8 @@ func (e *Engine) explainWait(t *entry) []string {
 		}
 	}
 	var lines []string
-	if t.group.refusal != "" {
-		lines = append(lines, "no place: "+t.group.refusal)
+	if why := t.group.reason(); why != "" {
+		lines = append(lines, "no place: "+why)
 	}
 	if ahead == 0 {
 		return append(lines, "it is first in line")

@@ -54,6 +54,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	for _, m := range e.agents {
 		e.closeAsNeeded(m)
 	}
+	e.countTotals()
 	e.batch = batch{}
 	e.makeTable()
 	return nil
@@ -102,6 +103,7 @@ func (e *Engine) load(record Record) error {
 		return e.loadAgent(r)
 	case *Pool:
 		e.pools[r.ID] = r
+		e.queue.shares.SetPool(r.ID, r.Priority, r.weight())
 		return e.books.SetPool(r.Pool)
 	case *Service:
 		e.addService(r)
@@ -176,6 +178,7 @@ func (e *Engine) restoreClaim(t *entry) error {
 		e.draining[t] = struct{}{}
 		e.leaving = append(e.leaving, t)
 	}
+	t.charge(e.queue.shares.Charge)
 	return e.books.Restore(r.Claim)
 }
 
@@ -200,7 +203,9 @@ func (e *Engine) settleLoaded(s *service) error {
 	for _, t := range s.live {
 		if t.state() == task.Pending {
 			e.enqueue(t)
-			t.group.refusal = cmp.Or(t.group.refusal, t.record.Status.Reason)
+			if t.group.refusal == nil && t.record.Status.Reason != "" {
+				t.group.refusal = errors.New(t.record.Status.Reason)
+			}
 		}
 	}
 	for _, t := range s.ended {

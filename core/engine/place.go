@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -19,134 +16,32 @@ import (
 // busy cluster it changes all the time.
 const tellEvery = 10 * time.Second
 
-// placedMax bounds how many tasks one Take places, so that a large deployment
-// does not hold up the cluster: the rest is for the next Take, which is due at
-// once.
-const placedMax = 500
-
-// queue is the tasks that wait for a place. Those that ask for the same are a
-// group: when the first of them has no place, none has.
-type queue struct {
-	groups map[groupKey]*group
-	placed int  // by this Take
-	fresh  bool // a group may be there that was not tried
-	grown  bool // there may be room for groups that were refused
-}
-
-// groupKey is what tasks that ask for the same have in common.
-type groupKey struct {
-	service  id.Service
-	revision id.Revision
-	only     id.Agent // of a daemon
-}
-
-type group struct {
-	key      groupKey
-	owner    *service
-	priority int
-	waiting  []*entry // oldest first
-	tried    bool     // refused since there was more room
-	refusal  string   // why there is no place, "" if that is not known
-	toldAt   time.Time
-}
-
-// blocked reports whether a task waits and was refused a place.
-func (t *entry) blocked() bool { return t.group != nil && t.group.refusal != "" }
-
-// enqueue has a pending task wait for a place.
-func (e *Engine) enqueue(t *entry) {
-	key := groupKey{t.record.Service, t.record.Revision, t.record.Claim.Agent}
-	g := e.queue.groups[key]
-	if g == nil {
-		g = &group{key: key, owner: t.owner, priority: e.priority(t.owner.revisions[key.revision].Spec.Pools)}
-		if e.queue.groups == nil {
-			e.queue.groups = make(map[groupKey]*group)
-		}
-		e.queue.groups[key] = g
-	}
-	t.group, e.queue.fresh = g, true
-	at, _ := slices.BinarySearchFunc(g.waiting, t, compareEntries)
-	g.waiting = slices.Insert(g.waiting, at, t)
-}
-
-// dequeue takes a task out of the queue, if it is there.
-func (e *Engine) dequeue(t *entry) {
-	g := t.group
-	if g == nil {
-		return
-	}
-	t.group = nil
-	at, found := slices.BinarySearchFunc(g.waiting, t, compareEntries)
-	if found {
-		g.waiting = slices.Delete(g.waiting, at, at+1)
-	}
-	switch {
-	case len(g.waiting) == 0:
-		delete(e.queue.groups, g.key)
-	case at == 0 && g.refusal != "":
-		e.tellRefusal(g) // the next one is the first now
-	}
-}
-
-// priority returns that of the highest pool of several.
-func (e *Engine) priority(pools []id.Pool) int {
-	highest := 0
-	for i, name := range pools {
-		if p := e.pools[name]; p != nil && (i == 0 || p.Priority > highest) {
-			highest = p.Priority
-		}
-	}
-	return highest
-}
-
-// roomGrew has every task in the queue tried again: something was given back,
-// or a pool or agent changed.
-func (e *Engine) roomGrew() { e.queue.grown, e.queue.fresh = true, true }
-
-// rank sets the groups' priorities anew, after a pool has changed.
-func (e *Engine) rank() {
-	for _, g := range e.queue.groups {
-		g.priority = e.priority(g.owner.revisions[g.key.revision].Spec.Pools)
-	}
-}
-
-// inOrder returns the groups in the order in which they are served: the highest
-// priority first, then the one whose first task is the oldest.
-func (q *queue) inOrder() []*group {
-	return slices.SortedFunc(maps.Values(q.groups), func(a, b *group) int {
-		return cmp.Or(
-			cmp.Compare(b.priority, a.priority),
-			a.waiting[0].record.CreatedAt.Compare(b.waiting[0].record.CreatedAt),
-			cmp.Compare(a.key.service, b.key.service),
-			cmp.Compare(a.key.revision, b.key.revision),
-			cmp.Compare(a.key.only, b.key.only),
-		)
-	})
-}
-
 // place finds places for the tasks that wait. Each group goes on until it is
 // refused; one that is refused does not hold up those behind it, which may fit
 // elsewhere.
 func (e *Engine) place() {
-	if !e.queue.fresh {
+	q := &e.queue
+	if !q.fresh {
 		return
 	}
-	e.queue.fresh = false
-	if e.queue.grown {
-		e.queue.grown = false
-		for _, g := range e.queue.groups {
-			g.tried = false
-		}
+	q.fresh = false
+	if q.grown && (q.cut == 0 || q.cut >= cutMax) {
+		q.reopen()
 	}
-	for _, g := range e.queue.inOrder() {
-		for !g.tried && len(g.waiting) > 0 {
-			if e.queue.placed == placedMax {
-				e.queue.fresh = true
-				return
-			}
+	for {
+		for g := q.next(); g != nil; g = q.next() {
 			e.placeFirst(g)
 		}
+		if q.spent.enough() {
+			q.fresh = true
+			return
+		}
+		if q.cut = 0; !q.grown {
+			break
+		}
+		q.reopen()
 	}
+	e.tellNewcomers()
 }
 
 // placeFirst finds a place for the first task of a group, or notes why not.
@@ -159,12 +54,25 @@ func (e *Engine) placeFirst(g *group) {
 	if err == nil {
 		return
 	}
-	g.tried = true
-	if g.refusal == "" {
+	if g.refusal == nil {
 		e.touch(g.owner) // its plan may go on without
 	}
-	g.refusal = err.Error()
+	e.queue.refuse(g, err)
 	e.tellRefusal(g)
+}
+
+// tellNewcomers writes down why groups have no place that came since the last pass
+// was over and were not tried themselves: others of their shape were.
+func (e *Engine) tellNewcomers() {
+	for _, g := range e.queue.newcomers {
+		if g.cell == nil || g.refusal != nil || g.cell.key.shape.pass != e.queue.pass {
+			continue
+		}
+		g.refusal = g.cell.key.shape.refusal
+		e.touch(g.owner)
+		e.tellRefusal(g)
+	}
+	e.queue.newcomers = nil
 }
 
 // full returns an error if a service has all the claims that it may have. Its
@@ -186,7 +94,7 @@ func (e *Engine) placeTask(t *entry) error {
 	if err != nil {
 		return err
 	}
-	t.group.refusal = ""
+	t.group.refusal = nil
 	return e.hold(t, choice)
 }
 
@@ -194,17 +102,18 @@ func (e *Engine) placeTask(t *entry) error {
 // it ask for the same.
 func (e *Engine) tellRefusal(g *group) {
 	first := g.waiting[0]
-	if first.record.Status.Reason == g.refusal {
-		return
-	}
 	due := g.toldAt.Add(tellEvery)
 	if first.record.Status.Reason != "" && e.now.Before(due) {
-		g.owner.tellAt = earliest(g.owner.tellAt, due)
-		e.touch(g.owner)
+		if at := earliest(g.owner.tellAt, due); !at.Equal(g.owner.tellAt) {
+			g.owner.tellAt = at
+			e.touch(g.owner)
+		}
 		return
 	}
 	g.toldAt = e.now
-	e.move(first, task.Block{At: e.now, Reason: g.refusal})
+	if why := g.refusal.Error(); why != first.record.Status.Reason {
+		e.move(first, task.Block{At: e.now, Reason: why})
+	}
 }
 
 // tellRefusals writes down the reasons that were held back, once that is due.
@@ -265,11 +174,12 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 		ports[p.Name] = int(p.Number)
 	}
 	e.dequeue(t)
-	e.queue.placed++
+	e.queue.spent.placed++
 	t.owner.claims++
 	e.agents[claim.Agent].tasks[t.record.ID] = t
 	t.why = choice.Why.String()
 	e.putTask(t, func(r *Task) { r.Claim, r.Ports = claim, ports })
+	t.charge(e.queue.shares.Charge)
 	e.move(t, task.Assign{At: e.now})
 	e.note(Note{
 		Kind: TaskPlaced, Service: t.record.Service, Task: t.record.ID, Agent: claim.Agent, Pool: claim.Pool, Text: t.why,

@@ -21,7 +21,7 @@ func (v SetPool) fold(e *Engine) (Answer, error) {
 		if err := fresh("pool", v.Pool.ID, v.Version, old.Version); err != nil {
 			return Answer{}, err
 		}
-		if old.Priority == v.Pool.Priority && samePool(old, v) {
+		if old.Priority == v.Pool.Priority && old.Weight == v.Pool.Weight && samePool(old, v) {
 			return Answer{Pool: old}, nil
 		}
 	}
@@ -34,13 +34,22 @@ func (v SetPool) fold(e *Engine) (Answer, error) {
 	}
 	e.pools[next.ID] = next
 	e.batch.put(next.Key(), next)
-	e.note(Note{Kind: PoolSet, Pool: next.ID, Text: fmt.Sprintf("%v, priority %d", next.Quantity, next.Priority)})
+	e.note(Note{Kind: PoolSet, Pool: next.ID, Text: next.String()})
 	if text := e.overcommitment(next.ID); text != "" {
 		e.note(Note{Kind: PoolOvercommitted, Pool: next.ID, Text: text})
 	}
 	e.roomGrew()
-	e.rank()
+	e.rank(next)
 	return Answer{Changed: true, Pool: next}, nil
+}
+
+// String says what a pool is: "cpus 4, priority 2, weight 1.5".
+func (p *Pool) String() string {
+	text := fmt.Sprintf("%v, priority %d", p.Quantity, p.Priority)
+	if p.weight() != 1 {
+		text += fmt.Sprintf(", weight %g", p.weight())
+	}
+	return text
 }
 
 // overcommitment says of a pool what is claimed beyond what it has; "" if

@@ -99,7 +99,7 @@ func (c *chaos) anySpec(t *rapid.T) engine.Submission {
 	n := rapid.IntRange(0, 4).Draw(t, "instances")
 	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
-		return job("job", pick(t, "job does", "work", "fail", "long"), n, edit, func(s *spec.Spec) { s.Timeout = pick(t, "timeout", 0, 3*time.Second) })
+		return job("job", pick(t, "job does", "work", "fail", "long"), n, edit, ofUser(pick(t, "user", "", "anna", "ben")), func(s *spec.Spec) { s.Timeout = pick(t, "timeout", 0, 3*time.Second) })
 	case 1:
 		return cron("cron", pick(t, "cron does", "work", "fail", "long"), pick(t, "overlap", spec.Skip, spec.Allow, spec.Replace))
 	case 2:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -89,6 +90,11 @@ func (a *Agent) State(tasks int) string {
 type Pool struct {
 	ledger.Pool
 	Version int64 // grows with every change; guards writes
+}
+
+// weight returns the pool's part of what jobs get, beside those of other pools.
+func (p *Pool) weight() float64 {
+	return float64(cmp.Or(p.Weight, ledger.WeightOne)) / ledger.WeightOne
 }
 
 // Service is what is wanted under one name: a service, job, daemon or cron.

@@ -80,6 +80,9 @@ func stories() map[string]func(w *world) {
 		"unhealthy":             unhealthy,
 		"unhealthy-together":    unhealthyTogether,
 		"unhealthy-no-room":     unhealthyNoRoom,
+		"queue-of-users":        queueOfUsers,
+		"queue-of-pools":        queueOfPools,
+		"queue-and-a-service":   queueAndAService,
 	}
 }
 

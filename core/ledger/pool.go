@@ -14,11 +14,15 @@ type Pool struct {
 	ID       id.Pool
 	Quantity resource.Vector // of each type; a type that is absent is not limited
 	Priority int             // of several pools with room, the highest gives
+	Weight   int64           // in thousandths: how much of what jobs get is its part, beside other pools of its priority; 0: WeightOne
 }
 
 func (p Pool) check() error {
 	if err := id.Check(p.ID); err != nil {
 		return err
+	}
+	if p.Weight < 0 || p.Weight > WeightMax {
+		return fmt.Errorf("weight %d thousandths, want 1 to %d", p.Weight, WeightMax)
 	}
 	for t, q := range p.Quantity.All() {
 		if q.Amount() < 0 {

@@ -85,6 +85,11 @@ func sizeFields() []field[Spec] {
 			rule: at(list(nameRule[id.Pool](), "", poolsMax), pools),
 		},
 		{
+			name: "user", doc: "Whose share of the pool the tasks take while jobs wait; those that name nobody share one. This is not run.user.",
+			only: finite(), why: "only jobs and crons wait by the shares of users",
+			rule: at(ownerRule(), func(s *Spec) *string { return &s.User }),
+		},
+		{
 			name: "instances", doc: "How many to keep running.",
 			only: kinds{Service}, why: "a job and a cron have copies, and a daemon runs once on each agent that fits",
 			rule: at(countRule(0, instancesMax), instances),
@@ -99,6 +104,19 @@ func sizeFields() []field[Spec] {
 			rule: at(resourcesRule(defaultResources()), func(s *Spec) *resource.Vector { return &s.Resources }),
 		},
 	}
+}
+
+// ownerRule returns a rule for the name of somebody who has a share.
+func ownerRule() rule[string] {
+	check := func(text string) error {
+		if !isWord(text, "_.@-") || len(text) > id.LengthMax {
+			return errForm
+		}
+		return nil
+	}
+	l := textLeaf("a name as in anna or anna@example.com", "^[A-Za-z0-9_.@-]+$", check)
+	l.shape.numbers = true
+	return optional(l.quoting())
 }
 
 // taskFields tell what a task is.

@@ -97,6 +97,7 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		s.Schedule = drawSchedule(t)
 	}
 	if s.RunsToCompletion() {
+		s.User = rapid.SampledFrom([]string{"", "anna", "1000", "b.c@example.com"}).Draw(t, "user")
 		s.Retries = rapid.IntRange(0, 100).Draw(t, "retries")
 		s.Timeout = rapid.SampledFrom([]time.Duration{0, time.Second, 90 * time.Minute}).Draw(t, "timeout")
 		return s

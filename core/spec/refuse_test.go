@@ -31,7 +31,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"an unknown field in a record":  {web + "logs: {sizes: 1MiB}", `line 3: logs: unknown field "sizes"; did you mean "size"?`},
 		"an unknown field unlike any":   {web + "logs: {colour: red}", `line 3: logs: unknown field "colour"; known are size, files`},
 		"an unknown field that is long": {web + "logs: {" + strings.Repeat("x", 100) + ": 1}", `line 3: logs: unknown field "` + strings.Repeat("x", 60) + `…"; known are size, files`},
-		"no name of another kind":       {"job: once\nrun: {command: [a]}\ninstances_: 1", `line 3: unknown field "instances_"; known are job, pool, pools, copies, resources, run, ports, alive, deploy, placement, logs, on_lost, on_partition, retries, timeout`},
+		"no name of another kind":       {"job: once\nrun: {command: [a]}\ninstances_: 1", `line 3: unknown field "instances_"; known are job, pool, pools, user, copies, resources, run, ports, alive, deploy, placement, logs, on_lost, on_partition, retries, timeout`},
 		"a key that is a list":          {web + "null: 3", `line 3: found nothing as a key; want a name`},
 		"a key that is there twice":     {web + "service: other", `line 3: service: is given twice; the first is in line 1`},
 		"a field without a value":       {web + "instances:", `line 3: instances: found nothing; want a whole number from 0 to 100000`},

@@ -30,6 +30,7 @@ type Spec struct {
 	Kind        Kind
 	Name        id.Service
 	Pools       []id.Pool       // those it may draw from, any order; empty: not bounded by a pool
+	User        string          // of a job or cron: whose share of its pool it takes; "" is a user as any other
 	Instances   int             // of a service; copies of a job or of one run of a cron; 0 for a daemon
 	Resources   resource.Vector // what one task takes, without its ports
 	Run         Run

@@ -546,6 +546,7 @@ type Spec struct {
 	Timeout       *durationpb.Duration   `protobuf:"bytes,16,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	Schedule      *Schedule              `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	OnPartition   OnPartition            `protobuf:"varint,18,opt,name=on_partition,json=onPartition,proto3,enum=aloft.v1.OnPartition" json:"on_partition,omitempty"`
+	User          string                 `protobuf:"bytes,19,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -704,6 +705,13 @@ func (x *Spec) GetOnPartition() OnPartition {
 		return x.OnPartition
 	}
 	return OnPartition_ON_PARTITION_UNSPECIFIED
+}
+
+func (x *Spec) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
 }
 
 type Run struct {
@@ -1485,7 +1493,7 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"\x04kind\x18\x05 \x01(\x0e2\x16.aloft.v1.QuantityKindR\x04kind\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x03R\x04last\"\xda\x05\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"\xee\x05\n" +
 	"\x04Spec\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1506,7 +1514,8 @@ const file_aloft_v1_spec_proto_rawDesc = "" +
 	"\aretries\x18\x0f \x01(\x05R\aretries\x123\n" +
 	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12.\n" +
 	"\bschedule\x18\x11 \x01(\v2\x12.aloft.v1.ScheduleR\bschedule\x128\n" +
-	"\fon_partition\x18\x12 \x01(\x0e2\x15.aloft.v1.OnPartitionR\vonPartition\"\xe7\x01\n" +
+	"\fon_partition\x18\x12 \x01(\x0e2\x15.aloft.v1.OnPartitionR\vonPartition\x12\x12\n" +
+	"\x04user\x18\x13 \x01(\tR\x04user\"\xe7\x01\n" +
 	"\x03Run\x12\x18\n" +
 	"\acommand\x18\x01 \x03(\tR\acommand\x12\x14\n" +
 	"\x05shell\x18\x02 \x01(\tR\x05shell\x12(\n" +

@@ -766,11 +766,13 @@ type Pool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Types that are absent are not bounded.
-	Quantities    []*Quantity `protobuf:"bytes,2,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	Priority      int32       `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"`
-	Version       int64       `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quantities []*Quantity `protobuf:"bytes,2,rep,name=quantities,proto3" json:"quantities,omitempty"`
+	Priority   int32       `protobuf:"varint,3,opt,name=priority,proto3" json:"priority,omitempty"`
+	Version    int64       `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// How much of what jobs get is its part, beside other pools of its priority; 0: 1000.
+	WeightThousandths int64 `protobuf:"varint,5,opt,name=weight_thousandths,json=weightThousandths,proto3" json:"weight_thousandths,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Pool) Reset() {
@@ -827,6 +829,13 @@ func (x *Pool) GetPriority() int32 {
 func (x *Pool) GetVersion() int64 {
 	if x != nil {
 		return x.Version
+	}
+	return 0
+}
+
+func (x *Pool) GetWeightThousandths() int64 {
+	if x != nil {
+		return x.WeightThousandths
 	}
 	return 0
 }
@@ -2022,14 +2031,15 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"\aleaving\x18\x0e \x01(\bR\aleaving\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x01\n" +
 	"\x04Pool\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\n" +
 	"quantities\x18\x02 \x03(\v2\x12.aloft.v1.QuantityR\n" +
 	"quantities\x12\x1a\n" +
 	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"\xcf\x05\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\x12-\n" +
+	"\x12weight_thousandths\x18\x05 \x01(\x03R\x11weightThousandths\"\xcf\x05\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.aloft.v1.SpecKindR\x04kind\x12\x1a\n" +

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aloft-run/aloft/core/resource"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
@@ -37,6 +38,7 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "master: %s leads for %s, epoch %d, aloft %s\n", info.GetMaster(), a.age(info.GetLeadingSince()), info.GetEpoch(), info.GetVersion())
 	a.showOpenBreakers(w, breaker.GetBreaker(), "; see 'aloft breaker'")
+	a.showRoom(w, info.GetRoom())
 	fmt.Fprintf(w, "agents: %s\n", tally(agents.GetAgents(), (*pb.AgentView).GetState))
 	fmt.Fprintf(w, "routers: %s\n", tally(info.GetRouters(), routerState))
 	for _, r := range info.GetRouters() {
@@ -51,6 +53,19 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// showRoom says when the masters' store needs somebody.
+func (a *app) showRoom(w io.Writer, room *pb.StoreRoom) {
+	if !room.GetScarce() && !room.GetFull() {
+		return
+	}
+	size := func(bytes int64) string { return resource.Format(resource.Mem, resource.Scalar(bytes)) }
+	line := fmt.Sprintf("store: %s of %s are used", size(room.GetUsedBytes()), size(room.GetQuotaBytes()))
+	if room.GetFull() {
+		line += "; changes are refused until something is removed, or the masters have a higher --quota"
+	}
+	fmt.Fprintln(w, a.alarm(line))
 }
 
 func routerState(r *pb.RouterInfo) string {

@@ -41,6 +41,10 @@ func (s *clusterService) GetInfo(
 		Version: s.master.cfg.Version, Master: s.master.cfg.ID, Epoch: r.term.Epoch(),
 		Revision: r.view.at(), LeadingSince: wire.FromTime(r.since),
 	}
+	if room, kept := s.master.store.Room(); kept {
+		stands := standingOf(room)
+		info.Room = &pb.StoreRoom{UsedBytes: room.Used, QuotaBytes: room.Quota, Scarce: stands >= scarce, Full: stands >= full}
+	}
 	routers := r.hub.confirmations()
 	for _, name := range slices.Sorted(maps.Keys(routers)) {
 		said := wire.FromConfirmation(routers[name])

@@ -26,6 +26,8 @@ func codeOf(err error) connect.Code {
 	switch {
 	case errors.Is(err, ErrNoLeader), errors.Is(err, errInDoubt), errors.Is(err, errUnreached):
 		return connect.CodeUnavailable
+	case errors.Is(err, errFull):
+		return connect.CodeResourceExhausted
 	case errors.Is(err, errTrimmed):
 		return connect.CodeOutOfRange
 	case errors.Is(err, engine.ErrUnknown), errors.Is(err, errNobodyAsks), errors.Is(err, store.ErrUnknownMember):

@@ -76,6 +76,8 @@ type Company interface {
 	AddMember(ctx context.Context, name, peerURL string) error
 	// RemoveMember takes a member out for good.
 	RemoveMember(ctx context.Context, name string) error
+	// Room returns how much the embedded state has, and may have.
+	Room() (store.Room, bool)
 	// Snapshot writes a copy of all state while that goes on changing.
 	Snapshot(ctx context.Context, w io.Writer) (revision int64, err error)
 }
@@ -185,6 +187,7 @@ func (m *Master) Run(ctx context.Context) error {
 	beside.Go(func() { m.announce(aside) })
 	m.endFormer(ctx)
 	beside.Go(func() { m.guardLeader(aside) })
+	beside.Go(func() { m.watchRoom(aside) })
 	for {
 		err := m.serveTerm(ctx)
 		if ctx.Err() != nil {
@@ -261,6 +264,9 @@ func (m *Master) current() (*reign, error) {
 func (m *Master) submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
 	r, err := m.current()
 	if err != nil {
+		return engine.Answer{}, err
+	}
+	if err := m.admit(event); err != nil {
 		return engine.Answer{}, err
 	}
 	return r.submit(ctx, event)

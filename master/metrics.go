@@ -54,6 +54,7 @@ type census struct {
 	master                 *Master
 	leading, tasks, agents *prometheus.Desc
 	open, missing          *prometheus.Desc
+	used, quota            *prometheus.Desc
 }
 
 func newCensus(master *Master) *census {
@@ -64,6 +65,8 @@ func newCensus(master *Master) *census {
 		agents:  prometheus.NewDesc("aloft_master_agents", "Agents, by state.", []string{"state"}, nil),
 		open:    prometheus.NewDesc("aloft_master_breaker_open", "Breakers that are open: the one over agents, and those over the instances of a service.", []string{"over"}, nil),
 		missing: prometheus.NewDesc("aloft_master_breaker_missing_agents", "Agents for which the breaker is open.", nil, nil),
+		used:    prometheus.NewDesc("aloft_master_store_used_bytes", "What this master's member of the embedded etcd keeps.", nil, nil),
+		quota:   prometheus.NewDesc("aloft_master_store_quota_bytes", "What it may keep at most.", nil, nil),
 	}
 }
 
@@ -74,12 +77,18 @@ func (c *census) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.agents
 	descs <- c.open
 	descs <- c.missing
+	descs <- c.used
+	descs <- c.quota
 }
 
 // Collect counts.
 func (c *census) Collect(samples chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
 		samples <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	if room, kept := c.master.store.Room(); kept {
+		samples <- prometheus.MustNewConstMetric(c.used, prometheus.GaugeValue, float64(room.Used))
+		samples <- prometheus.MustNewConstMetric(c.quota, prometheus.GaugeValue, float64(room.Quota))
 	}
 	r, err := c.master.current()
 	if err != nil {

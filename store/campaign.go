@@ -82,8 +82,10 @@ func wonBy(answer *clientv3.TxnResponse, id clientv3.LeaseID) (epoch int64, won 
 func (e *etcd) hold(ctx context.Context, epoch int64, held lease) Hold {
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	lost := make(chan struct{})
+	e.terms.Add(1)
 	e.guards.Go(func() {
 		defer close(lost)
+		defer e.terms.Add(-1)
 		defer stop()
 		if err := e.guard(guarding, epoch, held); guarding.Err() == nil && !errors.Is(err, ErrClosed) {
 			e.log.WarnContext(guarding, "leadership lost", slog.Int64("epoch", epoch), slog.Any("error", err))

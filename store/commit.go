@@ -2,10 +2,16 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
+
+// fullPause is how long a commit waits before it asks again whether there is room.
+const fullPause = 200 * time.Millisecond
 
 // Commit writes ops in one transaction that compares the revision at which the
 // leader's key was made. The key is made only where none is, so that the
@@ -13,7 +19,8 @@ import (
 //
 // The transaction leaves the number of the commit under a key of its own, and
 // compares that what is there is smaller. So it may be sent again when its answer
-// was lost: it is written once, and not after a later one.
+// was lost: it is written once, and not after a later one. While the store is full
+// it waits for room.
 func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int64, err error) {
 	if len(ops) == 0 {
 		return e.confirm(ctx, epoch)
@@ -38,6 +45,9 @@ func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int
 			Then(writes...).
 			Else(clientv3.OpGet(e.leaderKey()), clientv3.OpGet(e.commitKey())).
 			Commit()
+		if errors.Is(err, rpctypes.ErrNoSpace) { // the one for which there was no room any more is written all the same
+			err = errors.Join(errNoRoom, pause(ctx, fullPause))
+		}
 		inDoubt = inDoubt || err != nil && !refused(err)
 		return err
 	})

@@ -60,6 +60,11 @@ type Config struct {
 	// Prefix begins every key in etcd, ends in a slash and has at most 32 bytes.
 	// Default: "/aloft/".
 	Prefix string
+	// Quota is how many bytes the embedded member's file may have; beyond, nothing is
+	// written until there is room. All members should have the same. Default: 8 GiB.
+	Quota int64
+	// TendEvery is how often the embedded member looks after its room. Default: 10s.
+	TendEvery time.Duration
 	// LeaseTTL is how long a term outlives its process, in whole seconds.
 	// Default: 2s, or 10s for a member that is alone: nobody waits to take over,
 	// and the next start of it ends the old term at once.
@@ -87,6 +92,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DialTimeout == 0 {
 		c.DialTimeout = 5 * time.Second
+	}
+	if c.Quota == 0 {
+		c.Quota = quotaBytes
+	}
+	if c.TendEvery == 0 {
+		c.TendEvery = tendEvery
 	}
 	if c.Prefix == "" {
 		c.Prefix = "/aloft/"
@@ -125,6 +136,12 @@ func (c Config) validate() error {
 	}
 	if c.DialTimeout < 0 {
 		problem("DialTimeout is %v; it must be positive", c.DialTimeout)
+	}
+	if c.Quota < quotaBytesMin {
+		problem("Quota is %d bytes; it must be at least %d", c.Quota, quotaBytesMin)
+	}
+	if c.TendEvery < 0 {
+		problem("TendEvery is %v; it must be positive", c.TendEvery)
 	}
 	if !strings.HasSuffix(c.Prefix, "/") || len(c.Prefix) > prefixLengthMax {
 		problem("Prefix is %q; it must end in a slash and have at most %d bytes", c.Prefix, prefixLengthMax)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -30,6 +31,10 @@ type etcd struct {
 
 	committing chan struct{} // holds whoever commits, who owns commits
 	commits    uint64        // begun by this process
+
+	quota     int64         // of the embedded member, in bytes
+	tendEvery time.Duration // how often its room is looked after
+	terms     atomic.Int32  // that this process holds
 
 	closing chan struct{}
 	guards  sync.WaitGroup
@@ -105,11 +110,18 @@ func nextPage(pairs, size int) int {
 }
 
 // checkFormat marks data that has no format number with ours, and refuses that
-// of a newer one.
+// of a newer one. What has a number is only read: the store may be full.
 func (e *etcd) checkFormat(ctx context.Context) error {
 	key := e.versionKey()
+	known, err := e.get(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, pair := range known.Kvs {
+		return checkFormat(string(pair.Value))
+	}
 	var answer *clientv3.TxnResponse
-	err := e.propose(ctx, func(ctx context.Context) (err error) {
+	err = e.propose(ctx, func(ctx context.Context) (err error) {
 		answer, err = e.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 			Then(clientv3.OpPut(key, formatText())).

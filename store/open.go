@@ -31,6 +31,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		prefix:     cfg.Prefix,
 		leaseTTL:   cfg.LeaseTTL,
 		log:        cfg.Log,
+		quota:      cfg.Quota,
+		tendEvery:  cfg.TendEvery,
 		committing: make(chan struct{}, 1), // holds the one commit that is under way
 		closing:    make(chan struct{}),
 	}
@@ -61,6 +63,7 @@ func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	e.client = v3client.New(e.embedded.server.Server)
+	e.tend(ctx)
 	if err := e.awake(ctx, cfg); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", where(cfg), err), e.Close())
 	}

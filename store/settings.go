@@ -17,6 +17,7 @@ const (
 	memberBytesMax    = 16 << 20
 	requestSpareBytes = 1 << 20
 	quotaBytes        = 8 << 30
+	quotaBytesMin     = 4 << 20
 )
 
 // historyKept is how long old revisions are kept: long enough for a load. When
@@ -64,7 +65,7 @@ func memberSettings(cfg Config, dir string) (*embed.Config, error) {
 	s.Name, s.Dir, s.InitialClusterToken = cfg.Name, dir, "aloft"
 	s.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(cfg.Log))
 	s.MaxTxnOps, s.MaxRequestBytes = memberOpsMax, memberBytesMax
-	s.QuotaBackendBytes = quotaBytes
+	s.QuotaBackendBytes = cfg.Quota
 	s.AutoCompactionMode, s.AutoCompactionRetention = embed.CompactorModePeriodic, historyKept
 	s.BootstrapDefragThresholdMegabytes = defragAtFreeMega
 	s.EnableGRPCGateway = false

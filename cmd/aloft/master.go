@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aloft-run/aloft/cli"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/store"
 	"github.com/aloft-run/aloft/telemetry"
@@ -34,11 +35,34 @@ type masterFlags struct {
 	listen       string
 	advertise    string
 	suspectAfter time.Duration
+	quota        size
 	common       commonFlags
 }
 
+// size is a flag's number of bytes, as 8GiB.
+type size int64
+
+// Set reads it.
+func (s *size) Set(text string) error {
+	quantity, err := resource.Parse(resource.Mem, text)
+	if err != nil {
+		return err
+	}
+	*s = size(quantity.Amount())
+	return nil
+}
+
+// String is how it is written.
+func (s *size) String() string { return resource.Format(resource.Mem, resource.Scalar(int64(*s))) }
+
+// Type is its name in the help.
+func (*size) Type() string { return "size" }
+
+// quotaDefault is that of the store, too.
+const quotaDefault = 8 << 30
+
 func masterCommand() *cobra.Command {
-	var flags masterFlags
+	flags := masterFlags{quota: quotaDefault}
 	cmd := &cobra.Command{
 		Use:   "master",
 		Short: "Run a master: the control plane and its state",
@@ -71,6 +95,7 @@ func masterCommand() *cobra.Command {
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7117", "address of the API, of agents and routers, and of health and metrics")
 	f.StringVar(&flags.advertise, "advertise", "", "`URL` at which other masters reach the API (default: that of --listen, or the host's name where that is every address)")
 	f.DurationVar(&flags.suspectAfter, "suspect-after", 3*time.Second, "an agent not heard of for so long is unreachable; when its tasks are given up, on_lost in their specs says")
+	f.Var(&flags.quota, "quota", "how large the file of the embedded etcd member may become, as 8GiB; the same for all masters")
 	flags.common.add(f)
 	return cmd
 }
@@ -119,7 +144,7 @@ func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, h
 
 // store says where the state is.
 func (f masterFlags) store(name string, log *slog.Logger) store.Config {
-	cfg := store.Config{Endpoints: f.endpoints, Cluster: f.cluster, Join: f.join, ListenPeer: f.listenPeer, Log: log}
+	cfg := store.Config{Quota: int64(f.quota), Endpoints: f.endpoints, Cluster: f.cluster, Join: f.join, ListenPeer: f.listenPeer, Log: log}
 	if len(f.endpoints) == 0 {
 		cfg.DataDir = filepath.Join(f.dataDir, "etcd")
 	}

@@ -140,9 +140,11 @@ type GetInfoResponse struct {
 	Master  string                 `protobuf:"bytes,2,opt,name=master,proto3" json:"master,omitempty"`
 	Epoch   uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The store's revision that reads show at least.
-	Revision      int64                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	LeadingSince  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=leading_since,json=leadingSince,proto3" json:"leading_since,omitempty"`
-	Routers       []*RouterInfo          `protobuf:"bytes,6,rep,name=routers,proto3" json:"routers,omitempty"`
+	Revision     int64                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	LeadingSince *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=leading_since,json=leadingSince,proto3" json:"leading_since,omitempty"`
+	Routers      []*RouterInfo          `protobuf:"bytes,6,rep,name=routers,proto3" json:"routers,omitempty"`
+	// How much the leader's member of the embedded etcd keeps; absent with one outside.
+	Room          *StoreRoom `protobuf:"bytes,7,opt,name=room,proto3" json:"room,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +221,84 @@ func (x *GetInfoResponse) GetRouters() []*RouterInfo {
 	return nil
 }
 
+func (x *GetInfoResponse) GetRoom() *StoreRoom {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
+// How much of the state there is, and may be.
+type StoreRoom struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	UsedBytes  int64                  `protobuf:"varint,1,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
+	QuotaBytes int64                  `protobuf:"varint,2,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
+	// Below it nothing is said; from it on this is told again and again.
+	Scarce bool `protobuf:"varint,3,opt,name=scarce,proto3" json:"scarce,omitempty"`
+	// Changes that make the state larger are refused.
+	Full          bool `protobuf:"varint,4,opt,name=full,proto3" json:"full,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreRoom) Reset() {
+	*x = StoreRoom{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreRoom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreRoom) ProtoMessage() {}
+
+func (x *StoreRoom) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreRoom.ProtoReflect.Descriptor instead.
+func (*StoreRoom) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StoreRoom) GetUsedBytes() int64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return 0
+}
+
+func (x *StoreRoom) GetQuotaBytes() int64 {
+	if x != nil {
+		return x.QuotaBytes
+	}
+	return 0
+}
+
+func (x *StoreRoom) GetScarce() bool {
+	if x != nil {
+		return x.Scarce
+	}
+	return false
+}
+
+func (x *StoreRoom) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
 type ListMastersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -227,7 +307,7 @@ type ListMastersRequest struct {
 
 func (x *ListMastersRequest) Reset() {
 	*x = ListMastersRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +319,7 @@ func (x *ListMastersRequest) String() string {
 func (*ListMastersRequest) ProtoMessage() {}
 
 func (x *ListMastersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[2]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +332,7 @@ func (x *ListMastersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMastersRequest.ProtoReflect.Descriptor instead.
 func (*ListMastersRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 type ListMastersResponse struct {
@@ -267,7 +347,7 @@ type ListMastersResponse struct {
 
 func (x *ListMastersResponse) Reset() {
 	*x = ListMastersResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +359,7 @@ func (x *ListMastersResponse) String() string {
 func (*ListMastersResponse) ProtoMessage() {}
 
 func (x *ListMastersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[3]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +372,7 @@ func (x *ListMastersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMastersResponse.ProtoReflect.Descriptor instead.
 func (*ListMastersResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListMastersResponse) GetMasters() []*MasterInfo {
@@ -329,7 +409,7 @@ type MasterInfo struct {
 
 func (x *MasterInfo) Reset() {
 	*x = MasterInfo{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +421,7 @@ func (x *MasterInfo) String() string {
 func (*MasterInfo) ProtoMessage() {}
 
 func (x *MasterInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[4]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +434,7 @@ func (x *MasterInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MasterInfo.ProtoReflect.Descriptor instead.
 func (*MasterInfo) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MasterInfo) GetId() string {
@@ -417,7 +497,7 @@ type AddMasterRequest struct {
 
 func (x *AddMasterRequest) Reset() {
 	*x = AddMasterRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +509,7 @@ func (x *AddMasterRequest) String() string {
 func (*AddMasterRequest) ProtoMessage() {}
 
 func (x *AddMasterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[5]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +522,7 @@ func (x *AddMasterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMasterRequest.ProtoReflect.Descriptor instead.
 func (*AddMasterRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AddMasterRequest) GetName() string {
@@ -472,7 +552,7 @@ type AddMasterResponse struct {
 
 func (x *AddMasterResponse) Reset() {
 	*x = AddMasterResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +564,7 @@ func (x *AddMasterResponse) String() string {
 func (*AddMasterResponse) ProtoMessage() {}
 
 func (x *AddMasterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[6]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +577,7 @@ func (x *AddMasterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMasterResponse.ProtoReflect.Descriptor instead.
 func (*AddMasterResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AddMasterResponse) GetName() string {
@@ -532,7 +612,7 @@ type RemoveMasterRequest struct {
 
 func (x *RemoveMasterRequest) Reset() {
 	*x = RemoveMasterRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +624,7 @@ func (x *RemoveMasterRequest) String() string {
 func (*RemoveMasterRequest) ProtoMessage() {}
 
 func (x *RemoveMasterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[7]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +637,7 @@ func (x *RemoveMasterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMasterRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMasterRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemoveMasterRequest) GetName() string {
@@ -585,7 +665,7 @@ type RemoveMasterResponse struct {
 
 func (x *RemoveMasterResponse) Reset() {
 	*x = RemoveMasterResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +677,7 @@ func (x *RemoveMasterResponse) String() string {
 func (*RemoveMasterResponse) ProtoMessage() {}
 
 func (x *RemoveMasterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[8]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +690,7 @@ func (x *RemoveMasterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMasterResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMasterResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RemoveMasterResponse) GetName() string {
@@ -639,7 +719,7 @@ type ReplaceMasterRequest struct {
 
 func (x *ReplaceMasterRequest) Reset() {
 	*x = ReplaceMasterRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +731,7 @@ func (x *ReplaceMasterRequest) String() string {
 func (*ReplaceMasterRequest) ProtoMessage() {}
 
 func (x *ReplaceMasterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[9]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +744,7 @@ func (x *ReplaceMasterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceMasterRequest.ProtoReflect.Descriptor instead.
 func (*ReplaceMasterRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReplaceMasterRequest) GetName() string {
@@ -701,7 +781,7 @@ type ReplaceMasterResponse struct {
 
 func (x *ReplaceMasterResponse) Reset() {
 	*x = ReplaceMasterResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +793,7 @@ func (x *ReplaceMasterResponse) String() string {
 func (*ReplaceMasterResponse) ProtoMessage() {}
 
 func (x *ReplaceMasterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[10]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +806,7 @@ func (x *ReplaceMasterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceMasterResponse.ProtoReflect.Descriptor instead.
 func (*ReplaceMasterResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReplaceMasterResponse) GetName() string {
@@ -758,7 +838,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +850,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[11]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +863,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 // The bytes of a backup are those of all messages, one after the other. The last
@@ -799,7 +879,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +891,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[12]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +904,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BackupResponse) GetBytes() []byte {
@@ -849,7 +929,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +941,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[13]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +954,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 type TransferLeadershipResponse struct {
@@ -888,7 +968,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +980,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[14]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +993,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TransferLeadershipResponse) GetFrom() string {
@@ -943,7 +1023,7 @@ type RouterInfo struct {
 
 func (x *RouterInfo) Reset() {
 	*x = RouterInfo{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1035,7 @@ func (x *RouterInfo) String() string {
 func (*RouterInfo) ProtoMessage() {}
 
 func (x *RouterInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[15]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1048,7 @@ func (x *RouterInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterInfo.ProtoReflect.Descriptor instead.
 func (*RouterInfo) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RouterInfo) GetId() string {
@@ -1012,7 +1092,7 @@ type SpecFile struct {
 
 func (x *SpecFile) Reset() {
 	*x = SpecFile{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1104,7 @@ func (x *SpecFile) String() string {
 func (*SpecFile) ProtoMessage() {}
 
 func (x *SpecFile) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[16]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1117,7 @@ func (x *SpecFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecFile.ProtoReflect.Descriptor instead.
 func (*SpecFile) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SpecFile) GetName() string {
@@ -1068,7 +1148,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1160,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[17]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1173,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Problem) GetFile() string {
@@ -1141,7 +1221,7 @@ type Problems struct {
 
 func (x *Problems) Reset() {
 	*x = Problems{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1233,7 @@ func (x *Problems) String() string {
 func (*Problems) ProtoMessage() {}
 
 func (x *Problems) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[18]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1246,7 @@ func (x *Problems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problems.ProtoReflect.Descriptor instead.
 func (*Problems) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Problems) GetProblems() []*Problem {
@@ -1185,7 +1265,7 @@ type ValidateRequest struct {
 
 func (x *ValidateRequest) Reset() {
 	*x = ValidateRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1277,7 @@ func (x *ValidateRequest) String() string {
 func (*ValidateRequest) ProtoMessage() {}
 
 func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[19]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1290,7 @@ func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ValidateRequest) GetFiles() []*SpecFile {
@@ -1230,7 +1310,7 @@ type ValidateResponse struct {
 
 func (x *ValidateResponse) Reset() {
 	*x = ValidateResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1322,7 @@ func (x *ValidateResponse) String() string {
 func (*ValidateResponse) ProtoMessage() {}
 
 func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[20]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1335,7 @@ func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateResponse.ProtoReflect.Descriptor instead.
 func (*ValidateResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ValidateResponse) GetProblems() []*Problem {
@@ -1281,7 +1361,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1373,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[21]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1386,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{21}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlanRequest) GetFiles() []*SpecFile {
@@ -1325,7 +1405,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1417,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[22]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1430,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{22}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PlanResponse) GetPlans() []*ServicePlan {
@@ -1384,7 +1464,7 @@ type ServicePlan struct {
 
 func (x *ServicePlan) Reset() {
 	*x = ServicePlan{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1476,7 @@ func (x *ServicePlan) String() string {
 func (*ServicePlan) ProtoMessage() {}
 
 func (x *ServicePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[23]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1489,7 @@ func (x *ServicePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePlan.ProtoReflect.Descriptor instead.
 func (*ServicePlan) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{23}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ServicePlan) GetService() string {
@@ -1507,7 +1587,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1599,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[24]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1612,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{24}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1568,7 +1648,7 @@ type DeployRequest struct {
 
 func (x *DeployRequest) Reset() {
 	*x = DeployRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1660,7 @@ func (x *DeployRequest) String() string {
 func (*DeployRequest) ProtoMessage() {}
 
 func (x *DeployRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[25]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1673,7 @@ func (x *DeployRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployRequest.ProtoReflect.Descriptor instead.
 func (*DeployRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{25}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeployRequest) GetFiles() []*SpecFile {
@@ -1626,7 +1706,7 @@ type DeployResponse struct {
 
 func (x *DeployResponse) Reset() {
 	*x = DeployResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1718,7 @@ func (x *DeployResponse) String() string {
 func (*DeployResponse) ProtoMessage() {}
 
 func (x *DeployResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[26]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1731,7 @@ func (x *DeployResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployResponse.ProtoReflect.Descriptor instead.
 func (*DeployResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{26}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeployResponse) GetServices() []*DeployedService {
@@ -1676,7 +1756,7 @@ type DeployedService struct {
 
 func (x *DeployedService) Reset() {
 	*x = DeployedService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1768,7 @@ func (x *DeployedService) String() string {
 func (*DeployedService) ProtoMessage() {}
 
 func (x *DeployedService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[27]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1781,7 @@ func (x *DeployedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployedService.ProtoReflect.Descriptor instead.
 func (*DeployedService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{27}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeployedService) GetService() string {
@@ -1755,7 +1835,7 @@ type GetServiceRequest struct {
 
 func (x *GetServiceRequest) Reset() {
 	*x = GetServiceRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1847,7 @@ func (x *GetServiceRequest) String() string {
 func (*GetServiceRequest) ProtoMessage() {}
 
 func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[28]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1860,7 @@ func (x *GetServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceRequest.ProtoReflect.Descriptor instead.
 func (*GetServiceRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{28}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetServiceRequest) GetService() string {
@@ -1799,7 +1879,7 @@ type GetServiceResponse struct {
 
 func (x *GetServiceResponse) Reset() {
 	*x = GetServiceResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1891,7 @@ func (x *GetServiceResponse) String() string {
 func (*GetServiceResponse) ProtoMessage() {}
 
 func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[29]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1904,7 @@ func (x *GetServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServiceResponse.ProtoReflect.Descriptor instead.
 func (*GetServiceResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{29}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetServiceResponse) GetService() *ServiceView {
@@ -1859,7 +1939,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1951,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[30]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1964,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{30}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ServiceView) GetService() *Service {
@@ -1960,7 +2040,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2052,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[31]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2065,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{31}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListServicesRequest) GetPageSize() int32 {
@@ -2013,7 +2093,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2105,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[32]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2118,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{32}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServiceView {
@@ -2066,7 +2146,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2158,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[33]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2171,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{33}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRevisionsRequest) GetService() string {
@@ -2126,7 +2206,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2218,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[34]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2231,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{34}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -2180,7 +2260,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2272,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[35]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2285,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{35}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ScaleRequest) GetService() string {
@@ -2238,7 +2318,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2330,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[36]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2343,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{36}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ScaleResponse) GetService() *Service {
@@ -2283,7 +2363,7 @@ type RestartRequest struct {
 
 func (x *RestartRequest) Reset() {
 	*x = RestartRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2375,7 @@ func (x *RestartRequest) String() string {
 func (*RestartRequest) ProtoMessage() {}
 
 func (x *RestartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[37]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2388,7 @@ func (x *RestartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
 func (*RestartRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{37}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RestartRequest) GetService() string {
@@ -2334,7 +2414,7 @@ type RestartResponse struct {
 
 func (x *RestartResponse) Reset() {
 	*x = RestartResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2426,7 @@ func (x *RestartResponse) String() string {
 func (*RestartResponse) ProtoMessage() {}
 
 func (x *RestartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[38]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2439,7 @@ func (x *RestartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
 func (*RestartResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{38}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RestartResponse) GetService() *Service {
@@ -2381,7 +2461,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2473,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[39]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2486,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{39}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StopRequest) GetService() string {
@@ -2439,7 +2519,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2531,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[40]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2544,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{40}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StopResponse) GetService() *Service {
@@ -2486,7 +2566,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2578,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[41]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2591,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{41}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RollbackRequest) GetService() string {
@@ -2544,7 +2624,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2636,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[42]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2649,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{42}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RollbackResponse) GetService() *DeployedService {
@@ -2591,7 +2671,7 @@ type ListDeploymentsRequest struct {
 
 func (x *ListDeploymentsRequest) Reset() {
 	*x = ListDeploymentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2683,7 @@ func (x *ListDeploymentsRequest) String() string {
 func (*ListDeploymentsRequest) ProtoMessage() {}
 
 func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[43]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2696,7 @@ func (x *ListDeploymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsRequest.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{43}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListDeploymentsRequest) GetService() string {
@@ -2651,7 +2731,7 @@ type ListDeploymentsResponse struct {
 
 func (x *ListDeploymentsResponse) Reset() {
 	*x = ListDeploymentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2743,7 @@ func (x *ListDeploymentsResponse) String() string {
 func (*ListDeploymentsResponse) ProtoMessage() {}
 
 func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[44]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2756,7 @@ func (x *ListDeploymentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeploymentsResponse.ProtoReflect.Descriptor instead.
 func (*ListDeploymentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{44}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListDeploymentsResponse) GetDeployments() []*Deployment {
@@ -2702,7 +2782,7 @@ type GetDeploymentRequest struct {
 
 func (x *GetDeploymentRequest) Reset() {
 	*x = GetDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2794,7 @@ func (x *GetDeploymentRequest) String() string {
 func (*GetDeploymentRequest) ProtoMessage() {}
 
 func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[45]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2807,7 @@ func (x *GetDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*GetDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{45}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetDeploymentRequest) GetDeployment() string {
@@ -2746,7 +2826,7 @@ type GetDeploymentResponse struct {
 
 func (x *GetDeploymentResponse) Reset() {
 	*x = GetDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2838,7 @@ func (x *GetDeploymentResponse) String() string {
 func (*GetDeploymentResponse) ProtoMessage() {}
 
 func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[46]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2851,7 @@ func (x *GetDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*GetDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{46}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetDeploymentResponse) GetDeployment() *Deployment {
@@ -2790,7 +2870,7 @@ type PauseDeploymentRequest struct {
 
 func (x *PauseDeploymentRequest) Reset() {
 	*x = PauseDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2882,7 @@ func (x *PauseDeploymentRequest) String() string {
 func (*PauseDeploymentRequest) ProtoMessage() {}
 
 func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[47]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2895,7 @@ func (x *PauseDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{47}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PauseDeploymentRequest) GetDeployment() string {
@@ -2833,7 +2913,7 @@ type PauseDeploymentResponse struct {
 
 func (x *PauseDeploymentResponse) Reset() {
 	*x = PauseDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +2925,7 @@ func (x *PauseDeploymentResponse) String() string {
 func (*PauseDeploymentResponse) ProtoMessage() {}
 
 func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[48]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +2938,7 @@ func (x *PauseDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*PauseDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{48}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
 }
 
 type ResumeDeploymentRequest struct {
@@ -2870,7 +2950,7 @@ type ResumeDeploymentRequest struct {
 
 func (x *ResumeDeploymentRequest) Reset() {
 	*x = ResumeDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2962,7 @@ func (x *ResumeDeploymentRequest) String() string {
 func (*ResumeDeploymentRequest) ProtoMessage() {}
 
 func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[49]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2975,7 @@ func (x *ResumeDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{49}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ResumeDeploymentRequest) GetDeployment() string {
@@ -2913,7 +2993,7 @@ type ResumeDeploymentResponse struct {
 
 func (x *ResumeDeploymentResponse) Reset() {
 	*x = ResumeDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +3005,7 @@ func (x *ResumeDeploymentResponse) String() string {
 func (*ResumeDeploymentResponse) ProtoMessage() {}
 
 func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[50]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3018,7 @@ func (x *ResumeDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*ResumeDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{50}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
 }
 
 type AbortDeploymentRequest struct {
@@ -2950,7 +3030,7 @@ type AbortDeploymentRequest struct {
 
 func (x *AbortDeploymentRequest) Reset() {
 	*x = AbortDeploymentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3042,7 @@ func (x *AbortDeploymentRequest) String() string {
 func (*AbortDeploymentRequest) ProtoMessage() {}
 
 func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[51]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3055,7 @@ func (x *AbortDeploymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentRequest.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{51}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AbortDeploymentRequest) GetDeployment() string {
@@ -2995,7 +3075,7 @@ type AbortDeploymentResponse struct {
 
 func (x *AbortDeploymentResponse) Reset() {
 	*x = AbortDeploymentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3087,7 @@ func (x *AbortDeploymentResponse) String() string {
 func (*AbortDeploymentResponse) ProtoMessage() {}
 
 func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[52]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3100,7 @@ func (x *AbortDeploymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortDeploymentResponse.ProtoReflect.Descriptor instead.
 func (*AbortDeploymentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{52}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AbortDeploymentResponse) GetDeployment() string {
@@ -3044,7 +3124,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3136,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[53]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3149,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{53}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTasksRequest) GetService() string {
@@ -3117,7 +3197,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3209,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[54]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3222,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{54}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -3169,7 +3249,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3261,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[55]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3274,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{55}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExplainRequest) GetName() string {
@@ -3213,7 +3293,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3225,7 +3305,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[56]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,7 +3318,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{56}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExplainResponse) GetLines() []string {
@@ -3263,7 +3343,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3355,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[57]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3368,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{57}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LogsRequest) GetName() string {
@@ -3328,7 +3408,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +3420,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +3433,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -3373,7 +3453,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3465,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3478,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListAgentsRequest) GetPageSize() int32 {
@@ -3425,7 +3505,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3517,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3530,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*AgentView {
@@ -3482,7 +3562,7 @@ type AgentView struct {
 
 func (x *AgentView) Reset() {
 	*x = AgentView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3574,7 @@ func (x *AgentView) String() string {
 func (*AgentView) ProtoMessage() {}
 
 func (x *AgentView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3587,7 @@ func (x *AgentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentView.ProtoReflect.Descriptor instead.
 func (*AgentView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AgentView) GetAgent() *Agent {
@@ -3554,7 +3634,7 @@ type GetAgentRequest struct {
 
 func (x *GetAgentRequest) Reset() {
 	*x = GetAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3646,7 @@ func (x *GetAgentRequest) String() string {
 func (*GetAgentRequest) ProtoMessage() {}
 
 func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +3659,7 @@ func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
 func (*GetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetAgentRequest) GetAgent() string {
@@ -3600,7 +3680,7 @@ type GetAgentResponse struct {
 
 func (x *GetAgentResponse) Reset() {
 	*x = GetAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +3692,7 @@ func (x *GetAgentResponse) String() string {
 func (*GetAgentResponse) ProtoMessage() {}
 
 func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +3705,7 @@ func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
 func (*GetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetAgentResponse) GetAgent() *AgentView {
@@ -3656,7 +3736,7 @@ type Resident struct {
 
 func (x *Resident) Reset() {
 	*x = Resident{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +3748,7 @@ func (x *Resident) String() string {
 func (*Resident) ProtoMessage() {}
 
 func (x *Resident) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +3761,7 @@ func (x *Resident) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resident.ProtoReflect.Descriptor instead.
 func (*Resident) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Resident) GetService() string {
@@ -3729,7 +3809,7 @@ type DrainAgentRequest struct {
 
 func (x *DrainAgentRequest) Reset() {
 	*x = DrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3741,7 +3821,7 @@ func (x *DrainAgentRequest) String() string {
 func (*DrainAgentRequest) ProtoMessage() {}
 
 func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,7 +3834,7 @@ func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*DrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DrainAgentRequest) GetAgent() string {
@@ -3795,7 +3875,7 @@ type DrainAgentResponse struct {
 
 func (x *DrainAgentResponse) Reset() {
 	*x = DrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3807,7 +3887,7 @@ func (x *DrainAgentResponse) String() string {
 func (*DrainAgentResponse) ProtoMessage() {}
 
 func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,7 +3900,7 @@ func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*DrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DrainAgentResponse) GetMissing() []string {
@@ -3839,7 +3919,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3931,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3944,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UndrainAgentRequest) GetAgent() string {
@@ -3882,7 +3962,7 @@ type UndrainAgentResponse struct {
 
 func (x *UndrainAgentResponse) Reset() {
 	*x = UndrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +3974,7 @@ func (x *UndrainAgentResponse) String() string {
 func (*UndrainAgentResponse) ProtoMessage() {}
 
 func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +3987,7 @@ func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*UndrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
 }
 
 type RemoveAgentRequest struct {
@@ -3919,7 +3999,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4011,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4024,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RemoveAgentRequest) GetAgent() string {
@@ -3962,7 +4042,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3974,7 +4054,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3987,7 +4067,7 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
 }
 
 type ListPartitionsRequest struct {
@@ -4001,7 +4081,7 @@ type ListPartitionsRequest struct {
 
 func (x *ListPartitionsRequest) Reset() {
 	*x = ListPartitionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4013,7 +4093,7 @@ func (x *ListPartitionsRequest) String() string {
 func (*ListPartitionsRequest) ProtoMessage() {}
 
 func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4026,7 +4106,7 @@ func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListPartitionsRequest) GetAgent() string {
@@ -4060,7 +4140,7 @@ type ListPartitionsResponse struct {
 
 func (x *ListPartitionsResponse) Reset() {
 	*x = ListPartitionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4072,7 +4152,7 @@ func (x *ListPartitionsResponse) String() string {
 func (*ListPartitionsResponse) ProtoMessage() {}
 
 func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4085,7 +4165,7 @@ func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListPartitionsResponse) GetPartitions() []*PartitionView {
@@ -4112,7 +4192,7 @@ type PartitionView struct {
 
 func (x *PartitionView) Reset() {
 	*x = PartitionView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4204,7 @@ func (x *PartitionView) String() string {
 func (*PartitionView) ProtoMessage() {}
 
 func (x *PartitionView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4217,7 @@ func (x *PartitionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionView.ProtoReflect.Descriptor instead.
 func (*PartitionView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PartitionView) GetPartition() *Partition {
@@ -4164,7 +4244,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4176,7 +4256,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4189,7 +4269,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListPoolsRequest) GetPageSize() int32 {
@@ -4216,7 +4296,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4308,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4321,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolView {
@@ -4271,7 +4351,7 @@ type PoolView struct {
 
 func (x *PoolView) Reset() {
 	*x = PoolView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4283,7 +4363,7 @@ func (x *PoolView) String() string {
 func (*PoolView) ProtoMessage() {}
 
 func (x *PoolView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4296,7 +4376,7 @@ func (x *PoolView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolView.ProtoReflect.Descriptor instead.
 func (*PoolView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PoolView) GetPool() *Pool {
@@ -4339,7 +4419,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4351,7 +4431,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4364,7 +4444,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SetPoolRequest) GetPool() *Pool {
@@ -4390,7 +4470,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4482,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,7 +4495,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SetPoolResponse) GetPool() *Pool {
@@ -4435,7 +4515,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4447,7 +4527,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4460,7 +4540,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *DeletePoolRequest) GetPool() string {
@@ -4485,7 +4565,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4577,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +4590,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
 }
 
 type RebalanceRequest struct {
@@ -4527,7 +4607,7 @@ type RebalanceRequest struct {
 
 func (x *RebalanceRequest) Reset() {
 	*x = RebalanceRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4539,7 +4619,7 @@ func (x *RebalanceRequest) String() string {
 func (*RebalanceRequest) ProtoMessage() {}
 
 func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4552,7 +4632,7 @@ func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
 func (*RebalanceRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *RebalanceRequest) GetServices() []string {
@@ -4589,7 +4669,7 @@ type RebalanceResponse struct {
 
 func (x *RebalanceResponse) Reset() {
 	*x = RebalanceResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4601,7 +4681,7 @@ func (x *RebalanceResponse) String() string {
 func (*RebalanceResponse) ProtoMessage() {}
 
 func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4614,7 +4694,7 @@ func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
 func (*RebalanceResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RebalanceResponse) GetMoves() []*Move {
@@ -4656,7 +4736,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4748,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4761,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Move) GetService() string {
@@ -4743,7 +4823,7 @@ type SkippedService struct {
 
 func (x *SkippedService) Reset() {
 	*x = SkippedService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4755,7 +4835,7 @@ func (x *SkippedService) String() string {
 func (*SkippedService) ProtoMessage() {}
 
 func (x *SkippedService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4768,7 +4848,7 @@ func (x *SkippedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkippedService.ProtoReflect.Descriptor instead.
 func (*SkippedService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *SkippedService) GetService() string {
@@ -4795,7 +4875,7 @@ type ListMovesRequest struct {
 
 func (x *ListMovesRequest) Reset() {
 	*x = ListMovesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4807,7 +4887,7 @@ func (x *ListMovesRequest) String() string {
 func (*ListMovesRequest) ProtoMessage() {}
 
 func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4820,7 +4900,7 @@ func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
 func (*ListMovesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListMovesRequest) GetTasks() []string {
@@ -4839,7 +4919,7 @@ type ListMovesResponse struct {
 
 func (x *ListMovesResponse) Reset() {
 	*x = ListMovesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4851,7 +4931,7 @@ func (x *ListMovesResponse) String() string {
 func (*ListMovesResponse) ProtoMessage() {}
 
 func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4864,7 +4944,7 @@ func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
 func (*ListMovesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListMovesResponse) GetMoves() []*Move {
@@ -4884,7 +4964,7 @@ type AbortMovesRequest struct {
 
 func (x *AbortMovesRequest) Reset() {
 	*x = AbortMovesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4896,7 +4976,7 @@ func (x *AbortMovesRequest) String() string {
 func (*AbortMovesRequest) ProtoMessage() {}
 
 func (x *AbortMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4909,7 +4989,7 @@ func (x *AbortMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMovesRequest.ProtoReflect.Descriptor instead.
 func (*AbortMovesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *AbortMovesRequest) GetServices() []string {
@@ -4927,7 +5007,7 @@ type AbortMovesResponse struct {
 
 func (x *AbortMovesResponse) Reset() {
 	*x = AbortMovesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4939,7 +5019,7 @@ func (x *AbortMovesResponse) String() string {
 func (*AbortMovesResponse) ProtoMessage() {}
 
 func (x *AbortMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4952,7 +5032,7 @@ func (x *AbortMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMovesResponse.ProtoReflect.Descriptor instead.
 func (*AbortMovesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
 }
 
 type GetCapacityRequest struct {
@@ -4963,7 +5043,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4975,7 +5055,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4988,7 +5068,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
 }
 
 type GetCapacityResponse struct {
@@ -5000,7 +5080,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5012,7 +5092,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5025,7 +5105,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -5048,7 +5128,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5140,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5153,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Capacity) GetType() string {
@@ -5117,7 +5197,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5129,7 +5209,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5142,7 +5222,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -5175,7 +5255,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5267,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5280,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -5225,7 +5305,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5237,7 +5317,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5250,7 +5330,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -5288,7 +5368,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5300,7 +5380,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5313,7 +5393,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -5355,7 +5435,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5367,7 +5447,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5380,7 +5460,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -5405,7 +5485,7 @@ type GetBreakerRequest struct {
 
 func (x *GetBreakerRequest) Reset() {
 	*x = GetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5417,7 +5497,7 @@ func (x *GetBreakerRequest) String() string {
 func (*GetBreakerRequest) ProtoMessage() {}
 
 func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5430,7 +5510,7 @@ func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{97}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{98}
 }
 
 type GetBreakerResponse struct {
@@ -5442,7 +5522,7 @@ type GetBreakerResponse struct {
 
 func (x *GetBreakerResponse) Reset() {
 	*x = GetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5534,7 @@ func (x *GetBreakerResponse) String() string {
 func (*GetBreakerResponse) ProtoMessage() {}
 
 func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5547,7 @@ func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{98}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *GetBreakerResponse) GetBreaker() *Breaker {
@@ -5500,7 +5580,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5512,7 +5592,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5525,7 +5605,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{99}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *Breaker) GetOpen() bool {
@@ -5599,7 +5679,7 @@ type SickService struct {
 
 func (x *SickService) Reset() {
 	*x = SickService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5611,7 +5691,7 @@ func (x *SickService) String() string {
 func (*SickService) ProtoMessage() {}
 
 func (x *SickService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5624,7 +5704,7 @@ func (x *SickService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SickService.ProtoReflect.Descriptor instead.
 func (*SickService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SickService) GetService() string {
@@ -5665,7 +5745,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5677,7 +5757,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5690,7 +5770,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -5719,7 +5799,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5731,7 +5811,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5744,7 +5824,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -5770,7 +5850,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5782,7 +5862,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5795,7 +5875,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -5815,7 +5895,7 @@ type ReleaseBreakerRequest struct {
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5827,7 +5907,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5840,7 +5920,7 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ReleaseBreakerRequest) GetService() string {
@@ -5861,7 +5941,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5873,7 +5953,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5886,7 +5966,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{105}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -5908,14 +5988,22 @@ var File_aloft_v1_cluster_proto protoreflect.FileDescriptor
 const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x16aloft/v1/cluster.proto\x12\baloft.v1\x1a\x16aloft/v1/session.proto\x1a\x13aloft/v1/spec.proto\x1a\x14aloft/v1/state.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n" +
-	"\x0eGetInfoRequest\"\xe6\x01\n" +
+	"\x0eGetInfoRequest\"\x8f\x02\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06master\x18\x02 \x01(\tR\x06master\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12?\n" +
 	"\rleading_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fleadingSince\x12.\n" +
-	"\arouters\x18\x06 \x03(\v2\x14.aloft.v1.RouterInfoR\arouters\"\x14\n" +
+	"\arouters\x18\x06 \x03(\v2\x14.aloft.v1.RouterInfoR\arouters\x12'\n" +
+	"\x04room\x18\a \x01(\v2\x13.aloft.v1.StoreRoomR\x04room\"w\n" +
+	"\tStoreRoom\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\x01 \x01(\x03R\tusedBytes\x12\x1f\n" +
+	"\vquota_bytes\x18\x02 \x01(\x03R\n" +
+	"quotaBytes\x12\x16\n" +
+	"\x06scarce\x18\x03 \x01(\bR\x06scarce\x12\x12\n" +
+	"\x04full\x18\x04 \x01(\bR\x04full\"\x14\n" +
 	"\x12ListMastersRequest\"f\n" +
 	"\x13ListMastersResponse\x12.\n" +
 	"\amasters\x18\x01 \x03(\v2\x14.aloft.v1.MasterInfoR\amasters\x12\x1f\n" +
@@ -6364,297 +6452,299 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(MoveState)(0),                     // 0: aloft.v1.MoveState
 	(*GetInfoRequest)(nil),             // 1: aloft.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),            // 2: aloft.v1.GetInfoResponse
-	(*ListMastersRequest)(nil),         // 3: aloft.v1.ListMastersRequest
-	(*ListMastersResponse)(nil),        // 4: aloft.v1.ListMastersResponse
-	(*MasterInfo)(nil),                 // 5: aloft.v1.MasterInfo
-	(*AddMasterRequest)(nil),           // 6: aloft.v1.AddMasterRequest
-	(*AddMasterResponse)(nil),          // 7: aloft.v1.AddMasterResponse
-	(*RemoveMasterRequest)(nil),        // 8: aloft.v1.RemoveMasterRequest
-	(*RemoveMasterResponse)(nil),       // 9: aloft.v1.RemoveMasterResponse
-	(*ReplaceMasterRequest)(nil),       // 10: aloft.v1.ReplaceMasterRequest
-	(*ReplaceMasterResponse)(nil),      // 11: aloft.v1.ReplaceMasterResponse
-	(*BackupRequest)(nil),              // 12: aloft.v1.BackupRequest
-	(*BackupResponse)(nil),             // 13: aloft.v1.BackupResponse
-	(*TransferLeadershipRequest)(nil),  // 14: aloft.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 15: aloft.v1.TransferLeadershipResponse
-	(*RouterInfo)(nil),                 // 16: aloft.v1.RouterInfo
-	(*SpecFile)(nil),                   // 17: aloft.v1.SpecFile
-	(*Problem)(nil),                    // 18: aloft.v1.Problem
-	(*Problems)(nil),                   // 19: aloft.v1.Problems
-	(*ValidateRequest)(nil),            // 20: aloft.v1.ValidateRequest
-	(*ValidateResponse)(nil),           // 21: aloft.v1.ValidateResponse
-	(*PlanRequest)(nil),                // 22: aloft.v1.PlanRequest
-	(*PlanResponse)(nil),               // 23: aloft.v1.PlanResponse
-	(*ServicePlan)(nil),                // 24: aloft.v1.ServicePlan
-	(*FieldChange)(nil),                // 25: aloft.v1.FieldChange
-	(*DeployRequest)(nil),              // 26: aloft.v1.DeployRequest
-	(*DeployResponse)(nil),             // 27: aloft.v1.DeployResponse
-	(*DeployedService)(nil),            // 28: aloft.v1.DeployedService
-	(*GetServiceRequest)(nil),          // 29: aloft.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),         // 30: aloft.v1.GetServiceResponse
-	(*ServiceView)(nil),                // 31: aloft.v1.ServiceView
-	(*ListServicesRequest)(nil),        // 32: aloft.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),       // 33: aloft.v1.ListServicesResponse
-	(*ListRevisionsRequest)(nil),       // 34: aloft.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),      // 35: aloft.v1.ListRevisionsResponse
-	(*ScaleRequest)(nil),               // 36: aloft.v1.ScaleRequest
-	(*ScaleResponse)(nil),              // 37: aloft.v1.ScaleResponse
-	(*RestartRequest)(nil),             // 38: aloft.v1.RestartRequest
-	(*RestartResponse)(nil),            // 39: aloft.v1.RestartResponse
-	(*StopRequest)(nil),                // 40: aloft.v1.StopRequest
-	(*StopResponse)(nil),               // 41: aloft.v1.StopResponse
-	(*RollbackRequest)(nil),            // 42: aloft.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 43: aloft.v1.RollbackResponse
-	(*ListDeploymentsRequest)(nil),     // 44: aloft.v1.ListDeploymentsRequest
-	(*ListDeploymentsResponse)(nil),    // 45: aloft.v1.ListDeploymentsResponse
-	(*GetDeploymentRequest)(nil),       // 46: aloft.v1.GetDeploymentRequest
-	(*GetDeploymentResponse)(nil),      // 47: aloft.v1.GetDeploymentResponse
-	(*PauseDeploymentRequest)(nil),     // 48: aloft.v1.PauseDeploymentRequest
-	(*PauseDeploymentResponse)(nil),    // 49: aloft.v1.PauseDeploymentResponse
-	(*ResumeDeploymentRequest)(nil),    // 50: aloft.v1.ResumeDeploymentRequest
-	(*ResumeDeploymentResponse)(nil),   // 51: aloft.v1.ResumeDeploymentResponse
-	(*AbortDeploymentRequest)(nil),     // 52: aloft.v1.AbortDeploymentRequest
-	(*AbortDeploymentResponse)(nil),    // 53: aloft.v1.AbortDeploymentResponse
-	(*ListTasksRequest)(nil),           // 54: aloft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),          // 55: aloft.v1.ListTasksResponse
-	(*ExplainRequest)(nil),             // 56: aloft.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 57: aloft.v1.ExplainResponse
-	(*LogsRequest)(nil),                // 58: aloft.v1.LogsRequest
-	(*LogsResponse)(nil),               // 59: aloft.v1.LogsResponse
-	(*ListAgentsRequest)(nil),          // 60: aloft.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 61: aloft.v1.ListAgentsResponse
-	(*AgentView)(nil),                  // 62: aloft.v1.AgentView
-	(*GetAgentRequest)(nil),            // 63: aloft.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),           // 64: aloft.v1.GetAgentResponse
-	(*Resident)(nil),                   // 65: aloft.v1.Resident
-	(*DrainAgentRequest)(nil),          // 66: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),         // 67: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),        // 68: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),       // 69: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),         // 70: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),        // 71: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),      // 72: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),     // 73: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),              // 74: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),           // 75: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),          // 76: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                   // 77: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),             // 78: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),            // 79: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),          // 80: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),         // 81: aloft.v1.DeletePoolResponse
-	(*RebalanceRequest)(nil),           // 82: aloft.v1.RebalanceRequest
-	(*RebalanceResponse)(nil),          // 83: aloft.v1.RebalanceResponse
-	(*Move)(nil),                       // 84: aloft.v1.Move
-	(*SkippedService)(nil),             // 85: aloft.v1.SkippedService
-	(*ListMovesRequest)(nil),           // 86: aloft.v1.ListMovesRequest
-	(*ListMovesResponse)(nil),          // 87: aloft.v1.ListMovesResponse
-	(*AbortMovesRequest)(nil),          // 88: aloft.v1.AbortMovesRequest
-	(*AbortMovesResponse)(nil),         // 89: aloft.v1.AbortMovesResponse
-	(*GetCapacityRequest)(nil),         // 90: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),        // 91: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                   // 92: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),           // 93: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),          // 94: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),               // 95: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),              // 96: aloft.v1.WatchResponse
-	(*WatchChange)(nil),                // 97: aloft.v1.WatchChange
-	(*GetBreakerRequest)(nil),          // 98: aloft.v1.GetBreakerRequest
-	(*GetBreakerResponse)(nil),         // 99: aloft.v1.GetBreakerResponse
-	(*Breaker)(nil),                    // 100: aloft.v1.Breaker
-	(*SickService)(nil),                // 101: aloft.v1.SickService
-	(*MissingAgent)(nil),               // 102: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 103: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 104: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 105: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 106: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 107: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 108: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 109: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 110: aloft.v1.Spec
-	(SpecKind)(0),                      // 111: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 112: aloft.v1.Quantity
-	(*Service)(nil),                    // 113: aloft.v1.Service
-	(*Revision)(nil),                   // 114: aloft.v1.Revision
-	(*Deployment)(nil),                 // 115: aloft.v1.Deployment
-	(*Task)(nil),                       // 116: aloft.v1.Task
-	(*LogLine)(nil),                    // 117: aloft.v1.LogLine
-	(*Agent)(nil),                      // 118: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 119: google.protobuf.Duration
-	(*Partition)(nil),                  // 120: aloft.v1.Partition
-	(*Pool)(nil),                       // 121: aloft.v1.Pool
-	(*Note)(nil),                       // 122: aloft.v1.Note
-	(*Record)(nil),                     // 123: aloft.v1.Record
+	(*StoreRoom)(nil),                  // 3: aloft.v1.StoreRoom
+	(*ListMastersRequest)(nil),         // 4: aloft.v1.ListMastersRequest
+	(*ListMastersResponse)(nil),        // 5: aloft.v1.ListMastersResponse
+	(*MasterInfo)(nil),                 // 6: aloft.v1.MasterInfo
+	(*AddMasterRequest)(nil),           // 7: aloft.v1.AddMasterRequest
+	(*AddMasterResponse)(nil),          // 8: aloft.v1.AddMasterResponse
+	(*RemoveMasterRequest)(nil),        // 9: aloft.v1.RemoveMasterRequest
+	(*RemoveMasterResponse)(nil),       // 10: aloft.v1.RemoveMasterResponse
+	(*ReplaceMasterRequest)(nil),       // 11: aloft.v1.ReplaceMasterRequest
+	(*ReplaceMasterResponse)(nil),      // 12: aloft.v1.ReplaceMasterResponse
+	(*BackupRequest)(nil),              // 13: aloft.v1.BackupRequest
+	(*BackupResponse)(nil),             // 14: aloft.v1.BackupResponse
+	(*TransferLeadershipRequest)(nil),  // 15: aloft.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 16: aloft.v1.TransferLeadershipResponse
+	(*RouterInfo)(nil),                 // 17: aloft.v1.RouterInfo
+	(*SpecFile)(nil),                   // 18: aloft.v1.SpecFile
+	(*Problem)(nil),                    // 19: aloft.v1.Problem
+	(*Problems)(nil),                   // 20: aloft.v1.Problems
+	(*ValidateRequest)(nil),            // 21: aloft.v1.ValidateRequest
+	(*ValidateResponse)(nil),           // 22: aloft.v1.ValidateResponse
+	(*PlanRequest)(nil),                // 23: aloft.v1.PlanRequest
+	(*PlanResponse)(nil),               // 24: aloft.v1.PlanResponse
+	(*ServicePlan)(nil),                // 25: aloft.v1.ServicePlan
+	(*FieldChange)(nil),                // 26: aloft.v1.FieldChange
+	(*DeployRequest)(nil),              // 27: aloft.v1.DeployRequest
+	(*DeployResponse)(nil),             // 28: aloft.v1.DeployResponse
+	(*DeployedService)(nil),            // 29: aloft.v1.DeployedService
+	(*GetServiceRequest)(nil),          // 30: aloft.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),         // 31: aloft.v1.GetServiceResponse
+	(*ServiceView)(nil),                // 32: aloft.v1.ServiceView
+	(*ListServicesRequest)(nil),        // 33: aloft.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),       // 34: aloft.v1.ListServicesResponse
+	(*ListRevisionsRequest)(nil),       // 35: aloft.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),      // 36: aloft.v1.ListRevisionsResponse
+	(*ScaleRequest)(nil),               // 37: aloft.v1.ScaleRequest
+	(*ScaleResponse)(nil),              // 38: aloft.v1.ScaleResponse
+	(*RestartRequest)(nil),             // 39: aloft.v1.RestartRequest
+	(*RestartResponse)(nil),            // 40: aloft.v1.RestartResponse
+	(*StopRequest)(nil),                // 41: aloft.v1.StopRequest
+	(*StopResponse)(nil),               // 42: aloft.v1.StopResponse
+	(*RollbackRequest)(nil),            // 43: aloft.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 44: aloft.v1.RollbackResponse
+	(*ListDeploymentsRequest)(nil),     // 45: aloft.v1.ListDeploymentsRequest
+	(*ListDeploymentsResponse)(nil),    // 46: aloft.v1.ListDeploymentsResponse
+	(*GetDeploymentRequest)(nil),       // 47: aloft.v1.GetDeploymentRequest
+	(*GetDeploymentResponse)(nil),      // 48: aloft.v1.GetDeploymentResponse
+	(*PauseDeploymentRequest)(nil),     // 49: aloft.v1.PauseDeploymentRequest
+	(*PauseDeploymentResponse)(nil),    // 50: aloft.v1.PauseDeploymentResponse
+	(*ResumeDeploymentRequest)(nil),    // 51: aloft.v1.ResumeDeploymentRequest
+	(*ResumeDeploymentResponse)(nil),   // 52: aloft.v1.ResumeDeploymentResponse
+	(*AbortDeploymentRequest)(nil),     // 53: aloft.v1.AbortDeploymentRequest
+	(*AbortDeploymentResponse)(nil),    // 54: aloft.v1.AbortDeploymentResponse
+	(*ListTasksRequest)(nil),           // 55: aloft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),          // 56: aloft.v1.ListTasksResponse
+	(*ExplainRequest)(nil),             // 57: aloft.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 58: aloft.v1.ExplainResponse
+	(*LogsRequest)(nil),                // 59: aloft.v1.LogsRequest
+	(*LogsResponse)(nil),               // 60: aloft.v1.LogsResponse
+	(*ListAgentsRequest)(nil),          // 61: aloft.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 62: aloft.v1.ListAgentsResponse
+	(*AgentView)(nil),                  // 63: aloft.v1.AgentView
+	(*GetAgentRequest)(nil),            // 64: aloft.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 65: aloft.v1.GetAgentResponse
+	(*Resident)(nil),                   // 66: aloft.v1.Resident
+	(*DrainAgentRequest)(nil),          // 67: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 68: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 69: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 70: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 71: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 72: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 73: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 74: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 75: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 76: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 77: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 78: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 79: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 80: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 81: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 82: aloft.v1.DeletePoolResponse
+	(*RebalanceRequest)(nil),           // 83: aloft.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),          // 84: aloft.v1.RebalanceResponse
+	(*Move)(nil),                       // 85: aloft.v1.Move
+	(*SkippedService)(nil),             // 86: aloft.v1.SkippedService
+	(*ListMovesRequest)(nil),           // 87: aloft.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),          // 88: aloft.v1.ListMovesResponse
+	(*AbortMovesRequest)(nil),          // 89: aloft.v1.AbortMovesRequest
+	(*AbortMovesResponse)(nil),         // 90: aloft.v1.AbortMovesResponse
+	(*GetCapacityRequest)(nil),         // 91: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 92: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 93: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 94: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 95: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 96: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 97: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 98: aloft.v1.WatchChange
+	(*GetBreakerRequest)(nil),          // 99: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 100: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 101: aloft.v1.Breaker
+	(*SickService)(nil),                // 102: aloft.v1.SickService
+	(*MissingAgent)(nil),               // 103: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 104: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 105: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 106: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 107: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 108: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 109: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 110: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 111: aloft.v1.Spec
+	(SpecKind)(0),                      // 112: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 113: aloft.v1.Quantity
+	(*Service)(nil),                    // 114: aloft.v1.Service
+	(*Revision)(nil),                   // 115: aloft.v1.Revision
+	(*Deployment)(nil),                 // 116: aloft.v1.Deployment
+	(*Task)(nil),                       // 117: aloft.v1.Task
+	(*LogLine)(nil),                    // 118: aloft.v1.LogLine
+	(*Agent)(nil),                      // 119: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 120: google.protobuf.Duration
+	(*Partition)(nil),                  // 121: aloft.v1.Partition
+	(*Pool)(nil),                       // 122: aloft.v1.Pool
+	(*Note)(nil),                       // 123: aloft.v1.Note
+	(*Record)(nil),                     // 124: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	108, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
-	16,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
-	5,   // 2: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	108, // 3: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	109, // 4: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
-	18,  // 5: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
-	17,  // 6: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
-	18,  // 7: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	110, // 8: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
-	17,  // 9: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
-	24,  // 10: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	111, // 11: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
-	25,  // 12: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	112, // 13: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
-	17,  // 14: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	107, // 15: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
-	28,  // 16: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	111, // 17: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
-	31,  // 18: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	113, // 19: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	114, // 20: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	115, // 21: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	116, // 22: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	31,  // 23: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	114, // 24: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	113, // 25: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	113, // 26: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	113, // 27: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	28,  // 28: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	115, // 29: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	115, // 30: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	116, // 31: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	117, // 32: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	62,  // 33: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	118, // 34: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	112, // 35: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	112, // 36: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	62,  // 37: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
-	65,  // 38: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
-	111, // 39: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
-	119, // 40: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	74,  // 41: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	120, // 42: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	112, // 43: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	77,  // 44: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	121, // 45: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	112, // 46: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	112, // 47: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	121, // 48: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	121, // 49: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	84,  // 50: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
-	85,  // 51: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
-	0,   // 52: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
-	84,  // 53: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
-	92,  // 54: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	112, // 55: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	112, // 56: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	122, // 57: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	97,  // 58: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	122, // 59: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	123, // 60: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	100, // 61: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	108, // 62: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	119, // 63: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	102, // 64: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	108, // 65: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	101, // 66: aloft.v1.Breaker.services:type_name -> aloft.v1.SickService
-	108, // 67: aloft.v1.SickService.open_since:type_name -> google.protobuf.Timestamp
-	108, // 68: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	119, // 69: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	100, // 70: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	100, // 71: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	1,   // 72: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	3,   // 73: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	14,  // 74: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	6,   // 75: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
-	8,   // 76: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
-	10,  // 77: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
-	12,  // 78: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
-	20,  // 79: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	22,  // 80: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	26,  // 81: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	29,  // 82: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	32,  // 83: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	34,  // 84: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	36,  // 85: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	38,  // 86: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	40,  // 87: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	42,  // 88: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	44,  // 89: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	46,  // 90: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	48,  // 91: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	50,  // 92: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	52,  // 93: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	54,  // 94: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	56,  // 95: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	58,  // 96: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	60,  // 97: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	63,  // 98: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
-	66,  // 99: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	68,  // 100: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	70,  // 101: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	72,  // 102: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	98,  // 103: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	103, // 104: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	105, // 105: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	75,  // 106: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	78,  // 107: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	80,  // 108: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	90,  // 109: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	82,  // 110: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
-	86,  // 111: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
-	88,  // 112: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
-	93,  // 113: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	95,  // 114: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	2,   // 115: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	4,   // 116: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	15,  // 117: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	7,   // 118: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
-	9,   // 119: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
-	11,  // 120: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
-	13,  // 121: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
-	21,  // 122: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	23,  // 123: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	27,  // 124: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	30,  // 125: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	33,  // 126: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	35,  // 127: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	37,  // 128: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	39,  // 129: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	41,  // 130: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	43,  // 131: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	45,  // 132: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	47,  // 133: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	49,  // 134: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	51,  // 135: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	53,  // 136: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	55,  // 137: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	57,  // 138: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	59,  // 139: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	61,  // 140: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	64,  // 141: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
-	67,  // 142: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	69,  // 143: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	71,  // 144: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	73,  // 145: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	99,  // 146: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	104, // 147: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	106, // 148: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	76,  // 149: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	79,  // 150: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	81,  // 151: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	91,  // 152: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	83,  // 153: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
-	87,  // 154: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
-	89,  // 155: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
-	94,  // 156: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	96,  // 157: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	115, // [115:158] is the sub-list for method output_type
-	72,  // [72:115] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	109, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	17,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
+	3,   // 2: aloft.v1.GetInfoResponse.room:type_name -> aloft.v1.StoreRoom
+	6,   // 3: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
+	109, // 4: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	110, // 5: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	19,  // 6: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
+	18,  // 7: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
+	19,  // 8: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
+	111, // 9: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	18,  // 10: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
+	25,  // 11: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
+	112, // 12: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	26,  // 13: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
+	113, // 14: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	18,  // 15: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
+	108, // 16: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	29,  // 17: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
+	112, // 18: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	32,  // 19: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
+	114, // 20: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	115, // 21: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	116, // 22: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	117, // 23: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	32,  // 24: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	115, // 25: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	114, // 26: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	114, // 27: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	114, // 28: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	29,  // 29: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	116, // 30: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	116, // 31: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	117, // 32: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	118, // 33: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	63,  // 34: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	119, // 35: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	113, // 36: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	113, // 37: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	63,  // 38: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
+	66,  // 39: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
+	112, // 40: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
+	120, // 41: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	75,  // 42: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	121, // 43: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	113, // 44: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	78,  // 45: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	122, // 46: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	113, // 47: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	113, // 48: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	122, // 49: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	122, // 50: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	85,  // 51: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
+	86,  // 52: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
+	0,   // 53: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
+	85,  // 54: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
+	93,  // 55: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	113, // 56: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	113, // 57: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	123, // 58: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	98,  // 59: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	123, // 60: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	124, // 61: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	101, // 62: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	109, // 63: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	120, // 64: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	103, // 65: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	109, // 66: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	102, // 67: aloft.v1.Breaker.services:type_name -> aloft.v1.SickService
+	109, // 68: aloft.v1.SickService.open_since:type_name -> google.protobuf.Timestamp
+	109, // 69: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	120, // 70: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	101, // 71: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	101, // 72: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	1,   // 73: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	4,   // 74: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	15,  // 75: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	7,   // 76: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	9,   // 77: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	11,  // 78: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	13,  // 79: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	21,  // 80: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	23,  // 81: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	27,  // 82: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	30,  // 83: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	33,  // 84: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	35,  // 85: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	37,  // 86: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	39,  // 87: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	41,  // 88: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	43,  // 89: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	45,  // 90: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	47,  // 91: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	49,  // 92: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	51,  // 93: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	53,  // 94: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	55,  // 95: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	57,  // 96: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	59,  // 97: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	61,  // 98: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	64,  // 99: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
+	67,  // 100: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	69,  // 101: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	71,  // 102: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	73,  // 103: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	99,  // 104: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	104, // 105: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	106, // 106: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	76,  // 107: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	79,  // 108: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	81,  // 109: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	91,  // 110: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	83,  // 111: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
+	87,  // 112: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
+	89,  // 113: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
+	94,  // 114: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	96,  // 115: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	2,   // 116: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	5,   // 117: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	16,  // 118: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	8,   // 119: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	10,  // 120: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	12,  // 121: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	14,  // 122: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	22,  // 123: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	24,  // 124: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	28,  // 125: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	31,  // 126: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	34,  // 127: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	36,  // 128: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	38,  // 129: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	40,  // 130: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	42,  // 131: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	44,  // 132: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	46,  // 133: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	48,  // 134: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	50,  // 135: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	52,  // 136: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	54,  // 137: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	56,  // 138: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	58,  // 139: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	60,  // 140: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	62,  // 141: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	65,  // 142: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
+	68,  // 143: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	70,  // 144: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	72,  // 145: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	74,  // 146: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	100, // 147: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	105, // 148: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	107, // 149: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	77,  // 150: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	80,  // 151: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	82,  // 152: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	92,  // 153: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	84,  // 154: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
+	88,  // 155: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
+	90,  // 156: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
+	95,  // 157: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	97,  // 158: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	116, // [116:159] is the sub-list for method output_type
+	73,  // [73:116] is the sub-list for method input_type
+	73,  // [73:73] is the sub-list for extension type_name
+	73,  // [73:73] is the sub-list for extension extendee
+	0,   // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -6665,15 +6755,15 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_session_proto_init()
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
-	file_aloft_v1_cluster_proto_msgTypes[35].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[102].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[36].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[103].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   107,
+			NumMessages:   108,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,9 @@ type conn struct {
 	idleSince time.Time
 	seenAlive time.Duration // the idle time at which it was last seen open
 	reused    bool
+	until     time.Time // the deadline for reading; zero: none
+	relayed   exchange  // of a request that is relayed, so that none is made for each
+	told      string    // what the last answer said about how long it is kept
 
 	// Of the present exchange.
 	written  int64 // bytes that the kernel took
@@ -59,6 +62,26 @@ func newConn(tcp net.Conn, machine time.Duration) (*conn, error) {
 func (c *conn) begin(headMax int64) {
 	c.written, c.read, c.headLeft = 0, 0, headMax
 	c.sendErr, c.recvErr = nil, nil
+}
+
+// limitRead sees to it that a read ends when nothing comes for the limit, or at most
+// an eighth more: so the deadline need not be set for every request.
+func (c *conn) limitRead(limit time.Duration) {
+	now := time.Now()
+	if c.until.Sub(now) >= limit {
+		return
+	}
+	c.until = now.Add(limit + limit/8)
+	_ = c.SetReadDeadline(c.until) // fails only on a closed connection, as will the read
+}
+
+// freeRead has a read take as long as it likes.
+func (c *conn) freeRead() {
+	if c.until.IsZero() {
+		return
+	}
+	c.until = time.Time{}
+	_ = c.SetReadDeadline(c.until) // fails only on a closed connection, as will the next read
 }
 
 // alive reports whether the other side has neither closed an idle connection nor

@@ -19,10 +19,12 @@ var errClosed = errors.New("the instance closed the connection")
 type exchange struct {
 	pool *Pool
 	conn *conn
-	req  *http.Request
+	req  *http.Request // nil: it is relayed
 
-	detach func() bool // stops watching the request's context
-	stream *stream     // how the body is sent while the answer may already come, or nil
+	idempotent bool
+	client     Client      // of what is relayed, else nil
+	detach     func() bool // stops watching the request's context
+	stream     *stream     // how the body is sent while the answer may already come, or nil
 
 	finished sync.Once
 
@@ -36,7 +38,7 @@ type exchange struct {
 
 func newExchange(p *Pool, c *conn, req *http.Request) *exchange {
 	c.begin(p.cfg.HeaderBytesMax)
-	return &exchange{pool: p, conn: c, req: req}
+	return &exchange{pool: p, conn: c, req: req, idempotent: IsIdempotent(req.Method)}
 }
 
 // run sends the request, side by side with the answer if its body is a stream,
@@ -83,7 +85,7 @@ func (x *exchange) awaitAnswer() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if limit := x.pool.cfg.AnswerTimeout; limit > 0 && !x.answered {
-		_ = x.conn.SetReadDeadline(time.Now().Add(limit)) // fails only on a closed connection, as will the read
+		x.conn.limitRead(limit)
 	}
 }
 
@@ -122,6 +124,9 @@ func (x *exchange) inform(ctx context.Context, res *http.Response) error {
 func (x *exchange) failure(ctx context.Context, err error, givenUp bool) *Error {
 	if cause := context.Cause(ctx); cause != nil {
 		return &Error{Reach: Abandoned, Err: cause}
+	}
+	if x.client != nil && x.client.Left() {
+		return &Error{Reach: Abandoned, Err: errClientLeft}
 	}
 	if givenUp {
 		return &Error{Reach: Unanswered, Err: ErrGivenUp}
@@ -166,9 +171,7 @@ func (x *exchange) stopClock() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.answered = true
-	if x.pool.cfg.AnswerTimeout > 0 {
-		_ = x.conn.SetReadDeadline(time.Time{}) // fails only on a closed connection, as will the next read
-	}
+	x.conn.freeRead()
 }
 
 // finish ends the exchange, once. The connection is kept only if both sides said

@@ -78,22 +78,24 @@ func New(cfg Config) *Pool {
 // body is held for repeatable when GetBody is set.
 func (p *Pool) Exchange(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	c, err := p.take(ctx, req)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, &Error{Reach: Abandoned, Err: cause}
-		}
-		return nil, &Error{Reach: Unreached, Err: err}
+	c, failure := p.take(ctx, isRepeatable(req), IsIdempotent(req.Method))
+	if failure != nil {
+		return nil, failure
 	}
 	res, failure := newExchange(p, c, req).run(ctx)
 	if failure != nil {
-		c.close()
-		if c.reused && c.closedIdle(failure.Reach) {
-			p.distrust(c)
-		}
+		p.failed(c, failure)
 		return nil, failure
 	}
 	return res, nil
+}
+
+// failed ends a connection with the failure of the exchange on it.
+func (p *Pool) failed(c *conn, failure *Error) {
+	c.close()
+	if c.reused && c.closedIdle(failure.Reach) {
+		p.distrust(c)
+	}
 }
 
 // Connect tells whether the instance accepts a connection. The connection is kept
@@ -112,11 +114,11 @@ func (p *Pool) Connect(ctx context.Context) error {
 }
 
 // take returns an idle connection that suits the request, or a new one.
-func (p *Pool) take(ctx context.Context, req *http.Request) (*conn, error) {
+func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *Error) {
 	for {
-		c := p.pop(req)
+		c := p.pop(repeatable, idempotent)
 		if c == nil {
-			return p.open(ctx)
+			return p.openFor(ctx)
 		}
 		if c.alive() {
 			c.reused = true
@@ -129,8 +131,7 @@ func (p *Pool) take(ctx context.Context, req *http.Request) (*conn, error) {
 
 // pop takes the connection that was idle for the shortest time, unless even that
 // is too long for the request.
-func (p *Pool) pop(req *http.Request) *conn {
-	repeatable := isRepeatable(req)
+func (p *Pool) pop(repeatable, idempotent bool) *conn {
 	if !repeatable {
 		return nil
 	}
@@ -142,12 +143,24 @@ func (p *Pool) pop(req *http.Request) *conn {
 		return nil
 	}
 	c := p.idle[last]
-	if !IsIdempotent(req.Method) && now.Sub(c.idleSince) >= p.trust.limit() {
+	if !idempotent && now.Sub(c.idleSince) >= p.trust.limit() {
 		return nil
 	}
 	p.idle[last] = nil
 	p.idle = p.idle[:last]
 	return c
+}
+
+// openFor is open for a request that has come no further.
+func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
+	c, err := p.open(ctx)
+	if err == nil {
+		return c, nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, &Error{Reach: Abandoned, Err: cause}
+	}
+	return nil, &Error{Reach: Unreached, Err: err}
 }
 
 // open opens a connection for a request.

@@ -12,7 +12,7 @@ import (
 // each closure would cost an allocation on the way of a request.
 type socket struct {
 	raw      syscall.RawConn
-	peek     func(fd uintptr) bool
+	peek     func(fd uintptr)
 	ask      func(fd uintptr)
 	isQuiet  bool
 	outQueue int
@@ -32,11 +32,10 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 		}
 	}
 	s.raw = raw
-	s.peek = func(fd uintptr) bool {
+	s.peek = func(fd uintptr) {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR
-		return true
 	}
 	s.ask = func(fd uintptr) {
 		n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
@@ -48,10 +47,11 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	return nil
 }
 
-// quiet reports whether the connection is open and nothing waits to be read.
+// quiet reports whether the connection is open and nothing waits to be read. It
+// does not mind a deadline that has passed while the connection was idle.
 func (s *socket) quiet() bool {
 	s.isQuiet = false
-	return s.raw.Read(s.peek) == nil && s.isQuiet
+	return s.raw.Control(s.peek) == nil && s.isQuiet
 }
 
 // unacknowledged returns how many of the bytes sent the other kernel has not

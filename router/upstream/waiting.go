@@ -96,7 +96,7 @@ func (w *waiting) giveUp() {
 		cancel(ErrGivenUp)
 	}
 	for x := w.first; x != nil; x = x.next {
-		if x.stream == nil && IsIdempotent(x.req.Method) {
+		if x.stream == nil && x.idempotent {
 			x.givenUp = true
 			x.conn.close()
 		}

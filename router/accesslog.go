@@ -1,9 +1,9 @@
 package router
 
 import (
+	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"time"
 )
 
@@ -18,17 +18,20 @@ func newAccessLog(to io.Writer) *accessLog {
 	return &accessLog{slog.NewJSONHandler(to, nil)}
 }
 
-func (l *accessLog) write(c *call) {
+// asked is what a line says of the request beside its errand.
+type asked struct{ client, proto, method string }
+
+func (l *accessLog) write(ctx context.Context, c *errand, q asked) {
 	if l == nil {
 		return
 	}
 	line := slog.NewRecord(c.began, slog.LevelInfo, "request", 0)
 	line.AddAttrs(
-		slog.String("client", c.in.RemoteAddr),
-		slog.String("proto", c.in.Proto),
-		slog.String("method", c.in.Method),
-		slog.String("host", c.in.Host),
-		slog.String("path", c.in.URL.Path),
+		slog.String("client", q.client),
+		slog.String("proto", q.proto),
+		slog.String("method", q.method),
+		slog.String("host", c.host),
+		slog.String("path", c.path),
 		slog.String("service", string(c.serviceName())),
 		slog.Int("status", c.loggedStatus()),
 		slog.Int64("bytes", c.bytes),
@@ -44,15 +47,7 @@ func (l *accessLog) write(c *call) {
 	if c.reason != "" {
 		line.AddAttrs(slog.String("reason", string(c.reason)))
 	}
-	_ = l.handler.Handle(c.in.Context(), line) // a full disk must not stop the traffic
-}
-
-// loggedStatus is what the client was told; the proxy's silence means 200.
-func (c *call) loggedStatus() int {
-	if c.status == 0 {
-		return http.StatusOK
-	}
-	return c.status
+	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -84,7 +84,9 @@ func (c *call) takeBody() error {
 		return nil
 	}
 	c.intake = c.newIntake()
-	if length < 0 || length > c.router.cfg.BodyKeepMax || !c.router.kept.take(length) {
+	if c.begun != nil && c.begun.kept == length {
+		c.begun.kept = 0 // it is this call's now
+	} else if length < 0 || length > c.router.cfg.BodyKeepMax || !c.router.kept.take(length) {
 		c.letBothSidesTalk()
 		return nil
 	}

@@ -15,3 +15,19 @@ func (p *bufferPool) Get() []byte {
 }
 
 func (p *bufferPool) Put(buffer []byte) { p.pool.Put((*[answerBufferBytes]byte)(buffer)) }
+
+// buffer holds a request on the fast path, or a part of an answer.
+type buffer [16 << 10]byte
+
+//nolint:gochecknoglobals // a pool is shared by all
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func newBuffer() *buffer { return buffers.Get().(*buffer) }
+
+// freeBuffer gives a buffer back, if it is there.
+func freeBuffer(b **buffer) {
+	if *b != nil {
+		buffers.Put(*b)
+		*b = nil
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
-	"time"
 )
 
 // call is one request on its way through the router. To the proxy it is both
@@ -12,10 +11,11 @@ import (
 // finds the instance. One goroutine owns it.
 type call struct {
 	http.ResponseWriter
-	seeker
+	errand
 
 	proxy httputil.ReverseProxy
 	in    *http.Request
+	begun *begun // what the fast path did for it, until RoundTrip goes on
 
 	body   []byte  // of in, where it was small enough to be kept
 	intake *intake // of in, where it has a body
@@ -23,24 +23,21 @@ type call struct {
 	giving *watch  // in HTTP/2: of what the client takes of the answer
 	stalls bool    // the client takes nothing of the answer
 
-	endpoint *endpoint // the one that counts the request now
-	answer   io.Closer // the body of the instance's answer
-	sent     int       // how often it was sent to an instance that may have read it
-	retries  int
-
-	began  time.Time
-	status int
-	bytes  int64
-	reason Reason // empty: the instance answered
-	last   *endpoint
+	answer io.Closer // the body of the instance's answer
+	sent   int       // how often it was sent to an instance that may have read it
 }
 
 // serve handles a request from its first to its last byte.
 func (r *Router) serve(w http.ResponseWriter, in *http.Request) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
-	c := &call{ResponseWriter: w, in: in, began: time.Now()}
-	c.seeker = seeker{router: r, host: in.Host, path: in.URL.Path, table: r.table.Load()}
+	c := &call{ResponseWriter: w, in: in}
+	if c.begun = takeBegun(in.Context()); c.begun != nil {
+		c.errand = c.begun.errand
+		defer r.calls.Add(-1) // which the fast path counted
+	} else {
+		c.errand = r.newErrand(in.Host, in.URL.Path)
+	}
 	whole := false
 	defer func() { c.end(whole) }() //nolint:contextcheck // the request carries it
 	if err := c.prepare(); err != nil {
@@ -67,14 +64,6 @@ func (c *call) prepare() error {
 	return c.takeBody()
 }
 
-// release gives back the endpoint when nothing of the request is left there.
-func (c *call) release() {
-	if c.endpoint != nil {
-		c.endpoint.exit()
-		c.endpoint = nil
-	}
-}
-
 // refuse answers in place of an instance.
 func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 	said := refusalOf(err, c.serviceName())
@@ -93,6 +82,7 @@ func (c *call) refuse(_ http.ResponseWriter, _ *http.Request, err error) {
 // end closes what is left of the request and books it. An answer that did not
 // reach its end leaves serve by a panic.
 func (c *call) end(whole bool) {
+	c.begun.drop()
 	if c.answer != nil {
 		_ = c.answer.Close() // an upgraded connection may still be open
 	}
@@ -107,8 +97,14 @@ func (c *call) end(whole bool) {
 		c.reason = Cut
 	}
 	c.leaveClient(whole)
-	c.router.metrics.book(c)
-	c.router.accessLog.write(c)
+	if c.intake.hasExpired() {
+		c.router.metrics.slowBodies.Inc()
+	}
+	if c.giving.hasExpired() {
+		c.router.metrics.slowAnswers.Inc()
+	}
+	c.book()
+	c.router.accessLog.write(c.in.Context(), &c.errand, asked{c.in.RemoteAddr, c.in.Proto, c.in.Method})
 }
 
 // WriteHeader notes the status.

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -29,15 +30,30 @@ type clientConn struct {
 	until  atomic.Int64 // the deadline for writing, Unix nanoseconds
 	handed atomic.Bool  // another protocol has it
 
+	// Of the fast path.
+	fast      atomic.Bool
+	busySince atomic.Int64          // when its present request came, Unix nanoseconds; else 0
+	ahead     atomic.Pointer[begun] // what net/http is to end
+	pending   []byte                // what it is to read first
+	headBy    time.Time             // when it must have the head of which a part is pending; or zero
+
 	mu        sync.Mutex
-	served    bool // from the header of a request to the end of its answer
-	dismissed bool // the deadline for reading is the one of dismiss
+	served    bool      // from the header of a request to the end of its answer
+	dismissed bool      // the deadline for reading is the one of dismiss
+	left      bool      // the client has left while its request was served
+	instance  io.Closer // the connection that has the request, on the fast path
 }
 
 // Read has the limit for the first header begin with its first byte. A connection
 // that is dismissed ends here, unless a request is on it: who reads is the only
 // one to know.
 func (c *clientConn) Read(p []byte) (int, error) {
+	if len(c.pending) > 0 {
+		n := copy(p, c.pending)
+		c.pending = c.pending[n:]
+		c.heard.Store(true)
+		return n, nil
+	}
 	for {
 		n, err := c.Conn.Read(p)
 		if n > 0 {
@@ -121,8 +137,13 @@ func (c *clientConn) bytesWait() (wait bool) {
 // have not used yet, and one that is closed just when a request is sent on it loses
 // the request.
 func (c *clientConn) SetReadDeadline(t time.Time) error {
-	if !c.begun.Load() && !t.IsZero() {
+	switch {
+	case t.IsZero():
+		c.headBy = t
+	case !c.begun.Load():
 		t = time.Now().Add(c.idle)
+	case !c.headBy.IsZero() && t.After(c.headBy):
+		t = c.headBy // handing over wins no time
 	}
 	return c.Conn.SetReadDeadline(t)
 }
@@ -181,4 +202,55 @@ func (c *clientConn) CloseWrite() error {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
+}
+
+// Attach has the connection to the instance closed when the client leaves.
+func (c *clientConn) Attach(instance io.Closer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.instance = instance
+	return !c.left
+}
+
+// Detach undoes it.
+func (c *clientConn) Detach() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.instance = nil
+	return !c.left
+}
+
+// Left reports whether the client has left.
+func (c *clientConn) Left() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
+
+// abandon ends what is done for the client.
+func (c *clientConn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+	if c.instance != nil {
+		_ = c.instance.Close() // the client's request breaks
+	}
+}
+
+// hasLeft reports whether the client will send nothing more, and has sent nothing
+// more than what was read.
+func (c *clientConn) hasLeft() (left bool) {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		left = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+	})
+	return left || err != nil
 }

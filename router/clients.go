@@ -105,7 +105,11 @@ func (s *clients) follow(conn net.Conn, state http.ConnState) {
 	case http.StateActive, http.StateIdle:
 		c.serve(state == http.StateActive)
 		return
-	case http.StateNew, http.StateClosed, http.StateHijacked:
+	case http.StateClosed:
+		if done := c.ahead.Swap(nil); done != nil {
+			done.abandon() // net/http never came to it
+		}
+	case http.StateNew, http.StateHijacked:
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,4 +142,28 @@ func (s *clients) dismiss() bool {
 		}
 	}
 	return settled
+}
+
+// dropLeft abandons those that have left while a request of theirs is being served
+// on the fast path since before a time.
+func (s *clients) dropLeft(before time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if since := c.busySince.Load(); since != 0 && since < before.UnixNano() && c.hasLeft() {
+			c.abandon()
+		}
+	}
+}
+
+// cut ends those on the fast path.
+func (s *clients) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.fast.Load() {
+			c.abandon()
+			_ = c.Close() // its reads and writes break
+		}
+	}
 }

@@ -49,6 +49,7 @@ type Config struct {
 	ClientTimeout  time.Duration // for a client to send more of a body, or take more of an answer; default 1m
 	IdleTimeout    time.Duration // for a client's connection without a request; default 2m
 	HeaderBytesMax int           // of a request; default 1 MiB
+	FastPathOff    bool          // all requests go through net/http, not only the unusual ones
 	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
 	ProbeTimeout   time.Duration // for an instance in doubt to accept a connection; default 500ms
 	AnswerTimeout  time.Duration // for an instance to begin its answer; default 5m

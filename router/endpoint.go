@@ -16,6 +16,7 @@ type endpoint struct {
 	host    string      // of Address
 	suspect atomic.Bool // as the newest table says; Endpoint.Suspect is how it began
 	pool    Upstream
+	fast    relayer // the same, where it takes requests in their words, else nil
 	series  *series
 	drained chan<- struct{} // told when a leaving endpoint has no request any more
 
@@ -42,13 +43,16 @@ func (r *Router) newEndpoint(s *service, from route.Endpoint) *endpoint {
 	if err != nil {
 		host = from.Address
 	}
+	pool := r.reach(from.Address)
+	fast, _ := pool.(relayer)
 	return &endpoint{
 		Endpoint: from,
 		host:     host,
 		peers:    s.peers,
 		drained:  r.drained,
 		series:   r.metrics.seriesOf(s, from.Revision),
-		pool:     r.reach(from.Address),
+		pool:     pool,
+		fast:     fast,
 	}
 }
 

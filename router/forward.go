@@ -25,7 +25,7 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 		out.Body = c.intake
 	}
 	for {
-		e, err := c.acquire(out.Context(), mayRepeat(out))
+		e, err := c.nextEndpoint(out)
 		if err != nil {
 			return nil, err
 		}
@@ -43,18 +43,29 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 }
 
-// attempt sends the request to one endpoint.
+// nextEndpoint returns the endpoint that has the request already, else acquires one.
+func (c *call) nextEndpoint(out *http.Request) (*endpoint, error) {
+	if c.begun != nil {
+		return c.endpoint, nil
+	}
+	return c.acquire(out.Context(), mayRepeat(out))
+}
+
+// attempt sends the request to one endpoint, unless it was sent already.
 func (c *call) attempt(e *endpoint, out *http.Request) (*http.Response, error) {
 	c.endpoint, c.last = e, e
 	out.URL.Scheme, out.URL.Host = "http", e.Address
-	if out.GetBody != nil {
+	exchange := e.pool.Exchange
+	if c.begun != nil {
+		exchange, c.begun = c.begun.resume, nil
+	} else if out.GetBody != nil {
 		body, err := out.GetBody()
 		if err != nil {
 			return nil, err
 		}
 		out.Body = body
 	}
-	res, err := e.pool.Exchange(out)
+	res, err := exchange(out)
 	if err != nil {
 		c.note(out.Context(), e, err)
 		return nil, err

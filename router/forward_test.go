@@ -526,13 +526,13 @@ func TestEarlyHintsPass(t *testing.T) {
 }
 
 // listen opens a port for an instance made by hand.
-func listen(t *testing.T) net.Listener {
-	t.Helper()
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { drop(listener) })
+	tb.Cleanup(func() { drop(listener) })
 	return listener
 }
 

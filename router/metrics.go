@@ -3,7 +3,6 @@ package router
 import (
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,6 +17,7 @@ type metrics struct {
 	retries   *prometheus.CounterVec
 	slow      *prometheus.CounterVec
 	ejections *prometheus.CounterVec
+	exits     *prometheus.CounterVec
 	relays    *prometheus.CounterVec
 	relayed   *prometheus.CounterVec
 	gauges    gauges
@@ -71,6 +71,10 @@ func newMetrics(r *Router) *metrics {
 			Name: "aloft_router_ejections_total",
 			Help: "Endpoints taken out by the router's own experience, by what they did.",
 		}, []string{"reason"}),
+		exits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aloft_router_fast_path_exits_total",
+			Help: "Connections that left the fast path, by what was not plain.",
+		}, []string{"reason"}),
 		relays: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aloft_router_connections_total",
 			Help: "Connections to ports with a route of their own that have ended: both sides said all, one broke, or no instance took it.",
@@ -88,7 +92,7 @@ func newMetrics(r *Router) *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.relays, m.relayed, m.gauges}
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.exits, m.relays, m.relayed, m.gauges}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {
@@ -169,31 +173,6 @@ func (m *metrics) forget(table *snapshot) {
 		m.relays.DeletePartialMatch(labels)
 		m.relayed.DeletePartialMatch(labels)
 		delete(m.series, key)
-	}
-}
-
-// book counts a request that has ended.
-func (m *metrics) book(c *call) {
-	to := m.unrouted
-	switch {
-	case c.last != nil:
-		to = c.last.series
-	case c.service != nil:
-		to = c.service.series
-	}
-	class := c.loggedStatus() / 100
-	if class >= len(to.codes) || c.reason == Cut {
-		class = 0 // half an answer is no success, whatever its head says
-	}
-	to.codes[class].Inc()
-	if c.intake.hasExpired() {
-		m.slowBodies.Inc()
-	}
-	if c.giving.hasExpired() {
-		m.slowAnswers.Inc()
-	}
-	if class != 1 {
-		to.duration.Observe(time.Since(c.began).Seconds())
 	}
 }
 

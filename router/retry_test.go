@@ -18,9 +18,9 @@ import (
 )
 
 // raw starts an instance made by hand.
-func raw(t *testing.T, task id.Task, handle func(conn net.Conn, in *bufio.Reader)) route.Endpoint {
-	t.Helper()
-	listener := listen(t)
+func raw(tb testing.TB, task id.Task, handle func(conn net.Conn, in *bufio.Reader)) route.Endpoint {
+	tb.Helper()
+	listener := listen(tb)
 	go serveRaw(listener, handle)
 	return route.Endpoint{Task: task, Revision: 1, Address: listener.Addr().String()}
 }

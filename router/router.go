@@ -161,6 +161,7 @@ func (r *Router) Run(ctx context.Context) error {
 	started.Go(func() { r.follow(work) })
 	started.Go(func() { r.keepTables(work) })
 	started.Go(func() { r.tend(work) })
+	started.Go(func() { r.lookForLeft(work) })
 	err = r.loop(ctx, served)
 	r.closeAll()
 	r.sayGoodbye(ctx)

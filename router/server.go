@@ -49,10 +49,15 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	accepting := &clientListener{
 		Listener: listener, limit: r.cfg.ClientTimeout, header: r.cfg.HeaderTimeout, idle: r.cfg.IdleTimeout, stalled: r.metrics.slowAnswers.Inc,
 	}
-	broken, ended := error(nil), make(chan struct{})
+	lanes := r.newLanes(listener.Addr())
+	broken, ended, served := error(nil), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		broken = server.Serve(accepting) // until the listener is closed
+		broken = lanes.accept(work, accepting) // until the listener is closed
+	}()
+	go func() {
+		defer close(served)
+		_ = server.Serve(lanes) // until it is told to end
 	}()
 	r.servePorts(work)
 	close(r.serving)
@@ -67,16 +72,20 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	defer done()
 	r.replaced.Store(errors.Is(err, ErrReplaced))
 	r.linger(grace, accepting, ended)
-	r.drain(grace, server)
+	r.drain(grace, server, lanes)
 	close(r.stopping)
 	r.awaitCalls(work, farewell)
 	cut()
+	r.clients.cut()
 	if closeErr := server.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
 		r.cfg.Log.DebugContext(ctx, "closing the listener", slog.Any("error", closeErr))
 	}
 	r.awaitCalls(context.WithoutCancel(work), 0)
 	r.ports.running.Wait()
+	_ = lanes.Close()
+	lanes.running.Wait()
 	<-ended
+	<-served
 	return err
 }
 
@@ -122,8 +131,11 @@ func (r *Router) newServer(work context.Context) *http.Server {
 		IdleTimeout:       r.cfg.IdleTimeout,
 		MaxHeaderBytes:    r.cfg.HeaderBytesMax,
 		BaseContext:       func(net.Listener) context.Context { return work },
-		ConnState:         r.clients.follow,
-		ErrorLog:          slog.NewLogLogger(r.cfg.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+		ConnState: r.clients.follow,
+		ErrorLog:  slog.NewLogLogger(r.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -165,12 +177,14 @@ func isClosed(c <-chan struct{}) bool {
 
 // drain waits for the requests in flight, and for upgraded connections, which the
 // server does not count. Once it shuts down the server drops what it reads of
-// HTTP/1, so that comes when no request can be between the kernel and serve any more.
-func (r *Router) drain(grace context.Context, server *http.Server) {
+// HTTP/1, and takes nothing from the fast path, so that comes when no request can be
+// between the kernel and serve any more.
+func (r *Router) drain(grace context.Context, server *http.Server, lanes *lanes) {
 	settled := false
 	await(grace, 0, func() bool {
-		before := settled // and what was just read then is being served now
-		settled = r.clients.dismiss()
+		before := settled              // and what was just read then is being served now
+		fast := lanes.count.Load() > 0 // first: what these hand over is seen as unsettled
+		settled = r.clients.dismiss() && !fast
 		return before && settled
 	})
 	if err := server.Shutdown(grace); err == nil || errors.Is(err, net.ErrClosed) { // the listener is closed already

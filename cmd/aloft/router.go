@@ -32,6 +32,7 @@ type routerFlags struct {
 	accessLog string
 	admin     string
 	replace   bool
+	fastPath  bool
 	patience  time.Duration
 	shutdown  time.Duration
 	common    commonFlags
@@ -66,6 +67,7 @@ func routerCommand() *cobra.Command {
 	f.StringVar(&flags.admin, "admin", "", "address for health, readiness and metrics, such as 127.0.0.1:7119")
 	f.BoolVar(&flags.replace, "replace", false, "take over from the router that runs on the data folder, if there is one")
 	f.DurationVar(&flags.patience, "client-timeout", time.Minute, "how long a client may send nothing of a request's body, or take nothing of an answer")
+	f.BoolVar(&flags.fastPath, "fast-path", true, "serve plain HTTP/1.1 without net/http; with false, net/http serves all of it")
 	f.DurationVar(&flags.shutdown, "shutdown", 30*time.Second, "how long requests in flight may go on when it is told to stop")
 	flags.common.add(f)
 	return cmd
@@ -122,6 +124,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	cfg := post.complete(router.Config{
 		StateFile:     filepath.Join(flags.dataDir, "table.json"),
 		ClientTimeout: flags.patience, ShutdownGrace: flags.shutdown, Registerer: registry, Log: log,
+		FastPathOff: !flags.fastPath,
 	})
 	if flags.accessLog != "" {
 		cfg.AccessLog = access

@@ -1,0 +1,61 @@
+package router
+
+import (
+	"net/http"
+	"time"
+)
+
+// errand is what becomes of one request, whichever way it takes. One goroutine
+// owns it.
+type errand struct {
+	seeker
+
+	endpoint *endpoint // the one that counts the request now
+	last     *endpoint // the one that counted it last
+
+	began   time.Time
+	retries int
+	status  int
+	bytes   int64
+	reason  Reason // empty: the instance answered
+}
+
+// newErrand returns the errand of a request that begins now.
+func (r *Router) newErrand(host, path string) errand {
+	return errand{seeker: seeker{router: r, host: host, path: path, table: r.table.Load()}, began: time.Now()}
+}
+
+// release gives back the endpoint when nothing of the request is left there.
+func (e *errand) release() {
+	if e.endpoint != nil {
+		e.endpoint.exit()
+		e.endpoint = nil
+	}
+}
+
+// loggedStatus is what the client was told; the proxy's silence means 200.
+func (e *errand) loggedStatus() int {
+	if e.status == 0 {
+		return http.StatusOK
+	}
+	return e.status
+}
+
+// book counts the request, which has ended.
+func (e *errand) book() {
+	to := e.router.metrics.unrouted
+	switch {
+	case e.last != nil:
+		to = e.last.series
+	case e.service != nil:
+		to = e.service.series
+	}
+	class := e.loggedStatus() / 100
+	if class >= len(to.codes) || e.reason == Cut {
+		class = 0 // half an answer is no success, whatever its head says
+	}
+	to.codes[class].Inc()
+	if class != 1 {
+		to.duration.Observe(time.Since(e.began).Seconds())
+	}
+}

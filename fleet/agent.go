@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/aloft-run/aloft/client"
+	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
 )
@@ -25,19 +26,24 @@ type agent struct {
 	epoch   atomic.Uint64        // of the leader that it is in a session with; 0 for none
 	reports chan *pb.AgentReport // holds what the master must still be told
 
+	length func(task id.Task, service id.Service) time.Duration
+	ending sync.WaitGroup // programs whose time has come
+
 	mu    sync.Mutex // guards all below, and sending to reports
 	tasks map[string]*pb.TaskStatus
-	hang  context.CancelFunc // ends the session; nil before the first
+	hang  context.CancelFunc     // ends the session; nil before the first
+	ends  map[string]*time.Timer // of the programs that will end; nil once the agent has stopped
 }
 
-func newAgent(a Agent) *agent {
+func newAgent(a Agent, length func(id.Task, id.Service) time.Duration) *agent {
 	made := &agent{
 		info: &pb.Agent{
 			Id: string(a.ID), BootId: bootID, Hostname: string(a.ID), Version: "fleet",
 			Attributes: a.Attributes, Partitions: wire.FromPartitions(a.ID, a.Partitions),
 		},
 		reports: make(chan *pb.AgentReport, 1),
-		tasks:   make(map[string]*pb.TaskStatus, len(a.Tasks)),
+		length:  length, ends: make(map[string]*time.Timer),
+		tasks: make(map[string]*pb.TaskStatus, len(a.Tasks)),
 	}
 	for _, report := range a.Tasks {
 		made.tasks[string(report.Task)] = wire.FromStatus(report.Status)
@@ -47,6 +53,8 @@ func newAgent(a Agent) *agent {
 
 // run keeps one session after the other, with a growing pause in between.
 func (a *agent) run(ctx context.Context, masters *client.Client, bounds Pauses, broken *atomic.Int64) {
+	a.resume()
+	defer a.stop()
 	pause := bounds.Min
 	for ctx.Err() == nil {
 		session, hang := context.WithCancel(ctx)
@@ -98,14 +106,17 @@ func (a *agent) obey(orders *pb.Orders) {
 		if _, known := a.tasks[order.GetTask()]; !known {
 			a.tasks[order.GetTask()] = started(kinds[order.GetService()], order.GetAttempts()+1)
 			changed[order.GetTask()] = struct{}{}
+			a.endLater(order.GetTask(), order.GetService())
 		}
 	}
 	for _, order := range orders.GetStop() {
+		a.endNever(order.GetTask())
 		a.tasks[order.GetTask()] = &pb.TaskStatus{State: pb.TaskState_TASK_STATE_STOPPED, Since: timestamppb.Now(), Attempt: a.tasks[order.GetTask()].GetAttempt()}
 		ordered[order.GetTask()], changed[order.GetTask()] = struct{}{}, struct{}{}
 	}
 	for _, name := range orders.GetForget() {
 		delete(a.tasks, name)
+		a.endNever(name)
 	}
 	if orders.GetComplete() {
 		maps.DeleteFunc(a.tasks, func(name string, _ *pb.TaskStatus) bool {
@@ -114,6 +125,62 @@ func (a *agent) obey(orders *pb.Orders) {
 		})
 	}
 	a.report(changed)
+}
+
+// resume has those programs end in their time that ran before the agent was there.
+func (a *agent) resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name := range a.tasks {
+		a.endLater(name, "")
+	}
+}
+
+// stop leaves every program as it is, and waits for those that end at this moment.
+func (a *agent) stop() {
+	a.mu.Lock()
+	for name := range a.ends {
+		a.endNever(name)
+	}
+	a.ends = nil
+	a.mu.Unlock()
+	a.ending.Wait()
+}
+
+// endLater has a job's copy end when its length has passed. The caller holds a.mu.
+func (a *agent) endLater(name, service string) {
+	if a.tasks[name].GetState() != pb.TaskState_TASK_STATE_RUNNING || a.ends == nil {
+		return
+	}
+	if length := a.length(id.Task(name), id.Service(service)); length > 0 {
+		a.ending.Add(1)
+		a.ends[name] = time.AfterFunc(length, func() {
+			defer a.ending.Done()
+			a.end(name)
+		})
+	}
+}
+
+// endNever takes back that a program will end. The caller holds a.mu.
+func (a *agent) endNever(name string) {
+	if timer := a.ends[name]; timer != nil && timer.Stop() {
+		a.ending.Done()
+	}
+	delete(a.ends, name)
+}
+
+// end has a program end well, if it still runs.
+func (a *agent) end(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.ends, name)
+	status := a.tasks[name]
+	if status.GetState() != pb.TaskState_TASK_STATE_RUNNING {
+		return
+	}
+	now := timestamppb.Now()
+	a.tasks[name] = &pb.TaskStatus{State: pb.TaskState_TASK_STATE_FINISHED, Since: now, Attempt: status.GetAttempt(), Last: &pb.Exit{At: now}}
+	a.report(map[string]struct{}{name: {}})
 }
 
 // started is the status of a task that does well from its start on.

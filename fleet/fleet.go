@@ -3,7 +3,8 @@
 // agent that has a machine. It is for finding out what a master can carry.
 //
 // An agent of a fleet obeys its orders at once and reports what an agent would
-// whose programs all do well; no program runs. What it runs survives the end of
+// whose programs all do well; no program runs. A job's copy ends when its length
+// has passed, where it was told one. What it runs survives the end of
 // its session, and of the master, as with real agents.
 package fleet
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 )
 
@@ -28,6 +30,11 @@ type Config struct {
 	// Pauses bound the time between two sessions of an agent; each is drawn
 	// between half of its length and its length. Default: those of an agent.
 	Pauses Pauses
+	// Length tells for how long the program of a job's copy runs before it ends well;
+	// 0: for ever. It is asked once for each, also for those that an agent has at the
+	// start, then without the service. It must be safe for concurrent use. Default: for
+	// ever.
+	Length func(task id.Task, service id.Service) time.Duration
 }
 
 // Pauses are a row of pauses, of which each is twice as long as the one before.
@@ -52,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Pauses.Max == 0 {
 		c.Pauses.Max = 2 * time.Second
+	}
+	if c.Length == nil {
+		c.Length = func(id.Task, id.Service) time.Duration { return 0 }
 	}
 	return c
 }
@@ -94,7 +104,7 @@ func New(cfg Config) (*Fleet, error) {
 			}
 			f.clients = append(f.clients, c)
 		}
-		f.agents = append(f.agents, newAgent(a))
+		f.agents = append(f.agents, newAgent(a, cfg.Length))
 	}
 	return f, nil
 }

@@ -51,7 +51,7 @@ var keptFor = map[string][]string{
 	"agent/runtime":      {"agent", "agent/runtime/fake"},
 	"agent/runtime/fake": {},
 	"agent/supervisor":   {"agent/runtime", "agent/runtime/fake"},
-	"client":             {"cli", "fleet"},
+	"client":             {"cli", "fleet", "simulate"},
 	"router/handover":    {},
 	"router/plain":       {"router", "router/upstream"},
 	"router/relay":       {"router"},

@@ -1,9 +1,9 @@
 package simulate
 
 import (
+	"slices"
 	"time"
 
-	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
@@ -65,17 +65,25 @@ func (g *gauge) mean(over time.Duration) float64 {
 	return g.sum / over.Seconds()
 }
 
-func newMeter(e *engine.Engine, w Workload) *meter {
-	m := &meter{expected: w.copies(), pools: newAccounts(), users: newAccounts()}
-	for _, c := range e.Capacity() {
-		if c.Kind == resource.KindScalar {
-			m.types = append(m.types, c.Type)
-		}
-	}
+func newMeter(books *ledger.Ledger, w Workload) *meter {
+	m := &meter{expected: w.copies(), pools: newAccounts(), users: newAccounts(), types: scalars(books)}
 	m.use, m.weighted = make([]gauge, len(m.types)), make([]gauge, len(m.types))
 	m.capacity = make([]int64, len(m.types))
 	m.series = newSeries(len(m.types))
 	return m
+}
+
+// scalars returns the resource types that are numbers, in order.
+func scalars(books *ledger.Ledger) []resource.Type {
+	var list []resource.Type
+	for agent := range books.Agents() {
+		for p := range agent.Partitions() {
+			if at, found := slices.BinarySearch(list, p.Type); !found && p.Quantity.Kind() == resource.KindScalar {
+				list = slices.Insert(list, at, p.Type)
+			}
+		}
+	}
+	return list
 }
 
 // billOf returns what a task of a spec takes.

@@ -1,14 +1,9 @@
 package simulate
 
 import (
-	"cmp"
-	"maps"
 	"math"
 	"slices"
-	"time"
 
-	"github.com/aloft-run/aloft/core/engine"
-	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
 )
 
@@ -117,91 +112,6 @@ func natural(t resource.Type, amount float64) float64 {
 	default:
 		return amount / 1000
 	}
-}
-
-// report tells what the run has come to.
-func (w *world) report() *Report {
-	m := w.meter
-	r := &Report{
-		Machines: w.engine.Books().AgentCount(), Seconds: m.elapsed.Seconds(), QueueMax: m.queueMax,
-		Copies: Tally{Arrived: m.arrived, Done: m.done, Failed: m.failed, Running: m.running, Waiting: m.waiting},
-	}
-	if m.elapsed > 0 {
-		r.Placed = float64(len(m.all.waits)) / m.elapsed.Seconds()
-	}
-	r.Jobs = w.tally()
-	w.stillWaiting(r)
-	r.Waits = append(r.Waits, waitOf("all", &m.all))
-	for _, a := range m.pools.order {
-		r.addAccount("pool", a, m.elapsed, w.engine)
-	}
-	for _, a := range m.users.order {
-		r.addAccount("user", a, m.elapsed, w.engine)
-	}
-	for of, a := range map[string]*accounts{"pool": &m.pools, "user": &m.users} {
-		if index, contested := a.jain(); contested {
-			r.Fairness = append(r.Fairness, Jain{Of: of, Index: index, Contested: a.contested.Seconds() / m.elapsed.Seconds()})
-		}
-	}
-	slices.SortFunc(r.Fairness, func(a, b Jain) int { return cmp.Compare(a.Of, b.Of) })
-	for i, t := range m.types {
-		r.Use = append(r.Use, Use{
-			Type: t, Capacity: natural(t, float64(m.capacity[i])), Mean: m.use[i].mean(m.elapsed), Most: m.use[i].most,
-			RMean: natural(t, m.weighted[i].mean(m.elapsed)), RLeast: natural(t, m.weighted[i].least), RMost: natural(t, m.weighted[i].most),
-		})
-	}
-	r.Series = m.points()
-	return r
-}
-
-// addAccount tells of a pool or user. What nobody's jobs took is not told.
-func (r *Report) addAccount(of string, a *account, elapsed time.Duration, e *engine.Engine) {
-	if a.name == "" {
-		return
-	}
-	if len(a.waits) > 0 {
-		r.Waits = append(r.Waits, waitOf(of, a))
-	}
-	share := Share{Of: of, Name: a.name, Mean: a.share.mean(elapsed), Most: a.share.most, Waiting: a.backlog.Seconds() / max(elapsed.Seconds(), 1e-9)}
-	if pool := e.Pool(id.Pool(a.name)); of == "pool" && pool != nil {
-		share.Priority = pool.Priority
-	}
-	r.Shares = append(r.Shares, share)
-}
-
-// tally counts the jobs.
-func (w *world) tally() Tally {
-	t := Tally{Arrived: w.came, Done: w.ended - w.failed, Failed: w.failed}
-	runs := make(map[int]bool)
-	for _, r := range w.runs {
-		if r.job >= 0 && phaseOf(r.state) == holds {
-			runs[r.job] = true
-		}
-	}
-	t.Running = len(runs)
-	t.Waiting = len(w.jobs) - t.Running
-	return t
-}
-
-// stillWaiting adds for how long copies have waited that still do, and why.
-func (w *world) stillWaiting(r *Report) {
-	reasons := make(map[string]int)
-	now := w.now.Sub(w.began)
-	for _, name := range slices.Sorted(maps.Keys(w.runs)) {
-		run := w.runs[name]
-		if run.job < 0 || phaseOf(run.state) != waits {
-			continue
-		}
-		w.meter.record(w.meter.pools.of(string(run.bill.pool)), w.meter.users.of(run.bill.user), now-run.since)
-		if t := w.engine.Task(name); t != nil && t.Status.Reason != "" {
-			reasons[t.Status.Reason]++
-		}
-	}
-	for text, n := range reasons {
-		r.Reasons = append(r.Reasons, Reason{Copies: n, Text: text})
-	}
-	slices.SortFunc(r.Reasons, func(a, b Reason) int { return cmp.Or(cmp.Compare(b.Copies, a.Copies), cmp.Compare(a.Text, b.Text)) })
-	r.Reasons = r.Reasons[:min(len(r.Reasons), reasonsMax)]
 }
 
 // waitOf sums up for how long the copies of an account waited.

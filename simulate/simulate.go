@@ -74,7 +74,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := w.run(ctx); err != nil {
 		return nil, err
 	}
-	return w.report(), nil
+	return w.report(w.now.Sub(w.began)), nil
 }
 
 // unknownLength is that of a program that ran already when the cluster was

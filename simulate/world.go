@@ -24,44 +24,24 @@ const lookEvery = 256
 // world plays the master's loop, the store, the agents and the operators around
 // one engine.
 type world struct {
-	cfg    Config
+	tracker
+
 	engine *engine.Engine
 	now    time.Time
 	began  time.Time
 	events events
-	runs   map[id.Task]*run
-	jobs   map[id.Service]int // the jobs of the workload that are deployed, by name
-	meter  *meter
-	came   int       // jobs that have arrived
 	moved  time.Time // when something of the workload last found a place, or ended
-	ended  int       // jobs that have, and failed of them badly
-	failed int
-}
-
-// run is a task, as its agent and the meter see it.
-type run struct {
-	id      id.Task
-	agent   id.Agent
-	job     int           // of the workload; -1 for what else the cluster runs
-	since   time.Duration // when it was created
-	state   task.State
-	attempt int
-	turn    int  // grows with each change of state
-	ends    bool // its program does, after its length
-	length  time.Duration
-	bill    bill
 }
 
 func newWorld(cfg Config) (*world, error) {
 	w := &world{
-		cfg: cfg, now: cfg.Cluster.At, began: cfg.Cluster.At, moved: cfg.Cluster.At,
+		now: cfg.Cluster.At, began: cfg.Cluster.At, moved: cfg.Cluster.At,
 		engine: engine.New(engine.Config{Epoch: 1, Zones: time.LoadLocation}),
-		runs:   make(map[id.Task]*run), jobs: make(map[id.Service]int),
 	}
 	if err := w.engine.Load(slices.Values(cfg.Cluster.Records)); err != nil {
 		return nil, fmt.Errorf("the recorded cluster: %w", err)
 	}
-	w.meter = newMeter(w.engine, cfg.Workload)
+	w.tracker = newTracker(cfg, w.engine.Books())
 	for _, record := range cfg.Cluster.Records {
 		if t, ok := record.(*engine.Task); ok && !t.Status.State.Ended() {
 			w.see(t)
@@ -121,7 +101,7 @@ func (w *world) run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			w.cfg.Progress(w.progress())
+			w.tellProgress(w.now.Sub(w.began))
 		}
 		at := earliest(w.events.next(), w.engine.AskAgain())
 		if end := w.began.Add(w.cfg.Until); w.cfg.Until > 0 && (at.IsZero() || at.After(end)) {
@@ -137,25 +117,19 @@ func (w *world) run(ctx context.Context) error {
 		}
 		w.settle()
 	}
-	w.cfg.Progress(w.progress())
+	w.tellProgress(w.now.Sub(w.began))
 	return nil
 }
 
 // over reports whether every job has come and ended.
 func (w *world) over() bool {
-	return w.cfg.Until == 0 && w.came == len(w.cfg.Workload.Jobs) && len(w.jobs) == 0
+	return w.cfg.Until == 0 && w.allEnded()
 }
 
 // stuck reports whether nothing of the workload has moved for long, and nothing
 // that was told to would change that.
 func (w *world) stuck(at time.Time) bool {
 	return w.cfg.Until == 0 && w.came == len(w.cfg.Workload.Jobs) && w.meter.running == 0 && at.Sub(w.moved) > patience
-}
-
-func (w *world) progress() Progress {
-	return Progress{
-		At: w.now.Sub(w.began), Arrived: w.meter.arrived, Of: w.meter.expected, Done: w.meter.done, Waiting: w.meter.waiting,
-	}
 }
 
 // pass has time pass: nothing changes until then.
@@ -193,19 +167,9 @@ func (w *world) happen() error {
 
 // arrive deploys a job.
 func (w *world) arrive(i int) error {
-	job := w.cfg.Workload.Jobs[i]
-	wanted := spec.New(spec.Job, nameOfJob(i))
-	wanted.Instances, wanted.Resources = job.Copies, job.Resources
-	wanted.Run.Command = []string{"sleep", job.Length.String()}
-	if job.Pool != "" {
-		wanted.Pools = []id.Pool{job.Pool}
-	}
-	w.came++
-	w.jobs[wanted.Name] = i
-	w.meter.arrive(job)
-	_, err := w.engine.Step(engine.Deploy{Specs: []engine.Submission{{Spec: wanted}}}, w.now)
-	if err != nil {
-		return fmt.Errorf("job %d, %q: %w", i+1, job.Name, err)
+	wanted := w.comes(i)
+	if _, err := w.engine.Step(engine.Deploy{Specs: []engine.Submission{{Spec: wanted}}}, w.now); err != nil {
+		return fmt.Errorf("job %d, %q: %w", i+1, w.cfg.Workload.Jobs[i].Name, err)
 	}
 	return nil
 }
@@ -242,7 +206,9 @@ func (w *world) settle() {
 			case *engine.Task:
 				w.see(record)
 			case *engine.Service:
-				w.judge(record)
+				if i, over := w.judge(record); over {
+					w.events.add(event{at: w.now, kind: jobGoes, job: i})
+				}
 			}
 		}
 		if at := w.engine.AskAgain(); at.IsZero() || at.After(w.now) {
@@ -251,34 +217,17 @@ func (w *world) settle() {
 	}
 }
 
-// judge has a job of the workload that has ended removed, so that it does not take
-// up memory.
-func (w *world) judge(s *engine.Service) {
-	i, ours := w.jobs[s.Name]
-	if !ours || s.Result == engine.Underway || s.Result == engine.NoResult {
-		return
-	}
-	delete(w.jobs, s.Name)
-	if w.ended++; s.Result != engine.Succeeded {
-		w.failed++
-	}
-	w.events.add(event{at: w.now, kind: jobGoes, job: i})
-}
-
-// see does what agents and the meter do about a task that has changed.
+// see does what agents do about a task that has changed.
 func (w *world) see(t *engine.Task) {
-	r := w.runs[t.ID]
-	if r == nil {
-		r = w.newRun(t)
-		w.runs[t.ID] = r
+	var wanted *spec.Spec
+	if revision := w.engine.Revision(t.Service, t.Revision); revision != nil {
+		wanted = revision.Spec
 	}
-	was, is := r.state, t.Status.State
-	r.agent, r.attempt = t.Claim.Agent, t.Status.Attempt
+	r, was := w.track(t, wanted, t.CreatedAt.Sub(w.began))
+	is := r.state
 	if was == is {
 		return
 	}
-	r.state = is
-	r.turn++
 	if w.meter.move(r, was, t.Claim.Pool, w.now.Sub(w.began)) {
 		w.moved = w.now
 	}
@@ -286,8 +235,6 @@ func (w *world) see(t *engine.Task) {
 		w.events.add(event{at: w.now.Add(d), kind: kind, run: r, turn: r.turn})
 	}
 	switch {
-	case is.Ended():
-		delete(w.runs, t.ID)
 	case is == task.Assigned, is == task.Starting:
 		after(w.cfg.Startup, programStarts)
 	case is == task.Backoff:
@@ -299,23 +246,6 @@ func (w *world) see(t *engine.Task) {
 	case is == task.Stopping:
 		after(0, programStops)
 	}
-}
-
-func (w *world) newRun(t *engine.Task) *run {
-	r := &run{id: t.ID, job: -1, since: t.CreatedAt.Sub(w.began)}
-	revision := w.engine.Revision(t.Service, t.Revision)
-	if revision == nil {
-		return r
-	}
-	r.ends = revision.Spec.RunsToCompletion()
-	r.bill = w.meter.billOf(revision.Spec, t.Claim.Pool)
-	if i, ours := w.jobs[t.Service]; ours {
-		r.job, r.length = i, w.cfg.Workload.Jobs[i].Length
-		r.bill.user = w.cfg.Workload.Jobs[i].User
-	} else if r.ends {
-		r.length = w.cfg.guess(t.ID)
-	}
-	return r
 }
 
 // earliest returns the earlier of two times, of which zero means never.

@@ -36,6 +36,8 @@ type simulateFlags struct {
 
 	until   time.Duration
 	startup time.Duration
+	real    bool
+	speed   float64
 	csv     string
 	expect  []string
 }
@@ -48,7 +50,8 @@ func simulateCommand() *cobra.Command {
 		Long: "Ask what a cluster would do with a workload: who waits for how long, what is used, who gets how much.\n\n" +
 			"The machines come from a backup or from the masters (--from), from a file, or from flags; the workload from a\n" +
 			"trace or from flags. The masters' own engine decides, on a clock of its own: a day passes in seconds, nothing\n" +
-			"is changed anywhere, and the same command gives the same answer.\n\n" +
+			"is changed anywhere, and the same command gives the same answer. With --real it runs in real time instead, against a\n" +
+			"master of its own with its agents in sessions: that shows what deciding costs, too.\n\n" +
 			"With --add, --remove or --set-pool it runs twice and shows both: as it is, and as it would be.\n" +
 			"With --expect it exits with 1 when a figure is not as it should be.",
 		Example: "  aloft simulate --agents 100 --agent cpus=16,mem=64GiB --arrivals 5/s --size cpus=0.5..4,mem=1GiB..8GiB --length 10s..5m\n" +
@@ -80,6 +83,8 @@ func simulateCommand() *cobra.Command {
 	f.BoolVar(&flags.compare, "compare", true, "where something is changed, run it without the change, too, and show both")
 	f.DurationVar(&flags.until, "until", 0, "end then (default: when every job has ended, or none can start any more)")
 	f.DurationVar(&flags.startup, "startup", 100*time.Millisecond, "from an agent's order until a program runs")
+	f.BoolVar(&flags.real, "real", false, "run it in real time, against a master and agents in sessions that are started for it in this process")
+	f.Float64Var(&flags.speed, "speed", 1, "with --real: arrivals and lengths are so many times as fast")
 	f.StringVar(&flags.csv, "csv", "", "write what happened over time to this `FILE`")
 	f.StringArrayVar(&flags.expect, "expect", nil, "what a figure should be, as `FIGURE<VALUE`: 'wait.p99<30s', 'use.cpus.mean<80%'; may be given several times")
 	return cmd
@@ -108,7 +113,7 @@ func runSimulation(cmd *cobra.Command, flags simulateFlags) error {
 			continue
 		}
 		one.config.Progress = shown.show
-		report, err := simulate.Run(cmd.Context(), one.config)
+		report, err := flags.run(cmd.Context(), one.config)
 		shown.clear()
 		if err != nil {
 			return err
@@ -131,6 +136,14 @@ func runSimulation(cmd *cobra.Command, flags simulateFlags) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// run runs a simulation, in real time where that is asked for.
+func (f simulateFlags) run(ctx context.Context, cfg simulate.Config) (*simulate.Report, error) {
+	if f.real {
+		return simulateReal(ctx, cfg, f.speed)
+	}
+	return simulate.Run(ctx, cfg)
 }
 
 func showSimulation(cmd *cobra.Command, reports []simulate.Named) error {
@@ -170,6 +183,9 @@ func (f simulateFlags) read(ctx context.Context) (simulation, error) {
 	}
 	if f.startup < 0 {
 		return simulation{}, cli.UsageError("--startup: found %v; want 0s or more", f.startup)
+	}
+	if f.speed <= 0 || f.speed > 10_000 {
+		return simulation{}, cli.UsageError("--speed: found %g; want more than 0 and at most 10000", f.speed)
 	}
 	workload, err := f.workload()
 	if err != nil {

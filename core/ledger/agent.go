@@ -116,7 +116,7 @@ func (l *Ledger) seat(a *account, known bool) {
 	if l.named == nil {
 		l.named = make(map[id.Agent]*account)
 	}
-	l.named[a.id] = a
+	l.named[a.id], l.recent = a, nil
 }
 
 // roomInTotals returns an error if the cluster would have more than 64 bits of
@@ -196,6 +196,7 @@ func (l *Ledger) RemoveAgent(agent id.Agent) error {
 	at := l.at(agent)
 	l.agents = slices.Delete(l.agents, at, at+1)
 	delete(l.named, agent)
+	l.recent = nil
 	l.slots.give(a.slot)
 	l.changed(a)
 	return nil

@@ -62,7 +62,7 @@ func (l *Ledger) Restore(claim Claim) error {
 		return fmt.Errorf("restore the claim of task %s: %w", claim.Task, err)
 	}
 	for i, s := range e.shares {
-		if q := claim.Slices[i].Quantity; heldTwice(e.agent.shares, s, q) {
+		if q := claim.Slices[i].Quantity; heldTwice(e.agent.shares, s, q) || e.doubles(i) {
 			return fmt.Errorf("restore the claim of task %s: %w", claim.Task, &ShortageError{
 				Agent: claim.Agent, Partition: s.ID, Type: s.Type, Kind: q.Kind(), Wanted: q.Amount(),
 				Free: q.Without(s.claimed).Amount(),
@@ -79,6 +79,16 @@ func heldTwice(shares []share, own *share, q resource.Quantity) bool {
 	return slices.ContainsFunc(shares, func(s share) bool {
 		return s.Type == own.Type && (meet(q, s.claimed) || s.ID != own.ID && meet(q, s.Quantity))
 	})
+}
+
+// doubles reports whether a slice has something in common with one before it.
+func (e *entry) doubles(slice int) bool {
+	for i, s := range e.shares[:slice] {
+		if s.Type == e.shares[slice].Type && meet(e.claim.Slices[i].Quantity, e.claim.Slices[slice].Quantity) {
+			return true
+		}
+	}
+	return false
 }
 
 // entry is a claim with the accounts that it touches.

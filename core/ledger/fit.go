@@ -63,6 +63,11 @@ func (l *Ledger) Fit(agent id.Agent, wanted resource.Vector, ports []PortWish) (
 			return Fitted{Slices: list}, nil
 		}
 	}
+	if len(ports) == 1 && ports[0].Number == 0 {
+		if fitted, ok := a.cutOne(wanted, ports[0].Name); ok {
+			return fitted, nil
+		}
+	}
 	c := newCutter(a)
 	for t, q := range wanted.All() {
 		c.cut(t, q)
@@ -104,6 +109,28 @@ func (a *account) cut(list []Slice, wanted resource.Vector) ([]Slice, bool) {
 		}
 	}
 	return list, true
+}
+
+// cutOne is cut with one port, whichever it is. It leaves what is not usual to a cutter.
+func (a *account) cutOne(wanted resource.Vector, name string) (Fitted, bool) {
+	for t := range wanted.Types() {
+		if t >= resource.Ports {
+			return Fitted{}, false // slices are by type
+		}
+	}
+	list, ok := a.cut(make([]Slice, 0, wanted.Len()+1), wanted)
+	r, there := a.row(resource.Ports)
+	if !ok || !there {
+		return Fitted{}, false
+	}
+	for i := r.first; i < r.end; i++ {
+		s := &a.shares[i]
+		if port, free := nextPort(s.free, s.cursor+1); free {
+			list = append(list, Slice{Partition: s.ID, Quantity: resource.Number(port)})
+			return Fitted{Slices: list, Ports: []PortGrant{{name, port}}}, true
+		}
+	}
+	return Fitted{}, false
 }
 
 // cutter is a fit in the making. Its lists run beside the agent's shares.

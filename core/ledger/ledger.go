@@ -42,6 +42,7 @@ var (
 type Ledger struct {
 	agents  []*account // by id
 	named   map[id.Agent]*account
+	recent  *account // that was asked for last, by name: often it is the next one, too
 	slots   slots
 	journal journal
 	finder  any // see Finder
@@ -52,7 +53,13 @@ type Ledger struct {
 }
 
 func (l *Ledger) agent(name id.Agent) (*account, bool) {
+	if a := l.recent; a != nil && a.id == name {
+		return a, true
+	}
 	a, known := l.named[name]
+	if known {
+		l.recent = a
+	}
 	return a, known
 }
 

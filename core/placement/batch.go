@@ -31,6 +31,7 @@ type Batch struct {
 	read     int  // changes of the books
 	ready    bool // the contests are held
 	stale    []int32
+	chosen   int32            // the slot of the last place
 	away     map[id.Agent]int // siblings on agents that have no seat
 	cut      []ledger.Slice   // of the last place: most are cut alike, and share one list
 	room     []ledger.Slice
@@ -107,6 +108,12 @@ func (b *Batch) Count(on id.Agent, n int) {
 
 // credit counts siblings on an agent that may have a seat.
 func (b *Batch) credit(on id.Agent, n int) {
+	if last := &b.seats[b.chosen]; last.ward != nil && last.view.ID() == on {
+		if now, there := b.books.AgentAt(int(b.chosen)); there && now == last.view {
+			b.count(b.chosen, int32(n))
+			return
+		}
+	}
 	if agent, known := b.books.Agent(on); known && agent.Slot() < len(b.seats) {
 		if slot := int32(agent.Slot()); b.seats[slot].ward != nil && b.seats[slot].view.ID() == on {
 			b.count(slot, int32(n))
@@ -156,13 +163,14 @@ func (b *Batch) Next() (Choice, error) {
 	if slot == nobody {
 		return Choice{}, refuse(b.books, b.request)
 	}
+	b.chosen = slot
 	s := &b.seats[slot]
 	why := Grounds{
 		agent: s.view, weight: s.weight, levels: b.names, siblings: b.siblings, dominant: b.dominant, leftover: s.leftover,
 		pool: pool, pools: len(b.request.Pools),
 	}
 	if b.siblings > 0 {
-		why.crowds = b.crowdsOf(s)
+		b.crowdsOf(s, &why.near)
 	}
 	if len(b.request.Ports) == 0 {
 		if room, ok := s.view.Cut(b.room[:0], b.request.Resources); ok {
@@ -175,19 +183,20 @@ func (b *Batch) Next() (Choice, error) {
 	return choice(b.books, &b.request, why), nil
 }
 
-// crowdsOf returns how many siblings there are on each level.
-func (b *Batch) crowdsOf(s *seat) []int {
-	crowds := make([]int, 0, len(b.names))
+// crowdsOf counts the siblings on each level.
+func (b *Batch) crowdsOf(s *seat, near *nearby) {
+	level := 0
 	for _, of := range s.ward.crowds {
-		crowds = append(crowds, of.siblings)
+		near.set(level, of.siblings)
+		level++
 	}
 	if b.byHost {
-		crowds = append(crowds, s.hosted())
+		near.set(level, s.hosted())
+		level++
 	}
-	if len(crowds) < len(b.names) {
-		crowds = append(crowds, int(s.own))
+	if level < len(b.names) {
+		near.set(level, int(s.own))
 	}
-	return crowds
 }
 
 // hosted returns how many siblings are on the host.

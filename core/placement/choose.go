@@ -22,7 +22,7 @@ type search struct {
 // grounds returns what spoke for the best.
 func (s *search) grounds(pool id.Pool) Grounds {
 	g := Grounds{
-		agent: s.best.agent, only: s.request.Only != "", avoided: s.best.avoided, weight: s.best.weight, crowds: s.best.crowds,
+		agent: s.best.agent, only: s.request.Only != "", avoided: s.best.avoided, weight: s.best.weight,
 		dominant: s.dominant, leftover: s.best.leftover, pool: pool, pools: len(s.request.Pools),
 	}
 	for _, n := range s.request.Siblings {
@@ -30,6 +30,7 @@ func (s *search) grounds(pool id.Pool) Grounds {
 	}
 	for i := range s.levels {
 		g.levels = append(g.levels, s.levels[i].attribute)
+		g.near.set(i, s.best.crowds[i])
 	}
 	return g
 }

@@ -16,12 +16,34 @@ type Grounds struct {
 	avoided  bool
 	weight   int64 // thousandths
 	levels   []string
-	crowds   []int // siblings on each level
-	siblings int   // everywhere
+	near     nearby
+	siblings int // everywhere
 	dominant resource.Type
 	leftover int64
 	pool     id.Pool
 	pools    int // that the request names
+}
+
+// nearby is how many siblings there are on each level, without a list of its own for
+// the usual few.
+type nearby struct {
+	few  [4]int32
+	many []int32
+}
+
+func (n *nearby) set(level, siblings int) {
+	if level < len(n.few) {
+		n.few[level] = int32(siblings)
+		return
+	}
+	n.many = append(n.many, int32(siblings))
+}
+
+func (n *nearby) on(level int) int {
+	if level < len(n.few) {
+		return int(n.few[level])
+	}
+	return int(n.many[level-len(n.few)])
 }
 
 // String says it in words, for people.
@@ -42,7 +64,7 @@ func (g Grounds) String() string {
 	}
 	for i, name := range g.levels {
 		if g.siblings > 0 {
-			text = g.appendCrowd(text, name, g.crowds[i])
+			text = g.appendCrowd(text, name, g.near.on(i))
 		}
 	}
 	if g.dominant != "" {

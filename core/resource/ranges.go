@@ -26,6 +26,9 @@ func (r Range) String() string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
+// Number returns ranges of one number, which has to be from 0 to RangeMax.
+func Number(n int64) Quantity { return ofRanges([]Range{{n, n}}) }
+
 // Next returns the lowest number of q that is not below from. It is false if
 // there is none. It takes logarithmic time in the number of ranges.
 func (q Quantity) Next(from int64) (int64, bool) {

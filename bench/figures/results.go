@@ -48,6 +48,8 @@ type results struct {
 	c1m     rows
 	tcp     rows
 
+	placement rows
+
 	sessions, reads rows
 }
 
@@ -72,7 +74,7 @@ func (r *results) addMemory(m memory) {
 }
 
 func (r *results) missed() bool {
-	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed || r.tcp.missed ||
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed || r.tcp.missed || r.placement.missed ||
 		r.sessions.missed || r.reads.missed
 }
 
@@ -91,6 +93,8 @@ func (r *results) markdown(section string) string {
 		return r.large.markdown()
 	default:
 		return r.c1m.markdown()
+	case placementSection:
+		return r.placement.markdown()
 	case sessionsSection:
 		return r.sessions.markdown()
 	case readsSection:

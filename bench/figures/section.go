@@ -16,12 +16,14 @@ const (
 	c1mSection     = "c1m"
 	tcpSection     = "tcp"
 
+	placementSection = "placement"
+
 	sessionsSection = "sessions"
 	readsSection    = "reads"
 )
 
 func sections() []string {
-	return []string{clusterSection, routerSection, tcpSection, faultsSection, largeSection, c1mSection, sessionsSection, readsSection}
+	return []string{clusterSection, routerSection, tcpSection, faultsSection, largeSection, placementSection, c1mSection, sessionsSection, readsSection}
 }
 
 // titleOf returns the heading of a section.
@@ -30,9 +32,11 @@ func titleOf(section string) string {
 		clusterSection: "What aloft must reach",
 		routerSection:  "The router beside others",
 		tcpSection:     "The router as a relay of connections",
-		faultsSection:  "Faults",
-		largeSection:   "A new leader of a large cluster",
-		c1mSection:     "A million tasks",
+
+		placementSection: "Placement alone",
+		faultsSection:    "Faults",
+		largeSection:     "A new leader of a large cluster",
+		c1mSection:       "A million tasks",
 
 		sessionsSection: "Sessions of many agents",
 		readsSection:    "Reading everything",

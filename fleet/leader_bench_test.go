@@ -56,6 +56,41 @@ func BenchmarkNewLeader(b *testing.B) {
 	}
 }
 
+// BenchmarkLoadOfAMillion kills the only master of 1,000,000 tasks on 10,000 agents, or
+// of as many tasks as ALOFT_TASKS says, and starts it again: without the agents, so that
+// it is the load alone. It reports
+//
+//	working-ms      from the new start to the answer to a write, etcd's own start included
+//	working-max-ms  the longest
+//	rss-MB          of the leader then
+func BenchmarkLoadOfAMillion(b *testing.B) {
+	million := fleet.Size{Agents: 10_000, Services: 1_000, Instances: 1_000}
+	if n, err := strconv.Atoi(os.Getenv("ALOFT_TASKS")); err == nil && n > 0 {
+		million.Services = max(1, n/million.Instances)
+	}
+	rest, err := fleet.AtRest(million, time.Now().Add(-time.Hour).Truncate(time.Second))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := newMasters(b, 1)
+	c.fill(rest.Records)
+	c.start(0)
+	c.awaitWrite()
+	var working []time.Duration
+	for b.Loop() {
+		c.kill(0)
+		began := time.Now()
+		c.start(0)
+		c.awaitWrite()
+		working = append(working, time.Since(began))
+		b.Logf("working after %v", working[len(working)-1])
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(millis(middle(working)), "working-ms")
+	b.ReportMetric(millis(slices.Max(working)), "working-max-ms")
+	b.ReportMetric(float64(c.rss(0))/1e6, "rss-MB")
+}
+
 func benchmarkNewLeader(b *testing.B, masters int) {
 	b.Helper()
 	rest, err := fleet.AtRest(large, time.Now().Add(-time.Hour).Truncate(time.Second))

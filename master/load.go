@@ -32,14 +32,16 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
 	var showing sync.WaitGroup
 	var view *view
-	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed
+	showing.Go(func() { // records are never changed
+		view = newView(cfg, records, revision)
+		if err := view.recall(ctx, term); err != nil {
+			cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
+		}
+	})
 	err = e.Load(slices.Values(records))
 	showing.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
-	}
-	if err := view.recall(ctx, term); err != nil {
-		cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
 	}
 	r := &reign{
 		cfg: cfg, term: term, engine: e, metrics: metrics, since: time.Now(),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
@@ -17,31 +18,45 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 // then every report that it takes from reports, and hands each message of the
 // master to receive, in order, but for heartbeats that
 // do not tell which of ours has come. The error is never nil.
+//
+// Whether the other side is there is asked on the connection, by HTTP/2's pings, and
+// once for all sessions that share it: join is made to say so, and when it was opened.
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
 	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.SessionResponse], agentSession) {
-		line := aloftv1connect.NewAgentServiceClient(at, address).Session(ctx)
+		line := aloftv1connect.NewAgentServiceClient(wholeMessages{at}, address).Session(ctx)
+		stamped := make(chan struct{})
+		hurry := sync.OnceFunc(func() { close(stamped) })
+		join.Quiet, join.Opened = true, c.stamp()
 		return line, agentSession{
-			join: func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },
+			hurry: stamped,
+			join:  func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },
 			send: func(report *pb.AgentReport) error {
 				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Report{Report: report}})
 			},
 			beat: func() error {
-				heartbeat := &pb.Heartbeat{}
-				if c.cfg.Clock != nil {
-					heartbeat.Stamp = int64(c.cfg.Clock())
-				}
-				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: heartbeat}})
+				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{Stamp: c.stamp()}}})
 			},
 			out: reports,
 			receive: func(message *pb.SessionResponse) {
+				if message.GetOrders().GetStamped() {
+					hurry()
+				}
 				if message.GetHeartbeat() == nil || message.GetHeartbeat().GetStamp() > 0 {
 					receive(message)
 				}
 			},
 		}
 	})
+}
+
+// stamp is the agent's own time, 0 where it has no clock.
+func (c *Client) stamp() int64 {
+	if c.cfg.Clock == nil {
+		return 0
+	}
+	return int64(c.cfg.Clock())
 }
 
 // SendLogs answers a log order: it sends what it takes from batches until the

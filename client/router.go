@@ -22,7 +22,7 @@ func (c *Client) RouterSession(
 	ctx context.Context, router id.Router, confirmations <-chan route.Confirmation, apply func(route.Table),
 ) error {
 	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
-		line := aloftv1connect.NewRouterServiceClient(at, address).Session(ctx)
+		line := aloftv1connect.NewRouterServiceClient(wholeMessages{at}, address).Session(ctx)
 		beat := func() error { return line.Send(&pb.RouterServiceSessionRequest{Router: string(router)}) }
 		return line, routerSession{
 			join: beat,

@@ -12,6 +12,10 @@ import (
 	"connectrpc.com/connect"
 )
 
+// quietTimes is how much less often than others a quiet session speaks, and how much
+// longer it hears nothing before it is broken.
+const quietTimes = 10
+
 // errSilent is the cause of a session that ended because nothing was heard.
 var errSilent = errors.New("the master is silent")
 
@@ -30,6 +34,9 @@ type session[M, O any] struct {
 	goodbye func() error  // sends the last word, when out is closed
 	out     <-chan O
 	receive func(*M) // takes each message that comes
+	// hurry, not nil in a quiet session, has it speak as often as others from then on.
+	// Until then the connection tells each side that the other is there.
+	hurry <-chan struct{}
 }
 
 // opener opens the stream of a session with a master.
@@ -75,7 +82,11 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 		welcomed = true
 		close(welcome)
 	})
-	err = s.listen(line, heard, silence, c.cfg.SilentAfter, err)
+	silentAfter := c.cfg.SilentAfter
+	if s.hurry != nil {
+		silentAfter *= quietTimes
+	}
+	err = s.listen(line, heard, silence, silentAfter, err)
 	cancel(context.Canceled)
 	sending.Wait()
 	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
@@ -116,7 +127,11 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 // stream is broken: then its reader learns of it too. It reports whether it has
 // said goodbye, which ends it as well.
 func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, every time.Duration) bool {
-	due := time.NewTicker(every)
+	hurry, pace := s.hurry, every
+	if hurry != nil {
+		pace *= quietTimes
+	}
+	due := time.NewTicker(pace)
 	defer due.Stop()
 	var out <-chan O
 	for {
@@ -129,6 +144,10 @@ func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, ever
 				return s.goodbye() == nil
 			}
 			err = s.send(message)
+		case <-hurry:
+			hurry = nil
+			due.Reset(every)
+			err = s.beat()
 		case <-due.C:
 			if welcome == nil { // until then nobody takes it for silence
 				err = s.beat()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -51,7 +52,9 @@ func TestAgentSession(t *testing.T) {
 					return err
 				}
 				heard = append(heard, strings.TrimSpace(fmt.Sprint(message)))
-				if err := errors.Join(stream.Send(beat()), stream.Send(orders(fmt.Sprint("t", i)))); err != nil {
+				order := orders(fmt.Sprint("t", i))
+				order.GetOrders().Stamped = i == 0
+				if err := errors.Join(stream.Send(beat()), stream.Send(order)); err != nil {
 					return err
 				}
 			}
@@ -70,9 +73,9 @@ func TestAgentSession(t *testing.T) {
 		if connect.CodeOf(err) != connect.CodeAborted || !strings.Contains(err.Error(), "session with http://m1:1: ") || !strings.Contains(err.Error(), "that is enough") {
 			t.Errorf("it ended with %v", err)
 		}
-		// A join, 18 heartbeats and, after two of them, a report.
+		// A join, 18 heartbeats, the first at once, and, after three of them, a report.
 		if len(heard) != 20 || !strings.HasPrefix(heard[0], "join:") || !strings.HasPrefix(heard[1], "heartbeat:") ||
-			!strings.HasPrefix(heard[3], "report:") || time.Since(began) != 18*time.Second {
+			!strings.HasPrefix(heard[4], "report:") || time.Since(began) != 17*time.Second {
 			t.Errorf("in %v the master heard %q", time.Since(began), heard)
 		}
 		want := []string{}
@@ -181,7 +184,7 @@ func TestSessionsThatEnd(t *testing.T) {
 				}
 				<-ctx.Done()
 				return nil
-			}, "the master is silent", 3 * time.Second, "http://m2:1",
+			}, "the master is silent", 30 * time.Second, "http://m2:1",
 		},
 		"the master ends it": {
 			func(context.Context, *agentStream) error { return nil }, "EOF", 0, "http://m2:1",
@@ -216,6 +219,63 @@ func TestSessionsThatEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConnectionThatHolds is told from one through which nothing comes any more by
+// the connection itself: the master of this one would not say a word for long.
+func TestConnectionThatHolds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads := newNetwork(t), &leader{}
+		leads.session = func(ctx context.Context, stream *agentStream) error {
+			if err := stream.Send(beat()); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return nil
+		}
+		n.serve("m1:1", leads.handler())
+		var cut atomic.Bool
+		c, err := client.Open(client.Config{Masters: []string{"m1:1"}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := n.dial(ctx, network, address)
+			return hole{conn, &cut}, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		began := time.Now()
+		time.AfterFunc(20*time.Second, func() { cut.Store(true) })
+
+		err = c.AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+		if waited := time.Since(began) - 20*time.Second; err == nil || waited <= 0 || waited > 4500*time.Millisecond {
+			t.Errorf("%v after the cut it ended with %v", waited, err)
+		}
+	})
+}
+
+// hole is a connection that loses all, both ways, once it is cut.
+type hole struct {
+	net.Conn
+
+	cut *atomic.Bool
+}
+
+func (h hole) Read(p []byte) (int, error) {
+	for {
+		n, err := h.Conn.Read(p)
+		if err != nil || !h.cut.Load() {
+			return n, err
+		}
+	}
+}
+
+func (h hole) Write(p []byte) (int, error) {
+	if h.cut.Load() {
+		return len(p), nil
+	}
+	return h.Conn.Write(p)
 }
 
 func TestMasterThatIsNotThere(t *testing.T) {
@@ -277,7 +337,7 @@ func TestConfiguredTimes(t *testing.T) {
 			}
 		}
 		n.serve("m1:1", leads.handler())
-		c, err := client.Open(client.Config{Masters: []string{"m1:1"}, HeartbeatEvery: time.Minute, SilentAfter: time.Hour, Dial: n.dial})
+		c, err := client.Open(client.Config{Masters: []string{"m1:1"}, HeartbeatEvery: time.Minute, SilentAfter: 6 * time.Minute, Dial: n.dial})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +346,7 @@ func TestConfiguredTimes(t *testing.T) {
 
 		err = c.AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
 
-		if waited := time.Since(began); waited != time.Hour || heard.Load() < 59 || heard.Load() > 61 || !strings.Contains(err.Error(), "silent") {
+		if waited := time.Since(began); waited != time.Hour || heard.Load() < 6 || heard.Load() > 7 || !strings.Contains(err.Error(), "silent") {
 			t.Errorf("after %v and %d messages it ended with %v", waited, heard.Load(), err)
 		}
 	})

@@ -20,6 +20,9 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
+// quietTimes is how many heartbeats a quiet agent has in one.
+const quietTimes = 10
+
 // agentStream is an agent's session.
 type agentStream = messages[pb.SessionRequest, pb.SessionResponse]
 
@@ -51,7 +54,7 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	}
 	name := slog.String("agent", string(joined.Agent.ID))
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
-	err = r.serveAgent(ctx, stream, newAgentLink(joined, first.GetJoin().GetFolder()), joined)
+	err = r.serveAgent(ctx, stream, newAgentLink(joined, first.GetJoin()), joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return err
 }
@@ -93,12 +96,15 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 // when many come at once.
 func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
+	if link.quiet {
+		link.line = lineOf(ctx)
+	}
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
 	lineOf(ctx).hearAnytime()
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
-	return r.converse(ctx,
+	return r.converse(ctx, link.quiet,
 		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
 }
@@ -116,6 +122,9 @@ func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJo
 	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if other := r.hub.link(link.agent); other != nil && other.folder != link.folder {
 			return engine.Answer{}, fmt.Errorf("agent %s %w", link.agent, errNamesake)
+		}
+		if r.hub.isOvertaken(link) {
+			return engine.Answer{}, errReplaced
 		}
 		answer, err := e.Step(joined, now)
 		if err == nil {
@@ -138,7 +147,7 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 			return engine.Answer{}, nil
 		}
 		r.hub.removeAgent(link)
-		return e.Step(engine.AgentSilent{Agent: link.agent, Heard: *link.heard.Load()}, now)
+		return e.Step(engine.AgentSilent{Agent: link.agent, Heard: link.lastHeard()}, now)
 	})
 }
 
@@ -154,7 +163,7 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 		}
 		link.hear(time.Now()) // before its stamp counts: the agent's clocks run from no later
 		if stamp := message.GetHeartbeat().GetStamp(); stamp > 0 {
-			link.stamp.Store(stamp)
+			r.hub.mark(link, stamp)
 		}
 		if len(message.GetReport().GetTasks()) == 0 {
 			continue
@@ -176,10 +185,14 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 	}
 }
 
-// sendOrders sends what the hub leaves for the agent, and heartbeats. An agent
-// that does not take them is as good as silent.
+// sendOrders sends what the hub leaves for the agent, and heartbeats to one that
+// wants them. An agent that does not take them is as good as silent.
 func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
-	beat := time.NewTicker(r.cfg.beatEvery())
+	every := r.cfg.beatEvery()
+	if link.quiet {
+		every *= quietTimes
+	}
+	beat := time.NewTicker(every)
 	defer beat.Stop()
 	ordered := false // all its orders were sent: it knows what it may go on with
 	for {
@@ -188,11 +201,11 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 		case <-link.wake:
 			messages, ordered = r.messages(link), true // the first time everything is to be said
 		case <-beat.C:
-			heartbeat := &pb.Heartbeat{}
+			stamp := int64(0)
 			if ordered {
-				heartbeat.Stamp = link.proven.Load()
+				stamp = link.proven.Load()
 			}
-			messages = []*pb.SessionResponse{{Message: &pb.SessionResponse_Heartbeat{Heartbeat: heartbeat}}}
+			messages = []*pb.SessionResponse{heartbeat(stamp)}
 		case <-link.cut:
 			return errReplaced
 		case <-r.over:
@@ -209,23 +222,33 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 	}
 }
 
+func heartbeat(stamp int64) *pb.SessionResponse {
+	return &pb.SessionResponse{Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{Stamp: stamp}}}
+}
+
 // messages turns what waits for an agent into orders, as the published state
 // is now.
 func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
-	complete, names, logs := link.take()
+	waits := link.take()
 	orders := newOrders(r.view, link.agent)
-	if orders.message.Complete = complete; complete {
-		names = r.view.tasksOn(link.agent) // what the others of names are is said by leaving them out
+	if orders.message.Complete = waits.complete; waits.complete {
+		waits.tasks = r.view.tasksOn(link.agent) // what the others of tasks are is said by leaving them out
 		orders.known, link.named = link.named, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range slices.Sorted(maps.Keys(waits.tasks)) {
 		orders.add(name)
 	}
 	var messages []*pb.SessionResponse
-	if m := orders.message; complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
+	if m := orders.message; waits.complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
 		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: m}})
 	}
-	for _, order := range logs {
+	if orders.message.Stamped = orders.leased; orders.leased {
+		link.leased.Store(true)
+	}
+	if stamp := link.proven.Load(); stamp > 0 && (waits.stamped || link.quiet && orders.leased) {
+		messages = append(messages, heartbeat(stamp)) // what must not run out of touch waits for it
+	}
+	for _, order := range waits.logs {
 		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Logs{Logs: order}})
 	}
 	return messages

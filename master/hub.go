@@ -1,7 +1,6 @@
 package master
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,15 @@ type hub struct {
 	routers map[id.Router]*routerLink
 	table   route.Table
 	logs    map[string]*logRequest
+	newest  map[id.Agent]opening // session of each agent, whether it has ended or not
+
+	unproven chan struct{} // holds one signal: an agent waits for its first proven stamp
+}
+
+// opening is when an agent opened a session, by the clock of its machine since boot.
+type opening struct {
+	boot string
+	at   int64 // 0: not known
 }
 
 func newHub() *hub {
@@ -30,33 +38,41 @@ func newHub() *hub {
 		agents:  make(map[id.Agent]*agentLink),
 		routers: make(map[id.Router]*routerLink),
 		logs:    make(map[string]*logRequest),
+		newest:  make(map[id.Agent]opening),
+
+		unproven: make(chan struct{}, 1),
 	}
 }
 
 // agentLink is what waits to be sent to one agent.
 type agentLink struct {
 	agent  id.Agent
-	folder string                    // of the agent's data
-	named  map[id.Task]struct{}      // that its join told of, until it has its first orders; owned by their sender
-	wake   chan struct{}             // holds one signal
-	cut    chan struct{}             // closed when a newer session takes its place
-	ended  chan struct{}             // closed when the session has ended
-	stamp  atomic.Int64              // the newest that the agent sent
-	proven atomic.Int64              // the newest that it sent before this master was known to lead
-	heard  atomic.Pointer[time.Time] // when the agent last said something
+	folder string               // of the agent's data
+	named  map[id.Task]struct{} // that its join told of, until it has its first orders; owned by their sender
+	wake   chan struct{}        // holds one signal
+	cut    chan struct{}        // closed when a newer session takes its place
+	ended  chan struct{}        // closed when the session has ended
+	stamp  atomic.Int64         // the newest that the agent sent
+	proven atomic.Int64         // the newest that it sent before this master was known to lead
+	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
+	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
+	line   line                 // of a quiet one; known once it joins
+	opened opening
+	leased atomic.Bool // it needs them: it was ordered to run what must not run out of touch
 
 	mu       sync.Mutex // guards all below
 	complete bool       // everything is to be said again
+	stamped  bool       // there is a newer proven stamp, which it needs
 	tasks    map[id.Task]struct{}
 	logs     []*pb.LogOrder
 }
 
 // newAgentLink returns the link of a session to which all is still to be said, once
 // its agent has joined.
-func newAgentLink(joined engine.AgentJoined, folder string) *agentLink {
+func newAgentLink(joined engine.AgentJoined, said *pb.AgentJoin) *agentLink {
 	link := &agentLink{
-		agent: joined.Agent.ID, folder: folder, named: make(map[id.Task]struct{}, len(joined.Tasks)), wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}),
-		tasks: make(map[id.Task]struct{}), complete: true,
+		agent: joined.Agent.ID, folder: said.GetFolder(), quiet: said.GetQuiet(), opened: opening{joined.BootID, said.GetOpened()}, named: make(map[id.Task]struct{}, len(joined.Tasks)),
+		wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}), complete: true,
 	}
 	for _, report := range joined.Tasks {
 		link.named[report.Task] = struct{}{}
@@ -65,8 +81,29 @@ func newAgentLink(joined engine.AgentJoined, folder string) *agentLink {
 	return link
 }
 
+// mark takes note of a stamp of the agent. The first that it waits for is proven at
+// once.
+func (h *hub) mark(link *agentLink, stamp int64) {
+	link.stamp.Store(stamp)
+	if link.quiet && link.leased.Load() && link.proven.Load() == 0 {
+		select {
+		case h.unproven <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // hear takes note that the agent has said something.
-func (l *agentLink) hear(now time.Time) { l.heard.Store(&now) }
+func (l *agentLink) hear(now time.Time) { l.heard.Store(now.UnixNano()) }
+
+// lastHeard is when the agent last said something, by whatever came from it.
+func (l *agentLink) lastHeard() time.Time {
+	heard := time.Unix(0, l.heard.Load())
+	if by := l.line.lastHeard(); by.After(heard) {
+		return by
+	}
+	return heard
+}
 
 // proveAfter returns what takes all stamps that came until now for proven, or nil
 // when there are none that are not.
@@ -75,7 +112,7 @@ func (h *hub) proveAfter() func() {
 	defer h.mu.Unlock()
 	stamps := make(map[*agentLink]int64)
 	for _, link := range h.agents {
-		if stamp := link.stamp.Load(); stamp != link.proven.Load() {
+		if stamp := link.stamp.Load(); stamp != link.proven.Load() && (!link.quiet || link.leased.Load()) {
 			stamps[link] = stamp
 		}
 	}
@@ -85,6 +122,9 @@ func (h *hub) proveAfter() func() {
 	return func() {
 		for link, stamp := range stamps {
 			link.proven.Store(stamp)
+			if link.quiet && link.leased.Load() {
+				link.add(func() { link.stamped = true })
+			}
 		}
 	}
 }
@@ -97,6 +137,16 @@ func (h *hub) addAgent(link *agentLink) {
 		close(older.cut)
 	}
 	h.agents[link.agent] = link
+	h.newest[link.agent] = link.opened
+}
+
+// isOvertaken reports whether the agent has opened a newer session, which was heard
+// of before this one: what this one says is old.
+func (h *hub) isOvertaken(link *agentLink) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	newest := h.newest[link.agent]
+	return link.opened.at != 0 && link.opened.boot == newest.boot && link.opened.at < newest.at
 }
 
 // removeAgent forgets a session that is the newest of its agent.
@@ -116,7 +166,12 @@ func (h *hub) link(agent id.Agent) *agentLink {
 // order has the agent told again what to do with a task.
 func (h *hub) order(agent id.Agent, task id.Task) {
 	if link := h.link(agent); link != nil {
-		link.add(func() { link.tasks[task] = struct{}{} })
+		link.add(func() {
+			if link.tasks == nil {
+				link.tasks = make(map[id.Task]struct{})
+			}
+			link.tasks[task] = struct{}{}
+		})
 	}
 }
 
@@ -138,14 +193,21 @@ func (l *agentLink) add(change func()) {
 	}
 }
 
+// waiting is what is to be said to an agent.
+type waiting struct {
+	complete bool // everything
+	stamped  bool // the newest proven stamp
+	tasks    map[id.Task]struct{}
+	logs     []*pb.LogOrder
+}
+
 // take hands out what waits.
-func (l *agentLink) take() (complete bool, tasks map[id.Task]struct{}, logs []*pb.LogOrder) {
+func (l *agentLink) take() waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	complete, tasks, logs = l.complete, maps.Clone(l.tasks), l.logs
-	l.complete, l.logs = false, nil
-	clear(l.tasks)
-	return complete, tasks, logs
+	w := waiting{l.complete, l.stamped, l.tasks, l.logs}
+	l.complete, l.stamped, l.tasks, l.logs = false, false, nil, nil
+	return w
 }
 
 // routerLink wakes one router's session when there is a new table.

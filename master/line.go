@@ -2,7 +2,9 @@ package master
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,7 +13,56 @@ import (
 // would hold its handler for ever.
 //
 // An error of the line shows where it is read or written.
-type line struct{ control deadlines }
+type line struct {
+	control deadlines
+	conn    *conn // below it; nil where it is not one of Serve
+}
+
+// lastHeard is when something last came by the connection, the zero time where that
+// is not known.
+func (l line) lastHeard() time.Time {
+	if l.conn == nil {
+		return time.Time{}
+	}
+	return l.conn.began.Add(time.Duration(l.conn.heard.Load()))
+}
+
+// conn is a connection that knows when something last came by it.
+type conn struct {
+	net.Conn
+
+	began time.Time
+	heard atomic.Int64 // as time since began
+}
+
+// Read reads what comes.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.Store(int64(time.Since(c.began)))
+	}
+	return n, err
+}
+
+// conns are a listener's connections.
+type conns struct{ net.Listener }
+
+// Accept waits for the next connection.
+func (l conns) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, began: time.Now()}, nil
+}
+
+// connKey is where the context of a call has its connection.
+type connKey struct{}
+
+// onConn returns the context of the calls that come by c.
+func onConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
 
 // deadlines bound how long reads and writes wait; the zero time lifts a bound.
 type deadlines interface {
@@ -24,7 +75,8 @@ type lineKey struct{}
 
 // withLine makes the line of a request known to its handler.
 func withLine(w http.ResponseWriter, req *http.Request) (line, *http.Request) {
-	l := line{http.NewResponseController(w)}
+	below, _ := req.Context().Value(connKey{}).(*conn)
+	l := line{http.NewResponseController(w), below}
 	return l, req.WithContext(onLine(req.Context(), l))
 }
 

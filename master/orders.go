@@ -4,6 +4,7 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -16,6 +17,7 @@ type orders struct {
 	message *pb.Orders
 	known   map[id.Task]struct{}    // that the agent has: their names are enough
 	specs   map[engine.Key]struct{} // of the revisions that the message has
+	leased  bool                    // some of what it runs must not run where masters are out of reach
 }
 
 func newOrders(v *view, agent id.Agent) *orders {
@@ -26,6 +28,7 @@ func newOrders(v *view, agent id.Agent) *orders {
 func (o *orders) add(name id.Task) {
 	found := o.view.job(name)
 	t := found.task
+	o.leased = o.leased || found.revision != nil && found.revision.Spec.OnPartition == spec.EndOff
 	switch {
 	case t == nil || t.Claim.Agent != o.agent || t.Status.State.Ended() || found.revision == nil:
 		o.message.Forget = append(o.message.Forget, string(name))

@@ -105,6 +105,7 @@ func (r *reign) prove(ctx context.Context) {
 	for {
 		select {
 		case <-beat.C:
+		case <-r.hub.unproven:
 		case <-r.over:
 			return
 		}

@@ -1,9 +1,11 @@
 package master
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -32,6 +34,7 @@ const (
 	answerWithin    = 30 * time.Second // to read one, or one message of a stream
 	idleMax         = 2 * time.Minute
 	pingAfter       = 3 * time.Second
+	readFrameMax    = 16 << 10              // a client sets so much aside for each stream that it writes
 	endWithin       = time.Second           // for calls at work when the server ends
 	flushWithin     = 50 * time.Millisecond // for their answers
 )
@@ -78,8 +81,19 @@ func (m *Master) leading(handler http.Handler) http.Handler {
 			refuseCall(w, req, err)
 			return
 		}
+		// A message is read in two parts, of which each would be awaited from the connection.
+		req.Body = buffered{bufio.NewReaderSize(req.Body, bodyBufferBytes), req.Body}
 		handler.ServeHTTP(w, req)
 	})
+}
+
+// bodyBufferBytes is for the messages of a session, which are small but for the first.
+const bodyBufferBytes = 256
+
+// buffered is a body that is read ahead.
+type buffered struct {
+	*bufio.Reader
+	io.Closer
 }
 
 // How long a session waits with a standby, in times of what is taken for silence:
@@ -149,11 +163,12 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	server := &http.Server{
 		Handler:           calls,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: answerWithin},
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: answerWithin, MaxReadFrameSize: readFrameMax},
 		ReadHeaderTimeout: headerWithin,
 		IdleTimeout:       idleMax,
 		MaxHeaderBytes:    headerBytesMax,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       onConn,
 	}
 	var closing sync.WaitGroup
 	closing.Go(func() {
@@ -168,7 +183,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		hangUp(context.Cause(ctx))
 		_ = server.Close()
 	})
-	err := server.Serve(listener)
+	err := server.Serve(conns{listener})
 	if !errors.Is(err, http.ErrServerClosed) {
 		hangUp(err)
 	}

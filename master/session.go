@@ -34,23 +34,24 @@ type Stream[In, Out any] interface {
 
 // ServeAgent serves an agent as the handler of its sessions does.
 func (m *Master) ServeAgent(ctx context.Context, stream Stream[pb.SessionRequest, pb.SessionResponse]) error {
-	return m.agentSession(onLine(ctx, line{stream}), stream)
+	return m.agentSession(onLine(ctx, line{control: stream}), stream)
 }
 
 // ServeRouter serves a router as the handler of its sessions does.
 func (m *Master) ServeRouter(
 	ctx context.Context, stream Stream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse],
 ) error {
-	return m.routerSession(onLine(ctx, line{stream}), stream)
+	return m.routerSession(onLine(ctx, line{control: stream}), stream)
 }
 
 // converse is what every session is: it listens and speaks at the same time,
 // until one of the two ends, and returns what ended it first, nil for a client
-// that went away in good order. Both have ended when it returns.
-func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context, v *vigil) error) error {
+// that went away in good order. Both have ended when it returns. Where the connection
+// is shared, what comes by it is heard for all its sessions.
+func (r *reign) converse(ctx context.Context, shared bool, listen, speak func(ctx context.Context, v *vigil) error) error {
 	line := lineOf(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
-	v := newVigil(line, r.cfg.SilentAfter)
+	v := newVigil(line, shared, r.cfg.SilentAfter)
 	defer v.stop()
 	var speaking sync.WaitGroup
 	defer speaking.Wait()

@@ -32,6 +32,7 @@ type rawSession struct {
 	mu     sync.Mutex // guards all below
 	orders []*pb.Orders
 	stamps []int64 // that came back
+	beaten int     // how many heartbeats came
 	end    error
 }
 
@@ -52,6 +53,9 @@ func (n *node) open(over connect.HTTPClient) *rawSession {
 			}
 			if orders := message.GetOrders(); orders != nil {
 				s.orders = append(s.orders, orders)
+			}
+			if message.GetHeartbeat() != nil {
+				s.beaten++
 			}
 			if stamp := message.GetHeartbeat().GetStamp(); stamp > 0 {
 				s.stamps = append(s.stamps, stamp)
@@ -104,6 +108,14 @@ func (s *rawSession) told() []*pb.Orders {
 	orders := s.orders
 	s.orders = nil
 	return orders
+}
+
+// beats returns how many heartbeats came so far.
+func (s *rawSession) beats() int {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beaten
 }
 
 // stamped returns the stamps that came back so far.
@@ -345,6 +357,115 @@ func TestWordsThatSteerTerminals(t *testing.T) {
 		exit := n.service("web").GetTasks()[0].GetStatus().GetLast()
 		if exit.GetError() != "\ufffd]0;title\ufffd" || len(exit.GetLastLogs()) != 1 || exit.GetLastLogs()[0] != "a\tb\ufffd[2J" {
 			t.Errorf("kept: %q", exit)
+		}
+	})
+}
+
+// TestLateJoin has the join of an older session come after that of a newer one, as
+// when the older one was held up on its way: it changes nothing, also when the newer
+// has ended.
+func TestLateJoin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		open := func(boot string, at int64) *rawSession {
+			agent := small("a1")
+			agent.BootId = boot
+			s := n.open(n.client())
+			s.send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: &pb.AgentJoin{Agent: agent, Opened: at}}})
+			s.beat()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			return s
+		}
+		newer := open("boot", 20)
+
+		late := open("boot", 10)
+
+		if late.ended() == nil || newer.ended() != nil || n.agentState("a1") != "ready" {
+			t.Errorf("the late session ended with %v, the newer with %v, the agent is %s", late.ended(), newer.ended(), n.agentState("a1"))
+		}
+		newer.cancel()
+		time.Sleep(time.Second)
+		if late := open("boot", 15); late.ended() == nil || n.agentState("a1") == "ready" {
+			t.Errorf("after the newer one the late session ended with %v, the agent is %s", late.ended(), n.agentState("a1"))
+		}
+		if next := open("boot", 30); next.ended() != nil {
+			t.Errorf("the next session ended with %v", next.ended())
+		}
+		if next := open("boot-2", 5); next.ended() != nil || n.agentState("a1") != "ready" {
+			t.Errorf("after the machine was started anew its session ended with %v", next.ended())
+		}
+	})
+}
+
+// quiet is a join whose connection speaks for the agent.
+func quiet(agent *pb.Agent) *pb.SessionRequest {
+	return &pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: &pb.AgentJoin{Agent: agent, Quiet: true}}}
+}
+
+// TestConnectionSpeaksForQuietAgents, while it holds, and the master says as little.
+func TestConnectionSpeaksForQuietAgents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		shared := n.client()
+		first, second := n.open(shared), n.open(shared)
+		first.send(quiet(small("a1")))
+		second.send(quiet(small("a2")))
+		loud := n.open(n.client())
+		loud.send(joinOf(small("a3")))
+		time.Sleep(time.Minute)
+
+		for name, want := range map[string]string{"a1": "ready", "a2": "ready", "a3": "unreachable"} {
+			if state := n.agentState(name); state != want {
+				t.Errorf("%s is %s, want %s", name, state, want)
+			}
+		}
+		if first.ended() != nil || first.beats() < 4 || first.beats() > 8 {
+			t.Errorf("its session ended with %v after %d heartbeats", first.ended(), first.beats())
+		}
+		if err := first.stream.CloseRequest(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		if one, other := n.agentState("a1"), n.agentState("a2"); one != "unreachable" || other != "ready" {
+			t.Errorf("after its session ended a1 is %s, and a2 %s", one, other)
+		}
+	})
+}
+
+// TestQuietAgentsGetTheStampsThatTheyNeed: those that run what is to be stopped out of
+// touch, at once and then as often as others.
+func TestQuietAgentsGetTheStampsThatTheyNeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		s := n.open(n.client())
+		s.send(quiet(small("a1")))
+		s.send(stamped(7))
+		time.Sleep(9 * time.Second)
+		if stamps := s.stamped(); len(stamps) != 0 {
+			t.Errorf("it got the stamps %v, for nothing", stamps)
+		}
+		n.deploy("service: web\non_partition: stop\non_lost: {after: 20s}\nrun: {command: [a]}\n")
+		orders := s.told()
+		if len(orders) == 0 || !orders[len(orders)-1].GetStamped() {
+			t.Fatalf("it was told %v", orders)
+		}
+
+		s.send(stamped(8))
+		synctest.Wait()
+
+		if stamps := s.stamped(); !slices.Equal(stamps, []int64{8}) {
+			t.Errorf("at once it got the stamps %v", stamps)
+		}
+		for stamp := range int64(5) {
+			s.send(stamped(9 + stamp))
+			time.Sleep(time.Second)
+		}
+		if stamps := s.stamped(); len(stamps) < 5 {
+			t.Errorf("then it got the stamps %v", stamps)
 		}
 	})
 }

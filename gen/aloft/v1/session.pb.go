@@ -184,7 +184,16 @@ type AgentJoin struct {
 	// agents, and the second is refused while the first is connected.
 	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
 	// It ends when it is empty.
-	Leaving       bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Leaving bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// Whether the connection holds is asked on the connection itself, by this side when
+	// nothing came for half of what is taken for silence. All that comes by it is the
+	// agent's word. Of heartbeats every tenth is enough then, both ways, but while orders
+	// are stamped.
+	Quiet bool `protobuf:"varint,5,opt,name=quiet,proto3" json:"quiet,omitempty"`
+	// When the session was opened, by the agent's own clock. Of two sessions of one boot
+	// the one that was opened later counts, whichever is heard of first. 0: it does not
+	// tell.
+	Opened        int64 `protobuf:"varint,6,opt,name=opened,proto3" json:"opened,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +254,20 @@ func (x *AgentJoin) GetLeaving() bool {
 		return x.Leaving
 	}
 	return false
+}
+
+func (x *AgentJoin) GetQuiet() bool {
+	if x != nil {
+		return x.Quiet
+	}
+	return false
+}
+
+func (x *AgentJoin) GetOpened() int64 {
+	if x != nil {
+		return x.Opened
+	}
+	return 0
 }
 
 type AgentReport struct {
@@ -459,7 +482,10 @@ type Orders struct {
 	Run       []*RunOrder     `protobuf:"bytes,3,rep,name=run,proto3" json:"run,omitempty"`
 	Stop      []*StopOrder    `protobuf:"bytes,4,rep,name=stop,proto3" json:"stop,omitempty"`
 	// Tasks whose end is committed.
-	Forget        []string `protobuf:"bytes,5,rep,name=forget,proto3" json:"forget,omitempty"`
+	Forget []string `protobuf:"bytes,5,rep,name=forget,proto3" json:"forget,omitempty"`
+	// Some of what the agent runs is to be stopped when it is out of touch: from now on
+	// it sends all heartbeats, with stamps.
+	Stamped       bool `protobuf:"varint,6,opt,name=stamped,proto3" json:"stamped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,6 +553,13 @@ func (x *Orders) GetForget() []string {
 		return x.Forget
 	}
 	return nil
+}
+
+func (x *Orders) GetStamped() bool {
+	if x != nil {
+		return x.Stamped
+	}
+	return false
 }
 
 type RevisionSpec struct {
@@ -1568,12 +1601,14 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"!\n" +
 	"\tHeartbeat\x12\x14\n" +
-	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"\x90\x01\n" +
+	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"\xbe\x01\n" +
 	"\tAgentJoin\x12%\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentR\x05agent\x12*\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\x12\x16\n" +
 	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x18\n" +
-	"\aleaving\x18\x04 \x01(\bR\aleaving\"9\n" +
+	"\aleaving\x18\x04 \x01(\bR\aleaving\x12\x14\n" +
+	"\x05quiet\x18\x05 \x01(\bR\x05quiet\x12\x16\n" +
+	"\x06opened\x18\x06 \x01(\x03R\x06opened\"9\n" +
 	"\vAgentReport\x12*\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\"N\n" +
 	"\n" +
@@ -1585,13 +1620,14 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\x06orders\x18\x02 \x01(\v2\x10.aloft.v1.OrdersH\x00R\x06orders\x12(\n" +
 	"\x04logs\x18\x03 \x01(\v2\x12.aloft.v1.LogOrderH\x00R\x04logs\x123\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\xc1\x01\n" +
+	"\amessage\"\xdb\x01\n" +
 	"\x06Orders\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x124\n" +
 	"\trevisions\x18\x02 \x03(\v2\x16.aloft.v1.RevisionSpecR\trevisions\x12$\n" +
 	"\x03run\x18\x03 \x03(\v2\x12.aloft.v1.RunOrderR\x03run\x12'\n" +
 	"\x04stop\x18\x04 \x03(\v2\x13.aloft.v1.StopOrderR\x04stop\x12\x16\n" +
-	"\x06forget\x18\x05 \x03(\tR\x06forget\"h\n" +
+	"\x06forget\x18\x05 \x03(\tR\x06forget\x12\x18\n" +
+	"\astamped\x18\x06 \x01(\bR\astamped\"h\n" +
 	"\fRevisionSpec\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\"\n" +

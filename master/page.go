@@ -34,21 +34,30 @@ func pageOf[T any](list []T, req pageRequest, name func(T) string) ([]T, string,
 	if err != nil {
 		return nil, "", err
 	}
-	if req.GetPageToken() != "" {
-		after, err := readToken(req.GetPageToken())
-		if err != nil {
-			return nil, "", err
-		}
+	after, err := readToken(req.GetPageToken())
+	if err != nil {
+		return nil, "", err
+	}
+	if after != "" {
 		list = slices.DeleteFunc(list, func(item T) bool { return name(item) <= after })
 	}
 	slices.SortFunc(list, func(a, b T) int { return strings.Compare(name(a), name(b)) })
+	page, next := firstPage(list, size, name)
+	return page, next, nil
+}
+
+// firstPage returns the first page of a sorted list, and the token of the next one.
+func firstPage[T any](list []T, size int, name func(T) string) ([]T, string) {
 	if len(list) <= size {
-		return list, "", nil
+		return list, ""
 	}
-	return list[:size], tokenMark + tokenText().EncodeToString([]byte(name(list[size-1]))), nil
+	return list[:size], tokenMark + tokenText().EncodeToString([]byte(name(list[size-1])))
 }
 
 func readToken(token string) (after string, err error) {
+	if token == "" {
+		return "", nil
+	}
 	text, marked := strings.CutPrefix(token, tokenMark)
 	name, err := tokenText().DecodeString(text)
 	if !marked || err != nil {

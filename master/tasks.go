@@ -20,12 +20,11 @@ func (s *clusterService) ListTasks(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	list := r.view.tasks(req.Msg)
-	page, next, err := pageOf(list, req.Msg, func(t *engine.Task) string { return string(t.ID) })
+	page, next, err := r.view.tasks(req.Msg)
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 { // what has gone may have tasks
+	if len(page) == 0 { // what has gone may have tasks
 		err = cmp.Or(
 			r.view.unknown("service", engine.ServiceKind, req.Msg.GetService()), r.view.unknown("agent", engine.AgentKind, req.Msg.GetAgent()),
 		)
@@ -40,21 +39,31 @@ func (s *clusterService) ListTasks(
 	return connect.NewResponse(answer), nil
 }
 
-// tasks returns those that are asked for, in no order.
-func (v *view) tasks(req *pb.ListTasksRequest) []*engine.Task {
+// tasks returns the page that is asked for, and the token of the next one.
+func (v *view) tasks(req *pb.ListTasksRequest) ([]*engine.Task, string, error) {
+	name := func(t *engine.Task) string { return string(t.ID) }
 	keep := func(t *engine.Task) bool {
 		return (req.GetEnded() || !t.Status.State.Ended()) && (req.GetAgent() == "" || string(t.Claim.Agent) == req.GetAgent())
 	}
-	if req.GetService() == "" {
-		return all(v, engine.TaskKind, keep)
-	}
-	var list []*engine.Task
-	for _, t := range v.tasksOf(id.Service(req.GetService())) {
-		if keep(t) {
-			list = append(list, t)
+	if req.GetService() != "" {
+		var list []*engine.Task
+		for _, t := range v.tasksOf(id.Service(req.GetService())) {
+			if keep(t) {
+				list = append(list, t)
+			}
 		}
+		return pageOf(list, req, name)
 	}
-	return list
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, "", err
+	}
+	last, err := readToken(req.GetPageToken())
+	if err != nil {
+		return nil, "", err
+	}
+	page, next := firstPage(after(v, engine.TaskKind, last, size, keep), size, name)
+	return page, next, nil
 }
 
 // Explain says why a task or service is as it is.

@@ -20,6 +20,7 @@ type view struct {
 	byService map[id.Service]*serviceIndex
 	byAgent   map[id.Agent]map[id.Task]*engine.Task // those that hold a claim there
 	states    [task.Lost + 1]int                    // how many tasks are in each
+	names     [engine.TaskKind + 1]names            // of kinds
 	story     story
 	published chan struct{} // closed and made anew at each publication
 }
@@ -95,6 +96,12 @@ func (v *view) put(change engine.Change) (before engine.Record) {
 	} else {
 		of[change.Key.ID] = change.Record
 		v.index(change.Record, true)
+	}
+	switch {
+	case before == nil && change.Record != nil:
+		v.names[change.Key.Kind].add(change.Key.ID)
+	case before != nil && change.Record == nil:
+		v.names[change.Key.Kind].remove()
 	}
 	return before
 }

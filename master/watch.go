@@ -98,24 +98,24 @@ func (w *watch) snapshot() error {
 	return w.send(&pb.WatchResponse{Revision: revision, Changes: changes, Synced: true})
 }
 
+// collect returns all that there is now and is wanted, by kind and name.
 func (w *watch) collect() ([]engine.Record, int64) {
-	w.view.mu.RLock()
-	defer w.view.mu.RUnlock()
+	v := w.view
+	for kind := range v.kinds {
+		v.namesOf(engine.Kind(kind)) // sorts what is new while it holds nobody up
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	var records []engine.Record
-	for _, of := range w.view.kinds {
-		for _, record := range of {
-			if w.wants(record) {
+	for kind, of := range v.kinds {
+		for _, name := range v.names[kind].now() {
+			if record, there := of[name]; there && w.wants(record) {
 				records = append(records, record)
 			}
 		}
 	}
-	slices.SortFunc(records, func(a, b engine.Record) int { return compareKeys(a.Key(), b.Key()) })
-	w.next = w.view.story.first + int64(len(w.view.story.batches))
-	return records, w.view.revision
-}
-
-func compareKeys(a, b engine.Key) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+	w.next = v.story.first + int64(len(v.story.batches))
+	return records, v.revision
 }
 
 // follow sends every batch until the watcher or the reign has gone.

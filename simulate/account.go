@@ -11,6 +11,7 @@ type account struct {
 	standing
 
 	name    string
+	weight  float64
 	used    []int64
 	waits   []time.Duration
 	share   gauge // dominant share: the largest part of any resource type that it holds
@@ -51,7 +52,7 @@ func (a *accounts) of(name string) *account {
 	if found := a.byName[name]; found != nil {
 		return found
 	}
-	made := &account{name: name}
+	made := &account{name: name, weight: 1}
 	a.byName[name] = made
 	a.order = a.order[:0]
 	for _, name := range slices.Sorted(maps.Keys(a.byName)) {
@@ -72,7 +73,8 @@ func (a *accounts) pass(capacity []int64, d time.Duration) {
 		}
 		account.backlog += d
 		if account.name != "" {
-			n, sum, squares = n+1, sum+share, squares+share*share
+			part := share / account.weight
+			n, sum, squares = n+1, sum+part, squares+part*part
 		}
 	}
 	if n < 2 {
@@ -86,7 +88,7 @@ func (a *accounts) pass(capacity []int64, d time.Duration) {
 	a.contested += d
 }
 
-// jain returns Jain's index of the dominant shares of those who waited, over the
+// jain returns Jain's index of the dominant shares, by weight, of those who waited, over the
 // time in which two or more did: 1 when all had the same, 1/n when one had all. It
 // is false if there was no such time.
 func (a *accounts) jain() (float64, bool) {

@@ -80,6 +80,9 @@ func (d Drawn) understand() (drawer, error) {
 	for _, name := range made.pools.names {
 		problem("pools", id.Check(id.Pool(name)))
 	}
+	for _, name := range made.users.names {
+		problem("users", checkUser(name))
+	}
 	for _, text := range d.Sizes {
 		s, err := parseSize(text)
 		problem("size", err)

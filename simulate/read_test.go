@@ -45,6 +45,7 @@ func TestWrongWords(t *testing.T) {
 		"no copies":               {drawn(func(d *simulate.Drawn) { d.Copies = "0" }), []string{"--copies", `"0"`, "1 to 100000"}},
 		"a share below 0":         {drawn(func(d *simulate.Drawn) { d.Users = "a=-1" }), []string{"--users", `"-1"`, "above 0"}},
 		"a pool with a capital":   {drawn(func(d *simulate.Drawn) { d.Pools = "A" }), []string{"--pools"}},
+		"a user of two words":     {drawn(func(d *simulate.Drawn) { d.Users = "anna b=1" }), []string{"--users", `"anna b"`}},
 		"a size without amount":   {drawn(func(d *simulate.Drawn) { d.Sizes = []string{"cpus"} }), []string{"--size", `"cpus"`, "TYPE=AMOUNT"}},
 		"two at once":             {drawn(func(d *simulate.Drawn) { d.Length, d.Copies = "x", "y" }), []string{"--length", "--copies"}},
 
@@ -55,12 +56,14 @@ func TestWrongWords(t *testing.T) {
 		"an arrival that is none": {trace("arrival,length\n1,2\nsoon,2\n"), []string{"jobs.csv: line 3, column 1, arrival", `"soon"`, "seconds"}},
 		"an amount that is none":  {trace("arrival,length,cpus\n1,2,many\n"), []string{"line 2, column 3, cpus", `"many"`}},
 		"too many cells":          {trace("arrival,length\n1,2,3\n"), []string{"line 2", "wrong number of fields"}},
+		"a user of signs":         {trace("arrival,length,user\n1,2,?\n"), []string{"line 2, column 3, user", `"?"`}},
 		"a time before":           {trace("arrival,length\n-1,2\n"), []string{"line 2, column 1", `"-1"`}},
 
 		"a shape of nothing":   {shape("3:"), []string{`""`, "want [N:]"}},
 		"a count that is none": {shape("x:cpus=1"), []string{`"x"`, "1 to 100000"}},
 		"only attributes":      {shape("zone=a"), []string{"no resource"}},
 		"a weight of nothing":  {shape("cpus=1,weight=0"), []string{"weight", `"0"`}},
+		"a pool of no weight":  {pool("batch:weight=0"), []string{"weight", `"0"`}},
 		"a pool without words": {pool("batch"), []string{`"batch"`, "priority=50"}},
 		"a priority in words":  {pool("batch:priority=high"), []string{"priority", `"high"`}},
 

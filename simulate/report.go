@@ -62,13 +62,14 @@ type Use struct {
 type Share struct {
 	Of       string  `json:"of"` // pool or user
 	Name     string  `json:"name"`
-	Priority int     `json:"priority"` // of a pool
+	Priority int     `json:"priority"`         // of a pool
+	Weight   float64 `json:"weight,omitempty"` // of a pool, beside others of its priority
 	Mean     float64 `json:"mean"`
 	Most     float64 `json:"most"`
 	Waiting  float64 `json:"waiting"` // the part of the time in which something of it waited
 }
 
-// Jain is Jain's index of the dominant shares of those that waited, over the time
+// Jain is Jain's index of the dominant shares, by weight, of those that waited, over the time
 // in which two or more did: 1 when all had the same, 1/n when one had all.
 type Jain struct {
 	Of        string  `json:"of"`

@@ -52,11 +52,11 @@ func ParseShape(text string) (Shape, error) {
 		_, known := resource.Type(name).Kind()
 		switch {
 		case name == "weight":
-			w, err := strconv.ParseFloat(value, 64)
-			if err != nil || !(w > 0) || w > ledger.WeightMax/ledger.WeightOne {
-				return Shape{}, fmt.Errorf("weight: found %q; want more than 0 and at most %d", value, ledger.WeightMax/ledger.WeightOne)
+			w, err := parseWeight(value)
+			if err != nil {
+				return Shape{}, err
 			}
-			weight = max(1, int64(math.Round(w*ledger.WeightOne)))
+			weight = w
 		case known || custom:
 			q, err := resource.Parse(resource.Type(of), value)
 			if err != nil {
@@ -74,6 +74,15 @@ func ParseShape(text string) (Shape, error) {
 		s.Partitions[i].Weight = weight
 	}
 	return s.whole(), nil
+}
+
+// parseWeight reads a weight, into thousandths.
+func parseWeight(text string) (int64, error) {
+	w, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(w > 0) || w > ledger.WeightMax/ledger.WeightOne {
+		return 0, fmt.Errorf("weight: found %q; want more than 0 and at most %d", text, ledger.WeightMax/ledger.WeightOne)
+	}
+	return max(1, int64(math.Round(w*ledger.WeightOne))), nil
 }
 
 // whole returns the shape with what every agent has: ports.
@@ -95,6 +104,7 @@ func (s Shape) whole() Shape {
 type PoolChange struct {
 	ID       id.Pool
 	Priority *int
+	Weight   int64 // in thousandths; 0: as it was
 	Quantity map[resource.Type]resource.Quantity
 }
 
@@ -120,6 +130,14 @@ func ParsePool(text string) (PoolChange, error) {
 			change.Priority = &priority
 			continue
 		}
+		if key == "weight" {
+			w, err := parseWeight(value)
+			if err != nil {
+				return PoolChange{}, err
+			}
+			change.Weight = w
+			continue
+		}
 		of := resource.Type(strings.TrimPrefix(key, resourcePrefix))
 		if err := id.Check(of); err != nil {
 			return PoolChange{}, fmt.Errorf("found %q; %s", part, example)
@@ -138,6 +156,9 @@ func (c PoolChange) on(pool ledger.Pool) ledger.Pool {
 	pool.ID = c.ID
 	if c.Priority != nil {
 		pool.Priority = *c.Priority
+	}
+	if c.Weight != 0 {
+		pool.Weight = c.Weight
 	}
 	for of, q := range c.Quantity {
 		pool.Quantity = pool.Quantity.With(of, q)

@@ -126,17 +126,17 @@ func (r *Report) textUse(b *strings.Builder) {
 func (r *Report) textShares(b *strings.Builder) {
 	var list [][]string
 	for _, s := range r.Shares {
-		priority := "-"
+		priority, weight := "-", "-"
 		if s.Of == "pool" {
-			priority = strconv.Itoa(s.Priority)
+			priority, weight = strconv.Itoa(s.Priority), short(s.Weight)
 		}
-		list = append(list, []string{label(s.Of, s.Name), priority, percent(s.Mean), percent(s.Most), percent(s.Waiting)})
+		list = append(list, []string{label(s.Of, s.Name), priority, weight, percent(s.Mean), percent(s.Most), percent(s.Waiting)})
 	}
 	if len(list) == 0 {
 		return
 	}
 	b.WriteString("\n")
-	rows(b, "SHARE\tPRIORITY\tMEAN\tMOST\tWAITED", list)
+	rows(b, "SHARE\tPRIORITY\tWEIGHT\tMEAN\tMOST\tWAITED", list)
 	for _, j := range r.Fairness {
 		fmt.Fprintf(b, "fairness of %ss: %.2f (Jain's index), in the %s of the time in which several waited\n", j.Of, j.Index, percent(j.Contested))
 	}

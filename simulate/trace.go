@@ -38,7 +38,10 @@ func columnOf(name string) column {
 	case "name":
 		return func(job *Job, cell string) error { job.Name = cell; return nil }
 	case "user":
-		return func(job *Job, cell string) error { job.User = cell; return nil }
+		return func(job *Job, cell string) error {
+			job.User = cell
+			return checkUser(cell)
+		}
 	case "pool":
 		return func(job *Job, cell string) error {
 			job.Pool = id.Pool(cell)

@@ -15,25 +15,26 @@ import (
 
 // tracker follows the tasks and jobs of a run, and has the meter count them.
 type tracker struct {
-	cfg        Config
-	books      *ledger.Ledger // to read only
-	meter      *meter
-	runs       map[id.Task]*run
-	jobs       map[id.Service]int // the jobs of the workload that are deployed, by name
-	priorities map[id.Pool]int
-	came       int // jobs that have arrived
-	ended      int // jobs that have, and failed of them badly
-	failed     int
+	cfg    Config
+	books  *ledger.Ledger // to read only
+	meter  *meter
+	runs   map[id.Task]*run
+	jobs   map[id.Service]int // the jobs of the workload that are deployed, by name
+	pools  map[id.Pool]ledger.Pool
+	came   int // jobs that have arrived
+	ended  int // jobs that have, and failed of them badly
+	failed int
 }
 
 func newTracker(cfg Config, books *ledger.Ledger) tracker {
 	t := tracker{
 		cfg: cfg, books: books, meter: newMeter(books, cfg.Workload),
-		runs: make(map[id.Task]*run), jobs: make(map[id.Service]int), priorities: make(map[id.Pool]int),
+		runs: make(map[id.Task]*run), jobs: make(map[id.Service]int), pools: make(map[id.Pool]ledger.Pool),
 	}
 	for _, record := range cfg.Cluster.Records {
 		if pool, ok := record.(*engine.Pool); ok {
-			t.priorities[pool.ID] = pool.Priority
+			t.pools[pool.ID] = pool.Pool
+			t.meter.pools.of(string(pool.ID)).weight = weightOf(pool.Pool)
 		}
 	}
 	return t
@@ -92,6 +93,7 @@ func (t *tracker) comes(i int) *spec.Spec {
 	job := t.cfg.Workload.Jobs[i]
 	wanted := spec.New(spec.Job, nameOfJob(i))
 	wanted.Instances, wanted.Resources = job.Copies, job.Resources
+	wanted.User = job.User
 	wanted.Run.Command = []string{"sleep", job.Length.String()}
 	if job.Pool != "" {
 		wanted.Pools = []id.Pool{job.Pool}
@@ -137,10 +139,10 @@ func (t *tracker) report(now time.Duration) *Report {
 	t.stillWaiting(r, now)
 	r.Waits = append(r.Waits, waitOf("all", &m.all))
 	for _, a := range m.pools.order {
-		r.addAccount("pool", a, m.elapsed, t.priorities)
+		r.addAccount("pool", a, m.elapsed, t.pools)
 	}
 	for _, a := range m.users.order {
-		r.addAccount("user", a, m.elapsed, t.priorities)
+		r.addAccount("user", a, m.elapsed, t.pools)
 	}
 	for of, a := range map[string]*accounts{"pool": &m.pools, "user": &m.users} {
 		if index, contested := a.jain(); contested {
@@ -159,7 +161,7 @@ func (t *tracker) report(now time.Duration) *Report {
 }
 
 // addAccount tells of a pool or user. What nobody's jobs took is not told.
-func (r *Report) addAccount(of string, a *account, elapsed time.Duration, priorities map[id.Pool]int) {
+func (r *Report) addAccount(of string, a *account, elapsed time.Duration, pools map[id.Pool]ledger.Pool) {
 	if a.name == "" {
 		return
 	}
@@ -168,9 +170,19 @@ func (r *Report) addAccount(of string, a *account, elapsed time.Duration, priori
 	}
 	share := Share{Of: of, Name: a.name, Mean: a.share.mean(elapsed), Most: a.share.most, Waiting: a.backlog.Seconds() / max(elapsed.Seconds(), 1e-9)}
 	if of == "pool" {
-		share.Priority = priorities[id.Pool(a.name)]
+		pool := pools[id.Pool(a.name)]
+		share.Priority, share.Weight = pool.Priority, weightOf(pool)
 	}
 	r.Shares = append(r.Shares, share)
+}
+
+// weightOf returns how much of what jobs get is the part of a pool, beside others of
+// its priority.
+func weightOf(pool ledger.Pool) float64 {
+	if pool.Weight == 0 {
+		return 1
+	}
+	return float64(pool.Weight) / ledger.WeightOne
 }
 
 // tally counts the jobs.

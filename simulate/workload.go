@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
@@ -59,8 +61,24 @@ func (j Job) check() error {
 		return fmt.Errorf("copies: found %d; want 1 to %d", j.Copies, copiesMax)
 	case j.Length < 0:
 		return fmt.Errorf("length: found %v; want 0 or more", j.Length)
-	case j.Pool != "":
-		return id.Check(j.Pool)
+	}
+	var problems []error
+	if j.Pool != "" {
+		problems = append(problems, id.Check(j.Pool))
+	}
+	if j.User != "" {
+		problems = append(problems, checkUser(j.User))
+	}
+	return errors.Join(problems...)
+}
+
+// checkUser returns an error unless a spec can have that user.
+func checkUser(name string) error {
+	strange := func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_.@-", r)
+	}
+	if name == "" || len(name) > id.LengthMax || strings.ContainsFunc(name, strange) {
+		return fmt.Errorf("found %q; want a name as in anna or anna@example.com", name)
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 
 const (
 	dialEvery   = 3 * time.Millisecond // while a supervisor starts
-	reapFor     = time.Second
-	ensureMax   = 20 * time.Second // for all of it: more than what is left of a killed one takes to end
+	reapFor     = 5 * time.Second      // a process that is killed takes its time where many want to run
+	ensureMax   = 20 * time.Second     // for all of it: more than what is left of a killed one takes to end
 	stderrName  = "supervisor.log"
 	stderrMax   = 1 << 20 // bytes; a longer file is put aside for the next supervisor
 	wordsOfLast = 500     // bytes of a dead supervisor's last words in an error
@@ -133,18 +133,20 @@ func withdraw(pid int) {
 	_, _ = unix.Wait4(pid, nil, 0, nil) // it is our child
 }
 
-// mourn is called when the connection has ended.
-func (c *Client) mourn() {
+// dead returns the process of a supervisor that has ended the connection, 0 if it was
+// this side, or the process goes on.
+func (c *Client) dead() (pid int) {
 	select {
-	case <-c.closing: // we left, not it
+	case <-c.closing:
+		return 0
 	default:
-		c.mu.Lock()
-		pid, heir := c.pid, c.heir
-		c.mu.Unlock()
-		if !heir {
-			reapChild(pid)
-		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.heir {
+		return 0
+	}
+	return c.pid
 }
 
 // reapChild takes the exit status of a supervisor that has ended, so that no

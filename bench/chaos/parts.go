@@ -166,8 +166,10 @@ func (p *part) end(ctx context.Context, s syscall.Signal) error {
 	return p.gone(ctx, p.pid())
 }
 
-// gone waits until a process has ended.
+// gone waits until a process has ended, and was reaped.
 func (p *part) gone(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
 	return until(ctx, fmt.Sprintf("process %d of %s has ended", pid, p.Name()), func() (bool, error) {
 		_, err := process.Find(pid)
 		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH), nil

@@ -31,7 +31,6 @@ var historySeed = flag.Uint64("history-seed", 0, "seed of the faults of a histor
 const (
 	historyClients  = 6
 	historyServices = 3
-	historyFaults   = 8
 	historyWaiting  = 4                    // calls of each kind for a master that is halted
 	historyPause    = 5 * time.Millisecond // between two calls of a client
 	historyCall     = 8 * time.Second      // after which a client does not wait for the outcome any more
@@ -40,9 +39,9 @@ const (
 	historySent     = 200 * time.Millisecond // for calls to reach a master that is halted
 )
 
-// TestHistoryIsLinearizable has several clients scale and read services through
-// all of three real masters, while their leader is killed, halted and told to
-// stop. What they saw is what one machine could have said, one call after the
+// TestHistoryIsLinearizable has several clients deploy, scale, stop, remove and read
+// services through all of three real masters, while those, leading or not, are killed,
+// halted and told to stop. What they saw is what one machine could have said, one call after the
 // other. The outcome of a call that nobody knows is left open.
 func TestHistoryIsLinearizable(t *testing.T) {
 	t.Parallel()
@@ -51,7 +50,7 @@ func TestHistoryIsLinearizable(t *testing.T) {
 	three := startMasters(t, 3)
 	h := &history{began: time.Now()}
 	for i := range historyServices {
-		three.deploy(nameOf(i), 1)
+		three.deploy(nameOf(i))
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -71,21 +70,6 @@ func TestHistoryIsLinearizable(t *testing.T) {
 
 func nameOf(service int) string { return fmt.Sprintf("s%d", service) }
 
-// callInput is what a client asked; a read when scale is negative.
-type callInput struct {
-	service int
-	scale   int32
-	guard   int64 // the version that it must have; 0: any
-}
-
-// callOutput is what it was told.
-type callOutput struct {
-	unknown   bool // the outcome of a write
-	refused   bool // it was not at that version
-	version   int64
-	instances int32
-}
-
 // history is what clients asked and were told.
 type history struct {
 	began time.Time
@@ -99,18 +83,15 @@ type history struct {
 func (h *history) run(ctx context.Context, api aloftv1connect.ClusterServiceClient, number int, dice *rand.Rand) {
 	versions := make(map[int]int64) // that this client has seen last
 	for ctx.Err() == nil {
-		input := callInput{service: dice.IntN(historyServices), scale: -1}
-		if dice.IntN(2) == 0 {
-			input.scale = int32(1 + dice.IntN(90))
-			input.guard = versions[input.service] * int64(dice.IntN(2))
-		}
+		service := dice.IntN(historyServices)
+		input := drawCall(dice, service, versions[service])
 		asked := time.Since(h.began)
 		output, told := tell(ctx, api, input)
 		if told {
 			h.add(number, input, output, asked)
 		}
-		if output.version > 0 {
-			versions[input.service] = output.version
+		if output.kept.version > 0 {
+			versions[service] = output.kept.version
 		}
 		select {
 		case <-time.After(historyPause):
@@ -124,10 +105,10 @@ func (h *history) run(ctx context.Context, api aloftv1connect.ClusterServiceClie
 func (h *history) waitAt(api aloftv1connect.ClusterServiceClient) (told func()) {
 	var waiting sync.WaitGroup
 	for i := range historyWaiting * historyServices {
-		for _, scale := range []int32{-1, int32(100 + i)} {
+		for _, verb := range []historyVerb{verbGet, verbList, verbScale, verbDeploy} {
 			waiting.Go(func() {
 				for range historyAgain { // the connection ends when it goes on
-					input, asked := callInput{service: i % historyServices, scale: scale}, time.Since(h.began)
+					input, asked := callInput{verb: verb, service: i % historyServices, number: int32(100 + i)}, time.Since(h.began)
 					if output, told := tell(context.Background(), api, input); told {
 						h.add(-1, input, output, asked)
 						return
@@ -140,45 +121,6 @@ func (h *history) waitAt(api aloftv1connect.ClusterServiceClient) (told func()) 
 	return waiting.Wait
 }
 
-// tell makes one call. It returns false for one that changed nothing and told
-// nothing.
-func tell(ctx context.Context, api aloftv1connect.ClusterServiceClient, input callInput) (output callOutput, told bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyCall)
-	defer cancel()
-	if input.scale < 0 && input.service > 0 { // a list comes from the view, and one service through the loop
-		answer, err := api.ListServices(ctx, connect.NewRequest(&pb.ListServicesRequest{}))
-		if err != nil {
-			return callOutput{}, false
-		}
-		for _, v := range answer.Msg.GetServices() {
-			if s := v.GetService(); s.GetName() == nameOf(input.service) {
-				return callOutput{version: s.GetVersion(), instances: s.GetInstances()}, true
-			}
-		}
-		return callOutput{}, true
-	}
-	if input.scale < 0 {
-		answer, err := api.GetService(ctx, connect.NewRequest(&pb.GetServiceRequest{Service: nameOf(input.service)}))
-		if err != nil {
-			return callOutput{}, false
-		}
-		s := answer.Msg.GetService().GetService()
-		return callOutput{version: s.GetVersion(), instances: s.GetInstances()}, true
-	}
-	answer, err := api.Scale(ctx, connect.NewRequest(&pb.ScaleRequest{
-		Service: nameOf(input.service), Instances: &input.scale, Version: input.guard,
-	}))
-	switch {
-	case err == nil:
-		s := answer.Msg.GetService()
-		return callOutput{version: s.GetVersion(), instances: s.GetInstances()}, true
-	case connect.CodeOf(err) == connect.CodeAborted:
-		return callOutput{refused: true}, true
-	default:
-		return callOutput{unknown: true}, true
-	}
-}
-
 // add writes an operation down. One whose outcome is unknown may happen at any
 // time after it was asked, and its client is taken for another one from then on.
 func (h *history) add(number int, input callInput, output callOutput, asked time.Duration) {
@@ -187,50 +129,11 @@ func (h *history) add(number int, input callInput, output callOutput, asked time
 	operation := porcupine.Operation{
 		ClientId: number, Input: input, Call: int64(asked), Output: output, Return: int64(time.Since(h.began)),
 	}
-	if output.unknown {
+	if output.answer == answerOpen {
 		h.open++
 		operation.ClientId, operation.Return = historyClients+h.open, int64(time.Hour)
 	}
 	h.operations = append(h.operations, operation)
-}
-
-// scaled is a service as the model has it; of version 0 before it was seen.
-type scaled struct {
-	version   int64
-	instances int32
-}
-
-// model is what one machine would say that keeps a service.
-var model = porcupine.Model{
-	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
-		parts := make([][]porcupine.Operation, historyServices)
-		for _, operation := range all {
-			service := operation.Input.(callInput).service
-			parts[service] = append(parts[service], operation)
-		}
-		return parts
-	},
-	Init: func() any { return scaled{version: 1, instances: 1} },
-	Step: func(state, in, out any) (bool, any) {
-		now, input, output := state.(scaled), in.(callInput), out.(callOutput)
-		if input.scale < 0 {
-			return output.version == now.version && output.instances == now.instances, now
-		}
-		next := now
-		stale := input.guard != 0 && input.guard != now.version
-		if !stale && input.scale != now.instances {
-			next = scaled{now.version + 1, input.scale}
-		}
-		switch {
-		case output.unknown:
-			return true, next
-		case output.refused:
-			return stale, now
-		default:
-			return !stale && output.version == next.version && output.instances == next.instances, next
-		}
-	},
-	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v -> %+v", in, out) },
 }
 
 // check fails the test unless the history is linearizable and says something.
@@ -326,11 +229,10 @@ func (m *masters) connect(addresses ...string) aloftv1connect.ClusterServiceClie
 }
 
 // deploy deploys a service that has no place.
-func (m *masters) deploy(name string, instances int) {
+func (m *masters) deploy(name string) {
 	m.Helper()
-	text := fmt.Sprintf("service: %s\ninstances: %d\nresources: {cpus: 1, mem: 1GiB}\nrun: {command: [sleep, \"1\"]}\ndeploy: {deadline: 1h}\n", name, instances)
-	_, err := m.client(0).Deploy(m.Context(), connect.NewRequest(&pb.DeployRequest{Files: []*pb.SpecFile{{Name: "spec.yaml", Text: []byte(text)}}}))
-	if err != nil {
+	file := &pb.SpecFile{Name: "spec.yaml", Text: []byte(historySpec(name, 0))}
+	if _, err := m.client(0).Deploy(m.Context(), connect.NewRequest(&pb.DeployRequest{Files: []*pb.SpecFile{file}})); err != nil {
 		m.Fatal(err)
 	}
 }
@@ -357,22 +259,44 @@ func (m *masters) leader() int {
 	return 0
 }
 
-// harm does to the leaders what dice say, one after the other. One that was halted
-// finds calls that have waited for it when it goes on. At the end all masters run.
+// blow is what is done to a master.
+type blow struct {
+	signal  syscall.Signal
+	leading bool // to the leader, else to one that stands by
+}
+
+// blows are those of one history: dice say only in which order they come.
+func blows(dice *rand.Rand) []blow {
+	all := []blow{
+		{syscall.SIGKILL, true},
+		{syscall.SIGKILL, true},
+		{syscall.SIGKILL, false},
+		{syscall.SIGKILL, false},
+		{syscall.SIGTERM, true},
+		{syscall.SIGTERM, false},
+		{syscall.SIGSTOP, true},
+		{syscall.SIGSTOP, true},
+		{syscall.SIGSTOP, false},
+	}
+	dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+// harm deals the masters one blow after the other. A leader that was halted finds
+// calls that have waited for it when it goes on. At the end all masters run.
 func (m *masters) harm(dice *rand.Rand, h *history) {
 	m.Helper()
-	kinds := []struct {
-		name   string
-		signal syscall.Signal
-	}{{"kill -9", syscall.SIGKILL}, {"SIGTERM", syscall.SIGTERM}, {"SIGSTOP", syscall.SIGSTOP}}
-	for range historyFaults {
-		was, kind := m.leader(), kinds[dice.IntN(len(kinds))]
-		<-time.After(time.Duration(dice.IntN(500)) * time.Millisecond) // so that faults meet all moments of a call
-		m.Logf("%s to m%d", kind.name, was+1)
+	for _, next := range blows(dice) {
+		was := m.leader()
+		if !next.leading {
+			was = (was + 1 + dice.IntN(len(m.running)-1)) % len(m.running)
+		}
+		<-time.After(time.Duration(dice.IntN(500)) * time.Millisecond) // so that blows meet all moments of a call
+		m.Logf("%s to m%d, which leads: %t", next.signal, was+1, next.leading)
 		direct := m.only(was)
-		_, _ = tell(m.Context(), direct, callInput{scale: -1}) // so that there is a connection
-		m.signal(was, kind.signal)
-		if kind.signal != syscall.SIGSTOP {
+		_, _ = tell(m.Context(), direct, callInput{}) // so that there is a connection
+		m.signal(was, next.signal)
+		if next.signal != syscall.SIGSTOP {
 			<-m.ended[was]
 			m.leader()
 			m.start(was)

@@ -256,6 +256,7 @@ func (r *reign) commit(ctx context.Context, changes engine.Changes) error {
 		r.metrics.commits.Observe(time.Since(began).Seconds())
 	}
 	r.publish(ctx, revision, changes)
+	r.engine.Published(time.Now())
 	return nil
 }
 

@@ -33,6 +33,7 @@ const (
 	lawTold      = "what is stopped was told to"
 	lawDrained   = "what is stopped has no request"
 	lawConfirmed = "what a router has confirmed gets no request"
+	lawMeant     = "a request reaches the task that it was meant for"
 	lawPromise   = "what a client was told is durable"
 	lawLost      = "no request is lost without a fault"
 	lawBalance   = "the leader's books are those of its tasks"
@@ -232,7 +233,7 @@ func (o *observer) stopping(on string, key runtime.Key, sick bool) {
 
 // mayBeCut reports whether a task has drained for as long as it may.
 func (o *observer) mayBeCut(t *engine.Task) bool {
-	since, draining := o.drains[t.ID] // by the leader's clock: not when it became durable
+	since, draining := o.drains[t.ID]
 	drain := time.Duration(0)
 	if s := o.service(t.Service); s != nil {
 		for _, number := range []id.Revision{t.Revision, s.Revision} {
@@ -241,16 +242,19 @@ func (o *observer) mayBeCut(t *engine.Task) bool {
 			}
 		}
 	}
-	return !draining || !time.Now().Before(since.Add(drain))
+	return !draining || !time.Now().Before(since.from(o.epoch).Add(drain))
 }
 
 // requested judges a request that comes to an instance, and returns what is to be
 // called when it has ended. One that was meant for another task, which had the
-// address before and was lost, is nobody's: its router has not heard of that yet.
+// address before, may come only through a router that the masters have forgotten.
 func (o *observer) requested(run *routerRun, address string, key runtime.Key) (done func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if run.taskAt(address) != key.Task {
+	if !run.hadAt(address, key.Task) {
+		if o.remembered(run.name) && time.Since(run.joinedAt) > catchUp {
+			o.breaks(lawMeant, "router %s sends a request to %s at %s, where its tables have another task", run.name, key, address)
+		}
 		return func() {}
 	}
 	f := &flight{key}
@@ -264,6 +268,9 @@ func (o *observer) requested(run *routerRun, address string, key runtime.Key) (d
 		delete(run.flights, f)
 	}
 }
+
+// catchUp is how long a router that was forgotten may take to get the newest table.
+const catchUp = 10 * time.Second
 
 // confirmed judges a confirmation when the router says it.
 func (o *observer) confirmed(run *routerRun, said route.Confirmation) {

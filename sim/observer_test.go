@@ -42,7 +42,7 @@ type observer struct {
 	begun    map[runtime.Key]string // where an attempt was started
 	ran      map[id.Task]bool       // tasks of which one was
 	moved    map[id.Deployment]time.Time
-	drains   map[id.Task]time.Time    // since when a task drains
+	drains   map[id.Task]drainage     // of tasks that drain
 	orders   map[string]uint64        // the newest epoch of an order, by agent
 	spoken   map[id.Agent]time.Time   // when the newest leader spoke to an agent
 	silenced map[id.Agent]time.Time   // when it became durable that an agent is silent
@@ -51,12 +51,28 @@ type observer struct {
 	deaths   map[id.Service]time.Time // the newest death of a program that nobody asked for
 }
 
+// drainage is since when a task drains: by the leader that decided it, and when that
+// became durable.
+type drainage struct {
+	decided, durable time.Time
+	epoch            uint64
+}
+
+// from returns from when the leader counts: one that has loaded the drain does not
+// know when it became durable.
+func (d drainage) from(epoch uint64) time.Time {
+	if epoch == d.epoch {
+		return d.durable
+	}
+	return d.decided
+}
+
 func newObserver(c *cluster, whole bool) *observer {
 	return &observer{
 		c: c, began: time.Now(), whole: whole,
 		records: make(map[engine.Key]engine.Record), services: make(map[id.Service]map[int64]*engine.Service),
 		revs: make(map[engine.Key]bool), pools: make(map[id.Pool]map[int64]*engine.Pool),
-		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]time.Time), moved: make(map[id.Deployment]time.Time),
+		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]drainage), moved: make(map[id.Deployment]time.Time),
 		orders: make(map[string]uint64), spoken: make(map[id.Agent]time.Time), silenced: make(map[id.Agent]time.Time), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
 	}
 }
@@ -167,7 +183,7 @@ func (o *observer) keep(c change) {
 		if r.Status.State != task.Draining && r.Status.State != task.Stopping {
 			delete(o.drains, r.ID)
 		} else if _, since := o.drains[r.ID]; !since {
-			o.drains[r.ID] = r.Status.Since
+			o.drains[r.ID] = drainage{r.Status.Since, time.Now(), o.epoch}
 		}
 	case *engine.Cluster:
 		before, _ := c.before.(*engine.Cluster)
@@ -315,20 +331,14 @@ func (run *routerRun) knows(version route.Version) bool {
 	return slices.ContainsFunc(run.tables, func(t route.Table) bool { return t.Version == version })
 }
 
-// taskAt returns which task the newest table with an address has there.
-func (run *routerRun) taskAt(address string) id.Task {
-	var newest route.Version
-	var at id.Task
-	for _, table := range run.tables {
-		for _, s := range table.Services {
-			for _, e := range s.Endpoints {
-				if e.Address == address && !table.Version.Less(newest) {
-					newest, at = table.Version, e.Task
-				}
-			}
-		}
-	}
-	return at
+// hadAt reports whether a table of this life of the router, or the one that it had
+// kept, has a task at an address.
+func (run *routerRun) hadAt(address string, name id.Task) bool {
+	return slices.ContainsFunc(append([]route.Table{run.kept}, run.tables...), func(table route.Table) bool {
+		return slices.ContainsFunc(table.Services, func(s route.Service) bool {
+			return slices.ContainsFunc(s.Endpoints, func(e route.Endpoint) bool { return e.Address == address && e.Task == name })
+		})
+	})
 }
 
 // mayServe reports whether a task is in the table that was confirmed, or in a

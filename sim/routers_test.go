@@ -42,6 +42,7 @@ type routerRun struct {
 	killed atomic.Bool // nothing is said any more, no goodbye either
 
 	// Guarded by the observer.
+	kept      route.Table   // of the life before
 	tables    []route.Table // that came
 	confirmed route.Version // the newest that was
 	busy      map[id.Task]bool
@@ -75,6 +76,7 @@ func (p *routerProcess) start() {
 	if err != nil {
 		panic(err) // its state file is its own
 	}
+	run.kept, _ = r.Table()
 	p.run = run
 	p.c.obs.routerUp(run)
 	p.c.alive.Go(func() {

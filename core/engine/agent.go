@@ -398,6 +398,7 @@ func (e *Engine) awaitReturn() {
 		r.goneAt = e.began
 		e.timers.set(timerKey{routerTimer, string(name)}, e.began.Add(e.config.RouterReturn))
 	}
+	e.restLoaded()
 }
 
 // A new leader takes in so many agents within the usual time, and each of the others

@@ -20,7 +20,7 @@ func (e *Engine) Check() error {
 	}
 	for claim := range e.books.Claims() {
 		t := e.tasks[claim.Task]
-		if t == nil || !t.state().HoldsClaim() {
+		if _, rests := e.resting[claim.Task]; !rests && (t == nil || !t.state().HoldsClaim()) {
 			broken = append(broken, fmt.Errorf("task %s holds a claim and is not live", claim.Task))
 		}
 	}
@@ -48,8 +48,13 @@ func (e *Engine) checkRouters() error {
 func (e *Engine) checkTask(t *entry) error {
 	name, state := t.record.ID, t.state()
 	_, held := e.books.ClaimOf(name)
+	if e.resting[name] != nil {
+		held = false // only its ports are
+	}
 	_, listed := slices.BinarySearchFunc(t.owner.live, t, compareEntries)
 	switch {
+	case e.resting[name] != nil && state.HoldsClaim():
+		return fmt.Errorf("task %s is %s, and its ports rest", name, state)
 	case state.HoldsClaim() != held:
 		return fmt.Errorf("task %s is %s, holding a claim: %t", name, state, held)
 	case listed == state.Ended():

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,5 +80,27 @@ func (w *world) drainAny(t *rapid.T, agent id.Agent) {
 	if refused != nil {
 		w.ask(engine.UndrainAgent{Agent: agent})
 		w.pass(2 * time.Minute)
+	}
+}
+
+// TestDrainCountsFromWhenItIsTold: a store that takes long to make a drain durable
+// does not take that time from the requests in flight.
+func TestDrainCountsFromWhenItIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addAgent("a1", 4)
+	w.addRouter("r1", time.Hour)
+	w.deploy(web("s1", "ok", 2)) // it drains for 30 s
+	w.pass(10 * time.Second)
+	w.slow = 40 * time.Second
+	w.ask(engine.Scale{Service: "s1", Instances: 1})
+
+	w.pass(69 * time.Second)
+	if got := w.status("s1"); !strings.Contains(got, "draining") {
+		t.Errorf("29 s after routers were told: %s, want one that drains", got)
+	}
+	w.pass(2 * time.Second)
+	if got := w.status("s1"); strings.Contains(got, "draining") {
+		t.Errorf("31 s after routers were told: %s, want none that drains", got)
 	}
 }

@@ -83,6 +83,11 @@ func (v RemoveAgent) fold(e *Engine) (Answer, error) {
 	case len(m.tasks) > 0:
 		return Answer{}, conflict("agent %s has %s; drain it first, or wait until they are given up", v.Agent, resource.Count(len(m.tasks), "task"))
 	}
+	for name, t := range e.resting {
+		if t.record.Claim.Agent == v.Agent {
+			e.endRest(name) // nothing is placed there any more
+		}
+	}
 	if err := e.books.RemoveAgent(v.Agent); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrConflict, err)
 	}

@@ -76,7 +76,9 @@ type Engine struct {
 	parts       map[id.Service][]route.Service // of the table, by service
 	tableStale  map[id.Service]struct{}        // services whose part of the table may have changed
 	draining    map[*entry]struct{}
-	leaving     []*entry // of draining: those that began since the last table
+	leaving     []*entry           // of draining and resting: those that began since the last table
+	untold      []*entry           // of draining: those that began since the last Published
+	resting     map[id.Task]*entry // ended, and their ports are not given to others yet
 	daemons     map[id.Service]*service
 	timers      timers
 	dirty       map[id.Service]*service // to be planned
@@ -98,6 +100,7 @@ func New(config Config) *Engine {
 		rules:       make(map[route.Rule]id.Service),
 		tableStale:  make(map[id.Service]struct{}),
 		draining:    make(map[*entry]struct{}),
+		resting:     make(map[id.Task]*entry),
 		daemons:     make(map[id.Service]*service),
 		parts:       make(map[id.Service][]route.Service),
 		dirty:       make(map[id.Service]*service),
@@ -132,7 +135,7 @@ func (e *Engine) Take(now time.Time) Changes {
 		if len(e.dirty) > 0 {
 			continue
 		}
-		if e.refreshTable(); len(e.dirty) == 0 {
+		if freed := e.refreshTable(); !freed && len(e.dirty) == 0 {
 			break
 		}
 	}
@@ -143,6 +146,15 @@ func (e *Engine) Take(now time.Time) Changes {
 		changes.Table = &table
 	}
 	return changes
+}
+
+// Published notes that what the last Take returned is durable and was told at now.
+// The times that routers have are counted from then.
+func (e *Engine) Published(now time.Time) {
+	for _, t := range e.untold {
+		t.toldAt = now
+	}
+	e.untold = nil
 }
 
 // AskAgain returns when to Take again if nothing happens before; zero if only

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
@@ -19,6 +20,7 @@ type entry struct {
 	number int64         // the last part of its id: tasks of a service are ordered by it
 	routed bool          // it is, or may have been, in a table
 	left   route.Version // while it drains: the first table without it
+	toldAt time.Time     // while it drains: when that was told; zero: not yet, or by an earlier leader
 	group  *group        // it waits for a place with it; nil if it does not wait
 	why    string        // why it is where it is, for people; "" if an earlier leader chose
 }
@@ -122,7 +124,9 @@ func (e *Engine) become(t *entry, next task.Status) {
 		e.batch.order(t.record.Claim.Agent)
 	case next.State == task.Draining:
 		e.draining[t] = struct{}{}
+		t.left, t.toldAt = route.Version{}, time.Time{}
 		e.leaving = append(e.leaving, t)
+		e.untold = append(e.untold, t)
 	}
 	if before.State == task.Draining {
 		delete(e.draining, t)
@@ -138,6 +142,7 @@ func (e *Engine) end(t *entry, before task.State) {
 	e.dequeue(t)
 	if before.HoldsClaim() {
 		e.books.Release(t.record.ID)
+		e.rest(t)
 		t.charge(e.queue.shares.Refund)
 		t.owner.claims--
 		e.roomGrew()
@@ -159,7 +164,9 @@ func (e *Engine) end(t *entry, before task.State) {
 // giveBack is the way back of end: a task that was given up is on the books again.
 // It is an error, and nothing changes, if its claim does not fit any more.
 func (e *Engine) giveBack(t *entry, next task.Status) error {
+	e.endRest(t.record.ID)
 	if err := e.books.Claim(t.record.Claim); err != nil {
+		e.rest(t)
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	s, m := t.owner, e.agents[t.record.Claim.Agent]
@@ -169,7 +176,7 @@ func (e *Engine) giveBack(t *entry, next task.Status) error {
 	s.claims++
 	s.count(m.record.ID, true)
 	m.tasks[t.record.ID] = t
-	t.left = route.Version{}
+	t.left, t.toldAt = route.Version{}, time.Time{}
 	e.tableStale[s.record.Name] = struct{}{}
 	e.putTask(t, func(r *Task) { r.Status = next })
 	t.charge(e.queue.shares.Charge)

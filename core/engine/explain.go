@@ -121,7 +121,7 @@ func (e *Engine) explainDrain(t *entry) string {
 			open = append(open, fmt.Sprintf("router %s has not confirmed table %s", state.Confirmation.Router, t.left))
 		}
 	}
-	until := t.record.Status.Since.Add(t.owner.specOf(t).Deploy.Drain)
+	until := t.owner.drainsUntil(t)
 	if len(open) == 0 {
 		return "it drains until " + until.Format(clock)
 	}

@@ -13,6 +13,9 @@ func (w *world) watch(c engine.Change) {
 	w.Helper()
 	before, _ := w.durable[c.Key].(*engine.Task)
 	after, _ := c.Record.(*engine.Task)
+	if after != nil && after.Status.State.HoldsClaim() && (before == nil || !before.Status.State.HoldsClaim()) {
+		w.watchPorts(after)
+	}
 	if before == nil || after == nil || before.Status.State == after.Status.State {
 		return
 	}

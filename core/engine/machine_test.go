@@ -40,9 +40,13 @@ func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) {
 		key, value, _ := strings.Cut(attribute, "=")
 		a.Attributes[key] = value
 	}
-	m := &machine{agent: a, boot: "boot-1", tasks: make(map[id.Task]*program)}
-	w.machines[name] = m
-	w.connect(name)
+	w.bootMachine(a)
+}
+
+func (w *world) bootMachine(a ledger.Agent) {
+	w.Helper()
+	w.machines[a.ID] = &machine{agent: a, boot: "boot-1", tasks: make(map[id.Task]*program)}
+	w.connect(a.ID)
 }
 
 // connect opens an agent's session.

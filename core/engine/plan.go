@@ -281,6 +281,17 @@ func (e *Engine) forgetRemoved(s *service) {
 	e.note(Note{Kind: ServiceRemoved, Service: s.record.Name, Text: "forgotten with its history"})
 }
 
+// drainsUntil returns for how long a task waits for routers at most: for the drain of
+// its spec, from when they were told. A new leader does not know when that was, and
+// counts from the decision of the one before.
+func (s *service) drainsUntil(t *entry) time.Time {
+	since := t.record.Status.Since
+	if t.toldAt.After(since) {
+		since = t.toldAt
+	}
+	return since.Add(s.specOf(t).Deploy.Drain)
+}
+
 // letGo takes tasks that drain one step on: a task that no router needs any
 // more, or that has drained for as long as it may, is stopped.
 func (e *Engine) letGo(s *service) {
@@ -288,7 +299,7 @@ func (e *Engine) letGo(s *service) {
 		if t.state() != task.Draining {
 			continue
 		}
-		due := t.record.Status.Since.Add(s.specOf(t).Deploy.Drain)
+		due := s.drainsUntil(t)
 		if e.now.Before(due) && !e.drained(t) {
 			s.wakeBy(due)
 			continue

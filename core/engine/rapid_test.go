@@ -178,8 +178,9 @@ func (c *chaos) harmRouter(t *rapid.T) {
 		c.addRouter(name, time.Duration(rapid.IntRange(0, 3).Draw(t, "busy"))*time.Second)
 		return
 	}
-	delete(c.routers, name)
+	c.loseRouter(name)
 	if rapid.Bool().Draw(t, "goodbye") {
+		delete(c.astray, name)
 		c.attempt(engine.RouterLeft{Router: name})
 		return
 	}

@@ -57,11 +57,13 @@ func (e *Engine) wakeRouter(name id.Router) {
 	e.touchDraining()
 }
 
-// touchDraining has every service planned that waits for routers.
+// touchDraining has every service planned that waits for routers, and gives back the
+// ports that do.
 func (e *Engine) touchDraining() {
 	for t := range e.draining {
 		e.touch(t.owner)
 	}
+	e.endRests()
 }
 
 // drained reports whether no router can still have a request in flight to a

@@ -25,10 +25,17 @@ func (w *world) addRouter(name id.Router, busy time.Duration) {
 	w.Helper()
 	r := &router{name: name, busy: busy, left: make(map[id.Task]time.Time)}
 	w.routers[name] = r
+	delete(w.astray, name)
 	w.step(engine.RouterConfirmed{Confirmation: route.Confirmation{Router: name}}) // its session opens
 	table := w.engine.Table()
 	r.receive(w, &table)
 	w.pass(20 * time.Millisecond)
+}
+
+// loseRouter cuts a router off from the masters.
+func (w *world) loseRouter(name id.Router) {
+	w.astray[name] = w.routers[name]
+	delete(w.routers, name)
 }
 
 func (r *router) receive(w *world, table *route.Table) {

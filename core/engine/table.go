@@ -80,15 +80,21 @@ func (e *Engine) claimWanted(s *service) {
 }
 
 // refreshTable makes the table anew, and has those services planned whose tasks
-// left it and wait for no router.
-func (e *Engine) refreshTable() {
+// left it and wait for no router. Ports rest until the table is known that they left;
+// it reports whether some are free now.
+func (e *Engine) refreshTable() (freed bool) {
 	e.makeTable()
 	for _, t := range e.leaving {
-		if t.left = e.table.Version; t.state() == task.Draining && e.drained(t) {
+		draining := t.state() == task.Draining
+		if draining || e.resting[t.record.ID] == t { // else it is back
+			t.left = e.table.Version
+		}
+		if draining && e.drained(t) {
 			e.touch(t.owner)
 		}
 	}
 	e.leaving = nil
+	return e.endRests()
 }
 
 // makeTable makes the table anew where it may have changed. Its number grows

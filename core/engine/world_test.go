@@ -33,6 +33,9 @@ type world struct {
 	handed   map[engine.Record]string // every record, as it was when it was handed out
 	machines map[id.Agent]*machine
 	routers  map[id.Router]*router
+	astray   map[id.Router]*router // behind a cut, with the table that they had
+	patience time.Duration         // of a new leader with routers; default 50 ms
+	slow     time.Duration         // what the store takes for a commit
 	used     map[id.Task]time.Time // every task there ever was, and when it was created
 	story    strings.Builder
 	claims   map[id.Service]int // at the last look
@@ -48,7 +51,7 @@ type world struct {
 func newWorld(f failer) *world {
 	w := &world{
 		failer: f, now: noon, durable: make(map[engine.Key]engine.Record), handed: make(map[engine.Record]string),
-		machines: make(map[id.Agent]*machine), routers: make(map[id.Router]*router), used: make(map[id.Task]time.Time),
+		machines: make(map[id.Agent]*machine), routers: make(map[id.Router]*router), astray: make(map[id.Router]*router), used: make(map[id.Task]time.Time),
 		claims: make(map[id.Service]int), returned: make(map[id.Service]int),
 	}
 	w.lead()
@@ -61,7 +64,7 @@ func (w *world) lead() {
 	w.epoch++
 	w.ledAt = w.now
 	rested := w.engine != nil && (w.engine.AskAgain().IsZero() || w.engine.AskAgain().After(w.now))
-	w.engine = engine.New(engine.Config{Epoch: w.epoch, EndedMax: 5, RouterReturn: 50 * time.Millisecond})
+	w.engine = engine.New(engine.Config{Epoch: w.epoch, EndedMax: 5, RouterReturn: max(w.patience, 50*time.Millisecond)})
 	if err := w.engine.Load(maps.Values(w.durable)); err != nil {
 		w.Fatalf("load: %v", err)
 	}
@@ -153,6 +156,7 @@ func (w *world) publish(changes engine.Changes) {
 			r.receive(w, changes.Table)
 		}
 	}
+	w.engine.Published(w.now.Add(w.slow))
 	for _, name := range changes.Agents {
 		w.order(name)
 	}

@@ -189,6 +189,10 @@ func (c *Client) call(ctx context.Context, r request) (reply, error) {
 	_, err = c.conn.Write(append(line, '\n'))
 	c.sending.Unlock()
 	if err != nil {
+		select {
+		case <-c.gone: // read has found out who left: this side closes next
+		case <-ctx.Done():
+		}
 		return reply{}, fmt.Errorf("%w: %v", ErrGone, err)
 	}
 	select {

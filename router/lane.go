@@ -55,6 +55,8 @@ type lane struct {
 	out     *buffer
 	kept    int64 // of the allowance for bodies
 	counted bool  // the router counts the present request
+	posted  bool  // the last request was a POST, and nothing of the next was looked at
+	skipped bool  // skipEnds has seen enough of it
 }
 
 // newLane returns nil for a connection that is not a socket of TCP.
@@ -184,11 +186,29 @@ func (l *lane) giveUp() {
 	l.close()
 }
 
+// skipEnds leaves out the ends of lines that old clients send after a body, in the
+// first bytes after a POST, as net/http does. It returns false if more must come.
+func (l *lane) skipEnds() bool {
+	if l.filled < nextBytes {
+		return false
+	}
+	l.posted, l.skipped = false, true
+	n := 0
+	for n < nextBytes && (l.in[n] == '\r' || l.in[n] == '\n') {
+		n++
+	}
+	l.filled = copy(l.in[:], l.in[n:l.filled])
+	return l.filled > 0
+}
+
 // look looks at what is here of a request.
 func (l *lane) look() (whole, odd bool) {
+	if l.posted && !l.skipEnds() {
+		return false, false
+	}
 	switch l.request.Read(l.in[:l.filled]) {
 	case plain.Odd:
-		return false, l.last == nil || l.filled >= nextBytes
+		return false, l.last == nil || l.filled >= nextBytes || l.skipped
 	case plain.Partial:
 		if l.headBy.IsZero() {
 			l.headBy = time.Now().Add(l.conn.header)

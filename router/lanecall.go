@@ -251,6 +251,7 @@ func (l *lane) finish(ctx context.Context) {
 func (l *lane) advance() {
 	done := l.request.Size + int(l.request.Length)
 	l.filled = copy(l.in[:], l.in[done:l.filled])
+	l.skipped, l.posted = false, l.request.Method == http.MethodPost
 	freeBuffer(&l.out)
 	if l.filled == 0 {
 		freeBuffer(&l.in)

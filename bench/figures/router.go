@@ -14,6 +14,7 @@ import (
 
 	"github.com/aloft-run/aloft/bench/cluster"
 	"github.com/aloft-run/aloft/bench/process"
+	"github.com/aloft-run/aloft/bench/report"
 	"github.com/aloft-run/aloft/bench/rival"
 	"github.com/aloft-run/aloft/bench/wrk"
 )
@@ -60,6 +61,42 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 		}
 	}
 	b.compare()
+	if err := b.measureLong(ctx, subjects); err != nil {
+		return err
+	}
+	return b.measureIdle(ctx, named(subjects, "aloft"), named(subjects, rival.ReverseProxyName))
+}
+
+// named returns the subject of a name, which must be there.
+func named(subjects []subject, name string) subject {
+	return subjects[slices.IndexFunc(subjects, func(s subject) bool { return s.name == name })]
+}
+
+// measureLong compares the rates of long answers.
+func (b *bench) measureLong(ctx context.Context, subjects []subject) error {
+	var rates [2][]float64
+	for round := range rounds {
+		b.say("router, answers of 64 KiB, round %d of %d", round+1, rounds)
+		for i, name := range []string{"aloft", "nginx"} {
+			s := named(subjects, name)
+			s.url = strings.TrimSuffix(s.url, "/") + rival.LongPath
+			run, err := s.load(ctx, 32)
+			if err != nil {
+				return err
+			}
+			rates[i] = append(rates[i], run.perSecond)
+		}
+	}
+	slices.Sort(rates[0])
+	slices.Sort(rates[1])
+	ours, theirs := rates[0][rounds/2], rates[1][rounds/2]
+	b.results.beside = append(b.results.beside, figure{
+		what:    "answers of 64 KiB: the router's rate beside nginx",
+		command: "`wrk --threads 2 --connections 32`",
+		bar:     fmt.Sprintf("at least %.1f ×", nginxBar),
+		value:   fmt.Sprintf("%.2f ×, %.0f/s", ours/theirs, ours),
+		met:     ours >= nginxBar*theirs,
+	})
 	return nil
 }
 
@@ -174,16 +211,34 @@ func (s subject) cpu() (time.Duration, error) {
 // The router must not be below it.
 const caddyRate = 13.0 / 12
 
-// compare holds the router to the rate of Go's own proxy.
+// nginxBar is what the router's rate must be of that of nginx.
+const nginxBar = 0.8
+
+// compare holds the router to the rates of nginx and of Go's own proxy.
 func (b *bench) compare() {
-	rate := func(proxy string, connections int) float64 {
+	find := func(proxy string, connections int) carried {
 		for _, c := range b.results.proxies {
 			if c.proxy == proxy && c.connections == connections {
-				return c.perSecond
+				return c
 			}
 		}
-		return 0
+		return carried{}
 	}
+	rate := func(proxy string, connections int) float64 { return find(proxy, connections).perSecond }
+	ours, theirs := find("aloft", 32), find("nginx", 32)
+	b.results.beside = append(b.results.beside, figure{
+		what:    "the router's rate beside nginx",
+		command: "`wrk --threads 2 --connections 32`",
+		bar:     fmt.Sprintf("at least %.1f ×", nginxBar),
+		value:   fmt.Sprintf("%.2f ×", ours.perSecond/theirs.perSecond),
+		met:     ours.perSecond >= nginxBar*theirs.perSecond,
+	}, figure{
+		what:    "the router's p99 beside nginx",
+		command: "`wrk --threads 2 --connections 32`",
+		bar:     "at most " + report.Duration(theirs.p99),
+		value:   report.Duration(ours.p99),
+		met:     ours.p99 <= theirs.p99,
+	})
 	for _, connections := range []int{32, 256} {
 		ours, theirs := rate("aloft", connections), rate(rival.ReverseProxyName, connections)
 		b.results.beside = append(b.results.beside, figure{

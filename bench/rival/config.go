@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"strings"
 )
 
 // haproxyConfig has no master process, so that the one process is all of it.
@@ -81,8 +82,17 @@ const (
 	BulkSize = 1 << 20
 )
 
+// LongPath is where the backend answers with 64 KiB from memory.
+const LongPath = "/64k"
+
 func backendSite(p plan) string {
-	return fmt.Sprintf("  server { listen %s backlog=4096; location / { return 200 \"ok\\n\"; } location = %s { root %s; } }\n", p.addr(), BulkPath, p.folder)
+	return fmt.Sprintf(`  server {
+    listen %s backlog=4096;
+    location / { return 200 "ok\n"; }
+    location = %s { root %s; }
+    location = %s { set $kib "%s"; return 200 "%s"; }
+  }
+`, p.addr(), BulkPath, p.folder, LongPath, strings.Repeat("x", 1<<10), strings.Repeat("${kib}", 64))
 }
 
 func proxySite(p plan) string {

@@ -55,7 +55,6 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 		e.closeAsNeeded(m)
 	}
 	e.countTotals()
-	e.recall()
 	e.batch = batch{}
 	e.makeTable()
 	return nil

@@ -12,7 +12,6 @@ const (
 	agentTimer timerKind = iota + 1
 	routerTimer
 	serviceTimer
-	queueTimer
 )
 
 // timerKey names a timer. Each key has at most one time.

@@ -223,6 +223,11 @@ func drawRecord(t *rapid.T) engine.Record {
 
 func drawCluster(t *rapid.T) engine.Record {
 	c := &engine.Cluster{Tasks: rapid.Int64().Draw(t, "tasks"), Regained: drawTime(t, "regained")}
+	if rapid.Bool().Draw(t, "kept") {
+		c.Kept = engine.Reservation{
+			Task: id.Task(drawText(t, "kept task")), Agent: id.Agent(drawText(t, "kept agent")), Since: drawTime(t, "kept since"), Start: drawTime(t, "kept start"),
+		}
+	}
 	c.Breaker = engine.Breaker{
 		Limit: drawSmall(t, "limit"), Window: drawDuration(t, "window"),
 		OpenSince: drawTime(t, "open"), From: drawTime(t, "from"), Released: drawTime(t, "released"),

@@ -43,15 +43,20 @@ func (e *Engine) checkQueue() error {
 
 // checkRefused wants a group that waits to have no place, when all was tried.
 func (e *Engine) checkRefused(g *group) error {
-	if full := g.owner.full() != nil; full || e.queue.fresh || len(e.dirty) > 0 {
-		return nil
+	tried := !e.queue.fresh && len(e.dirty) == 0
+	if choice, found := e.placeFor(g.waiting[0]); found && tried {
+		return fmt.Errorf("task %s waits, and has a place on agent %s; it was refused for: %s", g.waiting[0].record.ID, choice.Agent, g.reason())
 	}
-	t := g.waiting[0]
-	choice, refusal := placement.Choose(&e.books, request(t))
-	if refusal == nil {
-		return fmt.Errorf("task %s waits, and has a place on agent %s; it was refused for: %s", t.record.ID, choice.Agent, g.reason())
+	return nil
+}
+
+// placeFor returns the place that a task would get. It is false if it has none.
+func (e *Engine) placeFor(t *entry) (placement.Choice, bool) {
+	choice, err := placement.Choose(&e.books, request(t))
+	if err == nil {
+		choice, err = e.chooseBeside(t, choice)
 	}
-	return nil //nolint:nilerr // that it is refused is what is wanted
+	return choice, err == nil && t.owner.full() == nil
 }
 
 // checkShares wants the shares to be as if all was counted anew.

@@ -190,6 +190,8 @@ func (e *Engine) wake() {
 			e.wakeAgent(id.Agent(key.name))
 		case routerTimer:
 			e.wakeRouter(id.Router(key.name))
+		case queueTimer:
+			e.queue.fresh = true
 		case serviceTimer:
 			if s, found := e.services[id.Service(key.name)]; found {
 				e.touch(s)

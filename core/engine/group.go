@@ -38,10 +38,11 @@ type group struct {
 // shape is what jobs ask for, as far as it decides whether there is a place: when
 // one task of a shape has none, none has.
 type shape struct {
-	key     string
-	cells   int
-	pass    int   // in which it was refused a place
-	refusal error // why
+	key      string
+	cells    int
+	pass     int       // in which it was refused a place
+	refusal  error     // why
+	placedAt time.Time // the newest that was given a place while others waited
 }
 
 // cell is the groups of one shape and one account.

@@ -55,6 +55,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 		e.closeAsNeeded(m)
 	}
 	e.countTotals()
+	e.recall()
 	e.batch = batch{}
 	e.makeTable()
 	return nil

@@ -21,6 +21,7 @@ const tellEvery = 10 * time.Second
 // elsewhere.
 func (e *Engine) place() {
 	q := &e.queue
+	e.tendReservation()
 	if !q.fresh {
 		return
 	}
@@ -29,8 +30,12 @@ func (e *Engine) place() {
 		q.reopen()
 	}
 	for {
-		for g := q.next(); g != nil; g = q.next() {
-			e.placeFirst(g)
+		for g := q.next(); g != nil || q.kept != nil; g = q.next() {
+			if kept := e.tryKept(g); g == nil && !kept {
+				break
+			} else if !kept {
+				e.placeFirst(g)
+			}
 		}
 		if q.spent.enough() {
 			q.fresh = true
@@ -41,7 +46,9 @@ func (e *Engine) place() {
 		}
 		q.reopen()
 	}
+	q.fresh = false
 	e.tellNewcomers()
+	e.seekKept()
 }
 
 // placeFirst finds a place for the first task of a group, or notes why not.
@@ -91,6 +98,9 @@ func (s *service) full() error {
 // placeTask finds a place for a task and has it take it.
 func (e *Engine) placeTask(t *entry) error {
 	choice, err := e.choose(t)
+	if err == nil {
+		choice, err = e.chooseBeside(t, choice)
+	}
 	if err != nil {
 		return err
 	}
@@ -172,6 +182,9 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	ports := make(map[string]int, len(choice.Ports))
 	for _, p := range choice.Ports {
 		ports[p.Name] = int(p.Number)
+	}
+	if c := t.group.cell; c != nil {
+		c.key.shape.placedAt = e.now
 	}
 	e.dequeue(t)
 	e.queue.spent.placed++

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/aloft-run/aloft/core/fairshare"
 	"github.com/aloft-run/aloft/core/id"
@@ -38,12 +39,15 @@ type queue struct {
 	open      *hall
 	aside     *hall
 	pass      int
-	refused   int      // shapes that were refused in this pass and still wait
-	newcomers []*group // since the last pass was over
-	spent     spending // by this Take
-	cut       int      // Takes that this pass has not been enough for
-	fresh     bool     // something may be there that was not tried
-	grown     bool     // there may be room for what was refused
+	refused   int          // shapes that were refused in this pass and still wait
+	kept      *reservation // nil for none
+	keptTried int          // the pass in which its task was tried
+	seekAt    time.Time    // when a task for which room is to be kept may be sought again
+	newcomers []*group     // since the last pass was over
+	spent     spending     // by this Take
+	cut       int          // Takes that this pass has not been enough for
+	fresh     bool         // something may be there that was not tried
+	grown     bool         // there may be room for what was refused
 }
 
 // hall is those who wait, in the order in which they are served.
@@ -105,6 +109,9 @@ func (e *Engine) dequeue(t *entry) {
 		return
 	}
 	t.group = nil
+	if e.queue.kept != nil && e.queue.kept.task == t {
+		e.dropReservation()
+	}
 	first := g.waiting[0] == t
 	if !first || len(g.waiting) > 1 && g.waiting[1].record.CreatedAt.Equal(g.since) {
 		g.remove(t)

@@ -48,6 +48,17 @@ type Cluster struct {
 	Routers  []id.Router // that may have a table, in order
 	Regained time.Time   // when an agent came back after all had been silent, or enough did for the breaker to close
 	Breaker  Breaker
+	Kept     Reservation
+}
+
+// Reservation is room that is kept for one task of a job, which others have passed
+// by: no job of its priority or a lower one takes it that would not have ended
+// before. Services may, and daemons. The zero value is none.
+type Reservation struct {
+	Task  id.Task
+	Agent id.Agent
+	Since time.Time
+	Start time.Time // when enough tasks on the agent will have ended, by their timeouts; zero if that is not known
 }
 
 // Agent is one machine as the cluster knows it.

@@ -83,6 +83,9 @@ func stories() map[string]func(w *world) {
 		"queue-of-users":        queueOfUsers,
 		"queue-of-pools":        queueOfPools,
 		"queue-and-a-service":   queueAndAService,
+		"big-job":               bigJob,
+		"big-job-in-pool":       bigJobInPool,
+		"backfill":              backfill,
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	agentTimer timerKind = iota + 1
 	routerTimer
 	serviceTimer
+	queueTimer
 )
 
 // timerKey names a timer. Each key has at most one time.

@@ -37,6 +37,9 @@ func holds(c *spec.Constraint, agent ledger.AgentView) bool {
 	}
 }
 
+// Suits reports whether an agent satisfies all constraints.
+func Suits(agent ledger.AgentView, where []spec.Constraint) bool { return broken(where, agent) == nil }
+
 // broken returns the first constraint that an agent does not satisfy, or nil.
 func broken(where []spec.Constraint, agent ledger.AgentView) *spec.Constraint {
 	for i := range where {

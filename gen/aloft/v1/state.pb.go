@@ -395,8 +395,10 @@ type Cluster struct {
 	// The routers that may have a table: the next leader waits for them.
 	Routers []string `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
 	// When an agent came back after all had been silent.
-	RegainedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=regained_at,json=regainedAt,proto3" json:"regained_at,omitempty"`
-	Breaker       *BreakerRecord         `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	RegainedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=regained_at,json=regainedAt,proto3" json:"regained_at,omitempty"`
+	Breaker    *BreakerRecord         `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// Absent for none.
+	Kept          *Reservation `protobuf:"bytes,5,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -459,6 +461,83 @@ func (x *Cluster) GetBreaker() *BreakerRecord {
 	return nil
 }
 
+func (x *Cluster) GetKept() *Reservation {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+// Room that is kept for one task of a job.
+type Reservation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Agent string                 `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// When enough tasks on the agent will have ended; absent if that is not known.
+	Start         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reservation) Reset() {
+	*x = Reservation{}
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reservation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reservation) ProtoMessage() {}
+
+func (x *Reservation) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
+func (*Reservation) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Reservation) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Reservation) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Reservation) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Reservation) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
 // What leaders remember of the breaker. Fields that are 0 have their defaults.
 type BreakerRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -477,7 +556,7 @@ type BreakerRecord struct {
 
 func (x *BreakerRecord) Reset() {
 	*x = BreakerRecord{}
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +568,7 @@ func (x *BreakerRecord) String() string {
 func (*BreakerRecord) ProtoMessage() {}
 
 func (x *BreakerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[2]
+	mi := &file_aloft_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +581,7 @@ func (x *BreakerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerRecord.ProtoReflect.Descriptor instead.
 func (*BreakerRecord) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *BreakerRecord) GetLimit() int32 {
@@ -554,7 +633,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +645,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[3]
+	mi := &file_aloft_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +658,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Partition) GetId() string {
@@ -636,7 +715,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +727,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[4]
+	mi := &file_aloft_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +740,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Agent) GetId() string {
@@ -777,7 +856,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +868,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[5]
+	mi := &file_aloft_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +881,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Pool) GetId() string {
@@ -871,7 +950,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +962,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[6]
+	mi := &file_aloft_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +975,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Service) GetName() string {
@@ -1055,7 +1134,7 @@ type ServiceBreaker struct {
 
 func (x *ServiceBreaker) Reset() {
 	*x = ServiceBreaker{}
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1146,7 @@ func (x *ServiceBreaker) String() string {
 func (*ServiceBreaker) ProtoMessage() {}
 
 func (x *ServiceBreaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[7]
+	mi := &file_aloft_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1159,7 @@ func (x *ServiceBreaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceBreaker.ProtoReflect.Descriptor instead.
 func (*ServiceBreaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ServiceBreaker) GetOpenSince() *timestamppb.Timestamp {
@@ -1122,7 +1201,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1213,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[8]
+	mi := &file_aloft_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1226,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Revision) GetService() string {
@@ -1234,7 +1313,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1325,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[9]
+	mi := &file_aloft_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1338,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Deployment) GetId() string {
@@ -1399,7 +1478,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1490,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[10]
+	mi := &file_aloft_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1503,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Failure) GetTask() string {
@@ -1456,7 +1535,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1547,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[11]
+	mi := &file_aloft_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1560,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1546,7 +1625,7 @@ type TaskStatus struct {
 
 func (x *TaskStatus) Reset() {
 	*x = TaskStatus{}
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1637,7 @@ func (x *TaskStatus) String() string {
 func (*TaskStatus) ProtoMessage() {}
 
 func (x *TaskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[12]
+	mi := &file_aloft_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1650,7 @@ func (x *TaskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
 func (*TaskStatus) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskStatus) GetState() TaskState {
@@ -1655,7 +1734,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1746,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[13]
+	mi := &file_aloft_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1759,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Slice) GetPartition() string {
@@ -1723,7 +1802,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_aloft_v1_state_proto_msgTypes[14]
+	mi := &file_aloft_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1814,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[14]
+	mi := &file_aloft_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1827,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Task) GetId() string {
@@ -1882,7 +1961,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_aloft_v1_state_proto_msgTypes[15]
+	mi := &file_aloft_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +1973,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_state_proto_msgTypes[15]
+	mi := &file_aloft_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +1986,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Note) GetSeq() int64 {
@@ -1988,13 +2067,19 @@ const file_aloft_v1_state_proto_rawDesc = "" +
 	"deployment\x12$\n" +
 	"\x04task\x18\x06 \x01(\v2\x0e.aloft.v1.TaskH\x00R\x04task\x12-\n" +
 	"\acluster\x18\a \x01(\v2\x11.aloft.v1.ClusterH\x00R\aclusterB\b\n" +
-	"\x06record\"\xa9\x01\n" +
+	"\x06record\"\xd4\x01\n" +
 	"\aCluster\x12\x14\n" +
 	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\x12\x18\n" +
 	"\arouters\x18\x02 \x03(\tR\arouters\x12;\n" +
 	"\vregained_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"regainedAt\x121\n" +
-	"\abreaker\x18\x04 \x01(\v2\x17.aloft.v1.BreakerRecordR\abreaker\"\x80\x02\n" +
+	"\abreaker\x18\x04 \x01(\v2\x17.aloft.v1.BreakerRecordR\abreaker\x12)\n" +
+	"\x04kept\x18\x05 \x01(\v2\x15.aloft.v1.ReservationR\x04kept\"\x9b\x01\n" +
+	"\vReservation\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
+	"\x05agent\x18\x02 \x01(\tR\x05agent\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05start\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\"\x80\x02\n" +
 	"\rBreakerRecord\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x129\n" +
@@ -2213,93 +2298,97 @@ func file_aloft_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_aloft_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_aloft_v1_state_proto_goTypes = []any{
 	(JobResult)(0),                // 0: aloft.v1.JobResult
 	(DeploymentState)(0),          // 1: aloft.v1.DeploymentState
 	(TaskState)(0),                // 2: aloft.v1.TaskState
 	(*Record)(nil),                // 3: aloft.v1.Record
 	(*Cluster)(nil),               // 4: aloft.v1.Cluster
-	(*BreakerRecord)(nil),         // 5: aloft.v1.BreakerRecord
-	(*Partition)(nil),             // 6: aloft.v1.Partition
-	(*Agent)(nil),                 // 7: aloft.v1.Agent
-	(*Pool)(nil),                  // 8: aloft.v1.Pool
-	(*Service)(nil),               // 9: aloft.v1.Service
-	(*ServiceBreaker)(nil),        // 10: aloft.v1.ServiceBreaker
-	(*Revision)(nil),              // 11: aloft.v1.Revision
-	(*Deployment)(nil),            // 12: aloft.v1.Deployment
-	(*Failure)(nil),               // 13: aloft.v1.Failure
-	(*Exit)(nil),                  // 14: aloft.v1.Exit
-	(*TaskStatus)(nil),            // 15: aloft.v1.TaskStatus
-	(*Slice)(nil),                 // 16: aloft.v1.Slice
-	(*Task)(nil),                  // 17: aloft.v1.Task
-	(*Note)(nil),                  // 18: aloft.v1.Note
-	nil,                           // 19: aloft.v1.Agent.AttributesEntry
-	nil,                           // 20: aloft.v1.Task.PortsEntry
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*Quantity)(nil),              // 23: aloft.v1.Quantity
-	(SpecKind)(0),                 // 24: aloft.v1.SpecKind
-	(*Spec)(nil),                  // 25: aloft.v1.Spec
+	(*Reservation)(nil),           // 5: aloft.v1.Reservation
+	(*BreakerRecord)(nil),         // 6: aloft.v1.BreakerRecord
+	(*Partition)(nil),             // 7: aloft.v1.Partition
+	(*Agent)(nil),                 // 8: aloft.v1.Agent
+	(*Pool)(nil),                  // 9: aloft.v1.Pool
+	(*Service)(nil),               // 10: aloft.v1.Service
+	(*ServiceBreaker)(nil),        // 11: aloft.v1.ServiceBreaker
+	(*Revision)(nil),              // 12: aloft.v1.Revision
+	(*Deployment)(nil),            // 13: aloft.v1.Deployment
+	(*Failure)(nil),               // 14: aloft.v1.Failure
+	(*Exit)(nil),                  // 15: aloft.v1.Exit
+	(*TaskStatus)(nil),            // 16: aloft.v1.TaskStatus
+	(*Slice)(nil),                 // 17: aloft.v1.Slice
+	(*Task)(nil),                  // 18: aloft.v1.Task
+	(*Note)(nil),                  // 19: aloft.v1.Note
+	nil,                           // 20: aloft.v1.Agent.AttributesEntry
+	nil,                           // 21: aloft.v1.Task.PortsEntry
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*Quantity)(nil),              // 24: aloft.v1.Quantity
+	(SpecKind)(0),                 // 25: aloft.v1.SpecKind
+	(*Spec)(nil),                  // 26: aloft.v1.Spec
 }
 var file_aloft_v1_state_proto_depIdxs = []int32{
-	7,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
-	8,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
-	9,  // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
-	11, // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
-	12, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
-	17, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
+	8,  // 0: aloft.v1.Record.agent:type_name -> aloft.v1.Agent
+	9,  // 1: aloft.v1.Record.pool:type_name -> aloft.v1.Pool
+	10, // 2: aloft.v1.Record.service:type_name -> aloft.v1.Service
+	12, // 3: aloft.v1.Record.revision:type_name -> aloft.v1.Revision
+	13, // 4: aloft.v1.Record.deployment:type_name -> aloft.v1.Deployment
+	18, // 5: aloft.v1.Record.task:type_name -> aloft.v1.Task
 	4,  // 6: aloft.v1.Record.cluster:type_name -> aloft.v1.Cluster
-	21, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
-	5,  // 8: aloft.v1.Cluster.breaker:type_name -> aloft.v1.BreakerRecord
-	22, // 9: aloft.v1.BreakerRecord.window:type_name -> google.protobuf.Duration
-	21, // 10: aloft.v1.BreakerRecord.open_since:type_name -> google.protobuf.Timestamp
-	21, // 11: aloft.v1.BreakerRecord.from:type_name -> google.protobuf.Timestamp
-	21, // 12: aloft.v1.BreakerRecord.released_at:type_name -> google.protobuf.Timestamp
-	23, // 13: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
-	19, // 14: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
-	6,  // 15: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
-	21, // 16: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
-	21, // 17: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
-	21, // 18: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
-	23, // 19: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
-	24, // 20: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
-	21, // 21: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
-	21, // 22: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
-	0,  // 23: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
-	21, // 24: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	21, // 25: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
-	10, // 26: aloft.v1.Service.breaker:type_name -> aloft.v1.ServiceBreaker
-	21, // 27: aloft.v1.ServiceBreaker.open_since:type_name -> google.protobuf.Timestamp
-	21, // 28: aloft.v1.ServiceBreaker.from:type_name -> google.protobuf.Timestamp
-	21, // 29: aloft.v1.ServiceBreaker.released_at:type_name -> google.protobuf.Timestamp
-	25, // 30: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
-	21, // 31: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 32: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
-	21, // 33: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
-	21, // 34: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
-	21, // 35: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
-	21, // 36: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
-	13, // 37: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
-	14, // 38: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
-	21, // 39: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
-	2,  // 40: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
-	21, // 41: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
-	21, // 42: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
-	21, // 43: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
-	14, // 44: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
-	21, // 45: aloft.v1.TaskStatus.unhealthy_since:type_name -> google.protobuf.Timestamp
-	23, // 46: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
-	16, // 47: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
-	20, // 48: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
-	15, // 49: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
-	21, // 50: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	21, // 51: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	22, // 7: aloft.v1.Cluster.regained_at:type_name -> google.protobuf.Timestamp
+	6,  // 8: aloft.v1.Cluster.breaker:type_name -> aloft.v1.BreakerRecord
+	5,  // 9: aloft.v1.Cluster.kept:type_name -> aloft.v1.Reservation
+	22, // 10: aloft.v1.Reservation.since:type_name -> google.protobuf.Timestamp
+	22, // 11: aloft.v1.Reservation.start:type_name -> google.protobuf.Timestamp
+	23, // 12: aloft.v1.BreakerRecord.window:type_name -> google.protobuf.Duration
+	22, // 13: aloft.v1.BreakerRecord.open_since:type_name -> google.protobuf.Timestamp
+	22, // 14: aloft.v1.BreakerRecord.from:type_name -> google.protobuf.Timestamp
+	22, // 15: aloft.v1.BreakerRecord.released_at:type_name -> google.protobuf.Timestamp
+	24, // 16: aloft.v1.Partition.quantity:type_name -> aloft.v1.Quantity
+	20, // 17: aloft.v1.Agent.attributes:type_name -> aloft.v1.Agent.AttributesEntry
+	7,  // 18: aloft.v1.Agent.partitions:type_name -> aloft.v1.Partition
+	22, // 19: aloft.v1.Agent.drained_by:type_name -> google.protobuf.Timestamp
+	22, // 20: aloft.v1.Agent.joined_at:type_name -> google.protobuf.Timestamp
+	22, // 21: aloft.v1.Agent.silent_since:type_name -> google.protobuf.Timestamp
+	24, // 22: aloft.v1.Pool.quantities:type_name -> aloft.v1.Quantity
+	25, // 23: aloft.v1.Service.kind:type_name -> aloft.v1.SpecKind
+	22, // 24: aloft.v1.Service.restarted_at:type_name -> google.protobuf.Timestamp
+	22, // 25: aloft.v1.Service.next_run:type_name -> google.protobuf.Timestamp
+	0,  // 26: aloft.v1.Service.result:type_name -> aloft.v1.JobResult
+	22, // 27: aloft.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	22, // 28: aloft.v1.Service.changed_at:type_name -> google.protobuf.Timestamp
+	11, // 29: aloft.v1.Service.breaker:type_name -> aloft.v1.ServiceBreaker
+	22, // 30: aloft.v1.ServiceBreaker.open_since:type_name -> google.protobuf.Timestamp
+	22, // 31: aloft.v1.ServiceBreaker.from:type_name -> google.protobuf.Timestamp
+	22, // 32: aloft.v1.ServiceBreaker.released_at:type_name -> google.protobuf.Timestamp
+	26, // 33: aloft.v1.Revision.spec:type_name -> aloft.v1.Spec
+	22, // 34: aloft.v1.Revision.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 35: aloft.v1.Deployment.state:type_name -> aloft.v1.DeploymentState
+	22, // 36: aloft.v1.Deployment.progress_at:type_name -> google.protobuf.Timestamp
+	22, // 37: aloft.v1.Deployment.started_at:type_name -> google.protobuf.Timestamp
+	22, // 38: aloft.v1.Deployment.paused_at:type_name -> google.protobuf.Timestamp
+	22, // 39: aloft.v1.Deployment.ended_at:type_name -> google.protobuf.Timestamp
+	14, // 40: aloft.v1.Deployment.failure:type_name -> aloft.v1.Failure
+	15, // 41: aloft.v1.Failure.exit:type_name -> aloft.v1.Exit
+	22, // 42: aloft.v1.Exit.at:type_name -> google.protobuf.Timestamp
+	2,  // 43: aloft.v1.TaskStatus.state:type_name -> aloft.v1.TaskState
+	22, // 44: aloft.v1.TaskStatus.since:type_name -> google.protobuf.Timestamp
+	22, // 45: aloft.v1.TaskStatus.ready_since:type_name -> google.protobuf.Timestamp
+	22, // 46: aloft.v1.TaskStatus.retry_at:type_name -> google.protobuf.Timestamp
+	15, // 47: aloft.v1.TaskStatus.last:type_name -> aloft.v1.Exit
+	22, // 48: aloft.v1.TaskStatus.unhealthy_since:type_name -> google.protobuf.Timestamp
+	24, // 49: aloft.v1.Slice.quantity:type_name -> aloft.v1.Quantity
+	17, // 50: aloft.v1.Task.slices:type_name -> aloft.v1.Slice
+	21, // 51: aloft.v1.Task.ports:type_name -> aloft.v1.Task.PortsEntry
+	16, // 52: aloft.v1.Task.status:type_name -> aloft.v1.TaskStatus
+	22, // 53: aloft.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	22, // 54: aloft.v1.Note.at:type_name -> google.protobuf.Timestamp
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_state_proto_init() }
@@ -2323,7 +2412,7 @@ func file_aloft_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_state_proto_rawDesc), len(file_aloft_v1_state_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

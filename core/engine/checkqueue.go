@@ -12,13 +12,8 @@ import (
 // checkQueue wants every group to stand where it belongs, the shares to be those of
 // what is held, and nobody to wait who has a place.
 func (e *Engine) checkQueue() error {
-	var broken []error
-	for _, g := range e.queue.groups {
-		if len(g.waiting) == 0 || !slices.IsSortedFunc(g.waiting, compareEntries) || !g.since.Equal(g.waiting[0].record.CreatedAt) {
-			broken = append(broken, fmt.Errorf("a group of %s stands in the queue by %v, with %d tasks", g.key.service, g.since, len(g.waiting)))
-		}
-	}
-	standing, refused := 0, 0
+	broken := e.checkGroups()
+	standing, refused, jobs := 0, 0, 0
 	for _, p := range e.queue.inOrder() {
 		if p.cell != nil {
 			if first, found := p.cell.groups.First(); !found || first != p.cell.first {
@@ -27,6 +22,9 @@ func (e *Engine) checkQueue() error {
 		}
 		for g := range p.groups() {
 			standing++
+			if g.ofJobs() {
+				jobs += len(g.waiting)
+			}
 			broken = append(broken, e.checkRefused(g))
 		}
 	}
@@ -35,10 +33,24 @@ func (e *Engine) checkQueue() error {
 			refused++
 		}
 	}
+	if jobs != e.queue.jobs {
+		broken = append(broken, fmt.Errorf("%d tasks of jobs wait, counted %d", jobs, e.queue.jobs))
+	}
 	if standing != len(e.queue.groups) || refused != e.queue.refused {
 		broken = append(broken, fmt.Errorf("%d groups stand in the queue of %d, %d shapes are refused, counted %d", standing, len(e.queue.groups), refused, e.queue.refused))
 	}
 	return errors.Join(append(broken, e.checkShares())...)
+}
+
+// checkGroups wants every group to have tasks, and to stand by the first of them.
+func (e *Engine) checkGroups() []error {
+	var broken []error
+	for _, g := range e.queue.groups {
+		if len(g.waiting) == 0 || !slices.IsSortedFunc(g.waiting, compareEntries) || !g.since.Equal(g.waiting[0].record.CreatedAt) {
+			broken = append(broken, fmt.Errorf("a group of %s stands in the queue by %v, with %d tasks", g.key.service, g.since, len(g.waiting)))
+		}
+	}
+	return broken
 }
 
 // checkRefused wants a group that waits to have no place, when all was tried.

@@ -182,7 +182,7 @@ func TestPriority(t *testing.T) {
 	if live, _ := w.engine.Tasks("late"); live[3].Status.State != task.Assigned {
 		t.Errorf("the higher priority has %s", w.status("late"))
 	}
-	if !strings.Contains(waiting, "in line behind 5 tasks, the first is late-1-1") {
+	if !strings.Contains(waiting, "in line behind 5 tasks of 8, the first is late-1-1") {
 		t.Errorf("found %s", waiting)
 	}
 }

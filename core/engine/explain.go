@@ -53,40 +53,15 @@ func (e *Engine) explainTask(t *entry) []string {
 // clock is how explanations write a time.
 const clock = "2006-01-02 15:04:05Z07:00"
 
-// explainWait says why a task has no place yet, and who is served before it.
+// explainWait says why a task has no place yet, where it stands in the queue, and when
+// it may start.
 func (e *Engine) explainWait(t *entry) []string {
-	ahead, first := 0, (*entry)(nil)
-	for _, p := range e.queue.inOrder() {
-		for g := range p.groups() {
-			if g == t.group {
-				break
-			}
-			ahead += len(g.waiting)
-			if first == nil {
-				first = g.waiting[0]
-			}
-		}
-		if p.first() == t.group || p.cell != nil && p.cell == t.group.cell {
-			break
-		}
-	}
-	for _, other := range t.group.waiting {
-		if other == t {
-			break
-		}
-		ahead++
-		if first == nil {
-			first = other
-		}
-	}
 	var lines []string
 	if why := t.group.reason(); why != "" {
 		lines = append(lines, "no place: "+why)
 	}
-	if ahead == 0 {
-		return append(lines, "it is first in line")
-	}
-	return append(lines, fmt.Sprintf("in line behind %s, the first is %s", resource.Count(ahead, "task"), first.record.ID))
+	turn, _ := e.Turn(t.record.ID)
+	return append(lines, turn.String())
 }
 
 // explainPlace says where a task is, what it holds there, and why it was chosen.

@@ -185,6 +185,7 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	}
 	if c := t.group.cell; c != nil {
 		c.key.shape.placedAt = e.now
+		e.queue.pace.add(e.now)
 	}
 	e.dequeue(t)
 	e.queue.spent.placed++

@@ -43,6 +43,8 @@ type queue struct {
 	kept      *reservation // nil for none
 	keptTried int          // the pass in which its task was tried
 	seekAt    time.Time    // when a task for which room is to be kept may be sought again
+	jobs      int          // tasks of jobs that wait
+	pace      pace         // of jobs
 	newcomers []*group     // since the last pass was over
 	spent     spending     // by this Take
 	cut       int          // Takes that this pass has not been enough for
@@ -92,6 +94,9 @@ func (e *Engine) enqueue(t *entry) {
 		q.newcomers = append(q.newcomers, g)
 	}
 	t.group, q.fresh = g, true
+	if g.ofJobs() {
+		q.jobs++
+	}
 	first := len(g.waiting) == 0 || compareEntries(t, g.waiting[0]) < 0
 	if first && len(g.waiting) > 0 {
 		q.leave(g)
@@ -109,6 +114,9 @@ func (e *Engine) dequeue(t *entry) {
 		return
 	}
 	t.group = nil
+	if g.ofJobs() {
+		e.queue.jobs--
+	}
 	if e.queue.kept != nil && e.queue.kept.task == t {
 		e.dropReservation()
 	}

@@ -30,6 +30,7 @@ func queueOfUsers(w *world) {
 	w.pass(100 * time.Millisecond)
 	w.deploy(job("few", "work", 2, whole, ofUser("ben")), job("more", "work", 1, whole, ofUser("anna")))
 	w.explain("few")
+	w.explain("more")
 	w.pass(6 * time.Second)
 }
 

@@ -20,18 +20,19 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 // do not tell which of ours has come. The error is never nil.
 //
 // Whether the other side is there is asked on the connection, by HTTP/2's pings, and
-// once for all sessions that share it: join is made to say so, and when it was opened.
+// once for all sessions that share it, if the master agrees: join is made to offer it,
+// and to say when it was opened.
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
 	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.SessionResponse], agentSession) {
 		line := aloftv1connect.NewAgentServiceClient(wholeMessages{at}, address).Session(ctx)
-		stamped := make(chan struct{})
-		hurry := sync.OnceFunc(func() { close(stamped) })
+		quiet, stamped := make(chan struct{}), make(chan struct{})
+		calm, hurry := sync.OnceFunc(func() { close(quiet) }), sync.OnceFunc(func() { close(stamped) })
 		join.Quiet, join.Opened = true, c.stamp()
 		return line, agentSession{
-			hurry: stamped,
-			join:  func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },
+			calm: quiet, hurry: stamped,
+			join: func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },
 			send: func(report *pb.AgentReport) error {
 				return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Report{Report: report}})
 			},
@@ -40,6 +41,9 @@ func (c *Client) AgentSession(
 			},
 			out: reports,
 			receive: func(message *pb.SessionResponse) {
+				if message.GetOrders().GetQuiet() {
+					calm()
+				}
 				if message.GetOrders().GetStamped() {
 					hurry()
 				}

@@ -34,9 +34,10 @@ type session[M, O any] struct {
 	goodbye func() error  // sends the last word, when out is closed
 	out     <-chan O
 	receive func(*M) // takes each message that comes
-	// hurry, not nil in a quiet session, has it speak as often as others from then on.
-	// Until then the connection tells each side that the other is there.
-	hurry <-chan struct{}
+	// calm, where it is not nil, makes the session quiet when it is closed: from then on
+	// the connection tells each side that the other is there. hurry has it speak as often
+	// as others again.
+	calm, hurry <-chan struct{}
 }
 
 // opener opens the stream of a session with a master.
@@ -82,11 +83,7 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 		welcomed = true
 		close(welcome)
 	})
-	silentAfter := c.cfg.SilentAfter
-	if s.hurry != nil {
-		silentAfter *= quietTimes
-	}
-	err = s.listen(line, heard, silence, silentAfter, err)
+	err = s.listen(line, heard, silence, c.cfg.SilentAfter, err)
 	cancel(context.Canceled)
 	sending.Wait()
 	_ = line.CloseResponse() // the stream is broken, or has just been cancelled
@@ -118,7 +115,12 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 		}
 		welcomed()
 		s.receive(message)
-		silence.Reset(silentAfter)
+		select {
+		case <-s.calm:
+			silence.Reset(silentAfter * quietTimes)
+		default:
+			silence.Reset(silentAfter)
+		}
 	}
 }
 
@@ -127,11 +129,8 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 // stream is broken: then its reader learns of it too. It reports whether it has
 // said goodbye, which ends it as well.
 func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, every time.Duration) bool {
-	hurry, pace := s.hurry, every
-	if hurry != nil {
-		pace *= quietTimes
-	}
-	due := time.NewTicker(pace)
+	calm, hurry := s.calm, s.hurry
+	due := time.NewTicker(every)
 	defer due.Stop()
 	var out <-chan O
 	for {
@@ -144,6 +143,11 @@ func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, ever
 				return s.goodbye() == nil
 			}
 			err = s.send(message)
+		case <-calm:
+			calm = nil
+			if hurry != nil {
+				due.Reset(every * quietTimes)
+			}
 		case <-hurry:
 			hurry = nil
 			due.Reset(every)

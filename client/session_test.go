@@ -30,6 +30,11 @@ func beat() *pb.SessionResponse {
 	return &pb.SessionResponse{Message: &pb.SessionResponse_Heartbeat{Heartbeat: &pb.Heartbeat{}}}
 }
 
+// calm is the first word of a master that agrees to a quiet session.
+func calm() *pb.SessionResponse {
+	return &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: &pb.Orders{Complete: true, Quiet: true}}}
+}
+
 // beats says that the master is there until the session ends.
 func beats(stream *agentStream) error {
 	for {
@@ -53,7 +58,7 @@ func TestAgentSession(t *testing.T) {
 				}
 				heard = append(heard, strings.TrimSpace(fmt.Sprint(message)))
 				order := orders(fmt.Sprint("t", i))
-				order.GetOrders().Stamped = i == 0
+				order.GetOrders().Quiet, order.GetOrders().Stamped = i == 0, i == 0
 				if err := errors.Join(stream.Send(beat()), stream.Send(order)); err != nil {
 					return err
 				}
@@ -184,6 +189,15 @@ func TestSessionsThatEnd(t *testing.T) {
 				}
 				<-ctx.Done()
 				return nil
+			}, "the master is silent", 3 * time.Second, "http://m2:1",
+		},
+		"a quiet master falls silent": {
+			func(ctx context.Context, stream *agentStream) error {
+				if err := stream.Send(calm()); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return nil
 			}, "the master is silent", 30 * time.Second, "http://m2:1",
 		},
 		"the master ends it": {
@@ -228,7 +242,7 @@ func TestConnectionThatHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, leads := newNetwork(t), &leader{}
 		leads.session = func(ctx context.Context, stream *agentStream) error {
-			if err := stream.Send(beat()); err != nil {
+			if err := stream.Send(calm()); err != nil {
 				return err
 			}
 			<-ctx.Done()
@@ -326,7 +340,7 @@ func TestConfiguredTimes(t *testing.T) {
 		n, leads := newNetwork(t), &leader{}
 		var heard atomic.Int32
 		leads.session = func(_ context.Context, stream *agentStream) error {
-			if err := stream.Send(beat()); err != nil {
+			if err := stream.Send(calm()); err != nil {
 				return err
 			}
 			for {
@@ -348,6 +362,34 @@ func TestConfiguredTimes(t *testing.T) {
 
 		if waited := time.Since(began); waited != time.Hour || heard.Load() < 6 || heard.Load() > 7 || !strings.Contains(err.Error(), "silent") {
 			t.Errorf("after %v and %d messages it ended with %v", waited, heard.Load(), err)
+		}
+	})
+}
+
+// TestMasterOfAnOlderVersion does not agree to a quiet session: it hears all heartbeats.
+func TestMasterOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, leads := newNetwork(t), &leader{}
+		began, heard := time.Now(), 0
+		leads.session = func(_ context.Context, stream *agentStream) error {
+			for heard < 11 {
+				if _, err := stream.Receive(); err != nil {
+					return err
+				}
+				heard++
+				if err := stream.Send(beat()); err != nil {
+					return err
+				}
+			}
+			return connect.NewError(connect.CodeAborted, errors.New("that is enough"))
+		}
+		n.serve("m1:1", leads.handler())
+
+		err := n.open("m1:1").AgentSession(t.Context(), &pb.AgentJoin{}, nil, func(*pb.SessionResponse) {})
+
+		if heard != 11 || time.Since(began) != 10*time.Second {
+			t.Errorf("in %v it heard %d messages, until %v", time.Since(began), heard, err)
 		}
 	})
 }

@@ -242,6 +242,7 @@ func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
 	if m := orders.message; waits.complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
 		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: m}})
 	}
+	orders.message.Quiet = link.quiet
 	if orders.message.Stamped = orders.leased; orders.leased {
 		link.leased.Store(true)
 	}

@@ -485,7 +485,10 @@ type Orders struct {
 	Forget []string `protobuf:"bytes,5,rep,name=forget,proto3" json:"forget,omitempty"`
 	// Some of what the agent runs is to be stopped when it is out of touch: from now on
 	// it sends all heartbeats, with stamps.
-	Stamped       bool `protobuf:"varint,6,opt,name=stamped,proto3" json:"stamped,omitempty"`
+	Stamped bool `protobuf:"varint,6,opt,name=stamped,proto3" json:"stamped,omitempty"`
+	// The master takes what comes by the connection for the agent's word, as the join
+	// offered. One that does not say so, of an older version, wants all heartbeats.
+	Quiet         bool `protobuf:"varint,7,opt,name=quiet,proto3" json:"quiet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -558,6 +561,13 @@ func (x *Orders) GetForget() []string {
 func (x *Orders) GetStamped() bool {
 	if x != nil {
 		return x.Stamped
+	}
+	return false
+}
+
+func (x *Orders) GetQuiet() bool {
+	if x != nil {
+		return x.Quiet
 	}
 	return false
 }
@@ -1620,14 +1630,15 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\x06orders\x18\x02 \x01(\v2\x10.aloft.v1.OrdersH\x00R\x06orders\x12(\n" +
 	"\x04logs\x18\x03 \x01(\v2\x12.aloft.v1.LogOrderH\x00R\x04logs\x123\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\xdb\x01\n" +
+	"\amessage\"\xf1\x01\n" +
 	"\x06Orders\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x124\n" +
 	"\trevisions\x18\x02 \x03(\v2\x16.aloft.v1.RevisionSpecR\trevisions\x12$\n" +
 	"\x03run\x18\x03 \x03(\v2\x12.aloft.v1.RunOrderR\x03run\x12'\n" +
 	"\x04stop\x18\x04 \x03(\v2\x13.aloft.v1.StopOrderR\x04stop\x12\x16\n" +
 	"\x06forget\x18\x05 \x03(\tR\x06forget\x12\x18\n" +
-	"\astamped\x18\x06 \x01(\bR\astamped\"h\n" +
+	"\astamped\x18\x06 \x01(\bR\astamped\x12\x14\n" +
+	"\x05quiet\x18\a \x01(\bR\x05quiet\"h\n" +
 	"\fRevisionSpec\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\"\n" +

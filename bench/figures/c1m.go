@@ -93,7 +93,7 @@ func (b *bench) addLaunch(l launch, values map[string]float64) {
 	form := fmt.Sprintf("%d tasks on %d agents: ", l.tasks, l.agents)
 	how := fmt.Sprintf("`make c1m TASKS=%d AGENTS=%d`", l.tasks, l.agents)
 	if values == nil {
-		b.results.c1m.add(line{what: form + "all are reported running", command: how, bar: "an end", median: "none within " + c1mWithin.String(), p99: "-", n: 1})
+		b.results.of(c1mSection).add(line{what: form + "all are reported running", command: how, bar: "an end", median: "none within " + c1mWithin.String(), p99: "-", n: 1})
 		return
 	}
 	took := func(unit string) time.Duration { return time.Duration(values[unit] * float64(time.Millisecond)) }
@@ -101,7 +101,7 @@ func (b *bench) addLaunch(l launch, values map[string]float64) {
 		if !l.barred {
 			bar, met = "-", true
 		}
-		b.results.c1m.add(line{what: form + what, command: how, bar: bar, median: median, p99: p99, n: n, others: others, met: met})
+		b.results.of(c1mSection).add(line{what: form + what, command: how, bar: bar, median: median, p99: p99, n: n, others: others, met: met})
 	}
 	running := took("running-ms")
 	add("all are durable, started and reported running", "under "+report.Duration(c1mRunning), running < c1mRunning,
@@ -112,7 +112,7 @@ func (b *bench) addLaunch(l launch, values map[string]float64) {
 		fmt.Sprintf("%.0f MB", values["rss-max-MB"]), "-", 1, "")
 	add("a task in the master's memory, beside etcd's", fmt.Sprintf("under %d B", c1mBytesPerTask), values["heap-B/task"] < c1mBytesPerTask,
 		fmt.Sprintf("%.0f B", values["heap-B/task"]), "-", 1, "")
-	fact := func(what, value string) { b.results.c1m.addFact(form+what, how, value, 1) }
+	fact := func(what, value string) { b.results.of(c1mSection).addFact(form+what, how, value, 1) }
 	fact("a task in the memory of etcd, and on disk", fmt.Sprintf("%.0f B, %.0f B", values["etcd-B/task"], values["disk-B/task"]))
 	fact("processor time of the master, and of the agents and this bench", fmt.Sprintf("%.1f s, %.1f s", values["master-cpu-s"], values["fleet-cpu-s"]))
 	fact("all agents join", report.Duration(took("first-ms")))

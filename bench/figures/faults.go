@@ -202,7 +202,7 @@ func (s *storm) leaders(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := &s.results.faults
+	f := s.results.of(faultsSection)
 	f.addTimes(span{"the leader is killed: until a write succeeds", "`kill -9`", killed, 2 * time.Second, "Nomad 4.05 s"})
 	f.addTimes(span{"the leader is stopped: the longest gap between two writes", "`SIGTERM`", stopped, 200 * time.Millisecond, ""})
 	f.addTimes(span{"the leader hands over: the longest gap between two writes", "`aloft masters transfer`", transferred, 200 * time.Millisecond, ""})
@@ -316,7 +316,7 @@ func (s *storm) machines(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := &s.results.faults
+	f := s.results.of(faultsSection)
 	f.addTimes(span{"a machine of five is killed: until all instances are ready elsewhere", "`kill -9` of the agent, its supervisor and its tasks", took, lostAfter + 2*time.Second, "Nomad 17.8 s; Mesos 75 s by its defaults"})
 	f.addCount(fmt.Sprintf("GETs failed meanwhile, of %d requests", lost.requests), "2,000 requests/s", lost.gets, len(took), "")
 	f.addFact("POSTs that were in flight on the machine", "2,000 requests/s", fmt.Sprint(lost.posts), len(took))
@@ -396,7 +396,7 @@ func (s *storm) agents(ctx context.Context, rounds int, away time.Duration, what
 	if err != nil {
 		return err
 	}
-	f := &s.results.faults
+	f := s.results.of(faultsSection)
 	f.addCount(what+": tasks restarted or replaced", "`kill -9` of the agent", restarted, rounds, "")
 	f.addCount(fmt.Sprintf("requests failed meanwhile, of %d", lost.requests), "2,000 requests/s", lost.gets+lost.posts, rounds, "Swarm, when dockerd restarts: 7.8 s of full outage")
 	return nil

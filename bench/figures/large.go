@@ -64,17 +64,17 @@ func (b *bench) measureMillion(ctx context.Context) error {
 	}
 	values := valuesOf(fields)
 	took := millisOf(values["working-ms"])
-	b.results.large.add(line{
+	b.results.of(largeSection).add(line{
 		what: what, command: command, bar: "under " + report.Duration(millionWorking), median: report.Duration(took),
 		p99: report.Duration(millisOf(values["working-max-ms"])), n: largeRounds, met: took < millionWorking,
 	})
-	b.results.large.addFact(what+": memory (RSS)", "`/proc/PID/statm`", fmt.Sprintf("%.0f MB", values["rss-MB"]), largeRounds)
+	b.results.of(largeSection).addFact(what+": memory (RSS)", "`/proc/PID/statm`", fmt.Sprintf("%.0f MB", values["rss-MB"]), largeRounds)
 	return nil
 }
 
 // addNoEnd notes what the machine is too slow for.
 func (b *bench) addNoEnd(what, command string) {
-	b.results.large.add(line{what: what, command: command, bar: "an end", median: "none within " + largeWithin.String(), p99: "-", n: 1})
+	b.results.of(largeSection).add(line{what: what, command: command, bar: "an end", median: "none within " + largeWithin.String(), p99: "-", n: 1})
 }
 
 // runFleet runs a benchmark of ./fleet, and returns the fields of its line; none when
@@ -132,15 +132,15 @@ func (b *bench) addLarge(form string, fields []string) {
 		if bar > 0 {
 			l.bar, l.met = "under "+report.Duration(bar), took(unit) < bar
 		}
-		b.results.large.add(l)
+		b.results.of(largeSection).add(l)
 	}
 	add("until a write is answered", "working-ms", largeWorking, "")
 	add("then until all 5,000 agents are back", "joined-ms", largeJoined, "Mesos 5.4 s for both with 20,000 agents, and knows no task before")
 	for _, call := range []string{"read", "write"} {
-		b.results.large.add(line{
+		b.results.of(largeSection).add(line{
 			what: form + ": a " + call + " meanwhile", command: "the API", bar: "-", median: report.Duration(took(call + "-p50-ms")),
 			p99: report.Duration(took(call + "-p99-ms")), n: int(values[call+"s"]), met: true,
 		})
 	}
-	b.results.large.addFact(form+": memory (RSS) of the new leader", "`/proc/PID/statm`", fmt.Sprintf("%.0f MB", values["rss-MB"]), largeRounds)
+	b.results.of(largeSection).addFact(form+": memory (RSS) of the new leader", "`/proc/PID/statm`", fmt.Sprintf("%.0f MB", values["rss-MB"]), largeRounds)
 }

@@ -115,7 +115,7 @@ func (b *bench) measure(ctx context.Context, section string) error {
 	began := time.Now()
 	measure := map[string]func(context.Context) error{
 		clusterSection: b.measureCluster, routerSection: b.measureRouter, tcpSection: b.measureTCP, faultsSection: b.measureFaults, largeSection: b.measureLarge,
-		placementSection: b.measurePlacement, c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads,
+		placementSection: b.measurePlacement, c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads, growthSection: b.measureGrowth,
 	}[section]
 	if err := measure(ctx); err != nil {
 		return fmt.Errorf("%s: %w", section, err)

@@ -84,12 +84,12 @@ func (r *results) placePlaces(found places) {
 		{"the same with a spread and two constraints", "spread/batch", spreadBar},
 	} {
 		cost := found[bar.of][10_000]
-		r.placement.add(line{
+		r.of(placementSection).add(line{
 			what: bar.what, command: how, bar: fmt.Sprintf("%.0f/s", bar.least), median: rate(cost), p99: "-", n: placesEach, others: others,
 			met: cost > 0 && 1e9/cost >= bar.least,
 		})
 		growth := found[bar.of][50_000] / found[bar.of][1_000]
-		r.placement.add(line{
+		r.of(placementSection).add(line{
 			what: bar.what + ": the cost on 50,000 agents by that on 1,000", command: how, bar: fmt.Sprintf("under %d", growthBar),
 			median: fmt.Sprintf("%.1f", growth), p99: "-", n: placesEach, met: growth < growthBar,
 		})
@@ -105,7 +105,7 @@ func (r *results) placePlaces(found places) {
 		{"a refusal, explained", "plain/explained"},
 		{"the limit: a tree over cpus and mem alone", "plain/tree"},
 	} {
-		r.placement.addFact(fact.what+", on 1,000 / 10,000 / 50,000 agents", how, growthText(found[fact.of]), placesEach)
+		r.of(placementSection).addFact(fact.what+", on 1,000 / 10,000 / 50,000 agents", how, growthText(found[fact.of]), placesEach)
 	}
 }
 

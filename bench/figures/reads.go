@@ -17,7 +17,7 @@ const (
 // measureReads measures how long it takes to read all of a large cluster, and what
 // others notice of that.
 func (b *bench) measureReads(ctx context.Context) error {
-	r := &b.results.reads
+	r := b.results.of(readsSection)
 	b.say("all of 100,000 tasks, by pages and by a watch")
 	v, err := b.measureFleet(ctx, "Reads", readsWithin)
 	if err != nil {

@@ -42,15 +42,8 @@ func (c carried) cost() string {
 type results struct {
 	figures []figure
 	proxies []carried
-	beside  []figure // the router's rate beside others
-	faults  rows
-	large   rows
-	c1m     rows
-	tcp     rows
-
-	placement rows
-
-	sessions, reads rows
+	beside  []figure         // the router's rate beside others
+	tables  map[string]*rows // of the other sections, by name
 }
 
 // add notes the median of times with its bar.
@@ -73,9 +66,24 @@ func (r *results) addMemory(m memory) {
 	})
 }
 
+// of returns the table of a section, which is empty at first.
+func (r *results) of(section string) *rows {
+	if r.tables == nil {
+		r.tables = make(map[string]*rows)
+	}
+	if r.tables[section] == nil {
+		r.tables[section] = new(rows)
+	}
+	return r.tables[section]
+}
+
 func (r *results) missed() bool {
-	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met }) || r.faults.missed || r.large.missed || r.c1m.missed || r.tcp.missed || r.placement.missed ||
-		r.sessions.missed || r.reads.missed
+	for _, table := range r.tables {
+		if table.missed {
+			return true
+		}
+	}
+	return slices.ContainsFunc(slices.Concat(r.figures, r.beside), func(f figure) bool { return !f.met })
 }
 
 // markdown returns the text of a section.
@@ -85,20 +93,8 @@ func (r *results) markdown(section string) string {
 		return figureTable(r.figures)
 	case routerSection:
 		return r.routerMarkdown()
-	case tcpSection:
-		return r.tcp.markdown()
-	case faultsSection:
-		return r.faults.markdown()
-	case largeSection:
-		return r.large.markdown()
 	default:
-		return r.c1m.markdown()
-	case placementSection:
-		return r.placement.markdown()
-	case sessionsSection:
-		return r.sessions.markdown()
-	case readsSection:
-		return r.reads.markdown()
+		return r.of(section).markdown()
 	}
 }
 

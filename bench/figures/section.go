@@ -9,37 +9,37 @@ import (
 // The sections of the results, in the order of the page. Each can be measured by
 // itself; those that are not stay as they are.
 const (
-	clusterSection = "cluster"
-	routerSection  = "router"
-	faultsSection  = "faults"
-	largeSection   = "large"
-	c1mSection     = "c1m"
-	tcpSection     = "tcp"
-
+	clusterSection   = "cluster"
+	routerSection    = "router"
+	tcpSection       = "tcp"
+	faultsSection    = "faults"
+	largeSection     = "large"
 	placementSection = "placement"
-
-	sessionsSection = "sessions"
-	readsSection    = "reads"
+	c1mSection       = "c1m"
+	sessionsSection  = "sessions"
+	readsSection     = "reads"
+	growthSection    = "growth"
 )
 
 func sections() []string {
-	return []string{clusterSection, routerSection, tcpSection, faultsSection, largeSection, placementSection, c1mSection, sessionsSection, readsSection}
+	return []string{
+		clusterSection, routerSection, tcpSection, faultsSection, largeSection, placementSection, c1mSection, sessionsSection, readsSection, growthSection,
+	}
 }
 
 // titleOf returns the heading of a section.
 func titleOf(section string) string {
 	return map[string]string{
-		clusterSection: "What aloft must reach",
-		routerSection:  "The router beside others",
-		tcpSection:     "The router as a relay of connections",
-
-		placementSection: "Placement alone",
+		clusterSection:   "What aloft must reach",
+		routerSection:    "The router beside others",
+		tcpSection:       "The router as a relay of connections",
 		faultsSection:    "Faults",
 		largeSection:     "A new leader of a large cluster",
+		placementSection: "Placement alone",
 		c1mSection:       "A million tasks",
-
-		sessionsSection: "Sessions of many agents",
-		readsSection:    "Reading everything",
+		sessionsSection:  "Sessions of many agents",
+		readsSection:     "Reading everything",
+		growthSection:    "Rolls, and cost as it grows",
 	}[section]
 }
 

@@ -23,7 +23,7 @@ func (b *bench) measureSessions(ctx context.Context) error {
 	if b.opts.agents > 0 {
 		agents = b.opts.agents
 	}
-	r := &b.results.sessions
+	r := b.results.of(sessionsSection)
 	if err := b.measureSteady(ctx, agents); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (b *bench) measureSessions(ctx context.Context) error {
 // measureSteady measures a cluster at rest: with agents that share connections, as those
 // of a fleet do, and with a connection for each, as on machines of their own.
 func (b *bench) measureSteady(ctx context.Context, agents int) error {
-	r := &b.results.sessions
+	r := b.results.of(sessionsSection)
 	for _, form := range []struct {
 		what      string
 		perClient string

@@ -84,13 +84,13 @@ func (b *bench) compareRelays(ctx context.Context, load tcpLoad, ours, theirs su
 	}
 	slices.Sort(ratios)
 	how := fmt.Sprintf("`wrk --threads 2 --connections %d`", load.connections)
-	b.results.tcp.add(line{
+	b.results.of(tcpSection).add(line{
 		what: "the relay's rate beside HAProxy's (mode tcp): " + load.what, command: how, bar: fmt.Sprintf("at least %.1f ×", relayBar),
 		median: fmt.Sprintf("%.2f ×", ratios[len(ratios)/2]), p99: "-", n: len(ratios), met: ratios[len(ratios)/2] >= relayBar,
 	})
 	for _, s := range []subject{ours, theirs} {
 		run := best[s.name]
-		b.results.tcp.add(line{
+		b.results.of(tcpSection).add(line{
 			what: fmt.Sprintf("%s: answers/s, CPU each; %s", s.name, load.what), command: how, bar: "-",
 			median: fmt.Sprintf("%.0f/s, %s", run.perSecond, run.cost()), p99: report.Duration(run.p99), n: 1, met: true,
 		})

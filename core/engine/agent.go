@@ -50,10 +50,20 @@ func (e *Engine) putAgent(m *machine, change func(*Agent)) {
 	next := *m.record
 	change(&next)
 	m.record = &next
+	e.listSilent(m)
 	e.closeAsNeeded(m)
 	e.batch.put(m.record.Key(), m.record)
 	for _, t := range m.tasks {
 		e.touch(t.owner)
+	}
+}
+
+// listSilent keeps account of whether an agent is silent.
+func (e *Engine) listSilent(m *machine) {
+	if m.silent() {
+		e.silent[m.record.ID] = struct{}{}
+	} else {
+		delete(e.silent, m.record.ID)
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // batch gathers what changed since the last Take. A record that is put twice
 // is there once, with its last value, at the place of its first change.
 type batch struct {
+	round   uint64 // counts the batches
 	changes []Change
-	place   map[Key]int
+	place   map[Key]int // of those that are not tasks
 	notes   []Note
 	orders  map[id.Agent]struct{}
 	forget  []Ended
@@ -28,6 +29,22 @@ func (b *batch) put(key Key, record Record) {
 	}
 	b.place[key] = len(b.changes)
 	b.changes = append(b.changes, Change{key, record})
+}
+
+// putTask is put for the record that a task has now, or no longer.
+func (b *batch) putTask(t *entry) {
+	if t.round == b.round && t.at >= 0 {
+		b.changes[t.at].Record = t.record
+		return
+	}
+	t.round, t.at, t.told = b.round, int32(len(b.changes)), true
+	b.changes = append(b.changes, Change{t.record.Key(), t.record})
+}
+
+// dropTask says that a task's record is to be deleted.
+func (b *batch) dropTask(t *entry) {
+	b.putTask(t)
+	b.changes[t.at].Record = nil
 }
 
 // order says that what an agent should run or stop has changed.
@@ -50,6 +67,9 @@ func (b *batch) take() Changes {
 		Agents:  slices.Sorted(maps.Keys(b.orders)),
 		Forget:  slices.Compact(b.forget),
 	}
-	*b = batch{}
+	b.reset()
 	return changes
 }
+
+// reset begins the next batch.
+func (b *batch) reset() { *b = batch{round: b.round + 1} }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,52 @@ func BenchmarkScaleUp(b *testing.B) {
 	}
 }
 
+// BenchmarkJobs runs 10 jobs of 2,000 copies on ten large agents, whose choice costs
+// little, until all have finished. Agents report in batches of 100 tasks.
+func BenchmarkJobs(b *testing.B) {
+	const jobs, copies, batched = 10, 2_000, 100
+	for b.Loop() {
+		b.StopTimer()
+		e, now := engine.New(engine.Config{Epoch: 1}), noon
+		for n := range 10 {
+			name := id.Agent(fmt.Sprintf("a%d", n))
+			fold(b, e, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: name, Partitions: hugePartitions()}}, noon)
+		}
+		b.StartTimer()
+		for n := range jobs {
+			fold(b, e, deployOf(job(id.Service(fmt.Sprintf("job-%d", n)), "ok", copies)), now)
+		}
+		var placed []*engine.Task
+		for !e.AskAgain().IsZero() && !e.AskAgain().After(now) {
+			for _, change := range e.Take(now).Records {
+				if t, ok := change.Record.(*engine.Task); ok && t.Status.State == task.Assigned {
+					placed = append(placed, t)
+				}
+			}
+		}
+		if len(placed) != jobs*copies {
+			b.Fatalf("%d tasks were placed", len(placed))
+		}
+		for _, state := range []task.State{task.Running, task.Finished} {
+			for reported := range slices.Chunk(placed, batched) {
+				now = now.Add(time.Millisecond)
+				for _, t := range reported {
+					status := task.Status{State: state, Since: now, Attempt: 1}
+					if state == task.Finished {
+						status.Last = &task.Exit{At: now}
+					}
+					fold(b, e, engine.AgentReported{Agent: t.Claim.Agent, Tasks: []engine.Report{{Task: t.ID, Status: status}}}, now)
+				}
+				e.Take(now)
+			}
+		}
+		if s := e.Service("job-0"); s.Result != engine.Succeeded {
+			b.Fatalf("job-0: %+v", s)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*jobs*copies), "ns/task")
+}
+
 // BenchmarkReport folds in one report in a large cluster where many services
 // are at rest.
 func BenchmarkReport(b *testing.B) {
@@ -126,6 +173,13 @@ func spreadCluster(b *testing.B) *engine.Engine {
 		e.Take(later)
 	}
 	return e
+}
+
+func hugePartitions() []ledger.Partition {
+	return []ledger.Partition{
+		{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(1 << 40), Weight: ledger.WeightOne},
+		{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(1 << 50), Weight: ledger.WeightOne},
+	}
 }
 
 func benchPartitions(b *testing.B) []ledger.Partition {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/rollout"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -28,7 +29,7 @@ func (e *Engine) Check() error {
 		broken = append(broken, e.checkTask(e.tasks[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
-		broken = append(broken, e.services[name].check())
+		broken = append(broken, e.services[name].check(), e.checkRuns(e.services[name]))
 	}
 	return errors.Join(append(broken, e.checkTable(), e.checkRouters(), e.checkQueue())...)
 }
@@ -67,6 +68,21 @@ func (e *Engine) checkTask(t *entry) error {
 		return fmt.Errorf("task %s waits for a place on agent %s, and %q does not move there", name, t.record.Claim.Agent, t.record.Follows)
 	case t.owner.revisions[t.record.Revision] == nil:
 		return fmt.Errorf("task %s: revision %d is forgotten", name, t.record.Revision)
+	}
+	return nil
+}
+
+// checkRuns wants nothing to be left to do for the runs of a job: each step that its
+// plans were not told of was none of their concern.
+func (e *Engine) checkRuns(s *service) error {
+	if due := e.AskAgain(); !due.IsZero() && !due.After(e.now) {
+		return nil // to be planned by the next Take
+	}
+	for _, run := range s.record.Runs {
+		plan := rollout.NextCopies(s.batch(run), e.copies(s, run), e.now)
+		if len(plan.Start)+len(plan.Stop)+len(plan.Cancel) > 0 || plan.Verdict.Outcome != rollout.Going {
+			return fmt.Errorf("run %d of %s was left as it is, and its plan is %+v", run, s.record.Name, plan)
+		}
 	}
 	return nil
 }

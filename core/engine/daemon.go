@@ -27,8 +27,12 @@ func (e *Engine) planDaemon(s *service) {
 	s.waiting = plan.Waiting
 	s.wakeBy(plan.AskAgain)
 	e.carryOut(s, plan.Plan)
-	for _, agent := range plan.On {
-		e.newTask(s, Task{Revision: s.revisionOf(plan.Revision), Claim: ledger.Claim{Agent: agent}})
+	if len(plan.On) == 0 {
+		return
+	}
+	first := e.number(s, len(plan.On))
+	for i, agent := range plan.On {
+		e.newTask(s, first+int64(i), Task{Revision: s.revisionOf(plan.Revision), Claim: ledger.Claim{Agent: agent}})
 	}
 }
 

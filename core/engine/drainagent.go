@@ -96,6 +96,7 @@ func (v RemoveAgent) fold(e *Engine) (Answer, error) {
 		e.release(m, name)
 	}
 	delete(e.agents, v.Agent)
+	delete(e.silent, v.Agent)
 	e.timers.set(timerKey{agentTimer, string(v.Agent)}, time.Time{})
 	e.batch.put(Key{AgentKind, string(v.Agent)}, nil)
 	e.note(Note{Kind: AgentRemoved, Agent: v.Agent, Text: "forgotten"})

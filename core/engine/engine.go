@@ -63,9 +63,11 @@ type Engine struct {
 	books       ledger.Ledger
 	cluster     *Cluster // nil until there is something to remember
 	agents      map[id.Agent]*machine
+	silent      map[id.Agent]struct{} // those that are
 	pools       map[id.Pool]*Pool
 	services    map[id.Service]*service
 	tasks       map[id.Task]*entry // those that have ended, too, as far as they are kept
+	newTasks    []*entry           // whose records were not handed out yet
 	deployments map[id.Deployment]*service
 	routers     map[id.Router]*router
 	rules       map[route.Rule]id.Service // which service has it
@@ -89,9 +91,10 @@ type Engine struct {
 // New returns the engine of an empty cluster.
 func New(config Config) *Engine {
 	config = config.withDefaults()
-	return &Engine{
+	e := &Engine{
 		config:      config,
 		agents:      make(map[id.Agent]*machine),
+		silent:      make(map[id.Agent]struct{}),
 		pools:       make(map[id.Pool]*Pool),
 		services:    make(map[id.Service]*service),
 		tasks:       make(map[id.Task]*entry),
@@ -107,6 +110,8 @@ func New(config Config) *Engine {
 		queue:       newQueue(),
 		table:       route.Table{Version: route.Version{Epoch: config.Epoch}},
 	}
+	e.batch.round = 1 // 0 is that of tasks that are loaded
+	return e
 }
 
 // Step folds an event into the cluster, or refuses it and changes nothing. The
@@ -139,6 +144,7 @@ func (e *Engine) Take(now time.Time) Changes {
 			break
 		}
 	}
+	e.tellNew()
 	changes := e.batch.take()
 	if e.table.Version != e.published {
 		e.published = e.table.Version

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -23,6 +24,9 @@ type entry struct {
 	toldAt time.Time     // while it drains: when that was told; zero: not yet, or by an earlier leader
 	group  *group        // it waits for a place with it; nil if it does not wait
 	why    string        // why it is where it is, for people; "" if an earlier leader chose
+	round  uint64        // of the batch that its record was made in: until that is taken nobody else has it
+	at     int32         // where that batch has it, -1: not yet
+	told   bool          // its record was handed out, or is about to be
 }
 
 func (t *entry) state() task.State { return t.record.Status.State }
@@ -68,30 +72,66 @@ func taskNumber(name id.Task) int64 {
 // then, and take an order to run one of the same name for the same.
 const restoreLeap = 1_000_000_000
 
-// newTask adds a pending task to a service.
-func (e *Engine) newTask(s *service, fields Task) {
-	e.putService(s, func(r *Service) { r.Tasks = max(r.Tasks, e.config.Restores*restoreLeap) + 1 })
-	fields.ID = taskID(s.record.Name, fields.Revision, s.record.Tasks)
+// number gives out so many numbers for tasks of a service, and returns the first.
+func (e *Engine) number(s *service, tasks int) int64 {
+	last := max(s.record.Tasks, e.config.Restores*restoreLeap)
+	e.putService(s, func(r *Service) { r.Tasks = last + int64(tasks) })
+	return last + 1
+}
+
+// newTask adds a pending task to a service, with a number that was given out for it.
+// Its record is handed out with its place, or when it was refused one: see tellNew.
+func (e *Engine) newTask(s *service, number int64, fields Task) {
+	fields.ID = taskID(s.record.Name, fields.Revision, number)
 	fields.Service = s.record.Name
 	if fields.CreatedAt = e.now; e.now.Before(s.record.RestartedAt) { // by the clock of a leader before
 		fields.CreatedAt = s.record.RestartedAt
 	}
 	fields.Status = task.Status{State: task.Pending, Since: e.now}
-	t := &entry{record: &fields, owner: s, number: s.record.Tasks}
+	t := &entry{record: &fields, owner: s, number: number, round: e.batch.round, at: -1}
 	e.tasks[fields.ID] = t
 	s.live = append(s.live, t)
-	e.batch.put(fields.Key(), &fields)
+	e.newTasks = append(e.newTasks, t)
 	e.enqueue(t)
 	e.touch(s)
 }
 
+// untoldMax is how long a new task may wait for the queue before its record is handed
+// out without a place.
+const untoldMax = 30 * time.Second
+
+// tellNew hands out the records of new tasks, but of those for which the queue had no
+// time yet: it has in a moment, and a record of each would be written twice. When the
+// leader ends meanwhile, nobody has heard of them, and the next one makes others.
+func (e *Engine) tellNew() {
+	for len(e.newTasks) > 0 {
+		t := e.newTasks[0]
+		if !t.told && t.pending() && e.queue.fresh && e.now.Before(t.record.CreatedAt.Add(untoldMax)) {
+			return
+		}
+		if !t.told && e.tasks[t.record.ID] == t {
+			e.batch.putTask(t)
+		}
+		e.newTasks[0] = nil
+		e.newTasks = e.newTasks[1:]
+	}
+	e.newTasks = nil
+}
+
 // putTask replaces a task's record by a changed copy.
 func (e *Engine) putTask(t *entry, change func(*Task)) {
-	next := *t.record
-	change(&next)
-	t.record = &next
-	e.batch.put(next.Key(), &next)
+	change(e.own(t))
+	e.batch.putTask(t)
 	e.touch(t.owner)
+}
+
+// own returns a task's record to be changed: a copy, unless nobody else has it yet.
+func (e *Engine) own(t *entry) *Task {
+	if t.round != e.batch.round {
+		next := *t.record
+		t.record, t.round, t.at = &next, e.batch.round, -1
+	}
+	return t.record
 }
 
 // move takes a task a step on. That the step is legal is for the caller to know.
@@ -106,7 +146,13 @@ func (e *Engine) move(t *entry, event task.Event) {
 // become gives a task its next status, with all that follows from it.
 func (e *Engine) become(t *entry, next task.Status) {
 	before := t.record.Status
-	e.putTask(t, func(r *Task) { r.Status = next })
+	e.own(t).Status = next
+	e.batch.putTask(t)
+	if s := t.owner; s.unconcerned(t, before.State) {
+		s.stirred = true
+	} else {
+		e.touch(s)
+	}
 	if before.State.Serving() || next.State.Serving() {
 		e.tableStale[t.owner.record.Name] = struct{}{}
 	}
@@ -157,7 +203,9 @@ func (e *Engine) end(t *entry, before task.State) {
 		s.live = slices.Delete(s.live, i, i+1)
 	}
 	s.ended = append(s.ended, t)
-	e.tableStale[s.record.Name] = struct{}{}
+	if s.record.Kind != spec.Job && s.record.Kind != spec.Cron { // these have no routes
+		e.tableStale[s.record.Name] = struct{}{}
+	}
 	e.trimEnded(s)
 }
 
@@ -176,7 +224,7 @@ func (e *Engine) giveBack(t *entry, next task.Status) error {
 	s.claims++
 	s.count(m.record.ID, true)
 	m.tasks[t.record.ID] = t
-	t.left, t.toldAt = route.Version{}, time.Time{}
+	t.left, t.toldAt, s.doubled = route.Version{}, time.Time{}, true
 	e.tableStale[s.record.Name] = struct{}{}
 	e.putTask(t, func(r *Task) { r.Status = next })
 	t.charge(e.queue.shares.Charge)

@@ -138,8 +138,8 @@ func (e *Engine) explainService(s *service) []string {
 		lines = append(lines, fmt.Sprintf("%s %s: revision %d is wanted", r.Kind, r.Name, r.Revision))
 	}
 	lines = append(lines, s.explainDeployment()...)
-	if s.waiting != "" {
-		lines = append(lines, "it waits for "+s.waiting)
+	if waiting := e.waitsFor(s); waiting != "" {
+		lines = append(lines, "it waits for "+waiting)
 	}
 	if r.Kind == spec.Cron && !r.NextRun.IsZero() {
 		lines = append(lines, "it runs next at "+r.NextRun.Format(clock))

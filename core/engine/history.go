@@ -22,7 +22,7 @@ func (e *Engine) trimEnded(s *service) {
 		}
 		excess--
 		delete(e.tasks, t.record.ID)
-		e.batch.put(t.record.Key(), nil)
+		e.batch.dropTask(t)
 	}
 	s.ended = slices.Replace(s.ended, 0, seen, spared...)
 }

@@ -28,25 +28,49 @@ func (e *Engine) planRuns(s *service) {
 	if s.record.Kind == spec.Cron {
 		e.planSchedule(s)
 	}
-	s.waiting = ""
+	s.waiting, s.stirred, s.doubled = "", false, false
 	for _, run := range slices.Clone(s.record.Runs) {
 		e.planRun(s, run)
 	}
 }
 
+// unconcerned reports whether no plan of a service depends on the step that a task
+// has taken from a state. In a job that is so for most steps: a copy goes on, or has
+// finished and is not the last of its run. Of many thousand copies each would else be
+// looked at for each step of one of them.
+func (s *service) unconcerned(t *entry, before task.State) bool {
+	r := s.record
+	if r.Kind != spec.Job && r.Kind != spec.Cron || r.Stopped || r.Removing || s.doubled || !before.Live() {
+		return false
+	}
+	if len(r.Runs) != 1 || r.Runs[0] != t.record.Run || t.record.Run != r.Run || s.revisions[t.record.Revision].Spec.Timeout > 0 {
+		return false
+	}
+	return t.state().Live() || t.state() == task.Finished && len(s.live) > 1
+}
+
+// waitsFor says what a service waits for, "" for nothing.
+func (e *Engine) waitsFor(s *service) string {
+	if s.stirred {
+		s.stirred = false
+		s.waiting = rollout.NextCopies(s.batch(s.record.Run), e.copies(s, s.record.Run), e.now).Waiting
+	}
+	return s.waiting
+}
+
 // planRun takes the next steps of one run.
 func (e *Engine) planRun(s *service, run int64) {
 	e.stopLate(s, run)
-	plan := rollout.NextCopies(s.batch(run), e.copies(s, run), e.now)
+	seen := e.copies(s, run)
+	plan := rollout.NextCopies(s.batch(run), seen, e.now)
+	s.doubled = s.doubled || living(seen) > plan.Live
 	s.wakeBy(plan.AskAgain)
 	for _, list := range [][]id.Task{plan.Cancel, plan.Stop} {
 		for _, name := range list {
 			e.stopTask(e.tasks[name], e.runStopReason(s, e.tasks[name]))
 		}
 	}
-	for _, number := range plan.Start {
-		e.newTask(s, Task{Revision: s.revisionOfRun(run), Run: run, Copy: number, Retry: s.tries(run, number)})
-	}
+	e.startCopies(s, run, plan.Start)
 	if run == s.record.Run {
 		s.waiting = plan.Waiting
 	}
@@ -78,20 +102,26 @@ func (s *service) revisionOfRun(run int64) id.Revision {
 	return s.record.Revision
 }
 
-// tries returns how many tasks a copy has had that say something of its program.
-func (s *service) tries(run int64, number int) int {
-	n := 0
+// startCopies adds a task for each of the copies.
+func (e *Engine) startCopies(s *service, run int64, numbers []int) {
+	if len(numbers) == 0 {
+		return
+	}
+	tries := make(map[int]int) // how many tasks a copy has had that say something of its program
 	for _, t := range s.ended {
-		if t.record.Run == run && t.record.Copy == number && t.state() == task.Failed {
-			n++
+		if t.record.Run == run && t.state() == task.Failed {
+			tries[t.record.Copy]++
 		}
 	}
-	return n
+	revision, first := s.revisionOfRun(run), e.number(s, len(numbers))
+	for i, number := range numbers {
+		e.newTask(s, first+int64(i), Task{Revision: revision, Run: run, Copy: number, Retry: tries[number]})
+	}
 }
 
 // copies shows the tasks of a run to rollout.
 func (e *Engine) copies(s *service, run int64) []rollout.Copy {
-	var seen []rollout.Copy
+	seen := make([]rollout.Copy, 0, len(s.live)+len(s.ended))
 	for _, list := range [][]*entry{s.live, s.ended} {
 		for _, t := range list {
 			if t.record.Run == run {
@@ -103,6 +133,17 @@ func (e *Engine) copies(s *service, run int64) []rollout.Copy {
 		}
 	}
 	return seen
+}
+
+// living returns how many of the tasks have not ended.
+func living(seen []rollout.Copy) int {
+	n := 0
+	for i := range seen {
+		if !seen[i].State.Ended() {
+			n++
+		}
+	}
+	return n
 }
 
 // mustLeave reports whether the time is up that a job may go on for on an agent
@@ -135,6 +176,9 @@ func (e *Engine) runStopReason(s *service, t *entry) string {
 // stopLate stops the tasks of a run that took longer than they may, from when
 // the program was last seen to start or to become ready.
 func (e *Engine) stopLate(s *service, run int64) {
+	if s.revisions[s.revisionOfRun(run)].Spec.Timeout == 0 {
+		return
+	}
 	for _, t := range s.snapshot() {
 		limit := s.revisions[t.record.Revision].Spec.Timeout
 		running := t.state() >= task.Starting && t.state() < task.Draining

@@ -56,7 +56,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	}
 	e.countTotals()
 	e.recall()
-	e.batch = batch{}
+	e.batch.reset()
 	e.makeTable()
 	return nil
 }
@@ -138,6 +138,7 @@ func (e *Engine) loadAgent(r *Agent) error {
 	loaded := *r
 	m.record, m.awaited = &loaded, r.SilentSince.IsZero()
 	loaded.Closed = m.closed()
+	e.listSilent(m)
 	return e.books.SetAgent(loaded.Agent)
 }
 

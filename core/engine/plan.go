@@ -38,6 +38,9 @@ func (e *Engine) planService(s *service) {
 
 // giveUp loses the tasks whose agents have been silent for too long.
 func (e *Engine) giveUp(s *service) {
+	if len(e.silent) == 0 {
+		return
+	}
 	for _, t := range s.snapshot() {
 		since, silent := e.suspect(t.record.Claim.Agent)
 		if !silent || !t.state().HoldsClaim() {
@@ -86,10 +89,14 @@ func (e *Engine) planInstances(s *service) {
 	s.waiting = plan.Waiting
 	s.wakeBy(plan.AskAgain)
 	e.carryOut(s, plan)
-	for range plan.Start {
+	if plan.Start == 0 {
+		return
+	}
+	first := e.number(s, plan.Start)
+	for i := range plan.Start {
 		next := s.follower()
 		next.Revision = s.revisionOf(plan.Revision)
-		e.newTask(s, next)
+		e.newTask(s, first+int64(i), next)
 	}
 }
 
@@ -295,6 +302,9 @@ func (s *service) drainsUntil(t *entry) time.Time {
 // letGo takes tasks that drain one step on: a task that no router needs any
 // more, or that has drained for as long as it may, is stopped.
 func (e *Engine) letGo(s *service) {
+	if len(e.draining) == 0 {
+		return
+	}
 	for _, t := range s.snapshot() {
 		if t.state() != task.Draining {
 			continue

@@ -27,6 +27,8 @@ type service struct {
 	unjudged    bool             // loaded: the failures that rollout sees are already counted
 	waiting     string           // what the newest plan waits for
 	copies      copies
+	stirred     bool // since that plan tasks have taken steps that it need not know of
+	doubled     bool // a copy of a job may have two tasks that live: one came back
 }
 
 // wanted returns the revision that is wanted, nil if there is none.

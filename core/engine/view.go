@@ -174,7 +174,7 @@ func (e *Engine) Tasks(name id.Service) (live, ended []*Task) {
 // it is as it should be.
 func (e *Engine) Waiting(name id.Service) string {
 	if s := e.services[name]; s != nil {
-		return s.waiting
+		return e.waitsFor(s)
 	}
 	return ""
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
-	"github.com/aloft-run/aloft/core/task"
 	"github.com/aloft-run/aloft/store"
 )
 
@@ -44,12 +43,19 @@ type reign struct {
 type request struct {
 	fold  func(e *engine.Engine, now time.Time) (engine.Answer, error)
 	ask   func(e *engine.Engine) error // instead of fold
-	reply chan reply                   // holds the one reply
+	back  chan reply                   // holds the one reply
 }
 
 type reply struct {
 	answer engine.Answer
 	err    error
+}
+
+// call is a request that was folded in, with the reply that it gets once that is
+// durable.
+type call struct {
+	request
+	reply
 }
 
 // submit has the loop fold in an event. After ErrNoLeader it was not folded in,
@@ -62,7 +68,7 @@ func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, 
 func (r *reign) fold(
 	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
 ) (engine.Answer, error) {
-	return r.send(ctx, request{fold: fold, reply: make(chan reply, 1)})
+	return r.send(ctx, request{fold: fold, back: make(chan reply, 1)})
 }
 
 // ask returns the answer to a question about what is durable.
@@ -72,7 +78,7 @@ func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (
 		answer, err = question(e)
 		return err
 	}
-	if _, err := r.send(ctx, request{ask: asked, reply: make(chan reply, 1)}); err != nil {
+	if _, err := r.send(ctx, request{ask: asked, back: make(chan reply, 1)}); err != nil {
 		var none T
 		return none, err
 	}
@@ -88,7 +94,7 @@ func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
 		return engine.Answer{}, context.Cause(ctx)
 	}
 	select {
-	case back := <-req.reply: // the loop answers all that it takes
+	case back := <-req.back: // the loop answers all that it takes
 		return back.answer, back.err
 	case <-ctx.Done():
 		return engine.Answer{}, context.Cause(ctx)
@@ -123,35 +129,67 @@ func (r *reign) prove(ctx context.Context) {
 // told to end: cut off, nobody would know what became of it, and of its calls.
 const commitWithin = 3 * time.Second
 
-// run is the one loop. It returns why the term ended.
+// run owns the cluster until the term ends, and returns why it did. The last group
+// that was handed on has its answers then.
 func (r *reign) run(ctx context.Context) error {
-	committing, enough := outlast(ctx, commitWithin)
+	longer, enough := outlast(ctx, commitWithin)
 	defer enough()
-	var proving sync.WaitGroup
+	var proving, committing sync.WaitGroup
 	defer proving.Wait()
 	proof, stop := context.WithCancel(ctx)
 	defer stop()
 	proving.Go(func() { r.prove(proof) })
 	defer close(r.over)
+	c := commits{groups: make(chan *group), told: make(chan told, 1), broken: make(chan error, 1)}
+	committing.Go(func() { r.commitAll(longer, c) })
+	defer committing.Wait()
+	defer close(c.groups)
+	return r.loop(ctx, c)
+}
+
+// loop is the one that owns the engine. It folds in what comes and hands it on in
+// groups. While one is being committed the next one is planned, and what comes
+// meanwhile is folded in already; so a group is as large as commits are slow.
+func (r *reign) loop(ctx context.Context, c commits) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var calls []call // folded in since the newest group was planned
+	var next *group  // waits until the one before is durable
+	defer func() {
+		next.refuse(ErrNoLeader) // nothing of it was written
+		refuse(calls, ErrNoLeader)
+	}()
 	for {
-		r.setTimer(timer)
-		var err error
-		select {
-		case first := <-r.requests:
-			err = r.step(committing, r.gather(first))
-		case <-timer.C:
-			err = r.step(committing, nil)
-		case <-r.handOver:
-			err = errHandedOver
-		case <-r.term.Lost():
-			err = errLost
-		case <-ctx.Done():
-			err = context.Cause(ctx)
+		if next == nil && len(calls) > 0 {
+			next, calls = r.plan(ctx, calls), nil
 		}
-		if err != nil {
+		requests, out, due := r.requests, c.groups, timer.C
+		if len(calls) >= batchMax {
+			requests = nil
+		}
+		if next == nil {
+			out = nil
+			r.setTimer(timer)
+		} else {
+			due = nil
+		}
+		select {
+		case first := <-requests:
+			calls = r.gather(calls, first)
+		case out <- next:
+			next = nil
+		case <-due:
+			next = r.plan(ctx, nil)
+		case t := <-c.told:
+			r.engine.Published(t.batch, t.at)
+		case err := <-c.broken:
 			return err
+		case <-r.handOver:
+			return errHandedOver
+		case <-r.term.Lost():
+			return errLost
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -164,63 +202,63 @@ func (r *reign) setTimer(timer *time.Timer) {
 	timer.Reset(due)
 }
 
-// gather takes all requests that wait, up to a bound.
-func (r *reign) gather(first request) []request {
-	batch := []request{first}
-	for len(batch) < batchMax {
+// gather folds in all requests that wait, up to a bound.
+func (r *reign) gather(calls []call, first request) []call {
+	now := time.Now()
+	calls = append(calls, r.begin(first, now))
+	for len(calls) < batchMax {
 		select {
 		case req := <-r.requests:
-			batch = append(batch, req)
+			calls = append(calls, r.begin(req, now))
 		default:
-			return batch
+			return calls
 		}
 	}
-	return batch
+	return calls
 }
 
-// step folds in a batch, commits what it changed, publishes, and then answers.
-// An error ends the term. An empty batch says that time has passed.
-func (r *reign) step(ctx context.Context, batch []request) error {
-	began := time.Now()
-	replies := make([]reply, len(batch))
-	folded := 0
-	for i, req := range batch {
-		if req.fold == nil {
-			continue
-		}
-		folded++
-		if replies[i].answer, replies[i].err = req.fold(r.engine, began); replies[i].err != nil {
-			r.metrics.refused.WithLabelValues(refusal(replies[i].err)).Inc()
+// begin folds in one request. A question waits for the plan.
+func (r *reign) begin(req request, now time.Time) call {
+	c := call{request: req}
+	if req.fold == nil {
+		return c
+	}
+	if c.answer, c.err = req.fold(r.engine, now); c.err != nil {
+		r.metrics.refused.WithLabelValues(refusal(c.err)).Inc()
+	}
+	return c
+}
+
+// plan takes what follows from what was folded in, and the answers to questions.
+// Without calls it is asked because time has passed, and returns nil if nothing
+// changed.
+func (r *reign) plan(ctx context.Context, calls []call) *group {
+	began, folded := time.Now(), 0
+	for _, c := range calls {
+		if c.fold != nil {
+			folded++
 		}
 	}
-	if folded > 0 || len(batch) == 0 {
-		changes := r.engine.Take(began)
+	g := &group{calls: calls}
+	if folded > 0 || len(calls) == 0 {
+		g.changes = r.engine.Take(began)
 		r.metrics.steps.Observe(time.Since(began).Seconds())
 		r.metrics.batch.Observe(float64(folded))
-		if err := r.commit(ctx, changes); err != nil {
-			for _, req := range batch {
-				req.reply <- reply{err: fmt.Errorf("%w: %w", afterCommit(err), err)}
-			}
-			return err
+	}
+	for _, agent := range g.changes.Agents {
+		if len(r.engine.Strays(agent)) > 0 {
+			g.strays = append(g.strays, agent)
 		}
 	}
-	r.answer(ctx, batch, replies)
-	return nil
-}
-
-// answer gives the replies to what was folded in, and then, because that may
-// take longer, answers the questions.
-func (r *reign) answer(ctx context.Context, batch []request, replies []reply) {
-	for i, req := range batch {
-		if req.fold != nil {
-			req.reply <- replies[i]
+	for i := range calls {
+		if c := &calls[i]; c.ask != nil {
+			c.err = r.protect(ctx, func() error { return c.ask(r.engine) })
 		}
 	}
-	for _, req := range batch {
-		if req.ask != nil {
-			req.reply <- reply{err: r.protect(ctx, func() error { return req.ask(r.engine) })}
-		}
+	if len(calls) == 0 && g.changes.Empty() {
+		return nil
 	}
+	return g
 }
 
 // refusal returns the word by which a refused event is counted.
@@ -239,63 +277,6 @@ func refusal(err error) string {
 	default:
 		return "other"
 	}
-}
-
-// commit makes changes durable and then publishes them.
-func (r *reign) commit(ctx context.Context, changes engine.Changes) error {
-	revision := r.view.at()
-	if len(changes.Records) > 0 {
-		ops, err := operations(changes.Records)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		if revision, err = r.term.Commit(ctx, ops); err != nil {
-			return fmt.Errorf("commit: %w", err)
-		}
-		r.metrics.commits.Observe(time.Since(began).Seconds())
-	}
-	r.publish(ctx, revision, changes)
-	r.engine.Published(time.Now())
-	return nil
-}
-
-// publish tells readers, watchers, agents and routers.
-func (r *reign) publish(ctx context.Context, revision int64, changes engine.Changes) {
-	for _, note := range changes.Notes {
-		r.cfg.Log.DebugContext(ctx, "note", slog.String("kind", string(note.Kind)), slog.String("text", note.Text))
-		if note.Kind == engine.BreakerOpened {
-			over := overAgents
-			if note.Service != "" {
-				over = overInstances
-			}
-			r.metrics.opened.WithLabelValues(over).Inc()
-			r.cfg.Log.WarnContext(ctx, "a breaker opened", slog.String("service", string(note.Service)), slog.String("text", note.Text))
-		}
-	}
-	for _, change := range r.view.apply(revision, changes) {
-		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {
-			r.hub.order(t.Claim.Agent, t.ID)
-		}
-	}
-	for _, ended := range changes.Forget {
-		r.hub.order(ended.Agent, ended.Task)
-	}
-	for _, agent := range changes.Agents {
-		if len(r.engine.Strays(agent)) > 0 {
-			r.hub.orderAll(agent) // what complete orders do not name is stopped
-		}
-	}
-	if changes.Table != nil {
-		r.hub.publishTable(*changes.Table)
-	}
-}
-
-// ordered reports whether a change of a task is something for its agent to do.
-func ordered(t *engine.Task, before engine.Record) bool {
-	old, known := before.(*engine.Task)
-	state := t.Status.State
-	return (state == task.Assigned || state == task.Stopping) && (!known || old.Status.State != state)
 }
 
 // protect keeps a panic in what serves one client from ending the master.

@@ -62,6 +62,7 @@ func (b *batch) order(agent id.Agent) {
 func (b *batch) take() Changes {
 	slices.SortFunc(b.forget, func(x, y Ended) int { return cmp.Or(cmp.Compare(x.Agent, y.Agent), cmp.Compare(x.Task, y.Task)) })
 	changes := Changes{
+		Batch:   b.round,
 		Records: b.changes,
 		Notes:   b.notes,
 		Agents:  slices.Sorted(maps.Keys(b.orders)),

@@ -10,6 +10,7 @@ import (
 // Changes is all that a batch of steps changed: what to commit, then what to
 // publish. Take hands them out; nothing in them is changed afterwards.
 type Changes struct {
+	Batch   uint64       // its number, from 1: each Take has a higher one than that before
 	Records []Change     // each key at most once, in the order of first change
 	Table   *route.Table // the new routing table; nil: as before
 	Notes   []Note       // what happened, for people

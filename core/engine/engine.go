@@ -19,6 +19,7 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/task"
 )
 
 // Config is how an engine works. A zero field means its default.
@@ -154,13 +155,17 @@ func (e *Engine) Take(now time.Time) Changes {
 	return changes
 }
 
-// Published notes that what the last Take returned is durable and was told at now.
+// Published notes that what Take returned up to a batch is durable and was told at now.
 // The times that routers have are counted from then.
-func (e *Engine) Published(now time.Time) {
-	for _, t := range e.untold {
-		t.toldAt = now
+func (e *Engine) Published(batch uint64, now time.Time) {
+	for len(e.untold) > 0 && e.untold[0].untold <= batch {
+		t := e.untold[0]
+		t.toldAt, t.untold = now, 0
+		e.untold = e.untold[1:]
+		if t.state() == task.Draining {
+			e.timers.advance(timerKey{serviceTimer, string(t.owner.record.Name)}, t.owner.drainsUntil(t))
+		}
 	}
-	e.untold = nil
 }
 
 // AskAgain returns when to Take again if nothing happens before; zero if only

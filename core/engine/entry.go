@@ -22,6 +22,7 @@ type entry struct {
 	routed bool          // it is, or may have been, in a table
 	left   route.Version // while it drains: the first table without it
 	toldAt time.Time     // while it drains: when that was told; zero: not yet, or by an earlier leader
+	untold uint64        // the batch by which it began to drain, until that is told
 	group  *group        // it waits for a place with it; nil if it does not wait
 	why    string        // why it is where it is, for people; "" if an earlier leader chose
 	round  uint64        // of the batch that its record was made in: until that is taken nobody else has it
@@ -172,6 +173,7 @@ func (e *Engine) become(t *entry, next task.Status) {
 		e.draining[t] = struct{}{}
 		t.left, t.toldAt = route.Version{}, time.Time{}
 		e.leaving = append(e.leaving, t)
+		t.untold = e.batch.round
 		e.untold = append(e.untold, t)
 	}
 	if before.State == task.Draining {

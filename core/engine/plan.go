@@ -310,7 +310,11 @@ func (e *Engine) letGo(s *service) {
 			continue
 		}
 		due := s.drainsUntil(t)
-		if e.now.Before(due) && !e.drained(t) {
+		switch {
+		case e.drained(t):
+		case t.untold > 0:
+			continue // the time that routers have has not begun
+		case e.now.Before(due):
 			s.wakeBy(due)
 			continue
 		}

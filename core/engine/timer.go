@@ -71,6 +71,13 @@ func (t *timers) set(key timerKey, at time.Time) {
 	}
 }
 
+// advance is set for a key that may have an earlier time, which it keeps.
+func (t *timers) advance(key timerKey, at time.Time) {
+	if i, found := t.place[key]; !found || at.Before(t.heap[i].at) {
+		t.set(key, at)
+	}
+}
+
 // due takes away the earliest timer that is not after now and returns its key.
 func (t *timers) due(now time.Time) (timerKey, bool) {
 	if len(t.heap) == 0 || t.heap[0].at.After(now) {

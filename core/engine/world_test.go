@@ -156,7 +156,7 @@ func (w *world) publish(changes engine.Changes) {
 			r.receive(w, changes.Table)
 		}
 	}
-	w.engine.Published(w.now.Add(w.slow))
+	w.engine.Published(changes.Batch, w.now.Add(w.slow))
 	for _, name := range changes.Agents {
 		w.order(name)
 	}

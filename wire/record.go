@@ -11,7 +11,14 @@ import (
 )
 
 // Marshal returns what the store keeps of a record.
-func Marshal(record engine.Record) ([]byte, error) { return proto.Marshal(FromRecord(record)) }
+func Marshal(record engine.Record) ([]byte, error) {
+	if t, ok := record.(*engine.Task); ok {
+		if value, texts := marshalTask(t); texts {
+			return value, nil
+		}
+	}
+	return proto.Marshal(FromRecord(record))
+}
 
 // Unmarshal returns the record that Marshal made value from.
 func Unmarshal(value []byte) (engine.Record, error) {

@@ -266,7 +266,7 @@ func (e *Engine) forgetRemoved(s *service) {
 	}
 	for _, t := range s.ended {
 		delete(e.tasks, t.record.ID)
-		e.batch.put(t.record.Key(), nil)
+		e.batch.dropTask(t)
 	}
 	for _, d := range s.deployments {
 		delete(e.deployments, d.ID)
@@ -312,7 +312,7 @@ func (e *Engine) letGo(s *service) {
 		due := s.drainsUntil(t)
 		switch {
 		case e.drained(t):
-		case t.untold > 0:
+		case t.untold > 0 && s.specOf(t).Deploy.Drain > 0:
 			continue // the time that routers have has not begun
 		case e.now.Before(due):
 			s.wakeBy(due)

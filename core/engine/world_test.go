@@ -142,7 +142,12 @@ func (w *world) commit() (lost bool) {
 // publish makes changes durable and tells agents and routers.
 func (w *world) publish(changes engine.Changes) {
 	w.Helper()
+	changed := make(map[engine.Key]bool)
 	for _, c := range changes.Records {
+		if changed[c.Key] {
+			w.Fatalf("%v is there twice among what changed", c.Key)
+		}
+		changed[c.Key] = true
 		w.watch(c)
 		w.keep(c)
 	}

@@ -41,9 +41,9 @@ type reign struct {
 // request is a step of the cluster, or a question about it, with the way back.
 // Both run in the loop; neither may keep the engine, or wait for anything.
 type request struct {
-	fold  func(e *engine.Engine, now time.Time) (engine.Answer, error)
-	ask   func(e *engine.Engine) error // instead of fold
-	back  chan reply                   // holds the one reply
+	fold func(e *engine.Engine, now time.Time) (engine.Answer, error)
+	ask  func(e *engine.Engine) error // instead of fold
+	back chan reply                   // holds the one reply
 }
 
 type reply struct {

@@ -19,10 +19,10 @@ func TestTasksAreWrittenAsMessages(t *testing.T) {
 		record := drawTask(t)
 
 		value, err := wire.Marshal(record)
-
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire.FromRecord(record))
 		if err != nil || !bytes.Equal(value, want) {
 			t.Fatalf("error %v, wrote\n%x\nwant\n%x", err, value, want)

@@ -179,7 +179,10 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	if err := e.books.Claim(claim); err != nil {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
-	ports := make(map[string]int, len(choice.Ports))
+	var ports map[string]int
+	if len(choice.Ports) > 0 {
+		ports = make(map[string]int, len(choice.Ports))
+	}
 	for _, p := range choice.Ports {
 		ports[p.Name] = int(p.Number)
 	}
@@ -192,7 +195,8 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	t.owner.claims++
 	e.agents[claim.Agent].tasks[t.record.ID] = t
 	t.why = choice.Why.String()
-	e.putTask(t, func(r *Task) { r.Claim, r.Ports = claim, ports })
+	r := e.own(t) // that it moves puts it
+	r.Claim, r.Ports = claim, ports
 	t.charge(e.queue.shares.Charge)
 	e.move(t, task.Assign{At: e.now})
 	e.note(Note{

@@ -12,9 +12,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -26,6 +28,14 @@ var errUnreached = errors.New("cannot be reached")
 
 // standbyHeader is what a master that does not lead sets in its answer.
 const standbyHeader = "Aloft-Standby"
+
+// busyHeader is what a master sets in its answer that has too much to do: after so long
+// the call may be made again.
+const busyHeader = "Aloft-Busy"
+
+// A call that finds a master busy is made again after a pause that doubles up to
+// busyPauseMax, for busyWithin in all.
+const busyPauseMax, busyWithin = time.Second, 10 * time.Second
 
 // anyMaster stands in calls for the master that is asked.
 const anyMaster = "http://masters"
@@ -77,8 +87,31 @@ func (c *Client) Address() string { return c.first().address }
 
 // Do sends a request to the master that answered last, and to the others in
 // turn as long as nothing of it was done: when there is no connection, or the
-// master says that it does not lead. It is what Cluster's calls go through.
+// master says that it does not lead; and for a while again when that is too busy. It
+// is what Cluster's calls go through.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
+	patient, cancel := context.WithTimeout(req.Context(), busyWithin)
+	defer cancel()
+	for least := time.Duration(0); ; least *= 2 {
+		answer, err := c.try(req)
+		if err != nil || answer.Header.Get(busyHeader) == "" || req.GetBody == nil {
+			return answer, err
+		}
+		if least == 0 {
+			least, _ = time.ParseDuration(answer.Header.Get(busyHeader)) // what is none is no pause
+		}
+		least = min(max(least, time.Millisecond), busyPauseMax)
+		select {
+		case <-time.After(least + rand.N(least)):
+			_ = answer.Body.Close()
+		case <-patient.Done():
+			return answer, nil
+		}
+	}
+}
+
+// try sends a request once to each master at most.
+func (c *Client) try(req *http.Request) (*http.Response, error) {
 	tries := 1
 	if req.GetBody != nil { // else what was sent once is gone
 		tries = len(c.masters)

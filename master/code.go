@@ -3,12 +3,20 @@ package master
 import (
 	"context"
 	"errors"
+	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/store"
 )
+
+// BusyHeader is set in an answer which says that the leader has too much to do: after
+// so long the call may be made again. Nothing of it was done.
+const BusyHeader = "Aloft-Busy"
+
+// busyFor is the least time after which a call should be made again.
+const busyFor = 100 * time.Millisecond
 
 // apiError gives an error the code that clients act on.
 func apiError(err error) error {
@@ -19,6 +27,9 @@ func apiError(err error) error {
 	if isUndone(err) {
 		coded.Meta().Set(StandbyHeader, "true")
 	}
+	if errors.Is(err, errBusy) {
+		coded.Meta().Set(BusyHeader, busyFor.String())
+	}
 	return coded
 }
 
@@ -26,7 +37,7 @@ func codeOf(err error) connect.Code {
 	switch {
 	case errors.Is(err, ErrNoLeader), errors.Is(err, errInDoubt), errors.Is(err, errUnreached):
 		return connect.CodeUnavailable
-	case errors.Is(err, errFull):
+	case errors.Is(err, errFull), errors.Is(err, errBusy):
 		return connect.CodeResourceExhausted
 	case errors.Is(err, errTrimmed):
 		return connect.CodeOutOfRange

@@ -29,7 +29,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
 		}
 	}
-	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, Zones: time.LoadLocation})
+	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, EndedMax: cfg.EndedMax, EndedFor: cfg.EndedFor, Zones: time.LoadLocation})
 	var showing sync.WaitGroup
 	var view *view
 	showing.Go(func() { // records are never changed
@@ -49,6 +49,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		hub:      newHub(),
 		asker:    newConfirmer(term),
 		requests: make(chan request),
+		entered:  make(chan struct{}, cfg.CallsMax),
 		joining:  make(chan struct{}, joinsMax),
 		handOver: make(chan struct{}),
 		over:     make(chan struct{}),

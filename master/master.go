@@ -30,6 +30,10 @@ import (
 // lead, or no longer. Nothing of the call was done: it may be made again.
 var ErrNoLeader = errors.New("this master does not lead; try again")
 
+// errBusy is the error for a call that came while too many were waiting. Nothing of it
+// was done: it may be made again, in a moment.
+var errBusy = errors.New("this master has more to do than it can take; try again in a moment")
+
 // errInDoubt is the error for a call that was under way when the term ended. It
 // may have been done or not.
 var errInDoubt = errors.New("the leader changed; the outcome is not known")
@@ -92,6 +96,9 @@ type Config struct {
 	SuspectAfter time.Duration // an agent not heard of for so long is unreachable; default 3s
 	History      int           // changes of records that a watch can resume over; default 50,000
 	NotesMax     int           // lines of the cluster's story that are kept; default 10,000
+	EndedMax     int           // ended tasks that are kept of a service; default 20
+	EndedFor     time.Duration // for how long they are, and those of a job's last run; default: for good
+	CallsMax     int           // calls of the API that may wait for the loop, or to be durable; more are asked to come back; default 1,000
 	Registerer   prometheus.Registerer
 	Log          *slog.Logger // default: discard
 }
@@ -114,6 +121,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.NotesMax == 0 {
 		c.NotesMax = 10_000
+	}
+	if c.CallsMax == 0 {
+		c.CallsMax = 1_000
 	}
 	if c.Registerer == nil {
 		c.Registerer = prometheus.NewRegistry()
@@ -138,8 +148,11 @@ func (c Config) validate() error {
 	if c.SuspectAfter < 0 {
 		problems = append(problems, fmt.Errorf("an agent is unreachable after %v; want more than 0", c.SuspectAfter))
 	}
-	if c.History < 0 || c.NotesMax < 0 {
-		problems = append(problems, fmt.Errorf("a history of %d changes and %d notes; want more than 0", c.History, c.NotesMax))
+	if c.History < 0 || c.NotesMax < 0 || c.EndedMax < 0 || c.EndedFor < 0 {
+		problems = append(problems, fmt.Errorf("a history of %d changes, %d notes and %d ended tasks for %v; want more than 0", c.History, c.NotesMax, c.EndedMax, c.EndedFor))
+	}
+	if c.CallsMax < 0 {
+		problems = append(problems, fmt.Errorf("%d calls may wait; want more than 0", c.CallsMax))
 	}
 	return errors.Join(problems...)
 }

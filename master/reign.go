@@ -32,6 +32,7 @@ type reign struct {
 	asker    *confirmer
 	metrics  *metrics
 	requests chan request
+	entered  chan struct{} // holds as many as calls may wait
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
@@ -61,7 +62,23 @@ type call struct {
 // submit has the loop fold in an event. After ErrNoLeader it was not folded in,
 // after errInDoubt it may have been or not.
 func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
+	leave, err := r.enter()
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	defer leave()
 	return r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
+}
+
+// enter counts a call of the API in, or refuses it when too many wait. Sessions are
+// not counted: each waits for one report at most.
+func (r *reign) enter() (leave func(), err error) {
+	select {
+	case r.entered <- struct{}{}:
+		return func() { <-r.entered }, nil
+	default:
+		return nil, errBusy
+	}
 }
 
 // fold is submit for an event that depends on what the loop alone can tell.
@@ -73,13 +90,17 @@ func (r *reign) fold(
 
 // ask returns the answer to a question about what is durable.
 func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (T, error)) (T, error) {
-	var answer T // a caller that has left does not look at it any more
+	var answer, none T // a caller that has left does not look at the answer any more
+	leave, err := r.enter()
+	if err != nil {
+		return none, err
+	}
+	defer leave()
 	asked := func(e *engine.Engine) (err error) {
 		answer, err = question(e)
 		return err
 	}
 	if _, err := r.send(ctx, request{ask: asked, back: make(chan reply, 1)}); err != nil {
-		var none T
 		return none, err
 	}
 	return answer, nil

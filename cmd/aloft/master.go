@@ -36,6 +36,8 @@ type masterFlags struct {
 	advertise    string
 	suspectAfter time.Duration
 	quota        size
+	keepEnded    int
+	keepEndedFor time.Duration
 	common       commonFlags
 }
 
@@ -96,6 +98,8 @@ func masterCommand() *cobra.Command {
 	f.StringVar(&flags.advertise, "advertise", "", "`URL` at which other masters reach the API (default: that of --listen, or the host's name where that is every address)")
 	f.DurationVar(&flags.suspectAfter, "suspect-after", 3*time.Second, "an agent not heard of for so long is unreachable; when its tasks are given up, on_lost in their specs says")
 	f.Var(&flags.quota, "quota", "how large the file of the embedded etcd member may become, as 8GiB; the same for all masters")
+	f.IntVar(&flags.keepEnded, "keep-ended", 20, "ended tasks that are kept of each service, beside those of a job's newest run")
+	f.DurationVar(&flags.keepEndedFor, "keep-ended-for", 7*24*time.Hour, "for how long ended tasks are kept, those of a job's newest run too when it is over; 0 for good")
 	flags.common.add(f)
 	return cmd
 }
@@ -119,7 +123,8 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	defer func() { _ = state.Close() }()
 	registry := telemetry.NewRegistry()
 	m, err := master.New(master.Config{
-		ID: name, Version: version, Advertise: flags.address(host, listener.Addr()), SuspectAfter: flags.suspectAfter, Registerer: registry, Log: log,
+		ID: name, Version: version, Advertise: flags.address(host, listener.Addr()), SuspectAfter: flags.suspectAfter, EndedMax: flags.keepEnded, EndedFor: flags.keepEndedFor,
+		Registerer: registry, Log: log,
 	}, state)
 	if err != nil {
 		return errors.Join(err, listener.Close())

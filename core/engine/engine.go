@@ -27,6 +27,7 @@ type Config struct {
 	Epoch          uint64        // the leader's; every table's version carries it
 	Restores       int64         // how often the cluster was restored from a backup
 	EndedMax       int           // ended tasks that are kept of a service; default 20
+	EndedFor       time.Duration // for how long they are, and those of a job's last run when it is over; default: for good
 	DeploymentsMax int           // ended deployments that are kept of a service; default 50
 	RevisionsMax   int           // revisions that are kept of a service, beside those in use; default 50
 	SuspectAfter   time.Duration // an agent not heard of for so long is unreachable; after Load, one that did not come back; default 3 s

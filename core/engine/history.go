@@ -4,17 +4,16 @@ import (
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
-	"github.com/aloft-run/aloft/core/spec"
 )
 
-// trimEnded forgets the oldest ended tasks of a service beyond those that are
-// kept. The tasks of runs that are not over, and of the newest run, are kept
-// all: they tell which copies are done. So are those that a silent agent may
-// still run.
+// trimEnded forgets the oldest ended tasks of a service beyond those that are kept,
+// and those that ended too long ago. The tasks of runs that are not over are kept
+// all: they tell which copies are done; and so are those of the newest run, until they
+// are too old. So are those that a silent agent may still run.
 func (e *Engine) trimEnded(s *service) {
 	excess, seen := len(s.ended)-e.config.EndedMax, 0
 	var spared []*entry
-	for excess > 0 && seen < len(s.ended) && !s.ofKeptRun(s.ended[seen]) {
+	for seen < len(s.ended) && (e.isOld(s.ended[seen]) || excess > 0 && !s.ofKeptRun(s.ended[seen])) {
 		t := s.ended[seen]
 		if seen++; e.mayRun(t) {
 			spared = append(spared, t)
@@ -24,7 +23,27 @@ func (e *Engine) trimEnded(s *service) {
 		delete(e.tasks, t.record.ID)
 		e.batch.dropTask(t)
 	}
-	s.ended = slices.Replace(s.ended, 0, seen, spared...)
+	if seen > 0 {
+		s.ended = slices.Replace(s.ended, 0, seen, spared...)
+	}
+}
+
+// trimOld forgets what has become too old of a service, and has it planned again when
+// more has.
+func (e *Engine) trimOld(s *service) {
+	if e.config.EndedFor == 0 || len(s.ended) == 0 {
+		return
+	}
+	e.trimEnded(s)
+	if len(s.ended) > 0 && !e.isOld(s.ended[0]) && !s.ofOpenRun(s.ended[0]) { // else something else has it planned
+		s.wakeBy(s.ended[0].record.Status.Since.Add(e.config.EndedFor))
+	}
+}
+
+// isOld reports whether a task ended too long ago to be kept.
+func (e *Engine) isOld(t *entry) bool {
+	due := t.record.Status.Since.Add(e.config.EndedFor)
+	return e.config.EndedFor > 0 && !e.now.Before(due) && !t.owner.ofOpenRun(t)
 }
 
 // mayRun reports whether a task was given up and its agent may still run it.
@@ -33,9 +52,15 @@ func (e *Engine) mayRun(t *entry) bool {
 	return m != nil && m.lost[t.record.ID] != nil
 }
 
+// ofKeptRun reports whether a task is of the newest run of a job or cron, or of one
+// that is not over.
 func (s *service) ofKeptRun(t *entry) bool {
-	runs := s.record.Kind == spec.Job || s.record.Kind == spec.Cron
-	return runs && (t.record.Run == s.record.Run || slices.Contains(s.record.Runs, t.record.Run))
+	return s.ofOpenRun(t) || t.record.Run != 0 && t.record.Run == s.record.Run
+}
+
+// ofOpenRun reports whether a task is of a run that is not over.
+func (s *service) ofOpenRun(t *entry) bool {
+	return t.record.Run != 0 && slices.Contains(s.record.Runs, t.record.Run)
 }
 
 // trimDeployments forgets the oldest ended deployments beyond those that are

@@ -32,6 +32,7 @@ func (e *Engine) planService(s *service) {
 	case spec.Job, spec.Cron:
 		e.planRuns(s)
 	}
+	e.trimOld(s)
 	e.timers.set(timerKey{serviceTimer, string(s.record.Name)}, s.wakeAt)
 	e.forgetRemoved(s)
 }

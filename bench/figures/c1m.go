@@ -64,7 +64,7 @@ func (b *bench) measureLaunch(ctx context.Context, test string, l launch) (map[s
 	}
 	within, cancel := context.WithTimeout(ctx, c1mWithin)
 	defer cancel()
-	command := exec.CommandContext(within, test, "-test.run", "^$", "-test.bench", "Million$", "-test.benchtime", "1x", "-test.v")
+	command := exec.CommandContext(within, test, "-test.run", "^$", "-test.bench", "^BenchmarkMillion$", "-test.benchtime", "1x", "-test.v")
 	command.Dir = filepath.Join(b.opts.source, "fleet")
 	command.Env = append(os.Environ(), "ALOFT_BINARY="+binary, fmt.Sprintf("ALOFT_TASKS=%d", l.tasks), fmt.Sprintf("ALOFT_AGENTS=%d", l.agents))
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

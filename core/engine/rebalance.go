@@ -52,7 +52,7 @@ func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
 	if err != nil {
 		return MovesPlan{}, err
 	}
-	p := &planner{books: e.books.Clone(), most: cmp.Or(v.Max, movesDefault)}
+	p := &planner{books: e.books.Clone(), before: e.books.Clone(), most: cmp.Or(v.Max, movesDefault)}
 	var crowds []*crowd
 	for _, s := range services {
 		if why := e.unmoved(s); why != "" {
@@ -67,8 +67,9 @@ func (e *Engine) PlanMoves(v Rebalance) (MovesPlan, error) {
 			moved = p.improve(c) || moved
 		}
 	}
-	for i := range p.plan.Moves {
-		p.plan.Moves[i].By = "" // the name of a claim on the copy
+	for _, l := range p.legs {
+		l.By = "" // the name of a claim on the copy
+		p.plan.Moves = append(p.plan.Moves, l.PlannedMove)
 	}
 	return p.plan, nil
 }
@@ -129,10 +130,19 @@ func prefixed(prefix, text string) string {
 
 // planner gathers moves on a copy of the books.
 type planner struct {
-	books *ledger.Ledger
-	most  int
-	made  int // claims that the moves have made on the copy
-	plan  MovesPlan
+	books  *ledger.Ledger // with the moves
+	before *ledger.Ledger // without them
+	most   int
+	made   int // claims that the moves have made on the copy
+	legs   []leg
+	plan   MovesPlan
+}
+
+// leg is a move with what it takes where it goes.
+type leg struct {
+	PlannedMove
+	crowd *crowd
+	pool  id.Pool
 }
 
 // crowd is a service whose instances are to be evened out.
@@ -159,25 +169,25 @@ func (p *planner) improve(c *crowd) bool {
 	if !better {
 		return false
 	}
-	again := slices.IndexFunc(p.plan.Moves, func(m PlannedMove) bool { return m.By == found.Task })
-	if again < 0 && len(p.plan.Moves) == p.most {
+	next := leg{crowd: c, pool: found.Pool, PlannedMove: PlannedMove{
+		Service: c.service.record.Name, Task: found.Task, From: found.From, To: found.To, Why: found.Why,
+		By: id.Task(fmt.Sprintf("moves-%d-x", p.made+1)),
+	}}
+	again := slices.IndexFunc(p.legs, func(l leg) bool { return l.By == found.Task })
+	if again >= 0 {
+		next.Task, next.From = p.legs[again].Task, p.legs[again].From
+	}
+	legs, can := p.with(next, again)
+	if !can {
 		p.plan.More = true
 		return false
 	}
-	move := PlannedMove{Service: c.service.record.Name, Task: found.Task, From: found.From, To: found.To, Why: found.Why}
-	if again >= 0 { // it goes there at once
-		move.Task, move.From = p.plan.Moves[again].Task, p.plan.Moves[again].From
-		p.plan.Moves = slices.Delete(p.plan.Moves, again, again+1)
-	}
-	p.made++
-	move.By = id.Task(fmt.Sprintf("moves-%d-x", p.made))
-	stays := move.From == move.To
-	if stays {
-		move.By = move.Task
+	if next.From == next.To {
+		next.By = next.Task
 	}
 	fitted, err := p.books.Fit(found.To, c.request.Resources, c.request.Ports)
 	if err == nil {
-		err = p.books.Claim(ledger.Claim{Task: move.By, Agent: found.To, Pool: found.Pool, Slices: fitted.Slices})
+		err = p.books.Claim(ledger.Claim{Task: next.By, Agent: found.To, Pool: found.Pool, Slices: fitted.Slices})
 	}
 	if err != nil {
 		return false // it was weighed as fit
@@ -185,11 +195,47 @@ func (p *planner) improve(c *crowd) bool {
 	p.books.Release(found.Task)
 	c.request.Siblings[found.From]--
 	c.request.Siblings[found.To]++
-	c.instances[slices.Index(c.instances, found.Task)] = move.By
-	if !stays {
-		p.plan.Moves = append(p.plan.Moves, move)
-	}
+	c.instances[slices.Index(c.instances, found.Task)] = next.By
+	p.made++
+	p.legs = legs
 	return true
+}
+
+// with returns the moves with one more. What was to move already, as which of them,
+// goes there at once, in the turn of the new move. It is false if that is one move too many, or if one that comes
+// before would wait for ever for the room that the first stop would have left it.
+func (p *planner) with(next leg, again int) ([]leg, bool) {
+	if again < 0 {
+		return append(p.legs, next), len(p.legs) < p.most
+	}
+	legs := slices.Delete(slices.Clone(p.legs), again, again+1)
+	if next.From != next.To { // else it stays
+		legs = append(legs, next)
+	}
+	return legs, p.inTurn(legs)
+}
+
+// inTurn reports whether each move finds room once those before it were made.
+func (p *planner) inTurn(legs []leg) bool {
+	var left []ledger.Claim
+	can := true
+	for _, l := range legs {
+		fitted, err := p.before.Fit(l.To, l.crowd.request.Resources, l.crowd.request.Ports)
+		if err == nil {
+			err = p.before.Claim(ledger.Claim{Task: l.By, Agent: l.To, Pool: l.pool, Slices: fitted.Slices})
+		}
+		if err != nil {
+			can = false
+			break
+		}
+		claim, _ := p.before.Release(l.Task)
+		left = append(left, claim)
+	}
+	for i, claim := range slices.Backward(left) { // as it was
+		p.before.Release(legs[i].By)
+		_ = p.before.Restore(claim) // it was there; only a partition that the agent has no more is not taken back
+	}
+	return can
 }
 
 func (v Rebalance) fold(e *Engine) (Answer, error) {

@@ -64,6 +64,32 @@ func TestRebalanceComesToRest(t *testing.T) {
 	})
 }
 
+// TestRebalancePlansNoCircle: an instance that would best move twice must make the
+// room with its first move that others wait for, where the machines are full.
+func TestRebalancePlansNoCircle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addAgent("a1", 1)
+	for i, instances := range []int{4, 1, 6} {
+		w.deploy(web(id.Service(fmt.Sprintf("s%d", i+1)), "ok", instances))
+	}
+	w.pass(2 * time.Minute)
+	w.addAgent("a3", 1)
+	w.addAgent("a4", 1)
+	w.pass(2 * time.Minute)
+
+	for more := true; more; {
+		plan := w.ask(engine.Rebalance{Max: 4}).Moves
+		w.pass(5 * time.Minute)
+		for _, m := range plan.Moves {
+			if now := w.engine.Moves([]id.Task{m.Task})[0]; now.State != engine.MoveDone {
+				t.Fatalf("%+v came to %s\n%s", m, now.State, w.story.String())
+			}
+		}
+		more = plan.More && len(plan.Moves) > 0
+	}
+}
+
 func (w *world) addMachine(t *rapid.T, number int) {
 	zone := pick(t, "zone", "zone=a", "zone=b", "none=x")
 	w.addAgent(id.Agent(fmt.Sprintf("a%d", number)), int64(rapid.IntRange(1, 3).Draw(t, "cpus")), zone)

@@ -103,7 +103,7 @@ func (e *Engine) tendReservation() {
 		return
 	}
 	view, known := e.books.Agent(r.Agent)
-	if known {
+	if known && !e.agents[r.Agent].awaited { // else it may be closed only until it has come to this leader
 		_, known = e.openingOn(view, r.task)
 	}
 	if !known {
@@ -126,10 +126,16 @@ func (e *Engine) tryKept(next *group) bool {
 		return true
 	}
 	view, _ := e.books.Agent(r.Agent)
-	if open, _ := e.openingOn(view, r.task); open.ends == 0 && e.queue.shares.PoolShare(r.pool()) == 0 {
-		e.dropReservation() // nothing is left that could end
+	if open, known := e.openingOn(view, r.task); known && e.inVain(open, r.task) {
+		e.dropReservation()
 	}
 	return false
+}
+
+// inVain reports whether nothing is left that could end and so bring a place to a
+// task that has none: neither on the agent nor among the jobs that draw from its pool.
+func (e *Engine) inVain(o opening, t *entry) bool {
+	return o.ends == 0 && e.queue.shares.PoolShare(t.group.cell.key.account.Pool) == 0
 }
 
 // seekKept finds a task that has waited for too long, and keeps room for it.
@@ -140,7 +146,10 @@ func (e *Engine) seekKept() {
 	switch {
 	case q.kept != nil || len(q.cells) == 0:
 		return
-	case e.now.Before(q.seekAt):
+	case q.seekAt.IsZero(): // when the leader before sought is not known, so it may have done so just now
+		q.seekAt = e.now.Add(seekEvery)
+	}
+	if e.now.Before(q.seekAt) {
 		next = q.seekAt
 		return
 	}
@@ -195,7 +204,7 @@ func (e *Engine) keepFor(t *entry) *reservation {
 			if seen++; seen <= skip || seen > skip+e.books.AgentCount() || len(open) == openingsMax {
 				continue
 			}
-			if o, ok := e.openingOn(view, t); ok {
+			if o, ok := e.openingOn(view, t); ok && !e.inVain(o, t) {
 				open = append(open, o)
 			}
 		}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -57,6 +58,9 @@ func (r *Router) serve(w http.ResponseWriter, in *http.Request) {
 func (c *call) prepare() error {
 	if c.in.Method == http.MethodConnect {
 		return &refusal{BadRequest, "CONNECT is for forward proxies; this is a router"}
+	}
+	if c.in.URL.Opaque != "" { // as of "http:4/h", which would reach the instance as no target at all
+		return &refusal{BadRequest, fmt.Sprintf("the target %.100q has neither a path nor a host", c.in.RequestURI)}
 	}
 	if err := c.route(); err != nil {
 		return err

@@ -334,8 +334,21 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	})
 }
 
-func TestCONNECTIsRefused(t *testing.T) {
+// TestTargetsThatNameNothing: what would reach an instance as another target, or as
+// none, is refused.
+func TestTargetsThatNameNothing(t *testing.T) {
 	t.Parallel()
+	for name, target := range map[string]string{"CONNECT": "CONNECT evil.example:443", "a scheme without a host": "GET http:4/h/a"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refuses(t, target+" HTTP/1.1\r\nHost: evil.example:443\r\n\r\n")
+		})
+	}
+}
+
+// refuses has a router answer 400.
+func refuses(t *testing.T, request string) {
+	t.Helper()
 	r := start(t, router.Config{})
 	r.apply(t, hello(backend(t, "t1", named("t1"))))
 	conn, err := net.Dial("tcp", r.addr)
@@ -343,7 +356,7 @@ func TestCONNECTIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer drop(conn)
-	fmt.Fprint(conn, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n")
+	fmt.Fprint(conn, request)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/bench/report"
@@ -52,15 +53,12 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 		{"deploy", "deploy: a service of a tenth as many instances"},
 	} {
 		var took [len(sizes{})]time.Duration
-		text := ""
+		var parts []string
 		for i, size := range grownSizes() {
 			took[i] = v.took(fmt.Sprintf("%s-%d-ms", grown.unit, size))
-			if i > 0 {
-				text += " / "
-			}
-			text += report.Duration(took[i])
+			parts = append(parts, report.Duration(took[i]))
 		}
-		r.addFact(grown.what+"; with 1,000 / 10,000 / 100,000 tasks", how, fmt.Sprintf("%s; exponent %.2f", text, exponent(took)), 1)
+		r.addFact(grown.what+"; with 1,000 / 10,000 / 100,000 tasks", how, fmt.Sprintf("%s; exponent %.2f", strings.Join(parts, " / "), exponent(took)), 1)
 	}
 	return nil
 }

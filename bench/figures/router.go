@@ -187,14 +187,14 @@ func (s subject) load(ctx context.Context, connections int) (carried, error) {
 	if err != nil {
 		return carried{}, err
 	}
-	report, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
+	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
 	if err != nil {
 		return carried{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	after, err := s.cpu()
 	return carried{
-		proxy: s.name, connections: connections, perSecond: report.PerSecond, p50: report.P50, p99: report.P99,
-		cpu: (after - before) / time.Duration(max(report.Requests, 1)),
+		proxy: s.name, connections: connections, perSecond: seen.PerSecond, p50: seen.P50, p99: seen.P99,
+		cpu: (after - before) / time.Duration(max(seen.Requests, 1)),
 	}, err
 }
 

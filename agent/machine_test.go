@@ -236,13 +236,14 @@ func freePort(t *testing.T) int {
 	return portOf(listener)
 }
 
-// listen takes a port of those that the kernel gives to nobody by itself, so
-// that it stays free after it was given back.
+// listen takes a port of those that neither the kernel gives to anybody by itself,
+// nor a development cluster beside this test to its tasks, so that it stays free after
+// it was given back.
 func listen(t *testing.T, address string) net.Listener {
 	t.Helper()
 	var config net.ListenConfig
 	for range 1000 {
-		port := 10_000 + rand.N(20_000)
+		port := 10_000 + rand.N(10_000)
 		if listener, err := config.Listen(t.Context(), "tcp", net.JoinHostPort(address, strconv.Itoa(port))); err == nil {
 			return listener
 		}

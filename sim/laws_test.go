@@ -218,8 +218,11 @@ func (o *observer) stopping(on string, key runtime.Key, sick bool) {
 		}
 		return
 	}
-	if o.mayBeCut(t) {
+	if o.mayBeCut(t) { // a router that does not hear of it sends requests there until the end
 		o.harm = time.Now()
+		if r := o.revision(t.Service, t.Revision); r != nil {
+			o.harm = o.harm.Add(r.Spec.Deploy.Grace)
+		}
 		return
 	}
 	for run := range o.routers {

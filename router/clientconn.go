@@ -116,20 +116,27 @@ func (c *clientConn) serve(served bool) {
 }
 
 // bytesWait reports whether the kernel has something that was not read yet.
-func (c *clientConn) bytesWait() (wait bool) {
+func (c *clientConn) bytesWait() bool {
+	n, err := c.peek()
+	return n > 0 && err == nil
+}
+
+// peek looks for the next byte without a wait, and leaves it there. Without one it
+// returns 0 if the client will send nothing more, and else an error. Where there is no
+// kernel to be asked it is one of errors.ErrUnsupported.
+func (c *clientConn) peek() (n int, err error) {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return false
+		return 0, errors.ErrUnsupported
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	err = raw.Control(func(fd uintptr) {
-		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		wait = n > 0 && err == nil
+	asked := raw.Control(func(fd uintptr) {
+		n, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
-	return wait && err == nil
+	return n, errors.Join(asked, err)
 }
 
 // SetReadDeadline keeps the server from counting a header's limit from the moment
@@ -239,18 +246,11 @@ func (c *clientConn) abandon() {
 
 // hasLeft reports whether the client will send nothing more, and has sent nothing
 // more than what was read.
-func (c *clientConn) hasLeft() (left bool) {
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
+func (c *clientConn) hasLeft() bool {
+	n, err := c.peek()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return false
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return true
-	}
-	err = raw.Control(func(fd uintptr) {
-		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		left = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
-	})
-	return left || err != nil
+	return n == 0 || err != nil
 }

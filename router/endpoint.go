@@ -76,10 +76,7 @@ func (e *endpoint) exit() {
 	if e.inFlight.Add(-1) > 0 || !e.leaving.Load() {
 		return
 	}
-	select {
-	case e.drained <- struct{}{}:
-	default: // the loop has been told and has not looked yet
-	}
+	signal(e.drained)
 }
 
 // leave keeps all further requests away.

@@ -52,22 +52,10 @@ func (l *lanes) accept(ctx context.Context, listener net.Listener) error {
 			return err
 		}
 		l.router.cfg.Log.WarnContext(ctx, "no connection can be accepted", slog.Any("error", err))
-		if !sleep(ctx, pause) {
+		if !rest(ctx, pause) {
 			return err
 		}
 		pause = min(2*pause, acceptPauseMax)
-	}
-}
-
-// sleep reports whether ctx is still alive after a while.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -125,7 +113,7 @@ func (l *lanes) Close() error {
 // lookForLeft breaks off requests whose clients have left, until ctx is done. On
 // the fast path nobody reads from a client while its request is being served.
 func (r *Router) lookForLeft(ctx context.Context) {
-	for sleep(ctx, lookForLeftEvery) {
+	for rest(ctx, lookForLeftEvery) {
 		r.clients.dropLeft(time.Now().Add(-lookForLeftEvery))
 	}
 }

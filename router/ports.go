@@ -85,15 +85,7 @@ func (r *Router) reopenPorts(ctx context.Context, now time.Time) {
 	due := len(r.ports.closed) > 0 && now.Sub(r.ports.triedAt) >= reopenEvery
 	r.ports.mu.Unlock()
 	if due && r.openPorts(ctx) {
-		r.confirmAnew()
-	}
-}
-
-// confirmAnew has the loop tell the masters what has changed.
-func (r *Router) confirmAnew() {
-	select {
-	case r.drained <- struct{}{}:
-	default: // it has been told and has not looked yet
+		signal(r.drained) // the loop tells the masters
 	}
 }
 
@@ -110,7 +102,7 @@ func (r *Router) servePorts(work context.Context) {
 	}
 	p.mu.Unlock()
 	if r.openPorts(work) {
-		r.confirmAnew()
+		signal(r.drained) // the loop tells the masters
 	}
 }
 

@@ -48,7 +48,7 @@ func (q *queue) leave(t *ticket) {
 	if len(q.line) == 0 {
 		q.moving = false
 	} else if i == 0 {
-		q.line[0].signal()
+		signal(q.line[0].wake)
 	}
 }
 
@@ -63,7 +63,7 @@ func (q *queue) set(moving bool) {
 	defer q.mu.Unlock()
 	if len(q.line) > 0 {
 		q.moving = moving
-		q.line[0].signal()
+		signal(q.line[0].wake)
 	}
 }
 
@@ -72,7 +72,7 @@ func (q *queue) nudge() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.line) > 0 {
-		q.line[0].signal()
+		signal(q.line[0].wake)
 	}
 }
 
@@ -84,10 +84,3 @@ func (q *queue) mayGo(t *ticket) bool {
 }
 
 func (q *queue) len() int { return int(q.length.Load()) }
-
-func (t *ticket) signal() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}

@@ -196,6 +196,15 @@ func (r *Router) closeAll() {
 	r.relay.Close()
 }
 
+// signal leaves word in a box of one, unless there is word already that nobody has
+// looked at yet.
+func signal(box chan<- struct{}) {
+	select {
+	case box <- struct{}{}:
+	default:
+	}
+}
+
 // replace puts value in a box of one, in place of a value not yet taken. Only
 // the box's single writer may call it.
 func replace[T any](box chan T, value T) {

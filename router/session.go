@@ -95,12 +95,15 @@ func hand[T any](ctx context.Context, loop chan<- T, value T) bool {
 	}
 }
 
-func rest(ctx context.Context, pause time.Duration) {
+// rest passes a while, and reports whether ctx is still alive then.
+func rest(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -118,9 +118,4 @@ func (r *Router) dropEjected(ctx context.Context, e *endpoint, why failure) {
 }
 
 // wake has tend look at once.
-func (r *Router) wake() {
-	select {
-	case r.alarm <- struct{}{}:
-	default: // it has been woken and has not looked yet
-	}
-}
+func (r *Router) wake() { signal(r.alarm) }

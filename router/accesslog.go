@@ -38,14 +38,37 @@ func (l *accessLog) write(ctx context.Context, c *errand, q asked) {
 		slog.Float64("duration_ms", milliseconds(time.Since(c.began))),
 		slog.Int("retries", c.retries),
 	)
-	if c.last != nil {
-		line.AddAttrs(slog.String("task", string(c.last.Task)), slog.Int64("revision", int64(c.last.Revision)))
+	l.end(ctx, line, c.last, c.held, c.reason)
+}
+
+// writeConnection writes one line for a connection that has ended.
+func (l *accessLog) writeConnection(ctx context.Context, c *connection) {
+	if l == nil {
+		return
 	}
-	if c.held > 0 {
-		line.AddAttrs(slog.Float64("held_ms", milliseconds(c.held)))
+	line := slog.NewRecord(c.began, slog.LevelInfo, "connection", 0)
+	line.AddAttrs(
+		slog.String("client", c.client.RemoteAddr().String()),
+		slog.Int("port", c.port),
+		slog.String("service", string(c.serviceName())),
+		slog.Int64("bytes_up", c.passed.Up),
+		slog.Int64("bytes_down", c.passed.Down),
+		slog.Float64("duration_ms", milliseconds(time.Since(c.began))),
+		slog.Int("retries", max(0, c.tries-1)),
+	)
+	l.end(ctx, line, c.endpoint, c.held, c.reason)
+}
+
+// end adds what is said only where there is something to say, and writes the line.
+func (l *accessLog) end(ctx context.Context, line slog.Record, at *endpoint, held time.Duration, reason Reason) {
+	if at != nil {
+		line.AddAttrs(slog.String("task", string(at.Task)), slog.Int64("revision", int64(at.Revision)))
 	}
-	if c.reason != "" {
-		line.AddAttrs(slog.String("reason", string(c.reason)))
+	if held > 0 {
+		line.AddAttrs(slog.Float64("held_ms", milliseconds(held)))
+	}
+	if reason != "" {
+		line.AddAttrs(slog.String("reason", string(reason)))
 	}
 	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
 }

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"time"
 
@@ -32,7 +31,7 @@ func (r *Router) serveConnection(ctx context.Context, port int, client relay.Con
 	c := &connection{client: client, began: time.Now()}
 	c.seeker = seeker{router: r, port: port, table: r.table.Load()}
 	c.reason = c.relay(ctx)
-	r.metrics.bookConnection(c)
+	c.book()
 	r.accessLog.writeConnection(ctx, c)
 }
 
@@ -94,33 +93,29 @@ func (c *connection) dial(ctx context.Context, e *endpoint) (relay.Conn, error) 
 
 // dialTCP opens a connection to an instance.
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: relay.Alive()}
-	return dialer.DialContext(ctx, "tcp", address)
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
-// writeConnection writes one line for a connection that has ended.
-func (l *accessLog) writeConnection(ctx context.Context, c *connection) {
-	if l == nil {
+// book counts the connection, which has ended. One to a port that no service
+// has any more is not counted.
+func (c *connection) book() {
+	var to *relaySeries
+	switch {
+	case c.endpoint != nil:
+		to = c.endpoint.series.relays
+	case c.service != nil:
+		to = c.service.series.relays
+	}
+	switch {
+	case to == nil:
 		return
+	case c.endpoint == nil:
+		to.refused.Inc()
+	case c.reason == "":
+		to.whole.Inc()
+	default:
+		to.cut.Inc()
 	}
-	line := slog.NewRecord(c.began, slog.LevelInfo, "connection", 0)
-	line.AddAttrs(
-		slog.String("client", c.client.RemoteAddr().String()),
-		slog.Int("port", c.port),
-		slog.String("service", string(c.serviceName())),
-		slog.Int64("bytes_up", c.passed.Up),
-		slog.Int64("bytes_down", c.passed.Down),
-		slog.Float64("duration_ms", milliseconds(time.Since(c.began))),
-		slog.Int("retries", max(0, c.tries-1)),
-	)
-	if c.endpoint != nil {
-		line.AddAttrs(slog.String("task", string(c.endpoint.Task)), slog.Int64("revision", int64(c.endpoint.Revision)))
-	}
-	if c.held > 0 {
-		line.AddAttrs(slog.Float64("held_ms", milliseconds(c.held)))
-	}
-	if c.reason != "" {
-		line.AddAttrs(slog.String("reason", string(c.reason)))
-	}
-	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
+	to.up.Add(float64(c.passed.Up))
+	to.down.Add(float64(c.passed.Down))
 }

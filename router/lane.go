@@ -33,7 +33,6 @@ type relayer interface {
 type lane struct {
 	errand // of the present request
 
-	router *Router
 	hand   func(*clientConn) bool // gives the connection to net/http
 	conn   *clientConn
 	raw    syscall.RawConn
@@ -69,7 +68,7 @@ func (r *Router) newLane(conn *clientConn, hand func(*clientConn) bool) *lane {
 	if err != nil {
 		return nil
 	}
-	l := &lane{router: r, conn: conn, raw: raw, hand: hand}
+	l := &lane{errand: errand{seeker: seeker{router: r}}, conn: conn, raw: raw, hand: hand}
 	l.client, _, err = net.SplitHostPort(conn.RemoteAddr().String())
 	l.try = l.readNow
 	l.message.Client = conn

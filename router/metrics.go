@@ -175,27 +175,3 @@ func (m *metrics) forget(table *snapshot) {
 		delete(m.series, key)
 	}
 }
-
-// bookConnection counts a connection that has ended. One to a port that no service
-// has any more is not counted.
-func (*metrics) bookConnection(c *connection) {
-	var to *relaySeries
-	switch {
-	case c.endpoint != nil:
-		to = c.endpoint.series.relays
-	case c.service != nil:
-		to = c.service.series.relays
-	}
-	switch {
-	case to == nil:
-		return
-	case c.endpoint == nil:
-		to.refused.Inc()
-	case c.reason == "":
-		to.whole.Inc()
-	default:
-		to.cut.Inc()
-	}
-	to.up.Add(float64(c.passed.Up))
-	to.down.Add(float64(c.passed.Down))
-}

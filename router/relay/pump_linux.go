@@ -227,7 +227,7 @@ func watch(conn Conn) {
 	if !ok {
 		return
 	}
-	_ = socket.SetKeepAliveConfig(Alive()) // fails only on a closed connection
+	_ = socket.SetKeepAliveConfig(alive()) // fails only on a closed connection
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return

@@ -19,7 +19,7 @@ func (*shared) pump(to, from Conn) (int64, error) { return copied(to, from) }
 // watch has the kernel find out that nobody is at the other end.
 func watch(conn Conn) {
 	if socket, ok := conn.(*net.TCPConn); ok {
-		_ = socket.SetKeepAliveConfig(Alive()) // fails only on a closed connection
+		_ = socket.SetKeepAliveConfig(alive()) // fails only on a closed connection
 	}
 }
 

@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// Alive is how a connection finds out that nobody is at its other end: within
+// alive is how a connection finds out that nobody is at its other end: within
 // about half a minute, though nothing is sent.
-func Alive() net.KeepAliveConfig {
+func alive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 }
 

@@ -30,7 +30,7 @@ func (l *lane) serve(ctx context.Context) (again bool) {
 	l.conn.busySince.Store(l.began.UnixNano())
 	l.out = newBuffer()
 	l.message.Text = l.appendRequest(l.out[:0])
-	l.message.Idempotent, l.message.HeadOnly = l.request.IsIdempotent(), l.request.Method == http.MethodHead
+	l.message.HeadOnly = l.request.Method == http.MethodHead
 	failure := l.last.fast.Relay(ctx, &l.message, &l.answer)
 	switch {
 	case failure == nil && l.answer.Odd:
@@ -75,12 +75,13 @@ func (l *lane) choose() bool {
 	}
 	r := l.router
 	l.errand = r.newErrand(l.host, l.path)
+	l.message.Idempotent = upstream.IsIdempotent(l.request.Method)
 	for {
 		l.service = l.table.find(l.host, l.path)
 		if l.service == nil || l.service.queue.len() > 0 {
 			return false
 		}
-		e := l.service.pick(choice{again: l.request.IsIdempotent()})
+		e := l.service.pick(choice{again: l.message.Idempotent})
 		if e == nil || e.fast == nil {
 			return false
 		}

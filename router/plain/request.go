@@ -182,11 +182,6 @@ func (f fields) append(to, buffer []byte) []byte {
 	return to
 }
 
-// IsIdempotent reports whether the request may be carried out twice.
-func (r *Request) IsIdempotent() bool {
-	return r.Method != http.MethodPost && r.Method != http.MethodPatch
-}
-
 // SaysLength reports whether its length is passed on even if it is zero.
 func (r *Request) SaysLength() bool {
 	return r.Length > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch

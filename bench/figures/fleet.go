@@ -24,47 +24,80 @@ func (v values) took(unit string) time.Duration {
 	return time.Duration(v[unit] * float64(time.Millisecond))
 }
 
+// fleetRun is a run of one of those benchmarks.
+type fleetRun struct {
+	name      string
+	times     int
+	within    time.Duration
+	arguments []string
+	env       []string
+}
+
 // measureFleet runs one of those benchmarks once, and returns nil if it does not come
-// to its end in time: that a machine is too slow for it is a figure, too.
+// to its end in time.
 func (b *bench) measureFleet(ctx context.Context, name string, within time.Duration, arguments ...string) (values, error) {
+	if b.opts.agents > 0 {
+		arguments = append(arguments, "-agents", strconv.Itoa(b.opts.agents))
+	}
+	return b.runFleet(ctx, fleetRun{name: name, times: 1, within: within, arguments: arguments})
+}
+
+// runFleet runs a benchmark, and returns nil if it does not come to its end in time:
+// that a machine is too slow for it is a figure, too.
+func (b *bench) runFleet(ctx context.Context, r fleetRun) (values, error) {
 	binary, err := filepath.Abs(b.opts.aloft)
 	if err != nil {
 		return nil, err
 	}
-	test := filepath.Join(b.folder, "fleet.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", test, "./fleet")
-	build.Dir = b.opts.source
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go test -c: %w\n%s", err, output)
+	test, err := b.buildTest(ctx, "./fleet")
+	if err != nil {
+		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, within)
+	within, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
-	arguments = append([]string{"-test.run", "^$", "-test.bench", name + "$", "-test.benchtime", "1x"}, arguments...)
-	if b.opts.agents > 0 {
-		arguments = append(arguments, "-agents", strconv.Itoa(b.opts.agents))
-	}
-	command := exec.CommandContext(bounded, test, arguments...)
+	arguments := []string{"-test.run", "^$", "-test.bench", "^Benchmark" + r.name + "$", "-test.benchtime", strconv.Itoa(r.times) + "x"}
+	command := exec.CommandContext(within, test, append(arguments, r.arguments...)...)
 	command.Dir = filepath.Join(b.opts.source, "fleet")
-	command.Env = append(os.Environ(), "ALOFT_BINARY="+binary)
+	command.Env = append(append(os.Environ(), "ALOFT_BINARY="+binary), r.env...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) } // the master is of its group
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) } // the masters are of its group
 	output, failed := command.CombinedOutput()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	found := make(values)
-	for text := range strings.Lines(string(output)) {
-		fields := strings.Fields(text)
-		if failed != nil || len(fields) < 3 || !strings.HasPrefix(fields[0], "Benchmark"+name) {
+	if found := valuesOf(string(output), r.name); failed == nil && found != nil {
+		return found, nil
+	}
+	b.say("%v\n%s", errors.Join(failed, within.Err()), output[max(0, len(output)-2000):])
+	return nil, nil
+}
+
+// valuesOf reads the line of a benchmark: after its name and how often it ran come
+// values with their units.
+func valuesOf(output, name string) values {
+	for line := range strings.Lines(output) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !strings.HasPrefix(fields[0], "Benchmark"+name) {
 			continue
 		}
+		found := make(values)
 		for i := 2; i+1 < len(fields); i += 2 {
 			found[fields[i+1]], _ = strconv.ParseFloat(fields[i], 64) // go test prints numbers
 		}
-		return found, nil
+		return found
 	}
-	b.say("%v\n%s", errors.Join(failed, bounded.Err()), output[max(0, len(output)-2000):])
-	return nil, nil
+	return nil
+}
+
+// buildTest builds the tests of a package of the product, and returns their path.
+func (b *bench) buildTest(ctx context.Context, of string) (string, error) {
+	test := filepath.Join(b.folder, filepath.Base(of)+".test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", test, of)
+	build.Dir = b.opts.source
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go test -c: %w\n%s", err, output)
+	}
+	return test, nil
 }
 
 // under notes a time, and holds it to its bar.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -33,11 +32,9 @@ type places map[string]map[int]float64
 // places, without a master around it.
 func (b *bench) measurePlacement(ctx context.Context) error {
 	b.say("places for %d tasks each, on up to 50,000 agents, in one thread", placesEach)
-	test := filepath.Join(b.folder, "placement.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", test, "./core/placement")
-	build.Dir = b.opts.source
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go test -c: %w\n%s", err, output)
+	test, err := b.buildTest(ctx, "./core/placement")
+	if err != nil {
+		return err
 	}
 	within, cancel := context.WithTimeout(ctx, placesWithin)
 	defer cancel()

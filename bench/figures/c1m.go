@@ -33,11 +33,11 @@ func (b *bench) measureC1M(ctx context.Context) error {
 	}
 	for _, l := range launches {
 		b.say("%d tasks of 100 jobs on %d agents", l.tasks, l.agents)
-		values, err := b.measureLaunch(ctx, l)
+		v, err := b.measureLaunch(ctx, l)
 		if err != nil {
 			return err
 		}
-		b.addLaunch(l, values)
+		b.addLaunch(l, v)
 	}
 	return nil
 }

@@ -15,10 +15,8 @@ const (
 	rollBar      = 5 * time.Second
 )
 
-// sizes are the tasks of the clusters that are compared.
-type sizes [3]int
-
-func grownSizes() sizes { return sizes{1_000, 10_000, 100_000} }
+// grownSizes are the tasks of the clusters that are compared.
+var grownSizes = []int{1_000, 10_000, 100_000} //nolint:gochecknoglobals // a constant
 
 // measureGrowth measures a large roll, and how costs grow with the cluster.
 func (b *bench) measureGrowth(ctx context.Context) error {
@@ -52,28 +50,25 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 		{"watch", "watch: the first answer of a watch of everything"},
 		{"deploy", "deploy: a service of a tenth as many instances"},
 	} {
-		var took [len(sizes{})]time.Duration
 		var parts []string
-		for i, size := range grownSizes() {
-			took[i] = v.took(fmt.Sprintf("%s-%d-ms", grown.unit, size))
-			parts = append(parts, report.Duration(took[i]))
+		var each []float64
+		for _, size := range grownSizes {
+			took := v.took(fmt.Sprintf("%s-%d-ms", grown.unit, size))
+			parts, each = append(parts, report.Duration(took)), append(each, took.Seconds())
 		}
-		r.addFact(grown.what+"; with 1,000 / 10,000 / 100,000 tasks", how, fmt.Sprintf("%s; exponent %.2f", strings.Join(parts, " / "), exponent(took)), 1)
+		r.addFact(grown.what+"; with 1,000 / 10,000 / 100,000 tasks", how, fmt.Sprintf("%s; exponent %.2f", strings.Join(parts, " / "), exponent(grownSizes, each)), 1)
 	}
 	return nil
 }
 
-// exponent returns the one of the power of the size that fits the times best, by
-// least squares of the logarithms; the sizes are ten times each other.
-func exponent(took [len(sizes{})]time.Duration) float64 {
-	mean, slope, spread := 0.0, 0.0, 0.0
-	for _, t := range took {
-		mean += math.Log10(t.Seconds()) / float64(len(took))
+// exponent returns the one of the power of the size that fits the costs best, by least
+// squares of the logarithms.
+func exponent(sizes []int, costs []float64) float64 {
+	var sumX, sumY, sumXY, sumXX float64
+	for i, size := range sizes {
+		x, y := math.Log(float64(size)), math.Log(costs[i])
+		sumX, sumY, sumXY, sumXX = sumX+x, sumY+y, sumXY+x*y, sumXX+x*x
 	}
-	for i, t := range took {
-		x := float64(i) - float64(len(took)-1)/2
-		slope += x * (math.Log10(t.Seconds()) - mean)
-		spread += x * x
-	}
-	return slope / spread
+	n := float64(len(sizes))
+	return (n*sumXY - sumX*sumY) / (n*sumXX - sumX*sumX)
 }

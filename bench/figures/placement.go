@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -115,18 +114,15 @@ func rate(cost float64) string {
 }
 
 // growthText says what something costs at each scale, and the exponent with which that
-// grows, fitted to the least squares.
+// grows.
 func growthText(costs map[int]float64) string {
 	var parts []string
-	var n, sumX, sumY, sumXY, sumXX float64
+	var each []float64
 	for _, agents := range placeScales {
-		cost := costs[agents]
-		if cost <= 0 {
+		if costs[agents] <= 0 {
 			return "-"
 		}
-		parts = append(parts, fmt.Sprintf("%.2f", cost/1000))
-		x, y := math.Log(float64(agents)), math.Log(cost)
-		n, sumX, sumY, sumXY, sumXX = n+1, sumX+x, sumY+y, sumXY+x*y, sumXX+x*x
+		parts, each = append(parts, fmt.Sprintf("%.2f", costs[agents]/1000)), append(each, costs[agents])
 	}
-	return fmt.Sprintf("%s µs, exponent %.2f", strings.Join(parts, " / "), (n*sumXY-sumX*sumY)/(n*sumXX-sumX*sumX))
+	return fmt.Sprintf("%s µs, exponent %.2f", strings.Join(parts, " / "), exponent(placeScales, each))
 }

@@ -57,7 +57,7 @@ func (s *story) sumUp(c counts, v verdict) error {
 	}
 	slices.Sort(c.latencies)
 	s.tell("requests: %d GETs, %d POSTs; p50 %s, p99 %s", c.gets, c.posts,
-		report.Duration(quantile(c.latencies, 50)), report.Duration(quantile(c.latencies, 99)))
+		report.Duration(report.Quantile(c.latencies, 50)), report.Duration(report.Quantile(c.latencies, 99)))
 	for _, cause := range slices.Sorted(maps.Keys(c.again)) {
 		s.tell("tries that clients repeated themselves, %s: %d", cause, c.again[cause])
 	}
@@ -93,7 +93,7 @@ func (s *story) spans(what string, faults []fault, of func(fault) (time.Duration
 	for _, kind := range slices.Sorted(maps.Keys(all)) {
 		list := all[kind]
 		slices.Sort(list)
-		s.tell("%-20s %-32s median %-7s most %-7s n %d", what, kind, report.Duration(quantile(list, 50)), report.Duration(list[len(list)-1]), len(list))
+		s.tell("%-20s %-32s median %-7s most %-7s n %d", what, kind, report.Duration(report.Quantile(list, 50)), report.Duration(list[len(list)-1]), len(list))
 	}
 }
 
@@ -103,13 +103,4 @@ func (s *story) some(what string, list []failure) {
 	for _, f := range list[:min(toldMax, len(list))] {
 		s.tell("    %s", f)
 	}
-}
-
-// quantile returns the value that percent of the sorted ones do not exceed.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	rank := (len(sorted)*percent + 99) / 100
-	return sorted[max(rank, 1)-1]
 }

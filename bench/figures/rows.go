@@ -27,7 +27,7 @@ type span struct {
 // addTimes holds the median of measurements to its bar.
 func (r *rows) addTimes(s span) {
 	slices.Sort(s.took)
-	median, p99 := quantile(s.took, 50), quantile(s.took, 99)
+	median, p99 := report.Quantile(s.took, 50), report.Quantile(s.took, 99)
 	r.add(line{
 		what: s.what, command: s.command, bar: "under " + report.Duration(s.bar), median: report.Duration(median),
 		p99: report.Duration(p99), n: len(s.took), others: s.others, met: median < s.bar,
@@ -68,13 +68,4 @@ func (r *rows) add(l line) {
 func (r *rows) markdown() string {
 	return "| what | how | bar | median | p99 | n | others, measured apart | |\n|---|---|---|---:|---:|---:|---|---|\n" +
 		strings.Join(r.lines, "\n") + "\n"
-}
-
-// quantile returns the value that percent of the sorted ones do not exceed.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	rank := (len(sorted)*percent + 99) / 100
-	return sorted[max(rank, 1)-1]
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/aloft-run/aloft/bench/report"
 )
 
 // Window is the time in which a program was killed: some moment between the two.
@@ -32,17 +34,8 @@ func newTally(name string, results []Result) Tally {
 	}
 	slices.SortFunc(tally.Failures, func(a, b Result) int { return a.Begun.Compare(b.Begun) })
 	slices.Sort(latencies)
-	tally.P50, tally.P99 = quantile(latencies, 50), quantile(latencies, 99)
+	tally.P50, tally.P99 = report.Quantile(latencies, 50), report.Quantile(latencies, 99)
 	return tally
-}
-
-// quantile returns the value that percent of the sorted ones do not exceed.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	rank := (len(sorted)*percent + 99) / 100
-	return sorted[max(rank, 1)-1]
 }
 
 // Excuse moves the failures apart that a kill in the window explains: POSTs that

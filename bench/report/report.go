@@ -1,5 +1,5 @@
 // Package report prints what a bench measured so that people can compare it at a
-// glance: three digits and the unit that fits.
+// glance: three digits and the unit that fits, and of many measurements a few.
 //
 // It rounds, and so its words are for reading; whoever decides on a figure uses
 // the measured value.
@@ -26,6 +26,15 @@ func Duration(d time.Duration) string {
 	default:
 		return digits(d.Seconds()) + "s"
 	}
+}
+
+// Quantile returns the value that percent of the sorted ones do not exceed.
+func Quantile(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := (len(sorted)*percent + 99) / 100
+	return sorted[max(rank, 1)-1]
 }
 
 // digits prints a number of at least 1 with three digits, or with all that stand

@@ -28,3 +28,18 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantile(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		n, percent, want int
+	}{{0, 50, 0}, {1, 0, 1}, {1, 99, 1}, {3, 50, 2}, {4, 50, 2}, {100, 99, 99}, {101, 99, 100}} {
+		var sorted []time.Duration
+		for i := range tc.n {
+			sorted = append(sorted, time.Duration(i+1))
+		}
+		if got := report.Quantile(sorted, tc.percent); got != time.Duration(tc.want) {
+			t.Errorf("Quantile(1 to %d, %d) = %d, want %d", tc.n, tc.percent, got, tc.want)
+		}
+	}
+}

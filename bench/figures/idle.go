@@ -47,10 +47,8 @@ func (s subject) perIdle(ctx context.Context) (bytes int64, err error) {
 			return 0, fmt.Errorf("%s, with %d idle connections: %w", s.name, len(open), err)
 		}
 	}
-	select {
-	case <-time.After(idleSettles):
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	if err := pause(ctx, idleSettles); err != nil {
+		return 0, err
 	}
 	after, err := process.Tree(s.pid)
 	return (after.RSS - before.RSS) / idleConnections, err

@@ -137,6 +137,16 @@ func (b *bench) subjects(ctx context.Context, c *cluster.Cluster) (found []subje
 // deployBackend deploys the server behind all proxies as a service of aloft, and
 // returns where it serves.
 func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) (string, error) {
+	address, err := b.deployServer(ctx, c, "backend", fmt.Sprintf("ready: {tcp: true, port: http}\nroute: {host: %s, port: http}\n", backendHost))
+	if err != nil {
+		return "", err
+	}
+	return address, awaitAnswer(ctx, c.HTTP, backendHost)
+}
+
+// deployServer deploys the server as a service of that name and with that route, and
+// returns where it serves.
+func (b *bench) deployServer(ctx context.Context, c *cluster.Cluster, name, route string) (string, error) {
 	port, err := lastPort(c)
 	if err != nil {
 		return "", err
@@ -145,23 +155,19 @@ func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) (string, 
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf(`service: backend
+	text := fmt.Sprintf(`service: %s
 instances: 1
 resources: {cpus: 1, mem: 128MiB}
 run: {command: [%s]}
 ports: [{name: http, number: %d}]
-ready: {tcp: true, port: http}
-route: {host: %s, port: http}
 deploy: {settle: 0s}
-`, strings.Join(command, ", "), port, backendHost)
-	file := filepath.Join(b.folder, "backend.yaml")
+%s`, name, strings.Join(command, ", "), port, route)
+	file := filepath.Join(b.folder, name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	if _, err := c.Do(ctx, "deploy", file); err != nil {
-		return "", err
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), awaitAnswer(ctx, c.HTTP, backendHost)
+	_, err = c.Do(ctx, "deploy", file)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 // lastPort returns the last of the ports that the agent was told to offer.

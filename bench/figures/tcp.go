@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aloft-run/aloft/bench/cluster"
 	"github.com/aloft-run/aloft/bench/report"
@@ -101,42 +97,9 @@ func (b *bench) compareRelays(ctx context.Context, load tcpLoad, ours, theirs su
 // deployRelayed deploys the backend as a service with a port of its own, and
 // returns where it serves.
 func (b *bench) deployRelayed(ctx context.Context, c *cluster.Cluster) (string, error) {
-	port, err := lastPort(c)
+	address, err := b.deployServer(ctx, c, "relayed", fmt.Sprintf("route: {port: %d}\n", tcpPort))
 	if err != nil {
 		return "", err
 	}
-	command, err := rival.Backend(b.folder, port)
-	if err != nil {
-		return "", err
-	}
-	text := fmt.Sprintf(`service: relayed
-instances: 1
-resources: {cpus: 1, mem: 128MiB}
-run: {command: [%s]}
-ports: [{name: any, number: %d}]
-route: {port: %d}
-deploy: {settle: 0s}
-`, strings.Join(command, ", "), port, tcpPort)
-	file := filepath.Join(b.folder, "relayed.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	if _, err := c.Do(ctx, "deploy", file); err != nil {
-		return "", err
-	}
-	late := time.After(readyWithinTCP)
-	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", tcpPort))
-		if err == nil {
-			return net.JoinHostPort("127.0.0.1", fmt.Sprint(port)), conn.Close()
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-late:
-			return "", fmt.Errorf("the router does not listen on port %d: %w", tcpPort, err)
-		}
-	}
+	return address, rival.Accepts(ctx, fmt.Sprintf("127.0.0.1:%d", tcpPort))
 }
-
-// readyWithinTCP is how long the router may take to listen on a port.
-const readyWithinTCP = 10 * time.Second

@@ -193,10 +193,8 @@ type memory struct {
 // measureMemory measures the parts of a cluster that has had work and rests.
 func (b *bench) measureMemory(ctx context.Context, c *cluster.Cluster) ([]memory, error) {
 	b.say("memory, after %s of rest", idleFor)
-	select {
-	case <-time.After(idleFor):
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := pause(ctx, idleFor); err != nil {
+		return nil, err
 	}
 	parts := []memory{{part: "master", bar: 60_000_000}, {part: "agent", bar: 30_000_000}, {part: "supervisor", bar: 15_000_000}}
 	for i := range parts {

@@ -28,7 +28,9 @@ func TestProxiesReachTheBackend(t *testing.T) {
 	defer func() { _ = backend.Wait() }()
 	defer func() { _ = backend.Process.Signal(syscall.SIGTERM) }()
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	accepts(t, addr)
+	if err := rival.Accepts(t.Context(), addr); err != nil {
+		t.Fatal(err)
+	}
 	nginx, err := rival.Nginx(t.Context(), folder, addr)
 	if err != nil {
 		t.Fatal(err)

@@ -134,27 +134,27 @@ func (p plan) run(ctx context.Context, arguments ...string) (*Server, error) {
 		return nil, fmt.Errorf("starting %s: %w", p.name, err)
 	}
 	server := &Server{Name: p.name, Addr: p.addr(), PID: command.Process.Pid, command: command}
-	if err := p.accepts(ctx); err != nil {
-		return nil, errors.Join(err, server.Stop())
+	if err := Accepts(ctx, p.addr()); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s on %w", p.name, err), server.Stop())
 	}
 	return server, nil
 }
 
-// accepts waits until the server accepts connections.
-func (p plan) accepts(ctx context.Context) error {
+// Accepts waits until a server accepts connections.
+func Accepts(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	retry := time.NewTicker(5 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		connection, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr())
+		connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err == nil {
 			return connection.Close()
 		}
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s on %s: %w: %v", p.name, p.addr(), ErrNotReady, err)
+			return fmt.Errorf("%s: %w: %v", address, ErrNotReady, err)
 		}
 	}
 }

@@ -70,7 +70,9 @@ func TestReverseProxyReachesTheBackend(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1) // the one result
 	go func() { served <- rival.ServeReverseProxy(ctx, addr, listener.Addr().String()) }()
-	accepts(t, addr)
+	if err := rival.Accepts(t.Context(), addr); err != nil {
+		t.Fatal(err)
+	}
 
 	body := get(t, "http://"+addr+"/")
 
@@ -80,24 +82,5 @@ func TestReverseProxyReachesTheBackend(t *testing.T) {
 	stop()
 	if err := <-served; err != nil {
 		t.Errorf("ServeReverseProxy = %v, want nil after its context", err)
-	}
-}
-
-func accepts(t *testing.T, addr string) {
-	t.Helper()
-	retry := time.NewTicker(5 * time.Millisecond)
-	defer retry.Stop()
-	deadline := time.After(patience)
-	for {
-		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
-		if err == nil {
-			_ = connection.Close()
-			return
-		}
-		select {
-		case <-retry.C:
-		case <-deadline:
-			t.Fatalf("%s does not accept: %v", addr, err)
-		}
 	}
 }

@@ -1,9 +1,7 @@
 package fleet_test
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +26,8 @@ const (
 //	roll-ms   until the second is, all instances of the first stopped
 //	master-cpu-s  CPU time of the master for the second
 func BenchmarkRoll(b *testing.B) {
-	c, _ := grown(b, fleet.Size{Agents: rollAgents}, 0)
+	c := newScene(b, 1, fleet.Size{Agents: rollAgents})
+	c.join()
 	for b.Loop() {
 		b.ReportMetric(millis(c.roll("v1")), "first-ms")
 		used := c.cpu(0)
@@ -53,21 +52,19 @@ func (c *masters) deployed(service, text string) time.Duration {
 	if err := c.deploy(c.Context(), text); err != nil {
 		c.Fatal(err)
 	}
-	for {
+	until(c.B, "the deployment is done", func() bool {
 		list, err := c.client.Cluster().ListDeployments(c.Context(), connect.NewRequest(&pb.ListDeploymentsRequest{Service: service, PageSize: 1}))
 		if err != nil {
 			c.Fatal(err)
 		}
 		newest := list.Msg.GetDeployments()[0]
-		switch newest.GetState() {
-		case pb.DeploymentState_DEPLOYMENT_STATE_GOING:
-		case pb.DeploymentState_DEPLOYMENT_STATE_DONE:
-			return time.Since(began)
-		default:
-			c.Fatalf("deployment %s is %s: %s", newest.GetId(), newest.GetState(), newest.GetReason())
+		state := newest.GetState()
+		if state != pb.DeploymentState_DEPLOYMENT_STATE_GOING && state != pb.DeploymentState_DEPLOYMENT_STATE_DONE {
+			c.Fatalf("deployment %s is %s: %s", newest.GetId(), state, newest.GetReason())
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return state == pb.DeploymentState_DEPLOYMENT_STATE_DONE
+	})
+	return time.Since(began)
 }
 
 // BenchmarkGrowth does the same with clusters of 1,000, 10,000 and 100,000 tasks. It
@@ -88,8 +85,8 @@ func BenchmarkGrowth(b *testing.B) {
 
 func measureGrowth(b *testing.B, tasks int) {
 	b.Helper()
-	size := fleet.Size{Agents: tasks / growAgents, Services: tasks / 100, Instances: 100}
-	c, load := grown(b, size, tasks)
+	c := newScene(b, 1, fleet.Size{Agents: tasks / growAgents, Services: tasks / 100, Instances: 100})
+	c.join()
 	reader, err := client.New(c.apis...)
 	if err != nil {
 		b.Fatal(err)
@@ -98,61 +95,11 @@ func measureGrowth(b *testing.B, tasks int) {
 	report := func(what string, took time.Duration) {
 		b.ReportMetric(millis(took), fmt.Sprintf("%s-%d-ms", what, tasks))
 	}
-	report("load", load)
-	report("list", several(func() { listAll(b, reader, tasks) }))
-	report("watch", several(func() { watchAll(b, reader, tasks) }))
+	report("load", c.load)
+	report("list", several(3, func() { listAll(b, reader, tasks) }))
+	report("watch", several(3, func() { watchAll(b, reader, tasks) }))
 	report("deploy", c.deployed("grown", fmt.Sprintf(
 		"service: grown\ninstances: %d\nresources: {cpus: 0.1, mem: 32MiB}\nrun: {command: [./serve]}\ndeploy: {settle: 0s}\n", tasks/growDeploys)))
-	c.end()
-}
-
-// several returns the middle of how long something takes.
-func several(do func()) time.Duration {
-	var took []time.Duration
-	for range 3 {
-		began := time.Now()
-		do()
-		took = append(took, time.Since(began))
-	}
-	return middle(took)
-}
-
-// grown returns a master of a cluster at rest, whose agents are all there, and how
-// long the master took to answer.
-func grown(b *testing.B, size fleet.Size, tasks int) (*growing, time.Duration) {
-	b.Helper()
-	rest, err := fleet.AtRest(size, time.Now().Add(-time.Hour).Truncate(time.Second))
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &growing{masters: newMasters(b, 1)}
-	if tasks > 0 {
-		c.fill(rest.Records)
-	}
-	began := time.Now()
-	c.start(0)
-	c.awaitWrite()
-	load := time.Since(began)
-	agents, err := fleet.New(fleet.Config{Masters: c.apis, Agents: rest.Agents})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = agents.Run(ctx) })
-	c.end = sync.OnceFunc(func() {
-		stop()
-		running.Wait()
-		c.kill(0)
-	})
-	b.Cleanup(c.end)
-	until(b, "all agents have joined", func() bool { return agents.Joined(1) == size.Agents })
-	return c, load
-}
-
-// growing is a cluster of one size.
-type growing struct {
-	*masters
-
-	end func()
+	c.leave()
+	c.kill(0)
 }

@@ -28,10 +28,11 @@ import (
 // large is the cluster of BenchmarkNewLeader: 100,000 tasks on 5,000 agents, or as
 // many as ALOFT_AGENTS says. Their heartbeats alone take a core for each 20,000 or
 // so on either side: more agents want a machine of more than two.
-var large = fleet.Size{Agents: agentsWanted(5_000), Services: 100, Instances: 1_000}
+var large = fleet.Size{Agents: numberWanted("ALOFT_AGENTS", 5_000), Services: 100, Instances: 1_000}
 
-func agentsWanted(usual int) int {
-	if n, err := strconv.Atoi(os.Getenv("ALOFT_AGENTS")); err == nil && n > 0 {
+// numberWanted returns what the variable says, or what is usual.
+func numberWanted(variable string, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil && n > 0 {
 		return n
 	}
 	return usual
@@ -64,18 +65,10 @@ func BenchmarkNewLeader(b *testing.B) {
 //	working-max-ms  the longest
 //	rss-MB          of the leader then
 func BenchmarkLoadOfAMillion(b *testing.B) {
-	million := fleet.Size{Agents: 10_000, Services: 1_000, Instances: 1_000}
-	if n, err := strconv.Atoi(os.Getenv("ALOFT_TASKS")); err == nil && n > 0 {
-		million.Services = max(1, n/million.Instances)
-	}
-	rest, err := fleet.AtRest(million, time.Now().Add(-time.Hour).Truncate(time.Second))
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := newMasters(b, 1)
-	c.fill(rest.Records)
-	c.start(0)
-	c.awaitWrite()
+	const each = 1_000
+	services := max(1, numberWanted("ALOFT_TASKS", 1_000_000)/each)
+	c := newScene(b, 1, fleet.Size{Agents: 10_000, Services: services, Instances: each})
+	c.rest = nil // a million records, which nothing here asks for again
 	var working []time.Duration
 	for b.Loop() {
 		c.kill(0)
@@ -93,28 +86,8 @@ func BenchmarkLoadOfAMillion(b *testing.B) {
 
 func benchmarkNewLeader(b *testing.B, masters int) {
 	b.Helper()
-	rest, err := fleet.AtRest(large, time.Now().Add(-time.Hour).Truncate(time.Second))
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := newMasters(b, masters)
-	c.fill(rest.Records)
-	for i := range masters {
-		c.start(i)
-	}
-	c.awaitWrite()
-	began := time.Now()
-	agents, err := fleet.New(fleet.Config{Masters: c.apis, Agents: rest.Agents})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
-	running.Go(func() { _ = agents.Run(ctx) })
-	until(b, "all agents have joined", func() bool { return agents.Joined(1) == large.Agents })
-	b.ReportMetric(float64(time.Since(began).Milliseconds()), "first-ms")
+	c := newScene(b, masters, large)
+	b.ReportMetric(float64(c.join().Milliseconds()), "first-ms")
 
 	var working, joined []time.Duration
 	var reads, writes latencies
@@ -133,15 +106,19 @@ func benchmarkNewLeader(b *testing.B, masters int) {
 		if next <= epoch {
 			b.Fatalf("epoch %d follows %d", next, epoch)
 		}
-		asking, enough := context.WithCancel(ctx)
+		asking, enough := context.WithCancel(b.Context())
 		var asked sync.WaitGroup
-		asked.Go(func() { reads.measure(asking, 5*time.Millisecond, c.read) })
-		asked.Go(func() { writes.measure(asking, 20*time.Millisecond, c.write) })
-		until(b, "all agents are back", func() bool { return agents.Joined(next) == large.Agents })
+		asked.Go(func() {
+			reads.measure(asking, readEvery, func(ctx context.Context) error { return readOnce(ctx, c.client) })
+		})
+		asked.Go(func() {
+			writes.measure(asking, writeEvery, func(ctx context.Context) error { return writeOnce(ctx, c.client) })
+		})
+		c.joined(next)
 		joined = append(joined, time.Since(began))
 		enough()
 		asked.Wait()
-		b.Logf("working after %v, all joined %v later; %d sessions broke so far", working[len(working)-1], joined[len(joined)-1], agents.Broken())
+		b.Logf("working after %v, all joined %v later; %d sessions broke so far", working[len(working)-1], joined[len(joined)-1], c.agents.Broken())
 		if masters > 1 {
 			c.start(former)
 		}
@@ -154,7 +131,7 @@ func benchmarkNewLeader(b *testing.B, masters int) {
 	reads.report(b, "read")
 	writes.report(b, "write")
 	b.ReportMetric(float64(c.rss(c.leader()))/1e6, "rss-MB")
-	c.checkNothingLost(rest.Records)
+	c.checkNothingLost(c.rest.Records)
 }
 
 // masters are masters of the real binary.
@@ -317,23 +294,13 @@ func (c *masters) epoch() uint64 {
 	return answer.Msg.GetEpoch()
 }
 
-func (c *masters) read(ctx context.Context) error {
-	_, err := c.client.Cluster().ListTasks(ctx, connect.NewRequest(&pb.ListTasksRequest{Service: "service-0042", PageSize: 10}))
-	return err
-}
-
-func (c *masters) write(ctx context.Context) error {
-	_, err := c.client.Cluster().SetPool(ctx, connect.NewRequest(&pb.SetPoolRequest{Pool: &pb.Pool{Id: "probe", Priority: int32(time.Now().UnixMilli() % 1_000)}}))
-	return err
-}
-
 // awaitWrite waits until a write is answered.
 func (c *masters) awaitWrite() {
 	c.Helper()
 	until(c.B, "a write is answered", func() bool {
 		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
 		defer cancel()
-		return c.write(ctx) == nil
+		return writeOnce(ctx, c.client) == nil
 	})
 }
 
@@ -360,19 +327,14 @@ func (c *masters) checkNothingLost(records []engine.Record) {
 			wanted[string(t.ID)] = true
 		}
 	}
-	for token, first := "", true; first || token != ""; first = false {
-		page, err := c.client.Cluster().ListTasks(c.Context(), connect.NewRequest(&pb.ListTasksRequest{PageSize: 1_000, PageToken: token}))
-		if err != nil {
-			c.Fatal(err)
-		}
-		for _, t := range page.Msg.GetTasks() {
+	eachPage(c.B, c.client, func(page *pb.ListTasksResponse) {
+		for _, t := range page.GetTasks() {
 			if s := t.GetStatus(); !wanted[t.GetId()] || s.GetState() != pb.TaskState_TASK_STATE_READY || s.GetAttempt() != 1 {
 				c.Fatalf("task %s is %v", t.GetId(), s)
 			}
 			delete(wanted, t.GetId())
 		}
-		token = page.Msg.GetNextPageToken()
-	}
+	})
 	if len(wanted) > 0 {
 		c.Fatalf("%d tasks are gone", len(wanted))
 	}

@@ -49,7 +49,7 @@ const (
 //	master-cpu-s, fleet-cpu-s  of processor time from the first submission on
 //	broken      sessions that have broken
 func BenchmarkMillion(b *testing.B) {
-	size := fleet.Size{Agents: agentsWanted(5_000)}
+	size := fleet.Size{Agents: numberWanted("ALOFT_AGENTS", 5_000)}
 	tasks := numberWanted("ALOFT_TASKS", 1_000_000)
 	for b.Loop() {
 		benchmarkMillion(b, size, tasks/millionJobs*millionJobs)
@@ -57,43 +57,21 @@ func BenchmarkMillion(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func numberWanted(variable string, usual int) int {
-	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil && n > 0 {
-		return n
-	}
-	return usual
-}
-
 func benchmarkMillion(b *testing.B, size fleet.Size, tasks int) {
 	b.Helper()
-	rest, err := fleet.AtRest(size, time.Now())
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := newMasters(b, 1)
-	c.start(0)
-	c.awaitWrite()
-	began := time.Now()
-	agents, err := fleet.New(fleet.Config{Masters: c.apis, Agents: rest.Agents})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
-	running.Go(func() { _ = agents.Run(ctx) })
-	until(b, "all agents have joined", func() bool { return agents.Joined(1) == size.Agents })
-	b.ReportMetric(float64(time.Since(began).Milliseconds()), "first-ms")
+	c := newScene(b, 1, size)
+	b.ReportMetric(float64(c.join().Milliseconds()), "first-ms")
+	defer c.leave()
+	ctx := b.Context()
 	heap, etcdHeap := c.heap(ctx)
 	c.launch(ctx, tasks)
 	heapAfter, etcdAfter := c.heap(ctx)
 	b.ReportMetric((heapAfter-heap)/float64(tasks), "heap-B/task")
 	b.ReportMetric((etcdAfter-etcdHeap)/float64(tasks), "etcd-B/task")
 	b.ReportMetric(c.disk()/float64(tasks), "disk-B/task")
-	b.ReportMetric(float64(agents.Broken()), "broken")
-	if agents.Running() < tasks {
-		b.Errorf("the agents run %d tasks of %d", agents.Running(), tasks)
+	b.ReportMetric(float64(c.agents.Broken()), "broken")
+	if c.agents.Running() < tasks {
+		b.Errorf("the agents run %d tasks of %d", c.agents.Running(), tasks)
 	}
 }
 
@@ -105,7 +83,7 @@ func (c *masters) launch(ctx context.Context, tasks int) {
 	defer beside.Wait()
 	defer enough()
 	var probes latencies
-	ownCPU, masterCPU := cpuOf(c.B, os.Getpid()), cpuOf(c.B, c.running[0].Process.Pid)
+	ownCPU, masterCPU := cpuOf(c.B, os.Getpid()), c.cpu(0)
 	began := time.Now()
 	beside.Go(func() {
 		n := 0
@@ -134,7 +112,7 @@ func (c *masters) launch(ctx context.Context, tasks int) {
 	enough()
 	beside.Wait()
 	c.ReportMetric(float64(took.Milliseconds()), "running-ms")
-	c.ReportMetric((cpuOf(c.B, c.running[0].Process.Pid) - masterCPU).Seconds(), "master-cpu-s")
+	c.ReportMetric((c.cpu(0) - masterCPU).Seconds(), "master-cpu-s")
 	c.ReportMetric((cpuOf(c.B, os.Getpid()) - ownCPU).Seconds(), "fleet-cpu-s")
 	c.ReportMetric(float64(most)/1e6, "rss-max-MB")
 	probes.report(c.B, "probe")
@@ -257,6 +235,12 @@ func (c *masters) disk() float64 {
 		c.Fatal(err)
 	}
 	return n
+}
+
+// cpu is the CPU time that a master has used.
+func (c *masters) cpu(i int) time.Duration {
+	c.Helper()
+	return cpuOf(c.B, c.running[i].Process.Pid)
 }
 
 // cpuOf returns how much processor time a process has taken.

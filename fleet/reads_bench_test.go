@@ -20,7 +20,7 @@ import (
 //	list-cpu-s, watch-cpu-s  CPU time of the master, for each
 //	list-read-p50-ms, watch-read-p50-ms and so on  of the API while one follows the other
 func BenchmarkReads(b *testing.B) {
-	s := newScene(b, 100_000)
+	s := newScene(b, 1, sessionsSize(100_000))
 	s.join()
 	time.Sleep(*settleFlag)
 	c, err := client.New(s.apis...)
@@ -38,37 +38,51 @@ func BenchmarkReads(b *testing.B) {
 func (s *scene) measureReads(prefix string, read func() (bytes int)) {
 	s.Helper()
 	const times = 5
-	var took []time.Duration
 	p, used, size := s.probe(), s.cpu(0), 0
-	for range times {
-		began := time.Now()
-		size = read()
-		took = append(took, time.Since(began))
-	}
+	took := several(times, func() { size = read() })
 	used = s.cpu(0) - used
 	p.report(s.B, prefix)
-	s.ReportMetric(millis(middle(took)), prefix+"ms")
+	s.ReportMetric(millis(took), prefix+"ms")
 	s.ReportMetric(float64(size)/1e6, prefix+"MB")
 	s.ReportMetric(used.Seconds()/times, prefix+"cpu-s")
+}
+
+// several returns the middle of how long it takes to do something.
+func several(times int, do func()) time.Duration {
+	var took []time.Duration
+	for range times {
+		began := time.Now()
+		do()
+		took = append(took, time.Since(began))
+	}
+	return middle(took)
 }
 
 // listAll reads all pages.
 func listAll(b *testing.B, c *client.Client, want int) (size int) {
 	b.Helper()
 	tasks := 0
+	eachPage(b, c, func(page *pb.ListTasksResponse) {
+		tasks += len(page.GetTasks())
+		size += proto.Size(page)
+	})
+	if tasks != want {
+		b.Fatalf("the list has %d tasks", tasks)
+	}
+	return size
+}
+
+// eachPage reads the pages of a list of all tasks.
+func eachPage(b *testing.B, c *client.Client, take func(*pb.ListTasksResponse)) {
+	b.Helper()
 	for token, first := "", true; first || token != ""; first = false {
 		page, err := c.Cluster().ListTasks(b.Context(), connect.NewRequest(&pb.ListTasksRequest{PageSize: 1_000, PageToken: token}))
 		if err != nil {
 			b.Fatal(err)
 		}
-		tasks += len(page.Msg.GetTasks())
-		size += proto.Size(page.Msg)
+		take(page.Msg)
 		token = page.Msg.GetNextPageToken()
 	}
-	if tasks != want {
-		b.Fatalf("the list has %d tasks", tasks)
-	}
-	return size
 }
 
 // watchAll reads what a watch tells first.

@@ -1,10 +1,8 @@
 package fleet_test
 
 import (
-	"context"
 	"flag"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,55 +18,10 @@ var (
 	steadyFlag    = flag.Duration("steady", 20*time.Second, "how long a steady cluster is measured")
 )
 
-// scene is one master with a fleet in sessions with it.
-type scene struct {
-	*masters
-
-	agents *fleet.Fleet
-	rest   *fleet.Rest
-}
-
-// newScene starts a master of a cluster at rest, whose agents are not there yet.
-func newScene(b *testing.B, tasks int) *scene {
-	b.Helper()
+// sessionsSize is the size of a cluster with so many tasks.
+func sessionsSize(tasks int) fleet.Size {
 	const each = 1_000
-	rest, err := fleet.AtRest(fleet.Size{Agents: *agentsFlag, Services: tasks / each, Instances: each}, time.Now().Add(-time.Hour).Truncate(time.Second))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := &scene{masters: newMasters(b, 1), rest: rest}
-	if tasks > 0 {
-		s.fill(rest.Records)
-	}
-	s.start(0)
-	s.awaitWrite()
-	s.agents, err = fleet.New(fleet.Config{Masters: s.apis, Agents: rest.Agents, PerClient: *perClientFlag})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return s
-}
-
-// join has all agents come, and returns how long that took. They stay until the
-// benchmark ends.
-func (s *scene) join() time.Duration {
-	s.Helper()
-	ctx, stop := context.WithCancel(s.Context())
-	var running sync.WaitGroup
-	began := time.Now()
-	running.Go(func() { _ = s.agents.Run(ctx) })
-	s.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
-	s.joined(1)
-	return time.Since(began)
-}
-
-// joined waits until all agents are in a session with a leader of that epoch.
-func (s *scene) joined(epoch uint64) {
-	s.Helper()
-	until(s.B, "all agents have joined", func() bool { return s.agents.Joined(epoch) == *agentsFlag })
+	return fleet.Size{Agents: *agentsFlag, Services: tasks / each, Instances: each}
 }
 
 // BenchmarkSteady measures a cluster in which nothing changes. It reports
@@ -79,7 +32,7 @@ func (s *scene) joined(epoch uint64) {
 //	session-KB    what the sessions added to it, for each
 //	broken        sessions that broke meanwhile
 func BenchmarkSteady(b *testing.B) {
-	s := newScene(b, *tasksFlag)
+	s := newScene(b, 1, sessionsSize(*tasksFlag))
 	before := s.rss(0)
 	s.join()
 	time.Sleep(*settleFlag)
@@ -110,7 +63,7 @@ func BenchmarkSteady(b *testing.B) {
 //	reads, writes  how many calls that were
 //	master-cpu-s  CPU time of the master until then
 func BenchmarkReconnect(b *testing.B) {
-	s := newScene(b, *tasksFlag)
+	s := newScene(b, 1, sessionsSize(*tasksFlag))
 	first := s.join()
 	b.ReportMetric(float64(first.Milliseconds()), "first-ms")
 	time.Sleep(*settleFlag)
@@ -153,17 +106,11 @@ func (s *scene) measureReturn(prefix string, broken func() uint64) {
 //	joined-ms     until the partitions of the last are durable
 //	master-cpu-s  CPU time of the master until then
 func BenchmarkJoin(b *testing.B) {
-	s := newScene(b, 0)
+	s := newScene(b, 1, sessionsSize(0))
 	used := s.cpu(0)
 	for b.Loop() {
 		b.ReportMetric(float64(s.join().Milliseconds()), "joined-ms")
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric((s.cpu(0) - used).Seconds(), "master-cpu-s")
-}
-
-// cpu is the CPU time that a master has used.
-func (c *masters) cpu(i int) time.Duration {
-	c.Helper()
-	return cpuOf(c.B, c.running[i].Process.Pid)
 }

@@ -19,70 +19,69 @@ import (
 // between, and give up on any other: then it is read in full, which decides what
 // it is. The numbers of the fields are those of state.proto and spec.proto.
 
-// fields are those of a message that are still to be read. Once one is not plain,
+// fields reads the fields of a message, one after the other. Once one is not plain,
 // there are no more.
 type fields struct {
-	left  []byte
+	left  []byte // still to be read
 	plain bool
+
+	field  protowire.Number // negative for one that has a number
+	number uint64
+	bytes  []byte
 }
 
 func fieldsOf(message []byte) fields { return fields{left: message, plain: true} }
 
-// next returns the number of the next field and its value: number or bytes, as the
-// type of the field says. It is false when there is none.
-func (f *fields) next() (field protowire.Number, number uint64, bytes []byte, ok bool) {
+// next goes on to the next field and its value: number or bytes, as the type of the
+// field says. It is false when there is none.
+func (f *fields) next() bool {
 	if len(f.left) == 0 {
-		return 0, 0, nil, false
+		return false
 	}
 	field, kind, n := protowire.ConsumeTag(f.left)
 	if n < 0 {
-		return f.stop()
+		f.stop()
+		return false
 	}
-	f.left = f.left[n:]
+	value := f.left[n:]
 	switch kind {
 	case protowire.VarintType:
-		number, n = protowire.ConsumeVarint(f.left)
+		f.number, n = protowire.ConsumeVarint(value)
 		field = -field // a number under a field that has bytes is not plain, nor the other way round
 	case protowire.BytesType:
-		bytes, n = protowire.ConsumeBytes(f.left)
+		f.bytes, n = protowire.ConsumeBytes(value)
 	default:
 		n = -1
 	}
 	if n < 0 {
-		return f.stop()
+		f.stop()
+		return false
 	}
-	f.left = f.left[n:]
-	return field, number, bytes, true
+	f.field, f.left = field, value[n:]
+	return true
 }
 
 // stop says that the message is not plain.
-func (f *fields) stop() (field protowire.Number, number uint64, bytes []byte, ok bool) {
-	f.left, f.plain = nil, false
-	return 0, 0, nil, false
-}
+func (f *fields) stop() { f.left, f.plain = nil, false }
 
 // text returns a text, which is not plain unless it is UTF-8.
-func (f *fields) text(value []byte) string {
-	if !utf8.Valid(value) {
-		f.stop()
-	}
-	return string(value)
+func (f *fields) text() string {
+	f.and(utf8.Valid(f.bytes))
+	return string(f.bytes)
 }
 
 // name is text for what comes again and again.
-func (f *fields) name(r *Reader, value []byte) string {
-	if !utf8.Valid(value) {
+func (f *fields) name(r *Reader) string {
+	if !utf8.Valid(f.bytes) {
 		f.stop()
 		return ""
 	}
-	return r.name(value)
+	return r.name(f.bytes)
 }
 
 // once says that a message is not plain which comes a second time: the two are one.
 func (f *fields) once(seen *bool) {
-	if *seen {
-		f.stop()
-	}
+	f.and(!*seen)
 	*seen = true
 }
 
@@ -94,17 +93,16 @@ func (f *fields) and(part bool) {
 }
 
 // small is a number of 32 bits.
-func small(number uint64) int { return int(int32(number)) }
+func (f *fields) small() int { return int(int32(f.number)) }
 
 // task reads a record that is a plain task.
 func (r *Reader) task(value []byte) (t *engine.Task, plain bool) {
 	record := fieldsOf(value)
-	field, _, message, ok := record.next()
-	if !ok || field != 6 || len(record.left) > 0 {
+	if !record.next() || record.field != 6 || len(record.left) > 0 {
 		return nil, false
 	}
 	t = &engine.Task{}
-	return t, r.taskFields(message, t)
+	return t, r.taskFields(record.bytes, t)
 }
 
 // taskFields reads the fields of a task.
@@ -113,46 +111,42 @@ func (r *Reader) taskFields(message []byte, t *engine.Task) (plain bool) {
 	var slices []ledger.Slice
 	var agent, pool string
 	var hasStatus, hasCreated bool
-	for {
-		field, number, bytes, ok := f.next()
-		if !ok {
-			break
-		}
-		switch field {
+	for f.next() {
+		switch f.field {
 		case 1:
-			t.ID = id.Task(f.text(bytes))
+			t.ID = id.Task(f.text())
 		case 2:
-			t.Service = id.Service(f.name(r, bytes))
+			t.Service = id.Service(f.name(r))
 		case -3:
-			t.Revision = id.Revision(number)
+			t.Revision = id.Revision(f.number)
 		case -4:
-			t.Run = int64(number)
+			t.Run = int64(f.number)
 		case -5:
-			t.Copy = small(number)
+			t.Copy = f.small()
 		case -6:
-			t.Retry = small(number)
+			t.Retry = f.small()
 		case 7:
-			agent = f.name(r, bytes)
+			agent = f.name(r)
 		case 8:
-			pool = f.name(r, bytes)
+			pool = f.name(r)
 		case 9:
-			slices = r.slice(&f, bytes, slices)
+			slices = r.slice(&f, slices)
 		case 10:
-			r.port(&f, bytes, t)
+			r.port(&f, t)
 		case 11:
 			f.once(&hasStatus)
-			f.and(readStatus(bytes, &t.Status))
+			f.and(readStatus(f.bytes, &t.Status))
 		case -12:
-			t.Restart = protowire.DecodeBool(number)
+			t.Restart = protowire.DecodeBool(f.number)
 		case 13:
 			f.once(&hasCreated)
-			t.CreatedAt = f.time(bytes)
+			t.CreatedAt = f.time()
 		case 14:
-			t.Moves.To = id.Agent(f.name(r, bytes))
+			t.Moves.To = id.Agent(f.name(r))
 		case -15:
-			t.Moves.Turn = small(number)
+			t.Moves.Turn = f.small()
 		case 16:
-			t.Follows = id.Task(f.text(bytes))
+			t.Follows = id.Task(f.text())
 		default:
 			f.stop()
 		}
@@ -167,24 +161,20 @@ func (r *Reader) taskFields(message []byte, t *engine.Task) (plain bool) {
 const slicesUsual = 3
 
 // slice reads one more slice of a claim.
-func (r *Reader) slice(f *fields, value []byte, slices []ledger.Slice) []ledger.Slice {
+func (r *Reader) slice(f *fields, slices []ledger.Slice) []ledger.Slice {
 	if slices == nil {
 		slices = make([]ledger.Slice, 0, slicesUsual)
 	}
 	var s ledger.Slice
 	var hasQuantity bool
-	in := fieldsOf(value)
-	for {
-		field, _, bytes, ok := in.next()
-		if !ok {
-			break
-		}
-		switch field {
+	in := fieldsOf(f.bytes)
+	for in.next() {
+		switch in.field {
 		case 1:
-			s.Partition = id.Partition(in.name(r, bytes))
+			s.Partition = id.Partition(in.name(r))
 		case 2:
 			in.once(&hasQuantity)
-			q, plain := readQuantity(bytes)
+			q, plain := readQuantity(in.bytes)
 			in.and(plain)
 			s.Quantity = q
 		default:
@@ -202,18 +192,14 @@ func readQuantity(value []byte) (q resource.Quantity, plain bool) {
 	var one [1]resource.Range
 	ranges := one[:0]
 	f := fieldsOf(value)
-	for {
-		field, number, bytes, ok := f.next()
-		if !ok {
-			break
-		}
-		switch field {
+	for f.next() {
+		switch f.field {
 		case -2:
-			scalar = int64(number)
+			scalar = int64(f.number)
 		case 3:
-			ranges = append(ranges, f.rangeOf(bytes))
+			ranges = append(ranges, f.rangeOf())
 		case -5:
-			kind = number
+			kind = f.number
 		default:
 			f.stop()
 		}
@@ -231,19 +217,15 @@ func readQuantity(value []byte) (q resource.Quantity, plain bool) {
 	}
 }
 
-func (f *fields) rangeOf(value []byte) resource.Range {
+func (f *fields) rangeOf() resource.Range {
 	var r resource.Range
-	in := fieldsOf(value)
-	for {
-		field, number, _, ok := in.next()
-		if !ok {
-			break
-		}
-		switch field {
+	in := fieldsOf(f.bytes)
+	for in.next() {
+		switch in.field {
 		case -1:
-			r.First = int64(number)
+			r.First = int64(in.number)
 		case -2:
-			r.Last = int64(number)
+			r.Last = int64(in.number)
 		default:
 			in.stop()
 		}
@@ -253,20 +235,16 @@ func (f *fields) rangeOf(value []byte) resource.Range {
 }
 
 // port reads one more port of a task.
-func (r *Reader) port(f *fields, value []byte, t *engine.Task) {
+func (r *Reader) port(f *fields, t *engine.Task) {
 	var name string
 	var port int
-	in := fieldsOf(value)
-	for {
-		field, number, bytes, ok := in.next()
-		if !ok {
-			break
-		}
-		switch field {
+	in := fieldsOf(f.bytes)
+	for in.next() {
+		switch in.field {
 		case 1:
-			name = in.name(r, bytes)
+			name = in.name(r)
 		case -2:
-			port = small(number)
+			port = in.small()
 		default:
 			in.stop()
 		}
@@ -284,38 +262,34 @@ func (r *Reader) port(f *fields, value []byte, t *engine.Task) {
 func readStatus(value []byte, s *task.Status) (plain bool) {
 	f := fieldsOf(value)
 	var seen [4]bool
-	for {
-		field, number, bytes, ok := f.next()
-		if !ok {
-			break
-		}
-		switch field {
+	for f.next() {
+		switch f.field {
 		case -1:
-			f.and(number <= uint64(task.Lost))
-			s.State = task.State(number)
+			f.and(f.number <= uint64(task.Lost))
+			s.State = task.State(f.number)
 		case 2:
 			f.once(&seen[0])
-			s.Since = f.time(bytes)
+			s.Since = f.time()
 		case -3:
-			s.Attempt = small(number)
+			s.Attempt = f.small()
 		case 4:
 			f.once(&seen[1])
-			s.ReadySince = f.time(bytes)
+			s.ReadySince = f.time()
 		case -5:
-			s.Failures = small(number)
+			s.Failures = f.small()
 		case 6:
 			f.once(&seen[2])
-			s.RetryAt = f.time(bytes)
+			s.RetryAt = f.time()
 		case 7:
 			f.and(s.Last == nil)
-			s.Last = f.exit(bytes)
+			s.Last = f.exit()
 		case 8:
-			s.Reason = f.text(bytes)
+			s.Reason = f.text()
 		case 9:
 			f.once(&seen[3])
-			s.UnhealthySince = f.time(bytes)
+			s.UnhealthySince = f.time()
 		case 10:
-			s.Unhealthy = f.text(bytes)
+			s.Unhealthy = f.text()
 		default:
 			f.stop()
 		}
@@ -324,29 +298,25 @@ func readStatus(value []byte, s *task.Status) (plain bool) {
 }
 
 // exit reads how a program ended.
-func (f *fields) exit(value []byte) *task.Exit {
+func (f *fields) exit() *task.Exit {
 	e := &task.Exit{}
 	var hasTime bool
-	in := fieldsOf(value)
-	for {
-		field, number, bytes, ok := in.next()
-		if !ok {
-			break
-		}
-		switch field {
+	in := fieldsOf(f.bytes)
+	for in.next() {
+		switch in.field {
 		case -1:
-			e.Code = small(number)
+			e.Code = in.small()
 		case -2:
-			e.Signal = small(number)
+			e.Signal = in.small()
 		case -3:
-			e.OOM = protowire.DecodeBool(number)
+			e.OOM = protowire.DecodeBool(in.number)
 		case 4:
-			e.Error = in.text(bytes)
+			e.Error = in.text()
 		case 5:
 			in.once(&hasTime)
-			e.At = in.time(bytes)
+			e.At = in.time()
 		case 6:
-			e.LastLogs = append(e.LastLogs, in.text(bytes))
+			e.LastLogs = append(e.LastLogs, in.text())
 		default:
 			in.stop()
 		}
@@ -359,20 +329,16 @@ func (f *fields) exit(value []byte) *task.Exit {
 const secondFirst, secondLast = -62_135_596_800, 253_402_300_799
 
 // time reads a time, which is not plain if it is none.
-func (f *fields) time(value []byte) time.Time {
+func (f *fields) time() time.Time {
 	var seconds int64
 	var nanos int
-	in := fieldsOf(value)
-	for {
-		field, number, _, ok := in.next()
-		if !ok {
-			break
-		}
-		switch field {
+	in := fieldsOf(f.bytes)
+	for in.next() {
+		switch in.field {
 		case -1:
-			seconds = int64(number)
+			seconds = int64(in.number)
 		case -2:
-			nanos = small(number)
+			nanos = in.small()
 		default:
 			in.stop()
 		}

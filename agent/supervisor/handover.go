@@ -27,17 +27,17 @@ const handoverVariable = "ALOFT_SUPERVISOR_HANDOVER"
 // the process stays, and so do its children and the files that are named here by
 // their numbers. What has ended stands in the journal.
 type handover struct {
-	Format   int         `json:"format"`
-	Lock     int         `json:"lock"`
-	Listener int         `json:"listener"`
-	Tasks    []legacy    `json:"tasks"`
-	Strays   map[int]Key `json:"strays"`
-	Parents  []string    `json:"parents"`
-	Closing  bool        `json:"closing"`
+	Format   int          `json:"format"`
+	Lock     int          `json:"lock"`
+	Listener int          `json:"listener"`
+	Tasks    []livingTask `json:"tasks"`
+	Strays   map[int]Key  `json:"strays"`
+	Parents  []string     `json:"parents"`
+	Closing  bool         `json:"closing"`
 }
 
-// legacy is an attempt that is running or ending.
-type legacy struct {
+// livingTask is an attempt that is running or ending.
+type livingTask struct {
 	Key     Key             `json:"key"`
 	Running bool            `json:"running"`
 	PID     int             `json:"pid"`
@@ -209,7 +209,7 @@ func (s *server) will(files *inheritance) (*handover, error) {
 		if !t.alive() {
 			continue
 		}
-		left := legacy{
+		left := livingTask{
 			Key: t.key, Running: t.phase == running, PID: t.pid, Begun: t.begun, Ticks: t.ticks, Cgroup: t.cgroup,
 			Log: t.log, Lines: t.last.newest(), Termed: t.termed, KillAt: t.killAt, Killed: t.killed,
 			Status: t.status, Failed: t.failed, EndedAt: t.endedAt, CleanAt: t.cleanAt,

@@ -66,22 +66,13 @@ func (m *embedded) reading(read func(tx backend.ReadTx)) (ran bool) {
 func scanFile(
 	ctx context.Context, tx backend.ReadTx, own, prefix string, visit func(portion int, pairs []Pair) error,
 ) (revision int64, err error) {
-	newest := newest{seed: maphash.MakeSeed(), at: make(map[uint64]int32)}
-	below := []byte(own + prefix)
+	newest := newestOf(own, prefix)
 	err = tx.UnsafeForEach(schema.Key, func(at, value []byte) error {
 		if len(newest.pairs)%portionPairs == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		pair, err := parsePair(value)
-		if err != nil {
-			return err
-		}
 		revision = int64(binary.BigEndian.Uint64(at))
-		if bytes.HasPrefix(pair.Key, below) {
-			pair.Key = pair.Key[len(own):]
-			newest.put(pair, mvcc.IsTombstone(at))
-		}
-		return nil
+		return newest.see(at, value)
 	})
 	if err != nil {
 		return 0, err
@@ -128,15 +119,34 @@ func parsePair(kept []byte) (p Pair, err error) {
 // newest has the newest pair of each key, in the order in which the keys came. One
 // that was deleted has no Value.
 type newest struct {
+	own   int    // bytes before each key that are left out
+	below []byte // how the keys begin, with those bytes
 	pairs []Pair
 	seed  maphash.Seed
 	at    map[uint64]int32 // in pairs, by the hash of the key; when that is of another key, by the number after it
 }
 
-func (n *newest) put(pair Pair, deleted bool) {
-	if deleted {
+// newestOf returns one that sees the keys that begin with own and prefix, and leaves
+// out own.
+func newestOf(own, prefix string) *newest {
+	return &newest{own: len(own), below: []byte(own + prefix), seed: maphash.MakeSeed(), at: make(map[uint64]int32)}
+}
+
+// see takes a revision as etcd keeps it. They come with the oldest first.
+func (n *newest) see(revision, kept []byte) error {
+	pair, err := parsePair(kept)
+	if err != nil || !bytes.HasPrefix(pair.Key, n.below) {
+		return err
+	}
+	pair.Key = pair.Key[n.own:]
+	if mvcc.IsTombstone(revision) {
 		pair.Value = nil
 	}
+	n.put(pair)
+	return nil
+}
+
+func (n *newest) put(pair Pair) {
 	for hash := maphash.Bytes(n.seed, pair.Key); ; hash++ {
 		at, there := n.at[hash]
 		switch {

@@ -77,7 +77,7 @@ func scanFile(
 	if err != nil {
 		return 0, err
 	}
-	p := newPortions(ctx, visit)
+	_, p := newPortions(ctx, visit)
 	for _, pair := range newest.pairs {
 		if pair.Value != nil {
 			p.add(pair)

@@ -42,8 +42,8 @@ func (t *Term) Scan(ctx context.Context, prefix string, visit func(portion int, 
 
 // scanByLoad scans a Backend that has no way of its own.
 func scanByLoad(ctx context.Context, backend Backend, prefix string, visit func(portion int, pairs []Pair) error) (revision int64, err error) {
-	p := newPortions(ctx, visit)
-	revision, err = backend.Load(p.ctx, prefix, func(key string, value []byte) error { //nolint:contextcheck // it is made of ctx
+	ctx, p := newPortions(ctx, visit)
+	revision, err = backend.Load(ctx, prefix, func(key string, value []byte) error {
 		p.add(Pair{Key: []byte(key), Value: value})
 		return nil
 	})
@@ -55,18 +55,23 @@ func scanByLoad(ctx context.Context, backend Backend, prefix string, visit func(
 
 // portions hands pairs out to goroutines.
 type portions struct {
-	ctx     context.Context //nolint:containedctx // of the one scan for which it is there
 	visit   func(portion int, pairs []Pair) error
 	running *errgroup.Group
 	begun   int
 	next    []Pair
 }
 
-func newPortions(ctx context.Context, visit func(portion int, pairs []Pair) error) *portions {
-	p := &portions{visit: visit}
-	p.running, p.ctx = errgroup.WithContext(ctx)
-	p.running.SetLimit(runtime.GOMAXPROCS(0))
-	return p
+// newPortions returns a context, too, which is done when a visit ends with an error:
+// then no other visit begins.
+func newPortions(ctx context.Context, visit func(portion int, pairs []Pair) error) (context.Context, *portions) {
+	running, ctx := errgroup.WithContext(ctx)
+	running.SetLimit(runtime.GOMAXPROCS(0))
+	return ctx, &portions{running: running, visit: func(portion int, pairs []Pair) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return visit(portion, pairs)
+	}}
 }
 
 // add hands out a pair with those before, when they are enough.
@@ -83,12 +88,7 @@ func (p *portions) add(pair Pair) {
 func (p *portions) begin() {
 	number, pairs := p.begun, p.next
 	p.begun, p.next = p.begun+1, nil
-	p.running.Go(func() error {
-		if p.ctx.Err() != nil {
-			return context.Cause(p.ctx)
-		}
-		return p.visit(number, pairs)
-	})
+	p.running.Go(func() error { return p.visit(number, pairs) })
 }
 
 // wait hands out the last pairs, waits for all visits, and returns the first error.

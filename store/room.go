@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -86,18 +87,15 @@ func (e *etcd) tend(ctx context.Context) {
 
 // makeRoom makes the member's file smaller if that is worth it, and has the members
 // write again once this one has room.
-func (e *etcd) makeRoom(ctx context.Context) error {
+func (e *etcd) makeRoom(ctx context.Context) (err error) {
 	if e.embedded.stopped() {
 		return nil
 	}
 	server := e.embedded.server.Server
 	file, own := server.Backend(), uint64(server.MemberID())
-	full := false
-	for _, member := range noSpace(server.Alarms()) {
-		full = full || member == own
-	}
+	full := slices.Contains(noSpace(server.Alarms()), own)
 	if full {
-		if err := e.compactAll(ctx); err != nil {
+		if err = e.compactAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -106,16 +104,12 @@ func (e *etcd) makeRoom(ctx context.Context) error {
 	switch {
 	case pressed && free > e.quota/100*pressedWorth:
 		_ = server.TryTransferLeadershipOnShutdown() // if it leads, and another one can
-		if err := e.shrink(ctx, full); err != nil {
-			return err
-		}
+		err = e.shrink(ctx, full)
 	case free > size/2 && free > worthBytes && server.Leader() != server.MemberID() && e.terms.Load() == 0:
-		if err := e.shrink(ctx, false); err != nil {
-			return err
-		}
+		err = e.shrink(ctx, false)
 	}
-	if !full {
-		return nil
+	if err != nil || !full {
+		return err
 	}
 	if size = file.Size(); size > e.quota/100*(100-pressedWorth) {
 		return fmt.Errorf("%w: its file has %d bytes of %d that it may have, and %d are needed", errNoRoom, size, e.quota, file.SizeInUse())

@@ -217,11 +217,12 @@ func late(answered <-chan reply) (reply, error) {
 
 // read hands out what comes, until the connection ends.
 func (c *Client) read() {
-	died := 0
-	defer func() { reapChild(died) }()
-	defer close(c.gone)
-	defer func() { died = c.dead() }()    // first: who hears that it is gone calls Close
-	defer func() { _ = c.conn.Close() }() // it has ended
+	defer func() {
+		_ = c.conn.Close() // it has ended
+		died := c.dead()   // first: who hears that it is gone calls Close
+		close(c.gone)
+		reapChild(died)
+	}()
 	lines := bufio.NewScanner(c.conn)
 	lines.Buffer(nil, replyBytesMax)
 	for lines.Scan() {

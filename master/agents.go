@@ -109,7 +109,7 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
 }
 
-// join folds in that an agent has joined, and has it told all that it should do.
+// join folds in that an agent has joined.
 func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJoined) error {
 	select {
 	case r.joining <- struct{}{}:
@@ -132,9 +132,6 @@ func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJo
 		}
 		return answer, err
 	})
-	if err == nil {
-		link.add(func() { link.complete = true })
-	}
 	return err
 }
 

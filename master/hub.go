@@ -56,13 +56,18 @@ type agentLink struct {
 	proven atomic.Int64         // the newest that it sent before this master was known to lead
 	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
 	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
+	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
 	line   line                 // of a quiet one; known once it joins
 	opened opening
-	leased atomic.Bool // it needs them: it was ordered to run what must not run out of touch
 
-	mu       sync.Mutex // guards all below
-	complete bool       // everything is to be said again
-	stamped  bool       // there is a newer proven stamp, which it needs
+	mu    sync.Mutex // guards waits
+	waits waiting
+}
+
+// waiting is what is to be said to an agent.
+type waiting struct {
+	complete bool // everything
+	stamped  bool // the newest proven stamp, which it needs
 	tasks    map[id.Task]struct{}
 	logs     []*pb.LogOrder
 }
@@ -72,8 +77,9 @@ type agentLink struct {
 func newAgentLink(joined engine.AgentJoined, said *pb.AgentJoin) *agentLink {
 	link := &agentLink{
 		agent: joined.Agent.ID, folder: said.GetFolder(), quiet: said.GetQuiet(), opened: opening{joined.BootID, said.GetOpened()}, named: make(map[id.Task]struct{}, len(joined.Tasks)),
-		wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}), complete: true,
+		wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}), waits: waiting{complete: true},
 	}
+	link.wake <- struct{}{}
 	for _, report := range joined.Tasks {
 		link.named[report.Task] = struct{}{}
 	}
@@ -123,7 +129,7 @@ func (h *hub) proveAfter() func() {
 		for link, stamp := range stamps {
 			link.proven.Store(stamp)
 			if link.quiet && link.leased.Load() {
-				link.add(func() { link.stamped = true })
+				link.add(func(waits *waiting) { waits.stamped = true })
 			}
 		}
 	}
@@ -166,11 +172,11 @@ func (h *hub) link(agent id.Agent) *agentLink {
 // order has the agent told again what to do with a task.
 func (h *hub) order(agent id.Agent, task id.Task) {
 	if link := h.link(agent); link != nil {
-		link.add(func() {
-			if link.tasks == nil {
-				link.tasks = make(map[id.Task]struct{})
+		link.add(func(waits *waiting) {
+			if waits.tasks == nil {
+				waits.tasks = make(map[id.Task]struct{})
 			}
-			link.tasks[task] = struct{}{}
+			waits.tasks[task] = struct{}{}
 		})
 	}
 }
@@ -178,14 +184,14 @@ func (h *hub) order(agent id.Agent, task id.Task) {
 // orderAll has the agent told again all that it should do.
 func (h *hub) orderAll(agent id.Agent) {
 	if link := h.link(agent); link != nil {
-		link.add(func() { link.complete = true })
+		link.add(func(waits *waiting) { waits.complete = true })
 	}
 }
 
 // add changes what waits and wakes the session.
-func (l *agentLink) add(change func()) {
+func (l *agentLink) add(change func(waits *waiting)) {
 	l.mu.Lock()
-	change()
+	change(&l.waits)
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -193,21 +199,13 @@ func (l *agentLink) add(change func()) {
 	}
 }
 
-// waiting is what is to be said to an agent.
-type waiting struct {
-	complete bool // everything
-	stamped  bool // the newest proven stamp
-	tasks    map[id.Task]struct{}
-	logs     []*pb.LogOrder
-}
-
 // take hands out what waits.
 func (l *agentLink) take() waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := waiting{l.complete, l.stamped, l.tasks, l.logs}
-	l.complete, l.stamped, l.tasks, l.logs = false, false, nil, nil
-	return w
+	waits := l.waits
+	l.waits = waiting{}
+	return waits
 }
 
 // routerLink wakes one router's session when there is a new table.

@@ -110,9 +110,9 @@ func (r *reign) readLogs(ctx context.Context, t *engine.Task, req *pb.LogsReques
 	}
 	asked := r.hub.addLogs(order.GetRequest())
 	defer r.hub.removeLogs(order.GetRequest(), asked)
-	link.add(func() { link.logs = append(link.logs, order) })
-	defer link.add(func() {
-		link.logs = append(link.logs, &pb.LogOrder{Request: order.GetRequest(), Task: order.GetTask(), Cancel: true})
+	link.add(func(waits *waiting) { waits.logs = append(waits.logs, order) })
+	defer link.add(func(waits *waiting) {
+		waits.logs = append(waits.logs, &pb.LogOrder{Request: order.GetRequest(), Task: order.GetTask(), Cancel: true})
 	})
 	within := time.NewTimer(logsWithin)
 	defer within.Stop()

@@ -61,15 +61,11 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 // readRecords reads all that is kept, in no order. Nobody but this term can write
 // meanwhile.
 func readRecords(ctx context.Context, term *store.Term) (records []engine.Record, revision int64, err error) {
-	var readers sync.Pool // of *wire.Reader
-	var mu sync.Mutex     // guards portions
+	readers := sync.Pool{New: func() any { return new(wire.Reader) }}
+	var mu sync.Mutex // guards portions
 	var portions [][]engine.Record
-	count := 0
 	revision, err = term.Scan(ctx, "", func(portion int, pairs []store.Pair) error {
-		reader, ok := readers.Get().(*wire.Reader)
-		if !ok {
-			reader = new(wire.Reader)
-		}
+		reader := readers.Get().(*wire.Reader)
 		decoded, err := decodeRecords(reader, pairs)
 		readers.Put(reader)
 		mu.Lock()
@@ -78,17 +74,12 @@ func readRecords(ctx context.Context, term *store.Term) (records []engine.Record
 			portions = append(portions, make([][]engine.Record, missing)...)
 		}
 		portions[portion] = decoded
-		count += len(decoded)
 		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the cluster: %w", err)
 	}
-	records = make([]engine.Record, 0, count)
-	for _, portion := range portions {
-		records = append(records, portion...)
-	}
-	return records, revision, nil
+	return slices.Concat(portions...), revision, nil
 }
 
 // decodeRecords reads records, and checks that each stands where it belongs.

@@ -85,7 +85,7 @@ func (r *reign) enter() (leave func(), err error) {
 func (r *reign) fold(
 	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
 ) (engine.Answer, error) {
-	return r.send(ctx, request{fold: fold, back: make(chan reply, 1)})
+	return r.send(ctx, request{fold: fold})
 }
 
 // ask returns the answer to a question about what is durable.
@@ -100,13 +100,14 @@ func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (
 		answer, err = question(e)
 		return err
 	}
-	if _, err := r.send(ctx, request{ask: asked, back: make(chan reply, 1)}); err != nil {
+	if _, err := r.send(ctx, request{ask: asked}); err != nil {
 		return none, err
 	}
 	return answer, nil
 }
 
 func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
+	req.back = make(chan reply, 1)
 	select {
 	case r.requests <- req:
 	case <-r.over:

@@ -3,10 +3,7 @@ package wire
 import (
 	"bytes"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/aloft-run/aloft/core/engine"
-	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // namesMax bounds the names that a Reader remembers.
@@ -27,11 +24,7 @@ func (r *Reader) Unmarshal(value []byte) (engine.Record, error) {
 	if t, plain := r.task(value); plain {
 		return t, nil
 	}
-	var m pb.Record // what is not plain is read in full, and refused if it is wrong
-	if err := proto.Unmarshal(value, &m); err != nil {
-		return nil, err
-	}
-	return ToRecord(&m)
+	return Unmarshal(value) // what is not plain is read in full, and refused if it is wrong
 }
 
 // name returns a name that other records may have, too.

@@ -97,14 +97,15 @@ func reportsOf(list []*pb.TaskReport) ([]engine.Report, error) {
 func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentLink, joined engine.AgentJoined) error {
 	defer close(link.ended)
 	if link.quiet {
-		link.line = lineOf(ctx)
+		ctx = sharing(ctx)
 	}
+	link.line = lineOf(ctx)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
 	lineOf(ctx).hearAnytime()
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
-	return r.converse(ctx, link.quiet,
+	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
 }
@@ -235,13 +236,13 @@ func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
 	for _, name := range slices.Sorted(maps.Keys(waits.tasks)) {
 		orders.add(name)
 	}
-	var messages []*pb.SessionResponse
-	if m := orders.message; waits.complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
-		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: m}})
-	}
-	orders.message.Quiet = link.quiet
-	if orders.message.Stamped = orders.leased; orders.leased {
+	m := orders.message
+	if m.Quiet, m.Stamped = link.quiet, orders.leased; orders.leased {
 		link.leased.Store(true)
+	}
+	var messages []*pb.SessionResponse
+	if waits.complete || len(m.GetRun())+len(m.GetStop())+len(m.GetForget()) > 0 {
+		messages = append(messages, &pb.SessionResponse{Message: &pb.SessionResponse_Orders{Orders: m}})
 	}
 	if stamp := link.proven.Load(); stamp > 0 && (waits.stamped || link.quiet && orders.leased) {
 		messages = append(messages, heartbeat(stamp)) // what must not run out of touch waits for it

@@ -57,7 +57,7 @@ type agentLink struct {
 	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
 	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
 	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
-	line   line                 // of a quiet one; known once it joins
+	line   line                 // known once it joins
 	opened opening
 
 	mu    sync.Mutex // guards waits

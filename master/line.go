@@ -15,7 +15,7 @@ import (
 // An error of the line shows where it is read or written.
 type line struct {
 	control deadlines
-	conn    *conn // below it; nil where it is not one of Serve
+	conn    *conn // all that comes by it is the other side's word; nil where that is not known
 }
 
 // lastHeard is when something last came by the connection, the zero time where that
@@ -75,13 +75,20 @@ type lineKey struct{}
 
 // withLine makes the line of a request known to its handler.
 func withLine(w http.ResponseWriter, req *http.Request) (line, *http.Request) {
-	below, _ := req.Context().Value(connKey{}).(*conn)
-	l := line{http.NewResponseController(w), below}
+	l := line{control: http.NewResponseController(w)}
 	return l, req.WithContext(onLine(req.Context(), l))
 }
 
 // onLine returns the context of a call that comes by l.
 func onLine(ctx context.Context, l line) context.Context { return context.WithValue(ctx, lineKey{}, l) }
+
+// sharing returns the context of a call whose other side is heard by all that comes by
+// the connection, where that is one of Serve.
+func sharing(ctx context.Context) context.Context {
+	l := lineOf(ctx)
+	l.conn, _ = ctx.Value(connKey{}).(*conn)
+	return onLine(ctx, l)
+}
 
 // lineOf returns the line of the call that ctx is of.
 func lineOf(ctx context.Context) line { return ctx.Value(lineKey{}).(line) }

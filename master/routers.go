@@ -67,7 +67,7 @@ func (r *reign) serveRouter(ctx context.Context, stream routerStream, router id.
 	if err != nil {
 		return err
 	}
-	return r.converse(ctx, false,
+	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveConfirmations(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendTables(ctx, v, stream, link) })
 }

@@ -46,12 +46,11 @@ func (m *Master) ServeRouter(
 
 // converse is what every session is: it listens and speaks at the same time,
 // until one of the two ends, and returns what ended it first, nil for a client
-// that went away in good order. Both have ended when it returns. Where the connection
-// is shared, what comes by it is heard for all its sessions.
-func (r *reign) converse(ctx context.Context, shared bool, listen, speak func(ctx context.Context, v *vigil) error) error {
+// that went away in good order. Both have ended when it returns.
+func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context, v *vigil) error) error {
 	line := lineOf(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
-	v := newVigil(line, shared, r.cfg.SilentAfter)
+	v := newVigil(line, r.cfg.SilentAfter)
 	defer v.stop()
 	var speaking sync.WaitGroup
 	defer speaking.Wait()

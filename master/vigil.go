@@ -13,7 +13,6 @@ import (
 // sets a deadline only then.
 type vigil struct {
 	line   line
-	shared bool // all that comes by the connection is the other side's word
 	after  time.Duration
 	began  time.Time
 	hears  atomic.Int64 // since when something is awaited, as time since began; 0 for nothing
@@ -23,13 +22,12 @@ type vigil struct {
 	timer *time.Timer // nil after the end
 }
 
-// newVigil begins to wait for the other side. Where shared says so, all that comes by
-// the connection counts as said. It must have its end by stop, before
-// the line has its own.
-func newVigil(line line, shared bool, after time.Duration) *vigil {
+// newVigil begins to wait for the other side. It must have its end by stop, before the
+// line has its own.
+func newVigil(line line, after time.Duration) *vigil {
 	line.hearAnytime()
 	line.sayAnytime()
-	v := &vigil{line: line, shared: shared, after: after, began: time.Now().Add(-time.Nanosecond)} // no time is 0
+	v := &vigil{line: line, after: after, began: time.Now().Add(-time.Nanosecond)} // no time is 0
 	v.hear()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -68,9 +66,7 @@ func (v *vigil) look() {
 	now := time.Since(v.began)
 	next := now + v.after
 	if since := time.Duration(v.hears.Load()); since != 0 {
-		if v.shared {
-			since = max(since, v.line.lastHeard().Sub(v.began))
-		}
+		since = max(since, v.line.lastHeard().Sub(v.began))
 		if now-since >= v.after {
 			v.line.hangUp()
 		} else {

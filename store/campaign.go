@@ -20,11 +20,10 @@ type leader struct {
 // Campaign makes the leader's key as soon as there is none, bound to a lease
 // that a guard keeps alive.
 func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
-	err := e.checkFormat(ctx) // before somebody is waited for: candidate compares it once more
-	now := leader{}
-	if err == nil {
-		now, err = e.leader(ctx)
+	if err := e.checkFormat(ctx); err != nil { // before somebody is waited for: candidate compares it once more
+		return Hold{}, err
 	}
+	now, err := e.leader(ctx)
 	for ; err == nil && now.epoch != 0; now, err = e.next(ctx, now) {
 	}
 	if err != nil {

@@ -86,22 +86,21 @@ func (v *view) apply(revision int64, changes engine.Changes) []publishedChange {
 
 // put replaces what stands under a key, and returns what stood there.
 func (v *view) put(change engine.Change) (before engine.Record) {
-	of := v.kinds[change.Key.Kind]
-	if old, there := of[change.Key.ID]; there {
-		before = old
-		v.index(old, false)
-	}
-	if change.Record == nil {
-		delete(of, change.Key.ID)
-	} else {
-		of[change.Key.ID] = change.Record
-		v.index(change.Record, true)
+	of, names := v.kinds[change.Key.Kind], &v.names[change.Key.Kind]
+	before, there := of[change.Key.ID]
+	if there {
+		v.index(before, false)
 	}
 	switch {
-	case before == nil && change.Record != nil:
-		v.names[change.Key.Kind].add(change.Key.ID)
-	case before != nil && change.Record == nil:
-		v.names[change.Key.Kind].remove()
+	case change.Record != nil:
+		of[change.Key.ID] = change.Record
+		v.index(change.Record, true)
+		if !there {
+			names.add(change.Key.ID)
+		}
+	case there:
+		delete(of, change.Key.ID)
+		names.remove()
 	}
 	return before
 }

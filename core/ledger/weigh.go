@@ -32,11 +32,11 @@ func (a *account) weigh(wanted resource.Vector, ports []PortWish, scalars bool) 
 		if !ok || r.kind != q.Kind() || r.Available < q.Amount() {
 			return 0, 0, false
 		}
-		var m mean
+		var m Mean
 		if m.takeAll(a.shares[r.first:r.end], q); m.amount < uint64(q.Amount()) {
 			return 0, 0, false
 		}
-		sum, types = sum+m.weight(), types+1
+		sum, types = sum+m.Weight(), types+1
 	}
 	if len(ports) > 0 {
 		r, ok := a.row(resource.Ports)
@@ -44,11 +44,11 @@ func (a *account) weigh(wanted resource.Vector, ports []PortWish, scalars bool) 
 			return 0, 0, false
 		}
 		exact, _ := wanted.Get(resource.Ports)
-		var m mean
+		var m Mean
 		if !m.takePorts(a.shares[r.first:r.end], ports, exact) {
 			return 0, 0, false
 		}
-		sum, types = sum+m.weight(), types+1
+		sum, types = sum+m.Weight(), types+1
 	}
 	return sum, types, true
 }
@@ -73,42 +73,34 @@ func (v AgentView) Parts(list []Part, t resource.Type) ([]Part, bool) {
 	return list, true
 }
 
-// Mean adds up the weights of several amounts, exactly.
-type Mean struct{ mean mean }
-
-// Add adds an amount of a weight.
-func (m *Mean) Add(weight, amount int64) { m.mean.add(weight, amount) }
-
-// Weight returns the mean weight, rounded down. Something has been added.
-func (m *Mean) Weight() int64 { return m.mean.weight() }
-
 // WeightOf returns the mean weight, in thousandths, of what a claim on the agent
 // holds: over the amounts of each type first, then over the types.
 func (v AgentView) WeightOf(claim Claim) int64 {
-	means := make(map[resource.Type]mean)
+	means := make(map[resource.Type]Mean)
 	for _, slice := range claim.Slices {
 		s, known := v.account.share(slice.Partition)
 		if !known || slice.Quantity.Amount() <= 0 {
 			continue
 		}
 		m := means[s.Type]
-		m.add(s.Weight, slice.Quantity.Amount())
+		m.Add(s.Weight, slice.Quantity.Amount())
 		means[s.Type] = m
 	}
 	var sum int64
 	for _, m := range means {
-		sum += m.weight()
+		sum += m.Weight()
 	}
 	return sum / max(1, int64(len(means)))
 }
 
-// mean adds up weight times amount, exactly.
-type mean struct {
-	high, low uint64
+// Mean adds up the weights of several amounts, exactly.
+type Mean struct {
+	high, low uint64 // of the sum of weight times amount
 	amount    uint64
 }
 
-func (m *mean) add(weight, amount int64) {
+// Add adds an amount of a weight.
+func (m *Mean) Add(weight, amount int64) {
 	high, low := bits.Mul64(uint64(weight), uint64(amount))
 	var carry uint64
 	m.low, carry = bits.Add64(m.low, low, 0)
@@ -116,27 +108,27 @@ func (m *mean) add(weight, amount int64) {
 	m.amount += uint64(amount)
 }
 
-// weight returns the mean weight, rounded down. Something has been added.
-func (m *mean) weight() int64 {
+// Weight returns the mean weight, rounded down. Something has been added.
+func (m *Mean) Weight() int64 {
 	quotient, _ := bits.Div64(m.high, m.low, m.amount)
 	return int64(quotient)
 }
 
 // takeAll adds what Fit would take of q from the shares of its type.
-func (m *mean) takeAll(shares []share, q resource.Quantity) {
+func (m *Mean) takeAll(shares []share, q resource.Quantity) {
 	for i := range shares {
 		if q.IsZero() {
 			return
 		}
 		part := common(q, shares[i].free)
-		m.add(shares[i].Weight, part.Amount())
+		m.Add(shares[i].Weight, part.Amount())
 		q = mustSum(q.Sub(part))
 	}
 }
 
 // takePorts adds the ports that Fit would give. It is false if there are too few,
 // or one that is wanted by number is not free; exact are taken already.
-func (m *mean) takePorts(shares []share, wishes []PortWish, exact resource.Quantity) bool {
+func (m *Mean) takePorts(shares []share, wishes []PortWish, exact resource.Quantity) bool {
 	left := int64(0)
 	for i, wish := range wishes {
 		if wish.Number == 0 {
@@ -157,7 +149,7 @@ func (m *mean) takePorts(shares []share, wishes []PortWish, exact resource.Quant
 			}
 		}
 		give := min(left, s.free.Amount()-here-common(exact, s.free).Amount())
-		m.add(s.Weight, here+give)
+		m.Add(s.Weight, here+give)
 		left, named = left-give, named-here
 	}
 	return left == 0 && named == 0

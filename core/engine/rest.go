@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -41,21 +40,19 @@ func (e *Engine) unnamedPorts(t *entry) []ledger.Slice {
 	if on == nil {
 		return nil
 	}
-	var named []resource.Range
-	for _, p := range t.owner.revisions[t.record.Revision].Spec.Ports {
-		if number := int64(p.Number); number != 0 {
-			named = append(named, resource.Range{First: number, Last: number})
-		}
-	}
-	without, err := resource.RangesOf(named...)
-	if err != nil {
-		panic(fmt.Sprintf("engine: ports of task %s: %v", t.record.ID, err))
-	}
+	ports := t.owner.revisions[t.record.Revision].Spec.Ports
 	var list []ledger.Slice
 	for _, s := range t.record.Claim.Slices {
-		isPorts := slices.ContainsFunc(on.record.Partitions, func(p ledger.Partition) bool { return p.ID == s.Partition && p.Type == resource.Ports })
-		if kept := s.Quantity.Without(without); isPorts && !kept.IsZero() {
-			list = append(list, ledger.Slice{Partition: s.Partition, Quantity: kept})
+		if !slices.ContainsFunc(on.record.Partitions, func(p ledger.Partition) bool { return p.ID == s.Partition && p.Type == resource.Ports }) {
+			continue
+		}
+		for _, p := range ports {
+			if p.Number != 0 {
+				s.Quantity = s.Quantity.Without(resource.Number(int64(p.Number)))
+			}
+		}
+		if !s.Quantity.IsZero() {
+			list = append(list, s)
 		}
 	}
 	return list

@@ -221,7 +221,7 @@ func (c *cutter) takePort(choose func(free resource.Quantity, from int64) (int64
 		if !ok {
 			continue
 		}
-		c.take(i, mustSum(resource.RangesOf(resource.Range{First: port, Last: port})))
+		c.take(i, resource.Number(port))
 		into.Number = port
 		return true
 	}

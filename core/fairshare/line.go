@@ -14,7 +14,6 @@ type Line[T any] struct {
 	number  int
 	compare func(a, b T) int
 	items   map[*user]*ordered.Set[T]
-	size    int
 }
 
 // NewLine returns an empty line of the accounts of a tree. It lives as long as the
@@ -31,9 +30,6 @@ func NewLine[T any](tree *Tree, compare func(a, b T) int) *Line[T] {
 	return l
 }
 
-// Len returns how many items wait.
-func (l *Line[T]) Len() int { return l.size }
-
 // Add puts an item in line.
 func (l *Line[T]) Add(a Account, item T) {
 	l.tree.settle()
@@ -48,7 +44,6 @@ func (l *Line[T]) Add(a Account, item T) {
 		users.Add(u)
 	}
 	l.items[u].Add(item)
-	l.size++
 }
 
 // Remove takes an item out of the line. It reports whether it was there.
@@ -60,7 +55,6 @@ func (l *Line[T]) Remove(a Account, item T) bool {
 		u.forget()
 		return false
 	}
-	l.size--
 	if items.Len() > 0 {
 		return true
 	}

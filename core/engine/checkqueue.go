@@ -55,8 +55,10 @@ func (e *Engine) checkGroups() []error {
 
 // checkRefused wants a group that waits to have no place, when all was tried.
 func (e *Engine) checkRefused(g *group) error {
-	tried := !e.queue.fresh && len(e.dirty) == 0
-	if choice, found := e.placeFor(g.waiting[0]); found && tried {
+	if e.queue.fresh || len(e.dirty) > 0 {
+		return nil
+	}
+	if choice, found := e.placeFor(g.waiting[0]); found {
 		return fmt.Errorf("task %s waits, and has a place on agent %s; it was refused for: %s", g.waiting[0].record.ID, choice.Agent, g.reason())
 	}
 	return nil

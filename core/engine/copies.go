@@ -33,15 +33,6 @@ type copied struct {
 	asked    int // places that were looked for
 }
 
-// count tells the batch of a task that came to an agent, or is about to leave it.
-func (c *copies) count(agent id.Agent, came bool) {
-	if came {
-		c.batch.Count(agent, 1)
-	} else {
-		c.batch.Count(agent, -1)
-	}
-}
-
 // choose finds a place for a task that waits.
 func (e *Engine) choose(t *entry) (placement.Choice, error) {
 	s, left := t.owner, len(t.group.waiting)

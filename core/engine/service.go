@@ -77,14 +77,14 @@ func (s *service) findDeployment(name id.Deployment) *Deployment {
 
 // count counts a task that came to an agent, or is about to leave it.
 func (s *service) count(agent id.Agent, came bool) {
+	by := 1
+	if !came {
+		by = -1
+	}
 	if s.copies.batch != nil {
-		s.copies.count(agent, came)
+		s.copies.batch.Count(agent, by)
 	}
-	if came {
-		s.on[agent]++
-		return
-	}
-	if s.on[agent]--; s.on[agent] == 0 {
+	if s.on[agent] += by; s.on[agent] == 0 {
 		delete(s.on, agent)
 	}
 }

@@ -145,6 +145,15 @@ type leg struct {
 	pool  id.Pool
 }
 
+// claim books on a copy of the books what the move takes where it goes.
+func (l *leg) claim(books *ledger.Ledger) error {
+	fitted, err := books.Fit(l.To, l.crowd.request.Resources, l.crowd.request.Ports)
+	if err != nil {
+		return err
+	}
+	return books.Claim(ledger.Claim{Task: l.By, Agent: l.To, Pool: l.pool, Slices: fitted.Slices})
+}
+
 // crowd is a service whose instances are to be evened out.
 type crowd struct {
 	service   *service
@@ -185,11 +194,7 @@ func (p *planner) improve(c *crowd) bool {
 	if next.From == next.To {
 		next.By = next.Task
 	}
-	fitted, err := p.books.Fit(found.To, c.request.Resources, c.request.Ports)
-	if err == nil {
-		err = p.books.Claim(ledger.Claim{Task: next.By, Agent: found.To, Pool: found.Pool, Slices: fitted.Slices})
-	}
-	if err != nil {
+	if err := next.claim(p.books); err != nil {
 		return false // it was weighed as fit
 	}
 	p.books.Release(found.Task)
@@ -220,11 +225,7 @@ func (p *planner) inTurn(legs []leg) bool {
 	var left []ledger.Claim
 	can := true
 	for _, l := range legs {
-		fitted, err := p.before.Fit(l.To, l.crowd.request.Resources, l.crowd.request.Ports)
-		if err == nil {
-			err = p.before.Claim(ledger.Claim{Task: l.By, Agent: l.To, Pool: l.pool, Slices: fitted.Slices})
-		}
-		if err != nil {
+		if err := l.claim(p.before); err != nil {
 			can = false
 			break
 		}

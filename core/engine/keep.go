@@ -44,12 +44,16 @@ type opening struct {
 // compareOpenings orders openings: the earliest first, then, if that is not known,
 // the one for which the fewest tasks have to end.
 func compareOpenings(a, b opening) int {
-	switch {
-	case a.start.IsZero() != b.start.IsZero():
-		return cmp.Compare(b.start.Unix(), a.start.Unix()) // that of the zero time is far below zero
-	default:
-		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.ends, b.ends), cmp.Compare(a.agent, b.agent))
+	return cmp.Or(compareEnds(a.start, b.start), cmp.Compare(a.ends, b.ends), cmp.Compare(a.agent, b.agent))
+}
+
+// compareEnds orders times by which something ends: those that are not known, which
+// are zero, come last.
+func compareEnds(a, b time.Time) int {
+	if a.IsZero() != b.IsZero() {
+		return b.Compare(a)
 	}
+	return a.Compare(b)
 }
 
 // keep begins a reservation. The next leader goes on with it.
@@ -184,9 +188,7 @@ func (q *queue) firstCells() []*cell {
 			cells = append(cells, c)
 		}
 	}
-	slices.SortFunc(cells, func(a, b *cell) int {
-		return cmp.Or(q.shares.Compare(a.key.account, b.key.account), compareCells(a, b))
-	})
+	slices.SortFunc(cells, q.compareTurns)
 	return cells
 }
 
@@ -283,10 +285,7 @@ func (e *Engine) ends(agent id.Agent) []ending {
 		}
 	}
 	slices.SortFunc(list, func(a, b ending) int {
-		if a.at.IsZero() != b.at.IsZero() {
-			return cmp.Compare(b.at.Unix(), a.at.Unix())
-		}
-		return cmp.Or(a.at.Compare(b.at), a.task.record.CreatedAt.Compare(b.task.record.CreatedAt), cmp.Compare(a.task.record.ID, b.task.record.ID))
+		return cmp.Or(compareEnds(a.at, b.at), a.task.record.CreatedAt.Compare(b.task.record.CreatedAt), cmp.Compare(a.task.record.ID, b.task.record.ID))
 	})
 	return list
 }

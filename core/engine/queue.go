@@ -376,9 +376,14 @@ func (q *queue) inOrder() []party {
 		case a.cell == nil || b.cell == nil:
 			return cmp.Or(placeOf(a)-placeOf(b), compareAges(a.first(), b.first()))
 		}
-		return cmp.Or(q.shares.Compare(a.cell.key.account, b.cell.key.account), compareCells(a.cell, b.cell))
+		return q.compareTurns(a.cell, b.cell)
 	})
 	return all
+}
+
+// compareTurns orders cells by their turns, whichever halls they stand in.
+func (q *queue) compareTurns(a, b *cell) int {
+	return cmp.Or(q.shares.Compare(a.key.account, b.key.account), compareCells(a, b))
 }
 
 // placeOf returns 0 for what is not a job, and 1 for jobs.

@@ -301,7 +301,7 @@ func (e *Engine) inTime(known, reported task.Status) task.Status {
 
 // failedStart reports whether an attempt failed by itself between two reports.
 func failedStart(before, after task.Status, kind spec.Kind) bool {
-	ends := kind == spec.Job || kind == spec.Cron // with exit code 0 if all is well; a service should not end
+	ends := kind.RunsToCompletion() // with exit code 0 if all is well; a service should not end
 	return before.State.Live() && after.Last != nil && !after.Last.Equal(before.Last) && (!ends || !after.Last.Good())
 }
 

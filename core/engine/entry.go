@@ -10,7 +10,6 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
-	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -205,7 +204,7 @@ func (e *Engine) end(t *entry, before task.State) {
 		s.live = slices.Delete(s.live, i, i+1)
 	}
 	s.ended = append(s.ended, t)
-	if s.record.Kind != spec.Job && s.record.Kind != spec.Cron { // these have no routes
+	if !s.record.Kind.RunsToCompletion() { // these have no routes
 		e.tableStale[s.record.Name] = struct{}{}
 	}
 	e.trimEnded(s)

@@ -40,7 +40,7 @@ func (e *Engine) planRuns(s *service) {
 // looked at for each step of one of them.
 func (s *service) unconcerned(t *entry, before task.State) bool {
 	r := s.record
-	if r.Kind != spec.Job && r.Kind != spec.Cron || r.Stopped || r.Removing || s.doubled || !before.Live() {
+	if !r.Kind.RunsToCompletion() || r.Stopped || r.Removing || s.doubled || !before.Live() {
 		return false
 	}
 	if len(r.Runs) != 1 || r.Runs[0] != t.record.Run || t.record.Run != r.Run || s.revisions[t.record.Revision].Spec.Timeout > 0 {

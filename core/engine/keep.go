@@ -10,7 +10,6 @@ import (
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/placement"
 	"github.com/aloft-run/aloft/core/resource"
-	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -79,7 +78,7 @@ func (e *Engine) recall() {
 		}
 	}
 	for _, s := range e.services {
-		if len(e.queue.shapes) == 0 || s.record.Kind != spec.Job && s.record.Kind != spec.Cron {
+		if len(e.queue.shapes) == 0 || !s.record.Kind.RunsToCompletion() {
 			continue
 		}
 		var of id.Revision

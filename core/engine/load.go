@@ -11,7 +11,6 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
-	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -238,7 +237,7 @@ func revive(d *Deployment) {
 // while it is underway, and those that have a live task, of which the record may
 // not tell when a commit broke off.
 func (s *service) openRuns() []int64 {
-	if s.record.Kind != spec.Job && s.record.Kind != spec.Cron {
+	if !s.record.Kind.RunsToCompletion() {
 		return nil
 	}
 	runs := slices.Clone(s.record.Runs)

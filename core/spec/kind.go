@@ -11,6 +11,9 @@ func (k Kind) String() string {
 	return names[k]
 }
 
+// RunsToCompletion reports whether a task of that kind ends when its program ends.
+func (k Kind) RunsToCompletion() bool { return k == Job || k == Cron }
+
 // kinds is a set of kinds. The empty set stands for all of them.
 type kinds []Kind
 

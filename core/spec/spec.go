@@ -221,4 +221,4 @@ func (s *Spec) Ported(name string) bool {
 }
 
 // RunsToCompletion reports whether a task of s ends when its program ends.
-func (s *Spec) RunsToCompletion() bool { return s.Kind == Job || s.Kind == Cron }
+func (s *Spec) RunsToCompletion() bool { return s.Kind.RunsToCompletion() }

@@ -260,7 +260,7 @@ func (e *Engine) observe(m *machine, report Report) {
 	before := t.record.Status
 	next, changed := task.Observe(before, e.inTime(before, report.Status))
 	if changed {
-		next = t.owner.judgeEnd(t, next)
+		next = t.judgeEnd(next)
 		e.become(t, next)
 		e.noteHealth(t, before)
 		if failedStart(before, next, t.owner.record.Kind) {

@@ -86,7 +86,7 @@ func (e *Engine) checkShares() error {
 	for _, t := range e.tasks {
 		if t.state().HoldsClaim() {
 			t.charge(anew.Charge)
-			held[account(t.record.Claim.Pool, t.owner.revisions[t.record.Revision].Spec)] = true
+			held[account(t.record.Claim.Pool, t.spec())] = true
 		}
 	}
 	for a := range held {

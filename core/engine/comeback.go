@@ -24,7 +24,7 @@ func (e *Engine) takeBack(m *machine, report Report, rebooted bool) bool {
 	switch {
 	case !returns:
 		return false
-	case next.State != task.Finished && t.owner.revisions[t.record.Revision].Spec.OnPartition == spec.EndOff:
+	case next.State != task.Finished && t.spec().OnPartition == spec.EndOff:
 		return false // it was ended off, and another one may run
 	case next.State == task.Finished:
 		before := t.record.Status

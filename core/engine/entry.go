@@ -10,6 +10,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -30,6 +31,9 @@ type entry struct {
 }
 
 func (t *entry) state() task.State { return t.record.Status.State }
+
+// spec returns the spec that the task was created with. What it lives by is specOf.
+func (t *entry) spec() *spec.Spec { return t.owner.revisions[t.record.Revision].Spec }
 
 func (t *entry) pending() bool { return t.state() == task.Pending }
 

@@ -208,7 +208,7 @@ func (t *trial) stop(names []id.Task) {
 func (s *service) resourcesOf(name id.Task) resource.Vector {
 	for _, t := range s.live {
 		if t.record.ID == name {
-			return s.revisions[t.record.Revision].Spec.Resources
+			return t.spec().Resources
 		}
 	}
 	return resource.Vector{}

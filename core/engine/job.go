@@ -43,7 +43,7 @@ func (s *service) unconcerned(t *entry, before task.State) bool {
 	if !r.Kind.RunsToCompletion() || r.Stopped || r.Removing || s.doubled || !before.Live() {
 		return false
 	}
-	if len(r.Runs) != 1 || r.Runs[0] != t.record.Run || t.record.Run != r.Run || s.revisions[t.record.Revision].Spec.Timeout > 0 {
+	if len(r.Runs) != 1 || r.Runs[0] != t.record.Run || t.record.Run != r.Run || t.spec().Timeout > 0 {
 		return false
 	}
 	return t.state().Live() || t.state() == task.Finished && len(s.live) > 1
@@ -180,7 +180,7 @@ func (e *Engine) stopLate(s *service, run int64) {
 		return
 	}
 	for _, t := range s.snapshot() {
-		limit := s.revisions[t.record.Revision].Spec.Timeout
+		limit := t.spec().Timeout
 		running := t.state() >= task.Starting && t.state() < task.Draining
 		if t.record.Run != run || limit == 0 || !running {
 			continue
@@ -197,8 +197,8 @@ func lateReason(limit time.Duration) string { return fmt.Sprintf("ran longer tha
 
 // judgeEnd returns what the end of a task says of its program: one that was
 // stopped because it took too long has failed.
-func (s *service) judgeEnd(t *entry, status task.Status) task.Status {
-	limit := s.revisions[t.record.Revision].Spec.Timeout
+func (t *entry) judgeEnd(status task.Status) task.Status {
+	limit := t.spec().Timeout
 	if status.State == task.Stopped && limit > 0 && status.Reason == lateReason(limit) {
 		status.State = task.Failed
 	}

@@ -252,7 +252,7 @@ func (e *Engine) openingOn(view ledger.AgentView, t *entry) (opening, bool) {
 		return o, true
 	}
 	for _, end := range e.ends(view.ID()) {
-		i, held := 0, end.task.owner.revisions[end.task.record.Revision].Spec.Resources
+		i, held := 0, end.task.spec().Resources
 		for of := range s.Resources.Types() {
 			amount, _ := held.Get(of)
 			if lacks[i] > 0 && lacks[i] <= amount.Amount() {
@@ -292,7 +292,7 @@ func (e *Engine) ends(agent id.Agent) []ending {
 // endOf returns when a task that has a place will have ended at the latest, zero if
 // that is not known. It is false for what is to run on.
 func (e *Engine) endOf(t *entry) (time.Time, bool) {
-	s := t.owner.revisions[t.record.Revision].Spec
+	s := t.spec()
 	switch state := t.state(); {
 	case !state.Live():
 		return t.record.Status.Since.Add(s.Deploy.Drain + s.Deploy.Grace), true

@@ -146,7 +146,7 @@ func (e *Engine) tellRefusals(s *service) {
 
 // request returns what a task asks for, by the spec that it was created with.
 func request(t *entry) placement.Request {
-	wanted := t.owner.revisions[t.record.Revision].Spec
+	wanted := t.spec()
 	ports := make([]ledger.PortWish, len(wanted.Ports))
 	for i, p := range wanted.Ports {
 		ports[i] = ledger.PortWish{Name: p.Name, Number: int64(p.Number)}

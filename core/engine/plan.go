@@ -67,7 +67,7 @@ func (e *Engine) giveUp(s *service) {
 // agent has of it, and by the clock of this leader alone: a leader before may have
 // had another.
 func (e *Engine) lostAt(t *entry, since time.Time) time.Time {
-	own, after := t.owner.revisions[t.record.Revision].Spec, t.owner.specOf(t).OnLost.After
+	own, after := t.spec(), t.owner.specOf(t).OnLost.After
 	if own.OnPartition != spec.EndOff {
 		return since.Add(after)
 	}

@@ -119,7 +119,7 @@ func (e *Engine) poolUsers(pool id.Pool) []string {
 
 func (s *service) draws(pool id.Pool) bool {
 	for _, t := range s.live {
-		if t.record.Claim.Pool == pool || slices.Contains(s.revisions[t.record.Revision].Spec.Pools, pool) {
+		if t.record.Claim.Pool == pool || slices.Contains(t.spec().Pools, pool) {
 			return true
 		}
 	}

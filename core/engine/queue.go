@@ -88,7 +88,7 @@ func (e *Engine) enqueue(t *entry) {
 	q, key := &e.queue, groupKey{t.record.Service, t.record.Revision, t.record.Claim.Agent}
 	g := q.groups[key]
 	if g == nil {
-		g = &group{key: key, owner: t.owner, spec: t.owner.revisions[key.revision].Spec}
+		g = &group{key: key, owner: t.owner, spec: t.spec()}
 		g.priority = e.priority(g.spec.Pools)
 		q.groups[key] = g
 		q.newcomers = append(q.newcomers, g)
@@ -227,7 +227,7 @@ func account(pool id.Pool, s *spec.Spec) fairshare.Account {
 
 // charge counts what a task of a job holds, by that function of the shares.
 func (t *entry) charge(book func(fairshare.Account, resource.Vector)) {
-	if s := t.owner.revisions[t.record.Revision].Spec; s.RunsToCompletion() {
+	if s := t.spec(); s.RunsToCompletion() {
 		book(account(t.record.Claim.Pool, s), s.Resources)
 	}
 }

@@ -40,7 +40,7 @@ func (e *Engine) unnamedPorts(t *entry) []ledger.Slice {
 	if on == nil {
 		return nil
 	}
-	ports := t.owner.revisions[t.record.Revision].Spec.Ports
+	ports := t.spec().Ports
 	var list []ledger.Slice
 	for _, s := range t.record.Claim.Slices {
 		if !slices.ContainsFunc(on.record.Partitions, func(p ledger.Partition) bool { return p.ID == s.Partition && p.Type == resource.Ports }) {

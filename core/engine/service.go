@@ -55,7 +55,7 @@ func (s *service) specOf(t *entry) *spec.Spec {
 	if s.current(t) {
 		return s.wanted().Spec
 	}
-	return s.revisions[t.record.Revision].Spec
+	return t.spec()
 }
 
 // deployment returns the one that runs, nil if there is none.

@@ -9,8 +9,6 @@ import (
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
-	"github.com/aloft-run/aloft/core/ledger"
-	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 )
 
@@ -40,12 +38,12 @@ func bigJob(w *world) {
 // bigJobInPool has a job wait for what is left in its pool.
 func bigJobInPool(w *world) {
 	w.addAgent("a1", 8)
-	w.ask(engine.SetPool{Pool: ledger.Pool{ID: "p", Quantity: resource.Vector{}.With(resource.CPUs, resource.Scalar(2000))}})
-	w.deploy(job("early", "work", 1, whole, from("p")))
+	w.setPool("p", 2000, 0)
+	w.deploy(job("early", "work", 1, whole, inPools("p")))
 	w.pass(500 * time.Millisecond)
-	w.deploy(job("late", "work", 1, whole, from("p")))
-	w.deploy(job("big", "work", 1, cores(2), from("p")))
-	w.deploy(job("small", "work", 64, whole, from("p")))
+	w.deploy(job("late", "work", 1, whole, inPools("p")))
+	w.deploy(job("big", "work", 1, cores(2), inPools("p")))
+	w.deploy(job("small", "work", 64, whole, inPools("p")))
 	w.pass(31 * time.Second)
 	w.explain("big")
 	w.explain("small")

@@ -19,9 +19,6 @@ func whole(s *spec.Spec) { s.Resources = vector(1000, 64<<20) }
 // ofUser makes a job that of a user.
 func ofUser(name string) func(*spec.Spec) { return func(s *spec.Spec) { s.User = name } }
 
-// from makes a spec draw from pools.
-func from(pools ...id.Pool) func(*spec.Spec) { return func(s *spec.Spec) { s.Pools = pools } }
-
 // queueOfUsers has two users wait for the room that the first has taken. They are
 // served in turns, whoever asked for more and earlier.
 func queueOfUsers(w *world) {
@@ -43,11 +40,11 @@ func queueOfPools(w *world) {
 	w.ask(engine.SetPool{Pool: ledger.Pool{ID: "first", Priority: 1}})
 	w.deploy(job("old", "long", 3, whole))
 	w.pass(100 * time.Millisecond)
-	w.deploy(job("light", "long", 4, whole, from("light")), job("heavy", "long", 4, whole, from("heavy")))
+	w.deploy(job("light", "long", 4, whole, inPools("light")), job("heavy", "long", 4, whole, inPools("heavy")))
 	w.pass(100 * time.Millisecond)
 	w.ask(engine.StopService{Service: "old"})
 	w.pass(3 * time.Second)
-	w.deploy(job("first", "long", 1, whole, from("light", "first")))
+	w.deploy(job("first", "long", 1, whole, inPools("light", "first")))
 	w.kill("light-1-1")
 	w.pass(3 * time.Second)
 }

@@ -172,6 +172,46 @@ func (c Cluster) agents() func(func(*engine.Agent) bool) {
 	}
 }
 
+// ran returns what each agent ran, as it would say itself.
+func (c Cluster) ran() map[id.Agent][]engine.Report {
+	tasks := make(map[id.Agent][]engine.Report)
+	for _, record := range c.Records {
+		t, ok := record.(*engine.Task)
+		if ok && t.Status.State.HoldsClaim() && t.Status.State != task.Assigned {
+			tasks[t.Claim.Agent] = append(tasks[t.Claim.Agent], engine.Report{Task: t.ID, Status: reported(t.Status)})
+		}
+	}
+	return tasks
+}
+
+// reported is a task as its agent sees it: agents do not know what a master has
+// decided and not told.
+func reported(s task.Status) task.Status {
+	if s.State != task.Draining {
+		return s
+	}
+	if s.State = task.Running; !s.ReadySince.IsZero() {
+		s.State = task.Ready
+	}
+	return s
+}
+
+// offered is what an agent offers, whatever the masters have decided about it.
+func offered(a *engine.Agent) ledger.Agent {
+	return ledger.Agent{ID: a.ID, Attributes: a.Attributes, Partitions: a.Partitions}
+}
+
+// pools returns the pools by name.
+func (c Cluster) pools() map[id.Pool]ledger.Pool {
+	list := make(map[id.Pool]ledger.Pool)
+	for _, record := range c.Records {
+		if pool, ok := record.(*engine.Pool); ok {
+			list[pool.ID] = pool.Pool
+		}
+	}
+	return list
+}
+
 // setPool changes a pool, or makes it.
 func (c *Cluster) setPool(change PoolChange) {
 	for i, record := range c.Records {
@@ -213,13 +253,11 @@ func (c *Cluster) add(shapes []Shape) error {
 
 // admit returns what of a workload the cluster would refuse.
 func (c Cluster) admit(w Workload) error {
-	machines, pools, taken := 0, make(map[id.Pool]bool), false
+	machines, pools, taken := 0, c.pools(), false
 	for _, record := range c.Records {
 		switch r := record.(type) {
 		case *engine.Agent:
 			machines++
-		case *engine.Pool:
-			pools[r.ID] = true
 		case *engine.Service:
 			taken = taken || strings.HasPrefix(string(r.Name), jobPrefix)
 		}
@@ -232,14 +270,14 @@ func (c Cluster) admit(w Workload) error {
 		problems = append(problems, fmt.Errorf("the cluster has services that are called %s...; that is how a workload's jobs are called", jobPrefix))
 	}
 	for _, pool := range w.Pools() {
-		if !pools[pool] {
+		if _, there := pools[pool]; !there {
 			problems = append(problems, fmt.Errorf("the workload draws from pool %s; want one of those that are there: %s", pool, poolNames(pools)))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-func poolNames(pools map[id.Pool]bool) string {
+func poolNames(pools map[id.Pool]ledger.Pool) string {
 	if len(pools) == 0 {
 		return "none"
 	}
@@ -257,15 +295,10 @@ func (c Cluster) WithPools(w Workload) (Cluster, error) {
 	if c.recorded {
 		return c, nil
 	}
-	known := make(map[id.Pool]bool)
-	for _, record := range c.Records {
-		if pool, ok := record.(*engine.Pool); ok {
-			known[pool.ID] = true
-		}
-	}
+	known := c.pools()
 	var change Change
 	for _, name := range w.Pools() {
-		if !known[name] {
+		if _, there := known[name]; !there {
 			change.Pools = append(change.Pools, PoolChange{ID: name})
 		}
 	}

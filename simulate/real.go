@@ -14,7 +14,6 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/spec"
-	"github.com/aloft-run/aloft/core/task"
 	"github.com/aloft-run/aloft/fleet"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -97,7 +96,7 @@ func (l *live) open() error {
 		var err error
 		switch r := record.(type) {
 		case *engine.Agent:
-			err = l.own.SetAgent(ledger.Agent{ID: r.ID, Attributes: r.Attributes, Partitions: r.Partitions})
+			err = l.own.SetAgent(offered(r))
 		case *engine.Pool:
 			err = l.own.SetPool(r.Pool)
 		}
@@ -110,19 +109,11 @@ func (l *live) open() error {
 
 // fleet returns the agents that were connected, with what they run.
 func (l *live) fleet() (*fleet.Fleet, error) {
-	tasks := make(map[id.Agent][]engine.Report)
-	for _, record := range l.cfg.Cluster.Records {
-		t, ok := record.(*engine.Task)
-		if ok && t.Status.State.HoldsClaim() && t.Status.State != task.Assigned {
-			tasks[t.Claim.Agent] = append(tasks[t.Claim.Agent], engine.Report{Task: t.ID, Status: reported(t.Status)})
-		}
-	}
+	tasks := l.cfg.Cluster.ran()
 	var agents []fleet.Agent
 	for a := range l.cfg.Cluster.agents() {
 		if a.SilentSince.IsZero() {
-			agents = append(agents, fleet.Agent{
-				Agent: ledger.Agent{ID: a.ID, Attributes: a.Attributes, Partitions: a.Partitions}, Tasks: tasks[a.ID],
-			})
+			agents = append(agents, fleet.Agent{Agent: offered(a), Tasks: tasks[a.ID]})
 		}
 	}
 	lengths := make(map[id.Service]time.Duration, len(l.cfg.Workload.Jobs))

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aloft-run/aloft/agent/machine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
@@ -13,10 +14,6 @@ import (
 
 // machinesMax bounds the machines of a cluster.
 const machinesMax = 100_000
-
-// portsDefault is what a machine offers of ports when nothing is said, as an
-// agent does.
-const portsDefault = "20000-29999"
 
 // Shape is machines of one kind.
 type Shape struct {
@@ -85,14 +82,15 @@ func parseWeight(text string) (int64, error) {
 	return max(1, int64(math.Round(w*ledger.WeightOne))), nil
 }
 
-// whole returns the shape with what every agent has: ports.
+// whole returns the shape with what every agent offers, too, when nothing is said:
+// ports.
 func (s Shape) whole() Shape {
 	for _, p := range s.Partitions {
 		if p.Type == resource.Ports {
 			return s
 		}
 	}
-	ports, err := resource.Parse(resource.Ports, portsDefault)
+	ports, err := resource.Parse(resource.Ports, machine.PortsDefault)
 	if err != nil {
 		panic(fmt.Sprintf("simulate: the default ports: %v", err))
 	}

@@ -29,13 +29,10 @@ type tracker struct {
 func newTracker(cfg Config, books *ledger.Ledger) tracker {
 	t := tracker{
 		cfg: cfg, books: books, meter: newMeter(books, cfg.Workload),
-		runs: make(map[id.Task]*run), jobs: make(map[id.Service]int), pools: make(map[id.Pool]ledger.Pool),
+		runs: make(map[id.Task]*run), jobs: make(map[id.Service]int), pools: cfg.Cluster.pools(),
 	}
-	for _, record := range cfg.Cluster.Records {
-		if pool, ok := record.(*engine.Pool); ok {
-			t.pools[pool.ID] = pool.Pool
-			t.meter.pools.of(string(pool.ID)).weight = weightOf(pool.Pool)
-		}
+	for name, pool := range t.pools {
+		t.meter.pools.of(string(name)).weight = weightOf(pool)
 	}
 	return t
 }

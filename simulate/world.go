@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
-	"github.com/aloft-run/aloft/core/id"
-	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -58,21 +56,14 @@ func newWorld(cfg Config) (*world, error) {
 
 // join has every agent that was connected come, with what it runs.
 func (w *world) join() error {
-	tasks := make(map[id.Agent][]engine.Report)
-	for _, record := range w.cfg.Cluster.Records {
-		t, ok := record.(*engine.Task)
-		if ok && t.Status.State.HoldsClaim() && t.Status.State != task.Assigned {
-			tasks[t.Claim.Agent] = append(tasks[t.Claim.Agent], engine.Report{Task: t.ID, Status: reported(t.Status)})
-		}
-	}
+	tasks := w.cfg.Cluster.ran()
 	w.engine.Take(w.now)
 	for a := range w.cfg.Cluster.agents() {
 		if !a.SilentSince.IsZero() {
 			continue
 		}
 		joined := engine.AgentJoined{
-			Agent:  ledger.Agent{ID: a.ID, Attributes: a.Attributes, Partitions: a.Partitions},
-			BootID: a.BootID, Hostname: a.Hostname, Version: a.Version, Address: a.Address, Leaving: a.Leaving, Tasks: tasks[a.ID],
+			Agent: offered(a), BootID: a.BootID, Hostname: a.Hostname, Version: a.Version, Address: a.Address, Leaving: a.Leaving, Tasks: tasks[a.ID],
 		}
 		if _, err := w.engine.Step(joined, w.now); err != nil {
 			return fmt.Errorf("agent %s: %w", a.ID, err)
@@ -80,18 +71,6 @@ func (w *world) join() error {
 	}
 	w.settle()
 	return nil
-}
-
-// reported is a task as its agent sees it: agents do not know what a master has
-// decided and not told.
-func reported(s task.Status) task.Status {
-	if s.State != task.Draining {
-		return s
-	}
-	if s.State = task.Running; !s.ReadySince.IsZero() {
-		s.State = task.Ready
-	}
-	return s
 }
 
 // run goes from one moment at which something happens to the next.

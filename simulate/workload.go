@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/core/spec"
 )
 
 // Bounds of a workload: what one process can keep in memory.
@@ -74,10 +73,7 @@ func (j Job) check() error {
 
 // checkUser returns an error unless a spec can have that user.
 func checkUser(name string) error {
-	strange := func(r rune) bool {
-		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_.@-", r)
-	}
-	if name == "" || len(name) > id.LengthMax || strings.ContainsFunc(name, strange) {
+	if !spec.IsUser(name) {
 		return fmt.Errorf("found %q; want a name as in anna or anna@example.com", name)
 	}
 	return nil

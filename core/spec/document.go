@@ -106,10 +106,13 @@ func sizeFields() []field[Spec] {
 	}
 }
 
+// IsUser reports whether a spec can have that user.
+func IsUser(name string) bool { return isWord(name, "_.@-") && len(name) <= id.LengthMax }
+
 // ownerRule returns a rule for the name of somebody who has a share.
 func ownerRule() rule[string] {
 	check := func(text string) error {
-		if !isWord(text, "_.@-") || len(text) > id.LengthMax {
+		if !IsUser(text) {
 			return errForm
 		}
 		return nil

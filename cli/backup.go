@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
 // BackupCommand is the name of the command that those for backups hang on.
@@ -83,9 +84,15 @@ func (a *app) copyBackup(ctx context.Context, w io.Writer) (revision int64, err 
 	if err != nil {
 		return 0, err
 	}
+	revision, err = CopyBackup(ctx, cluster, w)
+	return revision, a.advise(err)
+}
+
+// CopyBackup writes the backup that a master sends, which holds all up to a revision.
+func CopyBackup(ctx context.Context, cluster aloftv1connect.ClusterServiceClient, w io.Writer) (revision int64, err error) {
 	stream, err := cluster.Backup(ctx, connect.NewRequest(&pb.BackupRequest{}))
 	if err != nil {
-		return 0, a.advise(err)
+		return 0, err
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
@@ -95,7 +102,7 @@ func (a *app) copyBackup(ctx context.Context, w io.Writer) (revision int64, err 
 		revision = stream.Msg().GetRevision()
 	}
 	if err := stream.Err(); err != nil {
-		return 0, a.advise(err)
+		return 0, err
 	}
 	if revision == 0 {
 		return 0, errCut

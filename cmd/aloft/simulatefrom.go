@@ -9,13 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"golang.org/x/term"
 
 	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/engine"
-	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/simulate"
 	"github.com/aloft-run/aloft/store"
 	"github.com/aloft-run/aloft/wire"
@@ -99,18 +97,9 @@ func fetchBackup(ctx context.Context, address, path string) error {
 		return cli.UsageError("--from: %v", err)
 	}
 	defer masters.Close()
-	stream, err := masters.Cluster().Backup(ctx, connect.NewRequest(&pb.BackupRequest{}))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = stream.Close() }()
 	return cli.WriteNew(path, func(w io.Writer) error {
-		for stream.Receive() {
-			if _, err := w.Write(stream.Msg().GetBytes()); err != nil {
-				return err
-			}
-		}
-		return stream.Err()
+		_, err := cli.CopyBackup(ctx, masters.Cluster(), w)
+		return err
 	})
 }
 

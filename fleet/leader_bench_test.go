@@ -21,8 +21,8 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/fleet"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/store"
-	"github.com/aloft-run/aloft/wire"
 )
 
 // large is the cluster of BenchmarkNewLeader: 100,000 tasks on 5,000 agents, or as
@@ -214,25 +214,7 @@ func (c *masters) fill(records []engine.Record) {
 	if c.Failed() {
 		c.FailNow()
 	}
-	term, err := stores[0].Campaign(c.Context(), "fill")
-	if err != nil {
-		c.Fatal(err)
-	}
-	const group = 5_000
-	for part := range slices.Chunk(records, group) {
-		ops := make([]store.Op, 0, group)
-		for _, record := range part {
-			value, err := wire.Marshal(record)
-			if err != nil {
-				c.Fatal(err)
-			}
-			ops = append(ops, store.Op{Key: wire.StoreKey(record.Key()), Value: value})
-		}
-		if _, err := term.Commit(c.Context(), ops); err != nil {
-			c.Fatal(err)
-		}
-	}
-	if err := term.Resign(c.Context()); err != nil {
+	if err := master.Fill(c.Context(), stores[0], records); err != nil {
 		c.Fatal(err)
 	}
 	for _, s := range stores {

@@ -2,7 +2,6 @@ package simulate_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -12,9 +11,7 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/simulate"
-	"github.com/aloft-run/aloft/store"
 	"github.com/aloft-run/aloft/store/memory"
-	"github.com/aloft-run/aloft/wire"
 )
 
 // A real master with agents in sessions comes to the same end as the engine on a
@@ -64,20 +61,7 @@ func TestReal(t *testing.T) {
 func startMaster(t *testing.T, records []engine.Record) string {
 	t.Helper()
 	state := memory.New(memory.Config{}).Join()
-	term, err := state.Campaign(t.Context(), "fill")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ops []store.Op
-	for _, record := range records {
-		value, err := wire.Marshal(record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ops = append(ops, store.Op{Key: wire.StoreKey(record.Key()), Value: value})
-	}
-	_, err = term.Commit(t.Context(), ops)
-	if err = errors.Join(err, term.Resign(t.Context())); err != nil {
+	if err := master.Fill(t.Context(), state, records); err != nil {
 		t.Fatal(err)
 	}
 	m, err := master.New(master.Config{ID: "m", SilentAfter: time.Minute, SuspectAfter: time.Minute}, state)

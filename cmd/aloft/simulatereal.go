@@ -3,25 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/simulate"
 	"github.com/aloft-run/aloft/store"
-	"github.com/aloft-run/aloft/wire"
 )
-
-// recordsAtOnce is how many records one commit has when a store is filled.
-const recordsAtOnce = 5_000
 
 // errSimulated ends the master of a simulation that is over.
 var errSimulated = errors.New("the simulation is over")
@@ -39,7 +32,7 @@ func simulateReal(ctx context.Context, cfg simulate.Config, speed float64) (repo
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	if err := fill(ctx, state, cfg.Cluster.Records); err != nil {
+	if err := master.Fill(ctx, state, cfg.Cluster.Records); err != nil {
 		return nil, err
 	}
 	var listening net.ListenConfig
@@ -85,26 +78,4 @@ func untilReady(ctx context.Context, m *master.Master) error {
 		}
 	}
 	return nil
-}
-
-// fill writes the records of a cluster into an empty store.
-func fill(ctx context.Context, state *store.Store, records []engine.Record) error {
-	term, err := state.Campaign(ctx, "simulated")
-	if err != nil {
-		return err
-	}
-	for part := range slices.Chunk(records, recordsAtOnce) {
-		ops := make([]store.Op, 0, len(part))
-		for _, record := range part {
-			value, err := wire.Marshal(record)
-			if err != nil {
-				return fmt.Errorf("record %s: %w", record.Key().ID, err)
-			}
-			ops = append(ops, store.Op{Key: wire.StoreKey(record.Key()), Value: value})
-		}
-		if _, err := term.Commit(ctx, ops); err != nil {
-			return err
-		}
-	}
-	return term.Resign(ctx)
 }

@@ -170,10 +170,17 @@ func (r *Router) acceptOn(ctx context.Context, port int, listener *clientListene
 
 // listenOn listens on a port of the host of the address for requests.
 func (c Config) listenOn(ctx context.Context, port int) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(c.Listen)
+	address, err := PortAddress(c.Listen, port)
 	if err != nil {
 		return nil, err
 	}
 	var config net.ListenConfig
-	return config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	return config.Listen(ctx, "tcp", address)
+}
+
+// PortAddress is where a router with that address for requests listens on another
+// port.
+func PortAddress(requests string, port int) (string, error) {
+	host, _, err := net.SplitHostPort(requests)
+	return net.JoinHostPort(host, strconv.Itoa(port)), err
 }

@@ -69,8 +69,6 @@ func takePost(ctx context.Context, flags routerFlags, base id.Router) (p *post, 
 		if p.before.Router == base {
 			p.number = p.before.Number + 1
 		}
-	}
-	if p.before != nil {
 		if err = p.takePorts(); err != nil {
 			return p, err
 		}
@@ -100,7 +98,7 @@ func (p *post) takePorts() error {
 		if !isPort || err != nil {
 			continue
 		}
-		address, err := portAddress(p.flags.http, port)
+		address, err := router.PortAddress(p.flags.http, port)
 		if err != nil {
 			return err
 		}
@@ -125,7 +123,7 @@ func (p *post) listenPort(ctx context.Context, port int) (net.Listener, error) {
 	if listener != nil {
 		return listener, nil
 	}
-	address, err := portAddress(p.flags.http, port)
+	address, err := router.PortAddress(p.flags.http, port)
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +139,6 @@ func (p *post) dropPorts() {
 		_ = listener.Close()
 		delete(p.ports, port)
 	}
-}
-
-// portAddress is where a router with that address for requests listens on another
-// port.
-func portAddress(requests string, port int) (string, error) {
-	host, _, err := net.SplitHostPort(requests)
-	return net.JoinHostPort(host, strconv.Itoa(port)), err
 }
 
 // listen returns a listener that was handed over, or a new one where there is
@@ -242,7 +233,7 @@ func (p *post) offer(r *router.Router) handover.Offer {
 	add(folderSocket, "", p.lock)
 	open := r.OpenPorts()
 	for _, port := range slices.Sorted(maps.Keys(open)) {
-		address, err := portAddress(p.flags.http, port)
+		address, err := router.PortAddress(p.flags.http, port)
 		if err != nil || len(offer.Sockets) == handover.SocketsMax {
 			break // the successor listens on the others when this one has let go
 		}

@@ -133,6 +133,8 @@ func (a *app) capacity() *cobra.Command {
 func (a *app) explain() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain TASK|SERVICE", Short: "Say why it is pending, why it runs where it does, why it was restarted",
+		Long: "Say why a task, or those of a service, is as it is. Of what waits for a place, --json has the place in the queue\n" +
+			"and the expected start as fields of \"turn\", too.",
 		Example: "  aloft explain web\n  aloft explain web-2-5", Args: exactly("TASK or SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return call(cmd, a, clusterAPI.Explain, &pb.ExplainRequest{Name: args[0]}, say(cmd, func(r *pb.ExplainResponse) string {

@@ -269,9 +269,23 @@ func TestStatus(t *testing.T) {
 			"ready": 2, "wanted": 2, "state": "deploying"}}`}}},
 		"status of a cron": {commands: []string{"status tidy"}, answers: map[string][]string{"GetService": {`{"service": {
 			"service": {"name": "tidy", "kind": "SPEC_KIND_CRON", "revision": "1", "run": "12", "next_run": "2026-03-01T12:05:00Z"}, "state": "scheduled"}}`}}},
+		"status of a job that waits": {commands: []string{"status sums"}, answers: map[string][]string{"GetService": {
+			waitingJob(`"at_least": true, "why": "nothing that asks for the same got a place lately"`),
+		}}},
+		"status of a job that may start soon": {commands: []string{"status sums", "status sums --json"}, answers: map[string][]string{"GetService": {
+			waitingJob(`"users": ["anna", ""], "expected_start": "2026-03-01T12:02:30Z", "why": "if jobs go on to get places as the newest 64 did, in 8s"`),
+		}}},
 		"status of a daemon": {commands: []string{"status load"}, answers: map[string][]string{"GetService": {`{"service": {
 			"service": {"name": "load", "kind": "SPEC_KIND_DAEMON", "revision": "2"}, "state": "running", "ready": 3, "wanted": 3}}`}}},
 	})
+}
+
+// waitingJob is a job that waits, with these fields of its turn.
+func waitingJob(fields string) string {
+	return `{"service": {
+		"service": {"name": "sums", "kind": "SPEC_KIND_JOB", "revision": "1", "run": "1", "result": "JOB_RESULT_UNDERWAY"}, "state": "pending",
+		"reason": "1 agent short of cpus by 2",
+		"turn": {"task": "sums-1-1", "place": 1001, "waiting": 20000, "first": "old-1-7", "pool": "batch", ` + fields + `}}}`
 }
 
 func TestActions(t *testing.T) {

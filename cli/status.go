@@ -22,8 +22,8 @@ func (a *app) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status [SERVICE]", Short: "Show the cluster, or one service with its tasks",
-		Long: "Show the cluster, or one service: its deployment, its tasks, and of those that failed the exit code or signal\n" +
-			"and the last lines of output.",
+		Long: "Show the cluster, or one service: its deployment, where it stands in the queue if it waits for a place, its\n" +
+			"tasks, and of those that failed the exit code or signal and the last lines of output.",
 		Example: "  aloft status\n  aloft status web --watch", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			picture := a.clusterStatus
@@ -115,6 +115,9 @@ func (a *app) showService(w io.Writer, v *pb.ServiceView, failed *pb.Deployment)
 	if v.GetReason() != "" {
 		fmt.Fprintf(w, "  reason: %s\n", v.GetReason())
 	}
+	if v.GetTurn() != nil {
+		fmt.Fprintf(w, "  waits: %s\n", a.turnText(v.GetTurn()))
+	}
 	for _, r := range v.GetRevision().GetSpec().GetRoutes() {
 		fmt.Fprintf(w, "  route: %s\n", route(r))
 	}
@@ -160,6 +163,24 @@ func headline(v *pb.ServiceView) string {
 	}
 	if s.GetRun() > 0 {
 		text += fmt.Sprintf(", run %d", s.GetRun())
+	}
+	return text
+}
+
+// turnText says where a task stands in the queue, and when it may start.
+func (a *app) turnText(turn *pb.Turn) string {
+	text := fmt.Sprintf("%s, place %d", turn.GetTask(), turn.GetPlace())
+	if turn.GetAtLeast() {
+		text += " or later"
+	}
+	text += fmt.Sprintf(" of %d in the queue", turn.GetWaiting())
+	if at := turn.GetExpectedStart(); at != nil {
+		text += fmt.Sprintf(", may start at %s, in %s", a.clock(at), span(at.AsTime().Sub(a.cfg.Now())))
+	} else {
+		text += ", when it starts is not known"
+	}
+	if turn.GetWhy() != "" {
+		text += ": " + turn.GetWhy()
 	}
 	return text
 }

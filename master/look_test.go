@@ -1,9 +1,14 @@
 package master_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -167,6 +172,48 @@ func TestServiceShowsItsTasks(t *testing.T) {
 		if large.GetState() != "deploying" || large.GetWanted() != 2 || large.GetDeployment().GetId() != "web-1" ||
 			large.GetRevision().GetNumber() != 1 || len(large.GetTasks()) < 2 {
 			t.Errorf("the service shows %v", large)
+		}
+	})
+}
+
+// TestTurns has tasks of two users wait for what a third job holds. Where they stand in
+// the queue is told as fields, and the same by explain and of the service.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		n.join("a1", 1, func(m *machine) { m.becomes = func(string) pb.TaskState { return pb.TaskState_TASK_STATE_RUNNING } })
+		jobOf := func(name, user string, copies int) string {
+			return fmt.Sprintf("job: %s\nuser: %s\ncopies: %d\nresources: {cpus: 1, mem: 1MiB}\nrun: {command: [a]}\n", name, user, copies)
+		}
+		n.deploy(jobOf("first", "anna", 1))
+		n.eventually("it runs", func() bool { return n.service("first").GetState() == "running" })
+		n.deploy(jobOf("second", "anna", 2))
+		n.deploy(jobOf("third", "ben", 1))
+		explain := func(name string) *pb.Turn {
+			return must[pb.ExplainResponse](t)(n.api.Explain(n.Context(), ask(&pb.ExplainRequest{Name: name}))).GetTurn()
+		}
+		tests := map[string]*pb.Turn{
+			"first":      nil,
+			"third":      {Task: "third-1-1", Place: 1, Waiting: 3},
+			"second":     {Task: "second-1-1", Place: 2, Waiting: 3, First: "third-1-1", Users: []string{"ben"}},
+			"second-1-2": {Task: "second-1-2", Place: 3, Waiting: 3, First: "third-1-1", Users: []string{"ben", "anna"}},
+		}
+		for name, want := range tests {
+			if diff := cmp.Diff(want, explain(name), protocmp.Transform()); diff != "" {
+				t.Errorf("the turn of %s (-want +got):\n%s", name, diff)
+			}
+		}
+		for _, name := range []string{"first", "second", "third"} {
+			if diff := cmp.Diff(tests[name], n.service(name).GetTurn(), protocmp.Transform()); diff != "" {
+				t.Errorf("the service %s has the turn (-want +got):\n%s", name, diff)
+			}
+		}
+
+		time.Sleep(31 * time.Second) // until room is kept for what has waited the longest
+
+		if turn := explain("third"); turn.GetExpectedStart() != nil || !strings.Contains(turn.GetWhy(), "agent a1 is kept for it") {
+			t.Errorf("the turn of what room is kept for is %v", turn)
 		}
 	})
 }

@@ -27,12 +27,19 @@ func (s *clusterService) GetService(
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := ask(ctx, r, func(e *engine.Engine) (string, error) { return e.Waiting(service.Name), nil })
+	type wait struct {
+		forWhat string
+		turn    *pb.Turn
+	}
+	now, err := ask(ctx, r, func(e *engine.Engine) (wait, error) {
+		return wait{e.Waiting(service.Name), turnOf(e, req.Msg.GetService())}, nil
+	})
 	if err != nil {
 		return nil, apiError(err)
 	}
-	seen := r.view.look(service, waiting)
+	seen := r.view.look(service, now.forWhat)
 	m := seen.message()
+	m.Turn = now.turn
 	for _, t := range slices.Concat(seen.live, newestFailed(seen.tasks)) {
 		m.Tasks = append(m.Tasks, wire.FromTask(t))
 	}

@@ -74,9 +74,22 @@ func (s *clusterService) Explain(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	lines, err := ask(ctx, r, func(e *engine.Engine) ([]string, error) { return e.Explain(req.Msg.GetName()) })
+	answer, err := ask(ctx, r, func(e *engine.Engine) (*pb.ExplainResponse, error) {
+		lines, err := e.Explain(req.Msg.GetName())
+		return &pb.ExplainResponse{Lines: lines, Turn: turnOf(e, req.Msg.GetName())}, err
+	})
 	if err != nil {
 		return nil, apiError(err)
 	}
-	return connect.NewResponse(&pb.ExplainResponse{Lines: lines}), nil
+	return connect.NewResponse(answer), nil
+}
+
+// turnOf returns where a task stands in the queue, or the first one of a service that
+// waits; nil if there is none.
+func turnOf(e *engine.Engine, name string) *pb.Turn {
+	turn, waits := e.FirstTurn(name)
+	if !waits {
+		return nil
+	}
+	return wire.FromTurn(turn)
 }

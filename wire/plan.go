@@ -10,6 +10,14 @@ func FromResident(r engine.Resident) *pb.Resident {
 	return &pb.Resident{Service: string(r.Service), Kind: pb.SpecKind(r.Kind), Tasks: int32(r.Tasks), Waiting: r.Waiting}
 }
 
+// FromTurn returns t as a message.
+func FromTurn(t engine.Turn) *pb.Turn {
+	return &pb.Turn{
+		Task: string(t.Task), Place: int32(t.Before + 1), AtLeast: t.More, Waiting: int32(t.Waiting), First: string(t.First),
+		Pool: string(t.Pool), Users: t.Users, ExpectedStart: FromTime(t.Expected), Why: t.Why,
+	}
+}
+
 // FromPlan returns p as a message.
 func FromPlan(p engine.ServicePlan) *pb.ServicePlan {
 	m := &pb.ServicePlan{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,7 +135,14 @@ func (c *chaos) operate(t *rapid.T) {
 	))
 	if lines, err := c.engine.Explain(string(name)); (err == nil) != (c.engine.Service(name) != nil) || err == nil && len(lines) == 0 {
 		c.Fatalf("explain %s: %v, %v", name, lines, err)
+	} else if turn, waits := c.engine.FirstTurn(string(name)); waits != slices.ContainsFunc(lines, inLine) || waits && !slices.Contains(lines, turn.String()) {
+		c.Fatalf("the turn of %s is %+v, %v; explained by %q", name, turn, waits, lines)
 	}
+}
+
+// inLine reports whether a line of an explanation tells where a task stands in the queue.
+func inLine(line string) bool {
+	return strings.HasPrefix(line, "in line behind ") || strings.HasPrefix(line, "it is first of ")
 }
 
 func (c *chaos) harmAgent(t *rapid.T) {

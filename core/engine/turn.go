@@ -21,6 +21,7 @@ const (
 
 // Turn is where a task stands in the queue, and when it may start.
 type Turn struct {
+	Task     id.Task
 	Before   int       // tasks whose turn comes earlier
 	First    id.Task   // of those before; "" if there is none
 	More     bool      // at least so many: no more were counted
@@ -56,6 +57,7 @@ func (e *Engine) Turn(name id.Task) (Turn, bool) {
 	if t.group.cell != nil {
 		turn = e.turnOfJob(t)
 	}
+	turn.Task = name
 	if r := e.queue.kept; r != nil && r.task == t {
 		turn.Expected = r.Start
 		turn.Why = fmt.Sprintf("agent %s is kept for it since %s", r.Agent, r.Since.Format(clock))
@@ -76,6 +78,21 @@ func (e *Engine) Turn(name id.Task) (Turn, bool) {
 	turn.Expected = e.now.Add(span / time.Duration(len(e.queue.pace.times)) * time.Duration(turn.Before+1))
 	turn.Why = fmt.Sprintf("if jobs go on to get places as the newest %d did, in %v", len(e.queue.pace.times), span.Round(time.Second))
 	return turn, true
+}
+
+// FirstTurn returns where a task stands in the queue, or the first one of a service that
+// waits. It is false if it does not, or none does.
+func (e *Engine) FirstTurn(name string) (Turn, bool) {
+	s := e.services[id.Service(name)]
+	if s == nil || e.tasks[id.Task(name)] != nil {
+		return e.Turn(id.Task(name))
+	}
+	for _, t := range s.live {
+		if t.group != nil {
+			return e.Turn(t.group.waiting[0].record.ID)
+		}
+	}
+	return Turn{}, false
 }
 
 // turnOfService returns where a task of a service or daemon stands. Those that wait are

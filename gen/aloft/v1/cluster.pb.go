@@ -1932,7 +1932,9 @@ type ServiceView struct {
 	// One line for people, when there is something to say.
 	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How many instances are wanted now; of a daemon, the agents that fit.
-	Wanted        int32 `protobuf:"varint,9,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Wanted int32 `protobuf:"varint,9,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// Of its first task that waits for a place; absent when none does, and in lists.
+	Turn          *Turn `protobuf:"bytes,10,opt,name=turn,proto3" json:"turn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2028,6 +2030,13 @@ func (x *ServiceView) GetWanted() int32 {
 		return x.Wanted
 	}
 	return 0
+}
+
+func (x *ServiceView) GetTurn() *Turn {
+	if x != nil {
+		return x.Turn
+	}
+	return nil
 }
 
 type ListServicesRequest struct {
@@ -3285,8 +3294,11 @@ func (x *ExplainRequest) GetName() string {
 }
 
 type ExplainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lines         []string               `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lines []string               `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	// Of what waits for a place, the task or the service's first one; absent when nothing
+	// does.
+	Turn          *Turn `protobuf:"bytes,2,opt,name=turn,proto3" json:"turn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3328,6 +3340,131 @@ func (x *ExplainResponse) GetLines() []string {
 	return nil
 }
 
+func (x *ExplainResponse) GetTurn() *Turn {
+	if x != nil {
+		return x.Turn
+	}
+	return nil
+}
+
+// Where a task stands in the queue for a place, and when it may start.
+type Turn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Its place in the queue, from 1.
+	Place int32 `protobuf:"varint,2,opt,name=place,proto3" json:"place,omitempty"`
+	// Its place may be a later one: no more were counted.
+	AtLeast bool `protobuf:"varint,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// Tasks that wait, it among them: those of jobs for one of a job, of services and
+	// daemons for one of those.
+	Waiting int32 `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The task whose turn is next, when that is not this one.
+	First string `protobuf:"bytes,5,opt,name=first,proto3" json:"first,omitempty"`
+	// By whose share a job waits; empty when it draws from no pool.
+	Pool string `protobuf:"bytes,6,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Of a job: whose tasks have their turn before it.
+	Users []string `protobuf:"bytes,7,rep,name=users,proto3" json:"users,omitempty"`
+	// When it may start; absent when that is not known.
+	ExpectedStart *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expected_start,json=expectedStart,proto3" json:"expected_start,omitempty"`
+	// What that is taken from, or why it is not known, for people.
+	Why           string `protobuf:"bytes,9,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Turn) Reset() {
+	*x = Turn{}
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Turn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Turn) ProtoMessage() {}
+
+func (x *Turn) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Turn.ProtoReflect.Descriptor instead.
+func (*Turn) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *Turn) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Turn) GetPlace() int32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *Turn) GetAtLeast() bool {
+	if x != nil {
+		return x.AtLeast
+	}
+	return false
+}
+
+func (x *Turn) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Turn) GetFirst() string {
+	if x != nil {
+		return x.First
+	}
+	return ""
+}
+
+func (x *Turn) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Turn) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Turn) GetExpectedStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedStart
+	}
+	return nil
+}
+
+func (x *Turn) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type LogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A task, or a service: its tasks that run, or else the newest that has ended; of a
@@ -3343,7 +3480,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3492,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[58]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3505,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{58}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LogsRequest) GetName() string {
@@ -3408,7 +3545,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3557,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[59]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3570,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{59}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -3453,7 +3590,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3602,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[60]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3615,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{60}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListAgentsRequest) GetPageSize() int32 {
@@ -3505,7 +3642,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3654,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[61]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3667,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{61}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*AgentView {
@@ -3562,7 +3699,7 @@ type AgentView struct {
 
 func (x *AgentView) Reset() {
 	*x = AgentView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3574,7 +3711,7 @@ func (x *AgentView) String() string {
 func (*AgentView) ProtoMessage() {}
 
 func (x *AgentView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[62]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3587,7 +3724,7 @@ func (x *AgentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentView.ProtoReflect.Descriptor instead.
 func (*AgentView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{62}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AgentView) GetAgent() *Agent {
@@ -3634,7 +3771,7 @@ type GetAgentRequest struct {
 
 func (x *GetAgentRequest) Reset() {
 	*x = GetAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3783,7 @@ func (x *GetAgentRequest) String() string {
 func (*GetAgentRequest) ProtoMessage() {}
 
 func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[63]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +3796,7 @@ func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
 func (*GetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{63}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetAgentRequest) GetAgent() string {
@@ -3680,7 +3817,7 @@ type GetAgentResponse struct {
 
 func (x *GetAgentResponse) Reset() {
 	*x = GetAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3829,7 @@ func (x *GetAgentResponse) String() string {
 func (*GetAgentResponse) ProtoMessage() {}
 
 func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[64]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3842,7 @@ func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
 func (*GetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{64}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetAgentResponse) GetAgent() *AgentView {
@@ -3736,7 +3873,7 @@ type Resident struct {
 
 func (x *Resident) Reset() {
 	*x = Resident{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3748,7 +3885,7 @@ func (x *Resident) String() string {
 func (*Resident) ProtoMessage() {}
 
 func (x *Resident) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[65]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +3898,7 @@ func (x *Resident) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resident.ProtoReflect.Descriptor instead.
 func (*Resident) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{65}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Resident) GetService() string {
@@ -3809,7 +3946,7 @@ type DrainAgentRequest struct {
 
 func (x *DrainAgentRequest) Reset() {
 	*x = DrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3821,7 +3958,7 @@ func (x *DrainAgentRequest) String() string {
 func (*DrainAgentRequest) ProtoMessage() {}
 
 func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[66]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3834,7 +3971,7 @@ func (x *DrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*DrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{66}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DrainAgentRequest) GetAgent() string {
@@ -3875,7 +4012,7 @@ type DrainAgentResponse struct {
 
 func (x *DrainAgentResponse) Reset() {
 	*x = DrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +4024,7 @@ func (x *DrainAgentResponse) String() string {
 func (*DrainAgentResponse) ProtoMessage() {}
 
 func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[67]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +4037,7 @@ func (x *DrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*DrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{67}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DrainAgentResponse) GetMissing() []string {
@@ -3919,7 +4056,7 @@ type UndrainAgentRequest struct {
 
 func (x *UndrainAgentRequest) Reset() {
 	*x = UndrainAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4068,7 @@ func (x *UndrainAgentRequest) String() string {
 func (*UndrainAgentRequest) ProtoMessage() {}
 
 func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[68]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4081,7 @@ func (x *UndrainAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentRequest.ProtoReflect.Descriptor instead.
 func (*UndrainAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{68}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *UndrainAgentRequest) GetAgent() string {
@@ -3962,7 +4099,7 @@ type UndrainAgentResponse struct {
 
 func (x *UndrainAgentResponse) Reset() {
 	*x = UndrainAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3974,7 +4111,7 @@ func (x *UndrainAgentResponse) String() string {
 func (*UndrainAgentResponse) ProtoMessage() {}
 
 func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[69]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3987,7 +4124,7 @@ func (x *UndrainAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainAgentResponse.ProtoReflect.Descriptor instead.
 func (*UndrainAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{69}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
 }
 
 type RemoveAgentRequest struct {
@@ -3999,7 +4136,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4148,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[70]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4161,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{70}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RemoveAgentRequest) GetAgent() string {
@@ -4042,7 +4179,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +4191,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[71]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +4204,7 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{71}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
 }
 
 type ListPartitionsRequest struct {
@@ -4081,7 +4218,7 @@ type ListPartitionsRequest struct {
 
 func (x *ListPartitionsRequest) Reset() {
 	*x = ListPartitionsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4093,7 +4230,7 @@ func (x *ListPartitionsRequest) String() string {
 func (*ListPartitionsRequest) ProtoMessage() {}
 
 func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[72]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4106,7 +4243,7 @@ func (x *ListPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{72}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListPartitionsRequest) GetAgent() string {
@@ -4140,7 +4277,7 @@ type ListPartitionsResponse struct {
 
 func (x *ListPartitionsResponse) Reset() {
 	*x = ListPartitionsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4152,7 +4289,7 @@ func (x *ListPartitionsResponse) String() string {
 func (*ListPartitionsResponse) ProtoMessage() {}
 
 func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[73]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4165,7 +4302,7 @@ func (x *ListPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{73}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListPartitionsResponse) GetPartitions() []*PartitionView {
@@ -4192,7 +4329,7 @@ type PartitionView struct {
 
 func (x *PartitionView) Reset() {
 	*x = PartitionView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4204,7 +4341,7 @@ func (x *PartitionView) String() string {
 func (*PartitionView) ProtoMessage() {}
 
 func (x *PartitionView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[74]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4217,7 +4354,7 @@ func (x *PartitionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionView.ProtoReflect.Descriptor instead.
 func (*PartitionView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{74}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PartitionView) GetPartition() *Partition {
@@ -4244,7 +4381,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4256,7 +4393,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[75]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,7 +4406,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{75}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListPoolsRequest) GetPageSize() int32 {
@@ -4296,7 +4433,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4308,7 +4445,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[76]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4321,7 +4458,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{76}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolView {
@@ -4351,7 +4488,7 @@ type PoolView struct {
 
 func (x *PoolView) Reset() {
 	*x = PoolView{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4500,7 @@ func (x *PoolView) String() string {
 func (*PoolView) ProtoMessage() {}
 
 func (x *PoolView) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[77]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4513,7 @@ func (x *PoolView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolView.ProtoReflect.Descriptor instead.
 func (*PoolView) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{77}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PoolView) GetPool() *Pool {
@@ -4419,7 +4556,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4431,7 +4568,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[78]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4444,7 +4581,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{78}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SetPoolRequest) GetPool() *Pool {
@@ -4470,7 +4607,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4482,7 +4619,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[79]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4495,7 +4632,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{79}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SetPoolResponse) GetPool() *Pool {
@@ -4515,7 +4652,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4527,7 +4664,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[80]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4540,7 +4677,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{80}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *DeletePoolRequest) GetPool() string {
@@ -4565,7 +4702,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4577,7 +4714,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[81]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4590,7 +4727,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{81}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
 }
 
 type RebalanceRequest struct {
@@ -4607,7 +4744,7 @@ type RebalanceRequest struct {
 
 func (x *RebalanceRequest) Reset() {
 	*x = RebalanceRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4619,7 +4756,7 @@ func (x *RebalanceRequest) String() string {
 func (*RebalanceRequest) ProtoMessage() {}
 
 func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[82]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,7 +4769,7 @@ func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
 func (*RebalanceRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{82}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RebalanceRequest) GetServices() []string {
@@ -4669,7 +4806,7 @@ type RebalanceResponse struct {
 
 func (x *RebalanceResponse) Reset() {
 	*x = RebalanceResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4681,7 +4818,7 @@ func (x *RebalanceResponse) String() string {
 func (*RebalanceResponse) ProtoMessage() {}
 
 func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[83]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4694,7 +4831,7 @@ func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
 func (*RebalanceResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{83}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RebalanceResponse) GetMoves() []*Move {
@@ -4736,7 +4873,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4748,7 +4885,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[84]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4761,7 +4898,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{84}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Move) GetService() string {
@@ -4823,7 +4960,7 @@ type SkippedService struct {
 
 func (x *SkippedService) Reset() {
 	*x = SkippedService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4835,7 +4972,7 @@ func (x *SkippedService) String() string {
 func (*SkippedService) ProtoMessage() {}
 
 func (x *SkippedService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[85]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4848,7 +4985,7 @@ func (x *SkippedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkippedService.ProtoReflect.Descriptor instead.
 func (*SkippedService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{85}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *SkippedService) GetService() string {
@@ -4875,7 +5012,7 @@ type ListMovesRequest struct {
 
 func (x *ListMovesRequest) Reset() {
 	*x = ListMovesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4887,7 +5024,7 @@ func (x *ListMovesRequest) String() string {
 func (*ListMovesRequest) ProtoMessage() {}
 
 func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[86]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4900,7 +5037,7 @@ func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
 func (*ListMovesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{86}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListMovesRequest) GetTasks() []string {
@@ -4919,7 +5056,7 @@ type ListMovesResponse struct {
 
 func (x *ListMovesResponse) Reset() {
 	*x = ListMovesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4931,7 +5068,7 @@ func (x *ListMovesResponse) String() string {
 func (*ListMovesResponse) ProtoMessage() {}
 
 func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[87]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4944,7 +5081,7 @@ func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
 func (*ListMovesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{87}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListMovesResponse) GetMoves() []*Move {
@@ -4964,7 +5101,7 @@ type AbortMovesRequest struct {
 
 func (x *AbortMovesRequest) Reset() {
 	*x = AbortMovesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4976,7 +5113,7 @@ func (x *AbortMovesRequest) String() string {
 func (*AbortMovesRequest) ProtoMessage() {}
 
 func (x *AbortMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[88]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4989,7 +5126,7 @@ func (x *AbortMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMovesRequest.ProtoReflect.Descriptor instead.
 func (*AbortMovesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{88}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *AbortMovesRequest) GetServices() []string {
@@ -5007,7 +5144,7 @@ type AbortMovesResponse struct {
 
 func (x *AbortMovesResponse) Reset() {
 	*x = AbortMovesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5019,7 +5156,7 @@ func (x *AbortMovesResponse) String() string {
 func (*AbortMovesResponse) ProtoMessage() {}
 
 func (x *AbortMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[89]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5032,7 +5169,7 @@ func (x *AbortMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMovesResponse.ProtoReflect.Descriptor instead.
 func (*AbortMovesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{89}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
 }
 
 type GetCapacityRequest struct {
@@ -5043,7 +5180,7 @@ type GetCapacityRequest struct {
 
 func (x *GetCapacityRequest) Reset() {
 	*x = GetCapacityRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5055,7 +5192,7 @@ func (x *GetCapacityRequest) String() string {
 func (*GetCapacityRequest) ProtoMessage() {}
 
 func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[90]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5068,7 +5205,7 @@ func (x *GetCapacityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityRequest.ProtoReflect.Descriptor instead.
 func (*GetCapacityRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{90}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
 }
 
 type GetCapacityResponse struct {
@@ -5080,7 +5217,7 @@ type GetCapacityResponse struct {
 
 func (x *GetCapacityResponse) Reset() {
 	*x = GetCapacityResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5229,7 @@ func (x *GetCapacityResponse) String() string {
 func (*GetCapacityResponse) ProtoMessage() {}
 
 func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[91]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5242,7 @@ func (x *GetCapacityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapacityResponse.ProtoReflect.Descriptor instead.
 func (*GetCapacityResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{91}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *GetCapacityResponse) GetTypes() []*Capacity {
@@ -5128,7 +5265,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5140,7 +5277,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[92]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5153,7 +5290,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{92}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Capacity) GetType() string {
@@ -5197,7 +5334,7 @@ type ListNotesRequest struct {
 
 func (x *ListNotesRequest) Reset() {
 	*x = ListNotesRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5209,7 +5346,7 @@ func (x *ListNotesRequest) String() string {
 func (*ListNotesRequest) ProtoMessage() {}
 
 func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[93]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5222,7 +5359,7 @@ func (x *ListNotesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesRequest.ProtoReflect.Descriptor instead.
 func (*ListNotesRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{93}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ListNotesRequest) GetAfter() int64 {
@@ -5255,7 +5392,7 @@ type ListNotesResponse struct {
 
 func (x *ListNotesResponse) Reset() {
 	*x = ListNotesResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5404,7 @@ func (x *ListNotesResponse) String() string {
 func (*ListNotesResponse) ProtoMessage() {}
 
 func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[94]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5417,7 @@ func (x *ListNotesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotesResponse.ProtoReflect.Descriptor instead.
 func (*ListNotesResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{94}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListNotesResponse) GetNotes() []*Note {
@@ -5305,7 +5442,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5317,7 +5454,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[95]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5330,7 +5467,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{95}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *WatchRequest) GetFromRevision() int64 {
@@ -5368,7 +5505,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5380,7 +5517,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[96]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5393,7 +5530,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{96}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *WatchResponse) GetRevision() int64 {
@@ -5435,7 +5572,7 @@ type WatchChange struct {
 
 func (x *WatchChange) Reset() {
 	*x = WatchChange{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5447,7 +5584,7 @@ func (x *WatchChange) String() string {
 func (*WatchChange) ProtoMessage() {}
 
 func (x *WatchChange) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[97]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5460,7 +5597,7 @@ func (x *WatchChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
 func (*WatchChange) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{97}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *WatchChange) GetRecord() *Record {
@@ -5485,7 +5622,7 @@ type GetBreakerRequest struct {
 
 func (x *GetBreakerRequest) Reset() {
 	*x = GetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5497,7 +5634,7 @@ func (x *GetBreakerRequest) String() string {
 func (*GetBreakerRequest) ProtoMessage() {}
 
 func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[98]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5510,7 +5647,7 @@ func (x *GetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{98}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{99}
 }
 
 type GetBreakerResponse struct {
@@ -5522,7 +5659,7 @@ type GetBreakerResponse struct {
 
 func (x *GetBreakerResponse) Reset() {
 	*x = GetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5534,7 +5671,7 @@ func (x *GetBreakerResponse) String() string {
 func (*GetBreakerResponse) ProtoMessage() {}
 
 func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[99]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5547,7 +5684,7 @@ func (x *GetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{99}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetBreakerResponse) GetBreaker() *Breaker {
@@ -5580,7 +5717,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5592,7 +5729,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[100]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5605,7 +5742,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{100}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *Breaker) GetOpen() bool {
@@ -5679,7 +5816,7 @@ type SickService struct {
 
 func (x *SickService) Reset() {
 	*x = SickService{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5691,7 +5828,7 @@ func (x *SickService) String() string {
 func (*SickService) ProtoMessage() {}
 
 func (x *SickService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[101]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5704,7 +5841,7 @@ func (x *SickService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SickService.ProtoReflect.Descriptor instead.
 func (*SickService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{101}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SickService) GetService() string {
@@ -5745,7 +5882,7 @@ type MissingAgent struct {
 
 func (x *MissingAgent) Reset() {
 	*x = MissingAgent{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5757,7 +5894,7 @@ func (x *MissingAgent) String() string {
 func (*MissingAgent) ProtoMessage() {}
 
 func (x *MissingAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[102]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5770,7 +5907,7 @@ func (x *MissingAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingAgent.ProtoReflect.Descriptor instead.
 func (*MissingAgent) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{102}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *MissingAgent) GetAgent() string {
@@ -5799,7 +5936,7 @@ type SetBreakerRequest struct {
 
 func (x *SetBreakerRequest) Reset() {
 	*x = SetBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5811,7 +5948,7 @@ func (x *SetBreakerRequest) String() string {
 func (*SetBreakerRequest) ProtoMessage() {}
 
 func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[103]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5824,7 +5961,7 @@ func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{103}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SetBreakerRequest) GetLimitPercent() int32 {
@@ -5850,7 +5987,7 @@ type SetBreakerResponse struct {
 
 func (x *SetBreakerResponse) Reset() {
 	*x = SetBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5862,7 +5999,7 @@ func (x *SetBreakerResponse) String() string {
 func (*SetBreakerResponse) ProtoMessage() {}
 
 func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[104]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5875,7 +6012,7 @@ func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{104}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *SetBreakerResponse) GetBreaker() *Breaker {
@@ -5895,7 +6032,7 @@ type ReleaseBreakerRequest struct {
 
 func (x *ReleaseBreakerRequest) Reset() {
 	*x = ReleaseBreakerRequest{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5907,7 +6044,7 @@ func (x *ReleaseBreakerRequest) String() string {
 func (*ReleaseBreakerRequest) ProtoMessage() {}
 
 func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[105]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5920,7 +6057,7 @@ func (x *ReleaseBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{105}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ReleaseBreakerRequest) GetService() string {
@@ -5941,7 +6078,7 @@ type ReleaseBreakerResponse struct {
 
 func (x *ReleaseBreakerResponse) Reset() {
 	*x = ReleaseBreakerResponse{}
-	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5953,7 +6090,7 @@ func (x *ReleaseBreakerResponse) String() string {
 func (*ReleaseBreakerResponse) ProtoMessage() {}
 
 func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_cluster_proto_msgTypes[106]
+	mi := &file_aloft_v1_cluster_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5966,7 +6103,7 @@ func (x *ReleaseBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{106}
+	return file_aloft_v1_cluster_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ReleaseBreakerResponse) GetReleased() bool {
@@ -6114,7 +6251,7 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x11GetServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"E\n" +
 	"\x12GetServiceResponse\x12/\n" +
-	"\aservice\x18\x01 \x01(\v2\x15.aloft.v1.ServiceViewR\aservice\"\xba\x02\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.aloft.v1.ServiceViewR\aservice\"\xde\x02\n" +
 	"\vServiceView\x12+\n" +
 	"\aservice\x18\x01 \x01(\v2\x11.aloft.v1.ServiceR\aservice\x12.\n" +
 	"\brevision\x18\x02 \x01(\v2\x12.aloft.v1.RevisionR\brevision\x124\n" +
@@ -6126,7 +6263,9 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x06claims\x18\x06 \x01(\x05R\x06claims\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
-	"\x06wanted\x18\t \x01(\x05R\x06wanted\"Q\n" +
+	"\x06wanted\x18\t \x01(\x05R\x06wanted\x12\"\n" +
+	"\x04turn\x18\n" +
+	" \x01(\v2\x0e.aloft.v1.TurnR\x04turn\"Q\n" +
 	"\x13ListServicesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -6212,9 +6351,20 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x05tasks\x18\x01 \x03(\v2\x0e.aloft.v1.TaskR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
 	"\x0eExplainRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"'\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"K\n" +
 	"\x0fExplainResponse\x12\x14\n" +
-	"\x05lines\x18\x01 \x03(\tR\x05lines\"k\n" +
+	"\x05lines\x18\x01 \x03(\tR\x05lines\x12\"\n" +
+	"\x04turn\x18\x02 \x01(\v2\x0e.aloft.v1.TurnR\x04turn\"\xfa\x01\n" +
+	"\x04Turn\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\x05R\x05place\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\bR\aatLeast\x12\x18\n" +
+	"\awaiting\x18\x04 \x01(\x05R\awaiting\x12\x14\n" +
+	"\x05first\x18\x05 \x01(\tR\x05first\x12\x12\n" +
+	"\x04pool\x18\x06 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05users\x18\a \x03(\tR\x05users\x12A\n" +
+	"\x0eexpected_start\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rexpectedStart\x12\x10\n" +
+	"\x03why\x18\t \x01(\tR\x03why\"k\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x1a\n" +
@@ -6452,7 +6602,7 @@ func file_aloft_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_aloft_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
+var file_aloft_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
 var file_aloft_v1_cluster_proto_goTypes = []any{
 	(MoveState)(0),                     // 0: aloft.v1.MoveState
 	(*GetInfoRequest)(nil),             // 1: aloft.v1.GetInfoRequest
@@ -6513,238 +6663,242 @@ var file_aloft_v1_cluster_proto_goTypes = []any{
 	(*ListTasksResponse)(nil),          // 56: aloft.v1.ListTasksResponse
 	(*ExplainRequest)(nil),             // 57: aloft.v1.ExplainRequest
 	(*ExplainResponse)(nil),            // 58: aloft.v1.ExplainResponse
-	(*LogsRequest)(nil),                // 59: aloft.v1.LogsRequest
-	(*LogsResponse)(nil),               // 60: aloft.v1.LogsResponse
-	(*ListAgentsRequest)(nil),          // 61: aloft.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 62: aloft.v1.ListAgentsResponse
-	(*AgentView)(nil),                  // 63: aloft.v1.AgentView
-	(*GetAgentRequest)(nil),            // 64: aloft.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),           // 65: aloft.v1.GetAgentResponse
-	(*Resident)(nil),                   // 66: aloft.v1.Resident
-	(*DrainAgentRequest)(nil),          // 67: aloft.v1.DrainAgentRequest
-	(*DrainAgentResponse)(nil),         // 68: aloft.v1.DrainAgentResponse
-	(*UndrainAgentRequest)(nil),        // 69: aloft.v1.UndrainAgentRequest
-	(*UndrainAgentResponse)(nil),       // 70: aloft.v1.UndrainAgentResponse
-	(*RemoveAgentRequest)(nil),         // 71: aloft.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),        // 72: aloft.v1.RemoveAgentResponse
-	(*ListPartitionsRequest)(nil),      // 73: aloft.v1.ListPartitionsRequest
-	(*ListPartitionsResponse)(nil),     // 74: aloft.v1.ListPartitionsResponse
-	(*PartitionView)(nil),              // 75: aloft.v1.PartitionView
-	(*ListPoolsRequest)(nil),           // 76: aloft.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),          // 77: aloft.v1.ListPoolsResponse
-	(*PoolView)(nil),                   // 78: aloft.v1.PoolView
-	(*SetPoolRequest)(nil),             // 79: aloft.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),            // 80: aloft.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),          // 81: aloft.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),         // 82: aloft.v1.DeletePoolResponse
-	(*RebalanceRequest)(nil),           // 83: aloft.v1.RebalanceRequest
-	(*RebalanceResponse)(nil),          // 84: aloft.v1.RebalanceResponse
-	(*Move)(nil),                       // 85: aloft.v1.Move
-	(*SkippedService)(nil),             // 86: aloft.v1.SkippedService
-	(*ListMovesRequest)(nil),           // 87: aloft.v1.ListMovesRequest
-	(*ListMovesResponse)(nil),          // 88: aloft.v1.ListMovesResponse
-	(*AbortMovesRequest)(nil),          // 89: aloft.v1.AbortMovesRequest
-	(*AbortMovesResponse)(nil),         // 90: aloft.v1.AbortMovesResponse
-	(*GetCapacityRequest)(nil),         // 91: aloft.v1.GetCapacityRequest
-	(*GetCapacityResponse)(nil),        // 92: aloft.v1.GetCapacityResponse
-	(*Capacity)(nil),                   // 93: aloft.v1.Capacity
-	(*ListNotesRequest)(nil),           // 94: aloft.v1.ListNotesRequest
-	(*ListNotesResponse)(nil),          // 95: aloft.v1.ListNotesResponse
-	(*WatchRequest)(nil),               // 96: aloft.v1.WatchRequest
-	(*WatchResponse)(nil),              // 97: aloft.v1.WatchResponse
-	(*WatchChange)(nil),                // 98: aloft.v1.WatchChange
-	(*GetBreakerRequest)(nil),          // 99: aloft.v1.GetBreakerRequest
-	(*GetBreakerResponse)(nil),         // 100: aloft.v1.GetBreakerResponse
-	(*Breaker)(nil),                    // 101: aloft.v1.Breaker
-	(*SickService)(nil),                // 102: aloft.v1.SickService
-	(*MissingAgent)(nil),               // 103: aloft.v1.MissingAgent
-	(*SetBreakerRequest)(nil),          // 104: aloft.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),         // 105: aloft.v1.SetBreakerResponse
-	(*ReleaseBreakerRequest)(nil),      // 106: aloft.v1.ReleaseBreakerRequest
-	(*ReleaseBreakerResponse)(nil),     // 107: aloft.v1.ReleaseBreakerResponse
-	nil,                                // 108: aloft.v1.DeployRequest.VersionsEntry
-	(*timestamppb.Timestamp)(nil),      // 109: google.protobuf.Timestamp
-	(*TableVersion)(nil),               // 110: aloft.v1.TableVersion
-	(*Spec)(nil),                       // 111: aloft.v1.Spec
-	(SpecKind)(0),                      // 112: aloft.v1.SpecKind
-	(*Quantity)(nil),                   // 113: aloft.v1.Quantity
-	(*Service)(nil),                    // 114: aloft.v1.Service
-	(*Revision)(nil),                   // 115: aloft.v1.Revision
-	(*Deployment)(nil),                 // 116: aloft.v1.Deployment
-	(*Task)(nil),                       // 117: aloft.v1.Task
-	(*LogLine)(nil),                    // 118: aloft.v1.LogLine
-	(*Agent)(nil),                      // 119: aloft.v1.Agent
-	(*durationpb.Duration)(nil),        // 120: google.protobuf.Duration
-	(*Partition)(nil),                  // 121: aloft.v1.Partition
-	(*Pool)(nil),                       // 122: aloft.v1.Pool
-	(*Note)(nil),                       // 123: aloft.v1.Note
-	(*Record)(nil),                     // 124: aloft.v1.Record
+	(*Turn)(nil),                       // 59: aloft.v1.Turn
+	(*LogsRequest)(nil),                // 60: aloft.v1.LogsRequest
+	(*LogsResponse)(nil),               // 61: aloft.v1.LogsResponse
+	(*ListAgentsRequest)(nil),          // 62: aloft.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 63: aloft.v1.ListAgentsResponse
+	(*AgentView)(nil),                  // 64: aloft.v1.AgentView
+	(*GetAgentRequest)(nil),            // 65: aloft.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 66: aloft.v1.GetAgentResponse
+	(*Resident)(nil),                   // 67: aloft.v1.Resident
+	(*DrainAgentRequest)(nil),          // 68: aloft.v1.DrainAgentRequest
+	(*DrainAgentResponse)(nil),         // 69: aloft.v1.DrainAgentResponse
+	(*UndrainAgentRequest)(nil),        // 70: aloft.v1.UndrainAgentRequest
+	(*UndrainAgentResponse)(nil),       // 71: aloft.v1.UndrainAgentResponse
+	(*RemoveAgentRequest)(nil),         // 72: aloft.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 73: aloft.v1.RemoveAgentResponse
+	(*ListPartitionsRequest)(nil),      // 74: aloft.v1.ListPartitionsRequest
+	(*ListPartitionsResponse)(nil),     // 75: aloft.v1.ListPartitionsResponse
+	(*PartitionView)(nil),              // 76: aloft.v1.PartitionView
+	(*ListPoolsRequest)(nil),           // 77: aloft.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),          // 78: aloft.v1.ListPoolsResponse
+	(*PoolView)(nil),                   // 79: aloft.v1.PoolView
+	(*SetPoolRequest)(nil),             // 80: aloft.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),            // 81: aloft.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),          // 82: aloft.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),         // 83: aloft.v1.DeletePoolResponse
+	(*RebalanceRequest)(nil),           // 84: aloft.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),          // 85: aloft.v1.RebalanceResponse
+	(*Move)(nil),                       // 86: aloft.v1.Move
+	(*SkippedService)(nil),             // 87: aloft.v1.SkippedService
+	(*ListMovesRequest)(nil),           // 88: aloft.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),          // 89: aloft.v1.ListMovesResponse
+	(*AbortMovesRequest)(nil),          // 90: aloft.v1.AbortMovesRequest
+	(*AbortMovesResponse)(nil),         // 91: aloft.v1.AbortMovesResponse
+	(*GetCapacityRequest)(nil),         // 92: aloft.v1.GetCapacityRequest
+	(*GetCapacityResponse)(nil),        // 93: aloft.v1.GetCapacityResponse
+	(*Capacity)(nil),                   // 94: aloft.v1.Capacity
+	(*ListNotesRequest)(nil),           // 95: aloft.v1.ListNotesRequest
+	(*ListNotesResponse)(nil),          // 96: aloft.v1.ListNotesResponse
+	(*WatchRequest)(nil),               // 97: aloft.v1.WatchRequest
+	(*WatchResponse)(nil),              // 98: aloft.v1.WatchResponse
+	(*WatchChange)(nil),                // 99: aloft.v1.WatchChange
+	(*GetBreakerRequest)(nil),          // 100: aloft.v1.GetBreakerRequest
+	(*GetBreakerResponse)(nil),         // 101: aloft.v1.GetBreakerResponse
+	(*Breaker)(nil),                    // 102: aloft.v1.Breaker
+	(*SickService)(nil),                // 103: aloft.v1.SickService
+	(*MissingAgent)(nil),               // 104: aloft.v1.MissingAgent
+	(*SetBreakerRequest)(nil),          // 105: aloft.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),         // 106: aloft.v1.SetBreakerResponse
+	(*ReleaseBreakerRequest)(nil),      // 107: aloft.v1.ReleaseBreakerRequest
+	(*ReleaseBreakerResponse)(nil),     // 108: aloft.v1.ReleaseBreakerResponse
+	nil,                                // 109: aloft.v1.DeployRequest.VersionsEntry
+	(*timestamppb.Timestamp)(nil),      // 110: google.protobuf.Timestamp
+	(*TableVersion)(nil),               // 111: aloft.v1.TableVersion
+	(*Spec)(nil),                       // 112: aloft.v1.Spec
+	(SpecKind)(0),                      // 113: aloft.v1.SpecKind
+	(*Quantity)(nil),                   // 114: aloft.v1.Quantity
+	(*Service)(nil),                    // 115: aloft.v1.Service
+	(*Revision)(nil),                   // 116: aloft.v1.Revision
+	(*Deployment)(nil),                 // 117: aloft.v1.Deployment
+	(*Task)(nil),                       // 118: aloft.v1.Task
+	(*LogLine)(nil),                    // 119: aloft.v1.LogLine
+	(*Agent)(nil),                      // 120: aloft.v1.Agent
+	(*durationpb.Duration)(nil),        // 121: google.protobuf.Duration
+	(*Partition)(nil),                  // 122: aloft.v1.Partition
+	(*Pool)(nil),                       // 123: aloft.v1.Pool
+	(*Note)(nil),                       // 124: aloft.v1.Note
+	(*Record)(nil),                     // 125: aloft.v1.Record
 }
 var file_aloft_v1_cluster_proto_depIdxs = []int32{
-	109, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
+	110, // 0: aloft.v1.GetInfoResponse.leading_since:type_name -> google.protobuf.Timestamp
 	17,  // 1: aloft.v1.GetInfoResponse.routers:type_name -> aloft.v1.RouterInfo
 	3,   // 2: aloft.v1.GetInfoResponse.room:type_name -> aloft.v1.StoreRoom
 	6,   // 3: aloft.v1.ListMastersResponse.masters:type_name -> aloft.v1.MasterInfo
-	109, // 4: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
-	110, // 5: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
+	110, // 4: aloft.v1.MasterInfo.started_at:type_name -> google.protobuf.Timestamp
+	111, // 5: aloft.v1.RouterInfo.applied:type_name -> aloft.v1.TableVersion
 	19,  // 6: aloft.v1.Problems.problems:type_name -> aloft.v1.Problem
 	18,  // 7: aloft.v1.ValidateRequest.files:type_name -> aloft.v1.SpecFile
 	19,  // 8: aloft.v1.ValidateResponse.problems:type_name -> aloft.v1.Problem
-	111, // 9: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
+	112, // 9: aloft.v1.ValidateResponse.specs:type_name -> aloft.v1.Spec
 	18,  // 10: aloft.v1.PlanRequest.files:type_name -> aloft.v1.SpecFile
 	25,  // 11: aloft.v1.PlanResponse.plans:type_name -> aloft.v1.ServicePlan
-	112, // 12: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
+	113, // 12: aloft.v1.ServicePlan.kind:type_name -> aloft.v1.SpecKind
 	26,  // 13: aloft.v1.ServicePlan.changes:type_name -> aloft.v1.FieldChange
-	113, // 14: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
+	114, // 14: aloft.v1.ServicePlan.peak_extra:type_name -> aloft.v1.Quantity
 	18,  // 15: aloft.v1.DeployRequest.files:type_name -> aloft.v1.SpecFile
-	108, // 16: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
+	109, // 16: aloft.v1.DeployRequest.versions:type_name -> aloft.v1.DeployRequest.VersionsEntry
 	29,  // 17: aloft.v1.DeployResponse.services:type_name -> aloft.v1.DeployedService
-	112, // 18: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
+	113, // 18: aloft.v1.DeployedService.kind:type_name -> aloft.v1.SpecKind
 	32,  // 19: aloft.v1.GetServiceResponse.service:type_name -> aloft.v1.ServiceView
-	114, // 20: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
-	115, // 21: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
-	116, // 22: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
-	117, // 23: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
-	32,  // 24: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
-	115, // 25: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
-	114, // 26: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
-	114, // 27: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
-	114, // 28: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
-	29,  // 29: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
-	116, // 30: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
-	116, // 31: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
-	117, // 32: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
-	118, // 33: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
-	63,  // 34: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
-	119, // 35: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
-	113, // 36: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
-	113, // 37: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
-	63,  // 38: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
-	66,  // 39: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
-	112, // 40: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
-	120, // 41: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
-	75,  // 42: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
-	121, // 43: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
-	113, // 44: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
-	78,  // 45: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
-	122, // 46: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
-	113, // 47: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
-	113, // 48: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
-	122, // 49: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
-	122, // 50: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
-	85,  // 51: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
-	86,  // 52: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
-	0,   // 53: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
-	85,  // 54: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
-	93,  // 55: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
-	113, // 56: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
-	113, // 57: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
-	123, // 58: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
-	98,  // 59: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
-	123, // 60: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
-	124, // 61: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
-	101, // 62: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	109, // 63: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
-	120, // 64: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
-	103, // 65: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
-	109, // 66: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
-	102, // 67: aloft.v1.Breaker.services:type_name -> aloft.v1.SickService
-	109, // 68: aloft.v1.SickService.open_since:type_name -> google.protobuf.Timestamp
-	109, // 69: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
-	120, // 70: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
-	101, // 71: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	101, // 72: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
-	1,   // 73: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
-	4,   // 74: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
-	15,  // 75: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
-	7,   // 76: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
-	9,   // 77: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
-	11,  // 78: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
-	13,  // 79: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
-	21,  // 80: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
-	23,  // 81: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
-	27,  // 82: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
-	30,  // 83: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
-	33,  // 84: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
-	35,  // 85: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
-	37,  // 86: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
-	39,  // 87: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
-	41,  // 88: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
-	43,  // 89: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
-	45,  // 90: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
-	47,  // 91: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
-	49,  // 92: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
-	51,  // 93: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
-	53,  // 94: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
-	55,  // 95: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
-	57,  // 96: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
-	59,  // 97: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
-	61,  // 98: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
-	64,  // 99: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
-	67,  // 100: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
-	69,  // 101: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
-	71,  // 102: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
-	73,  // 103: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
-	99,  // 104: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
-	104, // 105: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
-	106, // 106: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
-	76,  // 107: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
-	79,  // 108: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
-	81,  // 109: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
-	91,  // 110: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
-	83,  // 111: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
-	87,  // 112: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
-	89,  // 113: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
-	94,  // 114: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
-	96,  // 115: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
-	2,   // 116: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
-	5,   // 117: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
-	16,  // 118: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
-	8,   // 119: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
-	10,  // 120: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
-	12,  // 121: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
-	14,  // 122: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
-	22,  // 123: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
-	24,  // 124: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
-	28,  // 125: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
-	31,  // 126: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
-	34,  // 127: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
-	36,  // 128: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
-	38,  // 129: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
-	40,  // 130: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
-	42,  // 131: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
-	44,  // 132: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
-	46,  // 133: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
-	48,  // 134: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
-	50,  // 135: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
-	52,  // 136: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
-	54,  // 137: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
-	56,  // 138: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
-	58,  // 139: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
-	60,  // 140: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
-	62,  // 141: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
-	65,  // 142: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
-	68,  // 143: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
-	70,  // 144: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
-	72,  // 145: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
-	74,  // 146: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
-	100, // 147: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
-	105, // 148: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
-	107, // 149: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
-	77,  // 150: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
-	80,  // 151: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
-	82,  // 152: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
-	92,  // 153: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
-	84,  // 154: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
-	88,  // 155: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
-	90,  // 156: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
-	95,  // 157: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
-	97,  // 158: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
-	116, // [116:159] is the sub-list for method output_type
-	73,  // [73:116] is the sub-list for method input_type
-	73,  // [73:73] is the sub-list for extension type_name
-	73,  // [73:73] is the sub-list for extension extendee
-	0,   // [0:73] is the sub-list for field type_name
+	115, // 20: aloft.v1.ServiceView.service:type_name -> aloft.v1.Service
+	116, // 21: aloft.v1.ServiceView.revision:type_name -> aloft.v1.Revision
+	117, // 22: aloft.v1.ServiceView.deployment:type_name -> aloft.v1.Deployment
+	118, // 23: aloft.v1.ServiceView.tasks:type_name -> aloft.v1.Task
+	59,  // 24: aloft.v1.ServiceView.turn:type_name -> aloft.v1.Turn
+	32,  // 25: aloft.v1.ListServicesResponse.services:type_name -> aloft.v1.ServiceView
+	116, // 26: aloft.v1.ListRevisionsResponse.revisions:type_name -> aloft.v1.Revision
+	115, // 27: aloft.v1.ScaleResponse.service:type_name -> aloft.v1.Service
+	115, // 28: aloft.v1.RestartResponse.service:type_name -> aloft.v1.Service
+	115, // 29: aloft.v1.StopResponse.service:type_name -> aloft.v1.Service
+	29,  // 30: aloft.v1.RollbackResponse.service:type_name -> aloft.v1.DeployedService
+	117, // 31: aloft.v1.ListDeploymentsResponse.deployments:type_name -> aloft.v1.Deployment
+	117, // 32: aloft.v1.GetDeploymentResponse.deployment:type_name -> aloft.v1.Deployment
+	118, // 33: aloft.v1.ListTasksResponse.tasks:type_name -> aloft.v1.Task
+	59,  // 34: aloft.v1.ExplainResponse.turn:type_name -> aloft.v1.Turn
+	110, // 35: aloft.v1.Turn.expected_start:type_name -> google.protobuf.Timestamp
+	119, // 36: aloft.v1.LogsResponse.lines:type_name -> aloft.v1.LogLine
+	64,  // 37: aloft.v1.ListAgentsResponse.agents:type_name -> aloft.v1.AgentView
+	120, // 38: aloft.v1.AgentView.agent:type_name -> aloft.v1.Agent
+	114, // 39: aloft.v1.AgentView.total:type_name -> aloft.v1.Quantity
+	114, // 40: aloft.v1.AgentView.free:type_name -> aloft.v1.Quantity
+	64,  // 41: aloft.v1.GetAgentResponse.agent:type_name -> aloft.v1.AgentView
+	67,  // 42: aloft.v1.GetAgentResponse.residents:type_name -> aloft.v1.Resident
+	113, // 43: aloft.v1.Resident.kind:type_name -> aloft.v1.SpecKind
+	121, // 44: aloft.v1.DrainAgentRequest.deadline:type_name -> google.protobuf.Duration
+	76,  // 45: aloft.v1.ListPartitionsResponse.partitions:type_name -> aloft.v1.PartitionView
+	122, // 46: aloft.v1.PartitionView.partition:type_name -> aloft.v1.Partition
+	114, // 47: aloft.v1.PartitionView.free:type_name -> aloft.v1.Quantity
+	79,  // 48: aloft.v1.ListPoolsResponse.pools:type_name -> aloft.v1.PoolView
+	123, // 49: aloft.v1.PoolView.pool:type_name -> aloft.v1.Pool
+	114, // 50: aloft.v1.PoolView.claimed:type_name -> aloft.v1.Quantity
+	114, // 51: aloft.v1.PoolView.free:type_name -> aloft.v1.Quantity
+	123, // 52: aloft.v1.SetPoolRequest.pool:type_name -> aloft.v1.Pool
+	123, // 53: aloft.v1.SetPoolResponse.pool:type_name -> aloft.v1.Pool
+	86,  // 54: aloft.v1.RebalanceResponse.moves:type_name -> aloft.v1.Move
+	87,  // 55: aloft.v1.RebalanceResponse.skipped:type_name -> aloft.v1.SkippedService
+	0,   // 56: aloft.v1.Move.state:type_name -> aloft.v1.MoveState
+	86,  // 57: aloft.v1.ListMovesResponse.moves:type_name -> aloft.v1.Move
+	94,  // 58: aloft.v1.GetCapacityResponse.types:type_name -> aloft.v1.Capacity
+	114, // 59: aloft.v1.Capacity.total:type_name -> aloft.v1.Quantity
+	114, // 60: aloft.v1.Capacity.free:type_name -> aloft.v1.Quantity
+	124, // 61: aloft.v1.ListNotesResponse.notes:type_name -> aloft.v1.Note
+	99,  // 62: aloft.v1.WatchResponse.changes:type_name -> aloft.v1.WatchChange
+	124, // 63: aloft.v1.WatchResponse.notes:type_name -> aloft.v1.Note
+	125, // 64: aloft.v1.WatchChange.record:type_name -> aloft.v1.Record
+	102, // 65: aloft.v1.GetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	110, // 66: aloft.v1.Breaker.open_since:type_name -> google.protobuf.Timestamp
+	121, // 67: aloft.v1.Breaker.window:type_name -> google.protobuf.Duration
+	104, // 68: aloft.v1.Breaker.missing:type_name -> aloft.v1.MissingAgent
+	110, // 69: aloft.v1.Breaker.released_at:type_name -> google.protobuf.Timestamp
+	103, // 70: aloft.v1.Breaker.services:type_name -> aloft.v1.SickService
+	110, // 71: aloft.v1.SickService.open_since:type_name -> google.protobuf.Timestamp
+	110, // 72: aloft.v1.MissingAgent.silent_since:type_name -> google.protobuf.Timestamp
+	121, // 73: aloft.v1.SetBreakerRequest.window:type_name -> google.protobuf.Duration
+	102, // 74: aloft.v1.SetBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	102, // 75: aloft.v1.ReleaseBreakerResponse.breaker:type_name -> aloft.v1.Breaker
+	1,   // 76: aloft.v1.ClusterService.GetInfo:input_type -> aloft.v1.GetInfoRequest
+	4,   // 77: aloft.v1.ClusterService.ListMasters:input_type -> aloft.v1.ListMastersRequest
+	15,  // 78: aloft.v1.ClusterService.TransferLeadership:input_type -> aloft.v1.TransferLeadershipRequest
+	7,   // 79: aloft.v1.ClusterService.AddMaster:input_type -> aloft.v1.AddMasterRequest
+	9,   // 80: aloft.v1.ClusterService.RemoveMaster:input_type -> aloft.v1.RemoveMasterRequest
+	11,  // 81: aloft.v1.ClusterService.ReplaceMaster:input_type -> aloft.v1.ReplaceMasterRequest
+	13,  // 82: aloft.v1.ClusterService.Backup:input_type -> aloft.v1.BackupRequest
+	21,  // 83: aloft.v1.ClusterService.Validate:input_type -> aloft.v1.ValidateRequest
+	23,  // 84: aloft.v1.ClusterService.Plan:input_type -> aloft.v1.PlanRequest
+	27,  // 85: aloft.v1.ClusterService.Deploy:input_type -> aloft.v1.DeployRequest
+	30,  // 86: aloft.v1.ClusterService.GetService:input_type -> aloft.v1.GetServiceRequest
+	33,  // 87: aloft.v1.ClusterService.ListServices:input_type -> aloft.v1.ListServicesRequest
+	35,  // 88: aloft.v1.ClusterService.ListRevisions:input_type -> aloft.v1.ListRevisionsRequest
+	37,  // 89: aloft.v1.ClusterService.Scale:input_type -> aloft.v1.ScaleRequest
+	39,  // 90: aloft.v1.ClusterService.Restart:input_type -> aloft.v1.RestartRequest
+	41,  // 91: aloft.v1.ClusterService.Stop:input_type -> aloft.v1.StopRequest
+	43,  // 92: aloft.v1.ClusterService.Rollback:input_type -> aloft.v1.RollbackRequest
+	45,  // 93: aloft.v1.ClusterService.ListDeployments:input_type -> aloft.v1.ListDeploymentsRequest
+	47,  // 94: aloft.v1.ClusterService.GetDeployment:input_type -> aloft.v1.GetDeploymentRequest
+	49,  // 95: aloft.v1.ClusterService.PauseDeployment:input_type -> aloft.v1.PauseDeploymentRequest
+	51,  // 96: aloft.v1.ClusterService.ResumeDeployment:input_type -> aloft.v1.ResumeDeploymentRequest
+	53,  // 97: aloft.v1.ClusterService.AbortDeployment:input_type -> aloft.v1.AbortDeploymentRequest
+	55,  // 98: aloft.v1.ClusterService.ListTasks:input_type -> aloft.v1.ListTasksRequest
+	57,  // 99: aloft.v1.ClusterService.Explain:input_type -> aloft.v1.ExplainRequest
+	60,  // 100: aloft.v1.ClusterService.Logs:input_type -> aloft.v1.LogsRequest
+	62,  // 101: aloft.v1.ClusterService.ListAgents:input_type -> aloft.v1.ListAgentsRequest
+	65,  // 102: aloft.v1.ClusterService.GetAgent:input_type -> aloft.v1.GetAgentRequest
+	68,  // 103: aloft.v1.ClusterService.DrainAgent:input_type -> aloft.v1.DrainAgentRequest
+	70,  // 104: aloft.v1.ClusterService.UndrainAgent:input_type -> aloft.v1.UndrainAgentRequest
+	72,  // 105: aloft.v1.ClusterService.RemoveAgent:input_type -> aloft.v1.RemoveAgentRequest
+	74,  // 106: aloft.v1.ClusterService.ListPartitions:input_type -> aloft.v1.ListPartitionsRequest
+	100, // 107: aloft.v1.ClusterService.GetBreaker:input_type -> aloft.v1.GetBreakerRequest
+	105, // 108: aloft.v1.ClusterService.SetBreaker:input_type -> aloft.v1.SetBreakerRequest
+	107, // 109: aloft.v1.ClusterService.ReleaseBreaker:input_type -> aloft.v1.ReleaseBreakerRequest
+	77,  // 110: aloft.v1.ClusterService.ListPools:input_type -> aloft.v1.ListPoolsRequest
+	80,  // 111: aloft.v1.ClusterService.SetPool:input_type -> aloft.v1.SetPoolRequest
+	82,  // 112: aloft.v1.ClusterService.DeletePool:input_type -> aloft.v1.DeletePoolRequest
+	92,  // 113: aloft.v1.ClusterService.GetCapacity:input_type -> aloft.v1.GetCapacityRequest
+	84,  // 114: aloft.v1.ClusterService.Rebalance:input_type -> aloft.v1.RebalanceRequest
+	88,  // 115: aloft.v1.ClusterService.ListMoves:input_type -> aloft.v1.ListMovesRequest
+	90,  // 116: aloft.v1.ClusterService.AbortMoves:input_type -> aloft.v1.AbortMovesRequest
+	95,  // 117: aloft.v1.ClusterService.ListNotes:input_type -> aloft.v1.ListNotesRequest
+	97,  // 118: aloft.v1.ClusterService.Watch:input_type -> aloft.v1.WatchRequest
+	2,   // 119: aloft.v1.ClusterService.GetInfo:output_type -> aloft.v1.GetInfoResponse
+	5,   // 120: aloft.v1.ClusterService.ListMasters:output_type -> aloft.v1.ListMastersResponse
+	16,  // 121: aloft.v1.ClusterService.TransferLeadership:output_type -> aloft.v1.TransferLeadershipResponse
+	8,   // 122: aloft.v1.ClusterService.AddMaster:output_type -> aloft.v1.AddMasterResponse
+	10,  // 123: aloft.v1.ClusterService.RemoveMaster:output_type -> aloft.v1.RemoveMasterResponse
+	12,  // 124: aloft.v1.ClusterService.ReplaceMaster:output_type -> aloft.v1.ReplaceMasterResponse
+	14,  // 125: aloft.v1.ClusterService.Backup:output_type -> aloft.v1.BackupResponse
+	22,  // 126: aloft.v1.ClusterService.Validate:output_type -> aloft.v1.ValidateResponse
+	24,  // 127: aloft.v1.ClusterService.Plan:output_type -> aloft.v1.PlanResponse
+	28,  // 128: aloft.v1.ClusterService.Deploy:output_type -> aloft.v1.DeployResponse
+	31,  // 129: aloft.v1.ClusterService.GetService:output_type -> aloft.v1.GetServiceResponse
+	34,  // 130: aloft.v1.ClusterService.ListServices:output_type -> aloft.v1.ListServicesResponse
+	36,  // 131: aloft.v1.ClusterService.ListRevisions:output_type -> aloft.v1.ListRevisionsResponse
+	38,  // 132: aloft.v1.ClusterService.Scale:output_type -> aloft.v1.ScaleResponse
+	40,  // 133: aloft.v1.ClusterService.Restart:output_type -> aloft.v1.RestartResponse
+	42,  // 134: aloft.v1.ClusterService.Stop:output_type -> aloft.v1.StopResponse
+	44,  // 135: aloft.v1.ClusterService.Rollback:output_type -> aloft.v1.RollbackResponse
+	46,  // 136: aloft.v1.ClusterService.ListDeployments:output_type -> aloft.v1.ListDeploymentsResponse
+	48,  // 137: aloft.v1.ClusterService.GetDeployment:output_type -> aloft.v1.GetDeploymentResponse
+	50,  // 138: aloft.v1.ClusterService.PauseDeployment:output_type -> aloft.v1.PauseDeploymentResponse
+	52,  // 139: aloft.v1.ClusterService.ResumeDeployment:output_type -> aloft.v1.ResumeDeploymentResponse
+	54,  // 140: aloft.v1.ClusterService.AbortDeployment:output_type -> aloft.v1.AbortDeploymentResponse
+	56,  // 141: aloft.v1.ClusterService.ListTasks:output_type -> aloft.v1.ListTasksResponse
+	58,  // 142: aloft.v1.ClusterService.Explain:output_type -> aloft.v1.ExplainResponse
+	61,  // 143: aloft.v1.ClusterService.Logs:output_type -> aloft.v1.LogsResponse
+	63,  // 144: aloft.v1.ClusterService.ListAgents:output_type -> aloft.v1.ListAgentsResponse
+	66,  // 145: aloft.v1.ClusterService.GetAgent:output_type -> aloft.v1.GetAgentResponse
+	69,  // 146: aloft.v1.ClusterService.DrainAgent:output_type -> aloft.v1.DrainAgentResponse
+	71,  // 147: aloft.v1.ClusterService.UndrainAgent:output_type -> aloft.v1.UndrainAgentResponse
+	73,  // 148: aloft.v1.ClusterService.RemoveAgent:output_type -> aloft.v1.RemoveAgentResponse
+	75,  // 149: aloft.v1.ClusterService.ListPartitions:output_type -> aloft.v1.ListPartitionsResponse
+	101, // 150: aloft.v1.ClusterService.GetBreaker:output_type -> aloft.v1.GetBreakerResponse
+	106, // 151: aloft.v1.ClusterService.SetBreaker:output_type -> aloft.v1.SetBreakerResponse
+	108, // 152: aloft.v1.ClusterService.ReleaseBreaker:output_type -> aloft.v1.ReleaseBreakerResponse
+	78,  // 153: aloft.v1.ClusterService.ListPools:output_type -> aloft.v1.ListPoolsResponse
+	81,  // 154: aloft.v1.ClusterService.SetPool:output_type -> aloft.v1.SetPoolResponse
+	83,  // 155: aloft.v1.ClusterService.DeletePool:output_type -> aloft.v1.DeletePoolResponse
+	93,  // 156: aloft.v1.ClusterService.GetCapacity:output_type -> aloft.v1.GetCapacityResponse
+	85,  // 157: aloft.v1.ClusterService.Rebalance:output_type -> aloft.v1.RebalanceResponse
+	89,  // 158: aloft.v1.ClusterService.ListMoves:output_type -> aloft.v1.ListMovesResponse
+	91,  // 159: aloft.v1.ClusterService.AbortMoves:output_type -> aloft.v1.AbortMovesResponse
+	96,  // 160: aloft.v1.ClusterService.ListNotes:output_type -> aloft.v1.ListNotesResponse
+	98,  // 161: aloft.v1.ClusterService.Watch:output_type -> aloft.v1.WatchResponse
+	119, // [119:162] is the sub-list for method output_type
+	76,  // [76:119] is the sub-list for method input_type
+	76,  // [76:76] is the sub-list for extension type_name
+	76,  // [76:76] is the sub-list for extension extendee
+	0,   // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_aloft_v1_cluster_proto_init() }
@@ -6756,14 +6910,14 @@ func file_aloft_v1_cluster_proto_init() {
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
 	file_aloft_v1_cluster_proto_msgTypes[36].OneofWrappers = []any{}
-	file_aloft_v1_cluster_proto_msgTypes[103].OneofWrappers = []any{}
+	file_aloft_v1_cluster_proto_msgTypes[104].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_cluster_proto_rawDesc), len(file_aloft_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   108,
+			NumMessages:   109,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

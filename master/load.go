@@ -32,12 +32,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, EndedMax: cfg.EndedMax, EndedFor: cfg.EndedFor, Zones: time.LoadLocation})
 	var showing sync.WaitGroup
 	var view *view
-	showing.Go(func() { // records are never changed
-		view = newView(cfg, records, revision)
-		if err := view.recall(ctx, term); err != nil {
-			cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
-		}
-	})
+	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed
 	err = e.Load(slices.Values(records))
 	showing.Wait()
 	if err != nil {
@@ -53,6 +48,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		joining:  make(chan struct{}, joinsMax),
 		handOver: make(chan struct{}),
 		over:     make(chan struct{}),
+		recalled: make(chan struct{}),
 	}
 	r.hub.publishTable(e.Table())
 	return r, nil

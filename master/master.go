@@ -248,6 +248,7 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	defer beside.Wait()
 	defer stop()
 	beside.Go(func() { r.asker.run(asking) })
+	beside.Go(func() { r.recall(asking) })
 	m.reign.Store(r)
 	m.sight.wake()
 	defer m.reign.Store(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,21 +14,44 @@ import (
 )
 
 // How much of what earlier leaders did is read, and how long that may take: a
-// watcher that is further behind begins anew, and the cluster waits for its
-// leader meanwhile.
+// watcher that is further behind begins anew, and those that resume wait meanwhile.
 const (
 	recallMost   = 1000 // revisions
 	recallWithin = 500 * time.Millisecond
 )
 
-// recall makes the changes of earlier terms known to watches that resume. When it
-// fails, they cannot. What the changes say is read when the first of them does:
-// that may take longer than the rest of the load.
-func (v *view) recall(ctx context.Context, term *store.Term) error {
-	ctx, cancel := context.WithTimeout(ctx, recallWithin)
+// recall makes the changes of earlier terms known to watches that resume, and lets
+// these begin. Only they wait for it, for etcd takes a tenth of a second to look at
+// its past, and the cluster can be led without. When it fails, they begin anew.
+func (r *reign) recall(ctx context.Context) {
+	defer close(r.recalled)
+	reading, cancel := context.WithTimeout(ctx, recallWithin)
 	defer cancel()
-	var batches [][]store.Change // of one revision each
-	since, err := term.History(ctx, "", recallMost, func(c store.Change) error {
+	since, batches, err := history(reading, r.term)
+	switch {
+	case err == nil:
+		r.view.remember(since, batches)
+	case ctx.Err() == nil: // else the term is over
+		r.cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
+	}
+}
+
+// awaitRecall returns when watches may resume.
+func (r *reign) awaitRecall(ctx context.Context) error {
+	select {
+	case <-r.recalled:
+		return nil
+	case <-r.over:
+		return ErrNoLeader
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// history returns the changes of earlier terms, in batches of one revision each,
+// and since which revision these are all.
+func history(ctx context.Context, term *store.Term) (since int64, batches [][]store.Change, err error) {
+	since, err = term.History(ctx, "", recallMost, func(c store.Change) error {
 		if last := len(batches) - 1; last < 0 || batches[last][0].Revision != c.Revision {
 			batches = append(batches, nil)
 		}
@@ -35,19 +59,28 @@ func (v *view) recall(ctx context.Context, term *store.Term) error {
 		*newest = append(*newest, c)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
+	return since, batches, err
+}
+
+// remember puts batches of earlier terms before those of this one. It is too late
+// when that has had so many changes that some are forgotten.
+func (v *view) remember(since int64, batches [][]store.Change) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.story.since = since
+	s := &v.story
+	if s.first > 0 {
+		return
+	}
+	list := make([]published, 0, len(batches)+len(s.batches))
 	for _, batch := range batches {
-		v.story.append(published{
+		list = append(list, published{
 			revision: batch[0].Revision, size: len(batch),
 			recalled: sync.OnceValues(func() ([]publishedChange, error) { return changesOf(batch) }),
 		})
+		s.changes += len(batch)
 	}
-	return nil
+	s.batches, s.first, s.since = append(list, s.batches...), -int64(len(batches)), min(since, s.since)
+	s.trim()
 }
 
 // changesOf reads the changes of one revision as they were written.

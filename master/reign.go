@@ -36,6 +36,7 @@ type reign struct {
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
+	recalled chan struct{} // closed when watches of earlier terms may resume
 	since    time.Time
 }
 

@@ -33,6 +33,9 @@ func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, se
 	case from < 0:
 		return invalidArgument(fmt.Errorf("from_revision: found %d; want 0 or more", from))
 	case from > 0:
+		if err := r.awaitRecall(ctx); err != nil {
+			return err
+		}
 		err = w.resume(from)
 	default:
 		err = w.snapshot()

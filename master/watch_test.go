@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,6 +277,46 @@ func TestWatchOutlivesTheTerm(t *testing.T) {
 		n.stop()
 		n.eventually("the watch has ended", func() bool { return f.ended() != nil })
 		checkError(t, f.ended(), connect.CodeUnavailable)
+	})
+}
+
+// TestLeadingDoesNotWaitForHistory has a new leader to whom the store tells its past
+// late. It leads at once, and a watch that resumes misses nothing of either term.
+func TestLeadingDoesNotWaitForHistory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const late = 400 * time.Millisecond
+		var deposed, loads atomic.Int32
+		cluster := memory.New(memory.Config{Fault: func(call memory.Call) memory.Fate {
+			if call.Kind == memory.Load && deposed.Load() > 0 && loads.Add(1) == 2 { // the first reads what there is
+				return memory.Fate{Delay: late}
+			}
+			return memory.Fate{}
+		}})
+		n := start(t, cluster, master.Config{})
+		n.leads()
+		steady, broken := n.follow(""), n.follow("")
+		synctest.Wait()
+		broken.stop()
+		n.deploy(web(1, "v1"))
+		deposed.Store(1)
+		cluster.Depose()
+		synctest.Wait()
+		n.eventually("the next term has begun", func() bool { return n.leader() == "m1" })
+
+		broken.resume()
+		n.deploy(web(2, "v1"))
+		synctest.Wait()
+		early := broken.changes()
+		time.Sleep(late)
+		synctest.Wait()
+
+		if len(early) > 0 {
+			t.Errorf("the first change of the term came after the history: %q", early)
+		}
+		if diff := cmp.Diff(steady.changes(), broken.changes()); diff != "" || len(broken.changes()) == 0 {
+			t.Errorf("after resuming (-steady +broken):\n%s", diff)
+		}
 	})
 }
 

@@ -120,19 +120,28 @@ func (e *etcd) guard(ctx context.Context, epoch int64, held lease) error {
 }
 
 // WatchLeader tells what this member hears of the leader's key. That needs no
-// majority, which may be busy electing another raft leader just then.
+// majority, which may be busy electing another raft leader just then. One watch
+// serves for all changes: etcd takes up to a tenth of a second to begin one where
+// something was written since.
 func (e *etcd) WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error {
-	now, err := e.leader(ctx)
-	if err != nil {
-		return err
-	}
-	for told := (leader{revision: -1}); ; {
-		if (told.revision < 0 || told.epoch != now.epoch) && !seen(now.identity, now.epoch) {
-			return nil
+	told, wanted := leader{revision: -1}, true
+	tell := func(now leader) bool {
+		if told.revision < 0 || told.epoch != now.epoch {
+			wanted = seen(now.identity, now.epoch)
 		}
 		told = now
-		if now, err = e.next(ctx, told); err != nil {
+		return wanted
+	}
+	for {
+		now, err := e.leader(ctx)
+		if err != nil {
 			return err
+		}
+		if tell(now) {
+			e.changes(ctx, now, tell)
+		}
+		if !wanted {
+			return nil
 		}
 	}
 }
@@ -160,23 +169,33 @@ func (e *etcd) leader(ctx context.Context) (leader, error) {
 // change waits until the leader's key may have changed since then, the embedded
 // member stops, or ctx is done, and returns what it is then, if that is known.
 func (e *etcd) change(ctx context.Context, since leader) (now leader, known bool) {
+	e.changes(ctx, since, func(next leader) bool {
+		now, known = next, true
+		return false
+	})
+	return now, known
+}
+
+// changes hands over who leads after each change since then, until seen returns
+// false, the watch breaks, the embedded member stops, or ctx is done.
+func (e *etcd) changes(ctx context.Context, since leader, seen func(now leader) bool) {
 	ctx, done := e.embedded.whileServing(ctx)
 	defer done()
 	for answer := range e.client.Watch(ctx, e.leaderKey(), clientv3.WithRev(since.revision+1)) {
 		if answer.Err() != nil {
-			return leader{}, false
+			return
 		}
+		var now leader
 		for _, event := range answer.Events { // the newest counts
-			now, known = leader{revision: event.Kv.ModRevision}, true
+			now = leader{revision: event.Kv.ModRevision}
 			if event.Type == clientv3.EventTypePut {
 				now.identity, now.epoch = string(event.Kv.Value), uint64(event.Kv.CreateRevision)
 			}
 		}
-		if known {
-			return now, true
+		if now.revision > 0 && !seen(now) {
+			return
 		}
 	}
-	return leader{}, false
 }
 
 // Evict deletes the leader's key if it is still the one that epoch's term made.

@@ -35,8 +35,9 @@ const (
 	idleMax         = 2 * time.Minute
 	pingAfter       = 3 * time.Second
 	readFrameMax    = 16 << 10              // a client sets so much aside for each stream that it writes
-	endWithin       = time.Second           // for calls at work when the server ends
-	flushWithin     = 50 * time.Millisecond // for their answers
+	endWithin       = time.Second            // for calls at work when the server ends
+	lingerFor       = 100 * time.Millisecond // then, for calls that are on their way
+	flushWithin     = 50 * time.Millisecond  // for the last answers
 )
 
 // Handler returns the API and the sessions, with rest for every other path. It
@@ -152,8 +153,9 @@ func (m *Master) recovered(ctx context.Context, call connect.Spec, _ http.Header
 }
 
 // Serve answers on listener until ctx is done: HTTP/1.1 and HTTP/2 without TLS.
-// Calls that are at work then get a moment to end, and new ones are refused. No
-// handler runs any more when it returns.
+// Calls that are at work then get a moment to end, and new ones are refused, with
+// the end of their connections: of a call that comes to a closed one, nobody knows
+// whether it was done. No handler runs any more when it returns.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	base, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	protocols := new(http.Protocols)
@@ -175,6 +177,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		select {
 		case <-ctx.Done():
 			calls.endWithin(endWithin)
+			wait(base, lingerFor)
 			brief, cancel := context.WithTimeout(base, flushWithin)
 			defer cancel()
 			_ = server.Shutdown(brief) // for answers that are on their way
@@ -213,6 +216,7 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	c.mu.Unlock()
 	if closed {
+		w.Header().Set("Connection", "close")
 		refuseCall(w, req, ErrNoLeader)
 		return
 	}

@@ -287,6 +287,52 @@ func TestServerWaitsForItsHandlers(t *testing.T) {
 	}
 }
 
+// TestServerEndsInOrder: a call that comes by a kept connection when the server has
+// been told to end is refused, so that its client may make it elsewhere. On a
+// connection that was closed before, nobody would know what became of it.
+func TestServerEndsInOrder(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				lines := listen()
+				ctx, cancel := context.WithCancel(t.Context())
+				var serving sync.WaitGroup
+				serving.Go(func() {
+					_ = master.Serve(ctx, lines, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				})
+				defer serving.Wait()
+				defer cancel()
+				transport := &http.Transport{DialContext: lines.dial, Protocols: new(http.Protocols)}
+				transport.Protocols.SetHTTP1(protocol == "HTTP/1.1")
+				transport.Protocols.SetUnencryptedHTTP2(protocol == "HTTP/2")
+				defer transport.CloseIdleConnections()
+				call := func() (*http.Response, error) {
+					answer, err := (&http.Client{Transport: transport}).Post("http://masters/", "text/plain", strings.NewReader("x"))
+					if err == nil {
+						_, _ = io.Copy(io.Discard, answer.Body)
+						_ = answer.Body.Close()
+					}
+					synctest.Wait()
+					return answer, err
+				}
+				if _, err := call(); err != nil {
+					t.Fatal(err)
+				}
+
+				cancel()
+				synctest.Wait()
+				answer, err := call()
+
+				if err != nil || answer.Header.Get(master.StandbyHeader) == "" {
+					t.Errorf("the call that came at the end got %v, %v", answer, err)
+				}
+			})
+		})
+	}
+}
+
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	n := single(t)

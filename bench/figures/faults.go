@@ -212,7 +212,8 @@ func (s *storm) leaders(ctx context.Context) error {
 	return nil
 }
 
-// leader returns the master that leads, and the addresses of the others.
+// leader returns the master that leads, and the addresses of the others, once all take
+// calls: of one that was killed the others believe for 2 s that it is there.
 func (s *storm) leader(ctx context.Context) (leader *cluster.Process, others []string, err error) {
 	err = cluster.Until(ctx, "all masters are there, and one leads", func() (bool, error) {
 		masters, err := s.cluster.ListMasters(ctx)
@@ -230,9 +231,30 @@ func (s *storm) leader(ctx context.Context) (leader *cluster.Process, others []s
 				others = append(others, s.cluster.Addresses()[at])
 			}
 		}
-		return leader != nil && len(others) == faultMasters-1, err
+		all := leader != nil && len(others) == faultMasters-1
+		for _, address := range s.cluster.Addresses() {
+			all = all && takesCalls(ctx, address)
+		}
+		return all, err
 	})
 	return leader, others, err
+}
+
+// takesCalls reports whether a master says that it is ready.
+func takesCalls(ctx context.Context, master string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+master+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // killLeader kills the leader and returns how long it took until a write succeeded

@@ -191,7 +191,7 @@ func TestSessionsWaitForTheNextLeader(t *testing.T) {
 		s := startSeveral(t, "m1", "m2")
 		next := s.nodes["m2"]
 		s.kill("m1")
-		time.Sleep(60 * time.Millisecond) // its server has hung up, and its term is not over
+		time.Sleep(160 * time.Millisecond) // its server has hung up, and its term is not over
 		began := time.Now()
 
 		agent := next.open(next.client())

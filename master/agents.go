@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -228,14 +226,12 @@ func heartbeat(stamp int64) *pb.SessionResponse {
 // is now.
 func (r *reign) messages(link *agentLink) []*pb.SessionResponse {
 	waits := link.take()
-	orders := newOrders(r.view, link.agent)
+	orders := &orders{view: r.view, specs: &r.specs, agent: link.agent, message: &pb.Orders{}}
 	if orders.message.Complete = waits.complete; waits.complete {
 		waits.tasks = r.view.tasksOn(link.agent) // what the others of tasks are is said by leaving them out
 		orders.known, link.named = link.named, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(waits.tasks)) {
-		orders.add(name)
-	}
+	orders.addAll(waits.tasks)
 	m := orders.message
 	if m.Quiet, m.Stamped = link.quiet, orders.leased; orders.leased {
 		link.leased.Store(true)

@@ -92,6 +92,11 @@ func (r *reign) commit(ctx context.Context, g *group) error {
 	return nil
 }
 
+// rushFrom is from how many records in one group on agents get their orders to start
+// copies of jobs, and to forget tasks, gathered: then there is so much to do that what
+// a message costs decides how fast it is done. Nothing else waits for it.
+const rushFrom = 250
+
 // publish tells readers, watchers, agents and routers.
 func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 	changes, told := g.changes, r.cfg.Log.Enabled(ctx, slog.LevelDebug)
@@ -108,13 +113,14 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 			r.cfg.Log.WarnContext(ctx, "a breaker opened", slog.String("service", string(note.Service)), slog.String("text", note.Text))
 		}
 	}
+	rush := len(changes.Records) >= rushFrom
 	for _, change := range r.view.apply(revision, changes) {
 		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {
-			r.hub.order(t.Claim.Agent, t.ID)
+			r.hub.order(t.Claim.Agent, t.ID, rush && t.Run > 0 && t.Status.State == task.Assigned)
 		}
 	}
 	for _, ended := range changes.Forget {
-		r.hub.order(ended.Agent, ended.Task)
+		r.hub.order(ended.Agent, ended.Task, rush)
 	}
 	for _, agent := range g.strays {
 		r.hub.orderAll(agent) // what complete orders do not name is stopped

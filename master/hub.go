@@ -60,15 +60,17 @@ type agentLink struct {
 	line   line                 // known once it joins
 	opened opening
 
-	mu    sync.Mutex // guards waits
-	waits waiting
+	mu       sync.Mutex // guards all below
+	waits    waiting
+	taken    time.Time // when what waited was taken last
+	gathered bool      // what waits will be taken when gatherFor has passed since then
 }
 
 // waiting is what is to be said to an agent.
 type waiting struct {
-	complete bool // everything
-	stamped  bool // the newest proven stamp, which it needs
-	tasks    map[id.Task]struct{}
+	complete bool      // everything
+	stamped  bool      // the newest proven stamp, which it needs
+	tasks    []id.Task // in any order, some of them perhaps twice
 	logs     []*pb.LogOrder
 }
 
@@ -169,15 +171,32 @@ func (h *hub) link(agent id.Agent) *agentLink {
 	return h.agents[agent]
 }
 
-// order has the agent told again what to do with a task.
-func (h *hub) order(agent id.Agent, task id.Task) {
-	if link := h.link(agent); link != nil {
-		link.add(func(waits *waiting) {
-			if waits.tasks == nil {
-				waits.tasks = make(map[id.Task]struct{})
-			}
-			waits.tasks[task] = struct{}{}
-		})
+// gatherFor is how long an agent that has got orders is not told of others that may
+// be gathered. A message costs both sides much more than the orders in it.
+const gatherFor = time.Second
+
+// order has the agent told again what to do with a task: at once, or together with
+// what follows.
+func (h *hub) order(agent id.Agent, task id.Task, gather bool) {
+	link := h.link(agent)
+	if link == nil {
+		return
+	}
+	link.mu.Lock()
+	defer link.mu.Unlock()
+	link.waits.tasks = append(link.waits.tasks, task)
+	if !gather {
+		link.signal()
+		return
+	}
+	if link.gathered {
+		return
+	}
+	link.gathered = true
+	if pause := time.Until(link.taken.Add(gatherFor)); pause > 0 {
+		time.AfterFunc(pause, link.signal)
+	} else {
+		link.signal()
 	}
 }
 
@@ -193,6 +212,11 @@ func (l *agentLink) add(change func(waits *waiting)) {
 	l.mu.Lock()
 	change(&l.waits)
 	l.mu.Unlock()
+	l.signal()
+}
+
+// signal wakes the session.
+func (l *agentLink) signal() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -204,7 +228,7 @@ func (l *agentLink) take() waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waits := l.waits
-	l.waits = waiting{}
+	l.waits, l.gathered, l.taken = waiting{}, false, time.Now()
 	return waits
 }
 

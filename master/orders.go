@@ -1,8 +1,11 @@
 package master
 
 import (
+	"slices"
+
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
@@ -13,20 +16,24 @@ import (
 // orders gathers what one agent shall do, as the published state says.
 type orders struct {
 	view    *view
+	specs   *toldSpecs
 	agent   id.Agent
 	message *pb.Orders
-	known   map[id.Task]struct{}    // that the agent has: their names are enough
-	specs   map[engine.Key]struct{} // of the revisions that the message has
-	leased  bool                    // some of what it runs must not run where masters are out of reach
+	known   map[id.Task]struct{} // that the agent has: their names are enough
+	leased  bool                 // some of what it runs must not run where masters are out of reach
 }
 
-func newOrders(v *view, agent id.Agent) *orders {
-	return &orders{view: v, agent: agent, message: &pb.Orders{}, specs: make(map[engine.Key]struct{})}
+// addAll says what the agent has to do with tasks, each once and in order.
+func (o *orders) addAll(names []id.Task) {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for i, found := range o.view.jobs(names) {
+		o.add(names[i], found)
+	}
 }
 
 // add says what the agent has to do with a task.
-func (o *orders) add(name id.Task) {
-	found := o.view.job(name)
+func (o *orders) add(name id.Task, found job) {
 	t := found.task
 	o.leased = o.leased || found.revision != nil && found.revision.Spec.OnPartition == spec.EndOff
 	switch {
@@ -38,8 +45,11 @@ func (o *orders) add(name id.Task) {
 	case o.has(name):
 		o.message.Run = append(o.message.Run, &pb.RunOrder{Task: string(name), Service: string(t.Service), Revision: int64(t.Revision)})
 	default:
-		o.message.Run = append(o.message.Run, runOrder(t, found.claimed))
-		o.addSpec(found.revision)
+		told := o.specs.get(found.revision)
+		if !slices.Contains(o.message.Revisions, told.revision) {
+			o.message.Revisions = append(o.message.Revisions, told.revision)
+		}
+		o.message.Run = append(o.message.Run, o.run(t, told))
 	}
 }
 
@@ -48,20 +58,24 @@ func (o *orders) has(name id.Task) bool {
 	return known
 }
 
-func runOrder(t *engine.Task, claimed resource.Vector) *pb.RunOrder {
-	m := wire.FromTask(t)
-	return &pb.RunOrder{
-		Task: m.GetId(), Service: m.GetService(), Revision: m.GetRevision(), Ports: m.GetPorts(),
-		Resources: wire.FromVector(claimed), Attempts: m.GetStatus().GetAttempt(), Run: m.GetRun(), Copy: m.GetCopy(),
+// run is the order to run a task.
+func (o *orders) run(t *engine.Task, told toldSpec) *pb.RunOrder {
+	resources := told.resources
+	if len(resources) == 0 || len(t.Ports) > 0 || slices.ContainsFunc(t.Claim.Slices, isListed) {
+		resources = wire.FromVector(o.view.claimed(t))
 	}
+	order := &pb.RunOrder{
+		Task: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Resources: resources,
+		Attempts: int32(t.Status.Attempt), Run: t.Run, Copy: int32(t.Copy),
+	}
+	if len(t.Ports) > 0 {
+		order.Ports = make(map[string]int32, len(t.Ports))
+		for name, port := range t.Ports {
+			order.Ports[name] = int32(port)
+		}
+	}
+	return order
 }
 
-func (o *orders) addSpec(rev *engine.Revision) {
-	if _, sent := o.specs[rev.Key()]; sent {
-		return
-	}
-	o.specs[rev.Key()] = struct{}{}
-	o.message.Revisions = append(o.message.Revisions, &pb.RevisionSpec{
-		Service: string(rev.Service), Revision: int64(rev.Number), Spec: wire.FromSpec(rev.Spec),
-	})
-}
+// isListed reports whether a slice is of what is told apart, and not an amount.
+func isListed(s ledger.Slice) bool { return s.Quantity.Kind() != resource.KindScalar }

@@ -29,6 +29,7 @@ type reign struct {
 	engine   *engine.Engine // owned by run
 	view     *view
 	hub      *hub
+	specs    toldSpecs
 	asker    *confirmer
 	metrics  *metrics
 	requests chan request

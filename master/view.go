@@ -1,6 +1,8 @@
 package master
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -204,31 +206,40 @@ type job struct {
 	task     *engine.Task
 	revision *engine.Revision // that its program is of
 	settings *engine.Revision // that it lives by now: settings change without new instances
-	claimed  resource.Vector  // ports included
 }
 
-// job finds a task; its parts are nil where they are not there.
-func (v *view) job(name id.Task) job {
+// jobs finds tasks; the parts of each are nil where they are not there.
+func (v *view) jobs(names []id.Task) []job {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	list := make([]job, len(names))
+	for i, name := range names {
+		list[i] = v.job(name)
+	}
+	return list
+}
+
+// job finds a task. The caller holds v.mu.
+func (v *view) job(name id.Task) job {
 	t, ok := find[*engine.Task](v, engine.Key{Kind: engine.TaskKind, ID: string(name)})
 	if !ok {
 		return job{}
 	}
-	found := job{task: t, claimed: v.claimed(t)}
-	found.revision, _ = find[*engine.Revision](v, engine.RevisionKey(t.Service, t.Revision))
-	found.settings = found.revision
+	revisions := v.byService[t.Service].revisions
+	found := job{task: t, revision: revisions[t.Revision], settings: revisions[t.Revision]}
 	if s, ok := find[*engine.Service](v, engine.Key{Kind: engine.ServiceKind, ID: string(t.Service)}); ok {
-		wanted, ok := find[*engine.Revision](v, engine.RevisionKey(t.Service, s.Revision))
-		if ok && found.revision != nil && wanted.Generation == found.revision.Generation {
+		wanted := revisions[s.Revision]
+		if wanted != nil && found.revision != nil && wanted.Generation == found.revision.Generation {
 			found.settings = wanted
 		}
 	}
 	return found
 }
 
-// claimed returns what a task holds by type. The caller holds v.mu.
+// claimed returns what a task holds by type, ports included.
 func (v *view) claimed(t *engine.Task) resource.Vector {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	agent, ok := find[*engine.Agent](v, engine.Key{Kind: engine.AgentKind, ID: string(t.Claim.Agent)})
 	if !ok {
 		return resource.Vector{}
@@ -248,12 +259,8 @@ func (v *view) claimed(t *engine.Task) resource.Vector {
 }
 
 // tasksOn returns the tasks that hold a claim on an agent.
-func (v *view) tasksOn(agent id.Agent) map[id.Task]struct{} {
+func (v *view) tasksOn(agent id.Agent) []id.Task {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	names := make(map[id.Task]struct{}, len(v.byAgent[agent]))
-	for name := range v.byAgent[agent] {
-		names[name] = struct{}{}
-	}
-	return names
+	return slices.Collect(maps.Keys(v.byAgent[agent]))
 }

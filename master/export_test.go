@@ -37,3 +37,6 @@ func (m *Master) AskWhatPanics(ctx context.Context) error {
 func (m *Master) Submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
 	return m.submit(ctx, event)
 }
+
+// PercentFor returns by how much a heap may grow of which so many bytes are alive.
+func PercentFor(live uint64) int { return percentFor(live) }

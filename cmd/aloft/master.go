@@ -144,6 +144,10 @@ func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, h
 		return err
 	})
 	parts.Go(func() error { return master.Serve(serving, listener, handler) })
+	parts.Go(func() error {
+		master.TendCollector(running)
+		return nil
+	})
 	return parts.Wait()
 }
 

@@ -35,7 +35,7 @@ func (l *accessLog) write(ctx context.Context, c *errand, q asked) {
 		slog.String("service", string(c.serviceName())),
 		slog.Int("status", c.loggedStatus()),
 		slog.Int64("bytes", c.bytes),
-		slog.Float64("duration_ms", milliseconds(time.Since(c.began))),
+		slog.Float64("duration_ms", milliseconds(c.took())),
 		slog.Int("retries", c.retries),
 	)
 	l.end(ctx, line, c.last, c.held, c.reason)

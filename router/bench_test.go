@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -9,7 +10,10 @@ import (
 	"net/url"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router"
 )
 
@@ -42,6 +46,29 @@ func BenchmarkForward(b *testing.B) {
 			r := start(b, router.Config{})
 			r.apply(b, hello(backend(b, "t1", instance)))
 			load(b, r.addr, requests[method])
+		})
+	}
+}
+
+// BenchmarkServices compares what a request costs in a table of one service with 10
+// instances and of 1,000 such: the difference is that of finding the service and the
+// instance. All instances are one server.
+func BenchmarkServices(b *testing.B) {
+	const instances = 10
+	for _, services := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			address := backend(b, "t1", named("ok")).Address
+			var table []route.Service
+			for n := range services {
+				s := route.Service{Name: id.Service(fmt.Sprintf("s%d", n)), Rules: []route.Rule{{Host: fmt.Sprintf("s%d.example.com", n)}}, Hold: time.Minute}
+				for i := range instances {
+					s.Endpoints = append(s.Endpoints, route.Endpoint{Task: id.Task(fmt.Sprintf("s%d-1-%d", n, i)), Revision: 1, Address: address})
+				}
+				table = append(table, s)
+			}
+			r := start(b, router.Config{})
+			r.apply(b, table...)
+			load(b, r.addr, fmt.Sprintf("GET / HTTP/1.1\r\nHost: s%d.example.com\r\n\r\n", services/2))
 		})
 	}
 }

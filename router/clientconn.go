@@ -156,9 +156,12 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 }
 
 // Write goes on for as long as some of p is taken within the limit.
-func (c *clientConn) Write(p []byte) (int, error) {
-	for written := 0; ; {
-		c.extend()
+func (c *clientConn) Write(p []byte) (int, error) { return c.writeAt(p, time.Now()) }
+
+// writeAt is Write by whoever knows what time it is.
+func (c *clientConn) writeAt(p []byte, now time.Time) (int, error) {
+	for written := 0; ; now = time.Now() {
+		c.extend(now)
 		n, err := c.Conn.Write(p[written:])
 		written += n
 		switch {
@@ -174,11 +177,10 @@ func (c *clientConn) Write(p []byte) (int, error) {
 
 // extend sees to it that the limit is left. It sets the deadline a little late,
 // so that it need not be set for every write.
-func (c *clientConn) extend() {
+func (c *clientConn) extend(now time.Time) {
 	if c.handed.Load() {
 		return
 	}
-	now := time.Now()
 	if until := c.until.Load(); until-now.UnixNano() >= int64(c.limit) {
 		return
 	}

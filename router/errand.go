@@ -14,6 +14,7 @@ type errand struct {
 	last     *endpoint // the one that counted it last
 
 	began   time.Time
+	ended   time.Time // zero: when it is booked
 	retries int
 	status  int
 	bytes   int64
@@ -41,6 +42,14 @@ func (e *errand) loggedStatus() int {
 	return e.status
 }
 
+// took is how long the request took.
+func (e *errand) took() time.Duration {
+	if e.ended.IsZero() {
+		return time.Since(e.began)
+	}
+	return e.ended.Sub(e.began)
+}
+
 // book counts the request, which has ended.
 func (e *errand) book() {
 	to := e.router.metrics.unrouted
@@ -56,6 +65,6 @@ func (e *errand) book() {
 	}
 	to.codes[class].Inc()
 	if class != 1 {
-		to.duration.Observe(time.Since(e.began).Seconds())
+		to.duration.Observe(e.took().Seconds())
 	}
 }

@@ -30,7 +30,7 @@ func (l *lane) serve(ctx context.Context) (again bool) {
 	l.conn.busySince.Store(l.began.UnixNano())
 	l.out = newBuffer()
 	l.message.Text = l.appendRequest(l.out[:0])
-	l.message.HeadOnly = l.request.Method == http.MethodHead
+	l.message.HeadOnly, l.message.Began = l.request.Method == http.MethodHead, l.began
 	failure := l.last.fast.Relay(ctx, &l.message, &l.answer)
 	switch {
 	case failure == nil && l.answer.Odd:
@@ -149,8 +149,9 @@ func (l *lane) pass(ctx context.Context) bool {
 func (l *lane) passEnd(ctx context.Context, b []byte, err error) bool {
 	whole := errors.Is(err, io.EOF)
 	if whole && len(b) <= bookedMax {
+		l.ended = l.answer.Ended
 		l.finish(ctx)
-		return l.write(b) == nil
+		return l.writeAt(b, l.ended) == nil
 	}
 	if err := l.write(b); err != nil {
 		return l.broke(ctx, err)
@@ -220,11 +221,13 @@ func (l *lane) appendBody(b []byte) ([]byte, error) {
 	return b, err
 }
 
-func (l *lane) write(b []byte) error {
+func (l *lane) write(b []byte) error { return l.writeAt(b, time.Now()) }
+
+func (l *lane) writeAt(b []byte, now time.Time) error {
 	if len(b) == 0 {
 		return nil
 	}
-	_, err := l.conn.Write(b)
+	_, err := l.conn.writeAt(b, now)
 	return err
 }
 

@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// errHeaderTooLong is the cause of a Garbled answer.
-var errHeaderTooLong = errors.New("the head of the answer is too long")
+var (
+	// errHeaderTooLong is the cause of a Garbled answer.
+	errHeaderTooLong = errors.New("the head of the answer is too long")
+	// errStale is the error for a kept connection that is good for no request any more.
+	errStale = errors.New("the instance closed the idle connection, or said something on it")
+)
 
 const (
 	bufferBytes     = 4 << 10
@@ -26,6 +30,7 @@ type conn struct {
 	out  *bufio.Writer // writes through conn.Write
 	sock socket
 
+	limit     time.Duration // for an answer; 0: none
 	idleSince time.Time
 	seenAlive time.Duration // the idle time at which it was last seen open
 	reused    bool
@@ -34,9 +39,10 @@ type conn struct {
 	told      string    // what the last answer said about how long it is kept
 
 	// Of the present exchange.
-	written  int64 // bytes that the kernel took
-	read     int64 // bytes that came
-	headLeft int64 // bytes that the head of the answer may still have; below 0: no limit
+	question []byte // is sent when the answer is read
+	written  int64  // bytes that the kernel took
+	read     int64  // bytes that came
+	headLeft int64  // bytes that the head of the answer may still have; below 0: no limit
 	sendErr  error
 	recvErr  error
 }
@@ -61,7 +67,7 @@ func newConn(tcp net.Conn, machine time.Duration) (*conn, error) {
 // begin forgets the last exchange.
 func (c *conn) begin(headMax int64) {
 	c.written, c.read, c.headLeft = 0, 0, headMax
-	c.sendErr, c.recvErr = nil, nil
+	c.sendErr, c.recvErr, c.question = nil, nil, nil
 }
 
 // limitRead sees to it that a read ends when nothing comes for the limit, or at most
@@ -91,7 +97,7 @@ func (c *conn) alive() bool { return c.in.Buffered() == 0 && c.sock.quiet() }
 // close drops the connection. An error would have no consequence.
 func (c *conn) close() { _ = c.Close() }
 
-// Read reads from the socket and counts.
+// Read reads from the socket and counts. It sends the question first, if there is one.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.headLeft == 0 {
 		return 0, errHeaderTooLong
@@ -99,7 +105,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.headLeft > 0 && int64(len(p)) > c.headLeft {
 		p = p[:c.headLeft]
 	}
-	n, err := c.Conn.Read(p)
+	var n int
+	var err error
+	if text := c.question; text != nil {
+		c.question = nil
+		n, err = c.ask(text, p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	c.read += int64(n)
 	if c.headLeft > 0 {
 		c.headLeft -= int64(n)
@@ -108,6 +121,29 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.recvErr = err
 	}
 	return n, err
+}
+
+// ask sends a request, and reads the first of what comes. The error is errStale if
+// nothing was sent because the connection was kept and is good for no request.
+func (c *conn) ask(text, p []byte) (int, error) {
+	if c.limit > 0 {
+		c.limitRead(c.limit)
+	}
+	t := c.sock.exchange(text, p)
+	c.written = int64(t.sent)
+	switch {
+	case t.stage == notQuiet && c.reused:
+		return 0, errStale
+	case t.stage == allSent:
+		return t.got, t.recvErr
+	case t.sendErr != nil:
+		c.sendErr = t.sendErr
+	default:
+		if _, err := c.Write(text[t.sent:]); err == nil && c.limit > 0 {
+			c.limitRead(c.limit)
+		}
+	}
+	return c.Conn.Read(p) // if it broke, an answer may have come nevertheless
 }
 
 // Write writes to the socket and counts.

@@ -116,12 +116,11 @@ func (p *Pool) Connect(ctx context.Context) error {
 // take returns an idle connection that suits the request, or a new one.
 func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *Error) {
 	for {
-		c := p.pop(repeatable, idempotent)
+		c := p.pop(repeatable, idempotent, nil)
 		if c == nil {
 			return p.openFor(ctx)
 		}
 		if c.alive() {
-			c.reused = true
 			return c, nil
 		}
 		c.close()
@@ -130,24 +129,27 @@ func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *E
 }
 
 // pop takes the connection that was idle for the shortest time, unless even that
-// is too long for the request.
-func (p *Pool) pop(repeatable, idempotent bool) *conn {
+// is too long for the request. A message that is to be relayed waits on it from now on.
+func (p *Pool) pop(repeatable, idempotent bool, relayed *Message) *conn {
 	if !repeatable {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now() // not before the lock, or a connection could be idle for less than no time
 	last := len(p.idle) - 1
 	if last < 0 {
 		return nil
 	}
 	c := p.idle[last]
-	if !idempotent && now.Sub(c.idleSince) >= p.trust.limit() {
+	// The time is not from before the lock, or it could be idle for less than no time.
+	if !idempotent && time.Since(c.idleSince) >= p.trust.limit() {
 		return nil
 	}
 	p.idle[last] = nil
 	p.idle = p.idle[:last]
+	if c.reused = true; relayed != nil {
+		p.waiting.add(c.relay(p, relayed))
+	}
 	return c
 }
 
@@ -184,7 +186,11 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(tcp, p.cfg.MachineTimeout)
+	c, err := newConn(tcp, p.cfg.MachineTimeout)
+	if err == nil {
+		c.limit = p.cfg.AnswerTimeout
+	}
+	return c, err
 }
 
 // keepAlivesMax is for kernels that count unanswered keep-alives: MachineTimeout
@@ -196,19 +202,25 @@ const keepAlivesMax = 3
 func (p *Pool) put(c *conn) {
 	c.idleSince, c.seenAlive = time.Now(), 0
 	p.mu.Lock()
-	surplus := c
-	if !p.closed {
-		surplus = nil
-		p.idle = append(p.idle, c)
-		if len(p.idle) > p.cfg.IdleConnsMax {
-			surplus = p.idle[0]
-			p.idle = slices.Delete(p.idle, 0, 1)
-		}
-	}
+	surplus := p.keep(c)
 	p.mu.Unlock()
 	if surplus != nil {
 		surplus.close()
 	}
+}
+
+// keep is put with the lock held. It returns the connection that is to be closed, if
+// one is.
+func (p *Pool) keep(c *conn) (surplus *conn) {
+	if p.closed {
+		return c
+	}
+	p.idle = append(p.idle, c)
+	if len(p.idle) > p.cfg.IdleConnsMax {
+		surplus = p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
+	}
+	return surplus
 }
 
 // distrust learns from a connection that the instance closed, and drops all that

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -31,15 +32,28 @@ func TestUnreadMeansNotCarriedOut(t *testing.T) {
 			t.Parallel()
 			seen := map[string]int{}
 			for range 500 {
-				seen[raceOnce(t, end)]++
+				seen[raceOnce(t, end, exchanged)]++
+				seen[raceOnce(t, end, relayed)]++
 			}
 			t.Logf("%v", seen)
 		})
 	}
 }
 
-// raceOnce returns how far the request got.
-func raceOnce(t *testing.T, end func(*net.TCPConn)) string {
+// exchanged sends a request and returns the body of the answer.
+func exchanged(ctx context.Context, t *testing.T, pool *upstream.Pool, method, body string) (string, error) {
+	t.Helper()
+	res, err := pool.Exchange(request(ctx, t, method, body))
+	if err != nil {
+		return "", err
+	}
+	defer drop(res.Body)
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
+}
+
+// raceOnce sends a request in one of the two ways, and returns how far it got.
+func raceOnce(t *testing.T, end func(*net.TCPConn), send func(context.Context, *testing.T, *upstream.Pool, string, string) (string, error)) string {
 	t.Helper()
 	var carriedOut atomic.Int64
 	clientReady, gone := make(chan struct{}), make(chan struct{})
@@ -69,14 +83,12 @@ func raceOnce(t *testing.T, end func(*net.TCPConn)) string {
 	close(clientReady)
 	spin()
 
-	res, err := pool.Exchange(request(t.Context(), t, http.MethodPost, "body"))
+	_, err := send(t.Context(), t, pool, http.MethodPost, "body")
 
 	if err == nil {
 		if carriedOut.Load() > 0 {
 			t.Error("it was carried out twice")
 		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		_ = res.Body.Close()
 		<-gone
 		return "answered over a new connection"
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aloft-run/aloft/router/plain"
 )
@@ -28,7 +29,8 @@ type Client interface {
 
 // Message is a request that is whole, in the words in which the instance gets it.
 type Message struct {
-	Text       []byte // head and body
+	Text       []byte    // head and body
+	Began      time.Time // since when an answer is waited for
 	Idempotent bool
 	HeadOnly   bool // it asks for the head of an answer
 	Client     Client
@@ -41,7 +43,9 @@ type Answer struct {
 	Odd      bool
 	Trailers []byte // the lines after a chunked body, when it has ended
 
+	Ended    time.Time // when the connection was given back; zero before
 	exchange *exchange // nil when it has ended
+	waits    bool      // the pool waits for it: nothing that could take time is left of it
 	left     int64     // of the body, or of the present chunk
 	inChunks bool      // the body is chunked
 	inChunk  bool      // some of a chunk was read, and its end was not
@@ -50,41 +54,68 @@ type Answer struct {
 // Relay is Exchange for a request that is here in its words, whose answer is read
 // into a. The caller must read the body to its end, Close a, or Resume it.
 func (p *Pool) Relay(ctx context.Context, m *Message, a *Answer) *Error {
-	c, failure := p.take(ctx, true, m.Idempotent)
-	if failure != nil {
-		return failure
+	for {
+		c := p.pop(true, m.Idempotent, m)
+		if c == nil {
+			var failure *Error
+			if c, failure = p.openFor(ctx); failure != nil {
+				return failure
+			}
+			p.waitFor(c.relay(p, m))
+		}
+		failure, stale := p.relayOn(ctx, c, m, a)
+		if !stale {
+			return failure
+		}
+		p.distrust(c)
 	}
+}
+
+// relay makes the connection's one exchange ready for a message.
+func (c *conn) relay(p *Pool, m *Message) *exchange {
+	c.relayed = exchange{pool: p, conn: c, idempotent: m.Idempotent, client: m.Client, began: m.Began}
+	return &c.relayed
+}
+
+// relayOn relays on a connection on which the message waits already. If that is stale,
+// nothing came of it.
+func (p *Pool) relayOn(ctx context.Context, c *conn, m *Message, a *Answer) (failure *Error, stale bool) {
 	x := &c.relayed
-	*x = exchange{pool: p, conn: c, idempotent: m.Idempotent, client: m.Client}
 	c.begin(p.cfg.HeaderBytesMax)
 	if !m.Client.Attach(c) {
+		p.waited(x, false)
 		c.close()
-		return &Error{Reach: Abandoned, Err: errClientLeft}
+		return &Error{Reach: Abandoned, Err: errClientLeft}, false
 	}
-	p.waitFor(x)
-	if _, err := c.Write(m.Text); err == nil && p.cfg.AnswerTimeout > 0 {
-		c.limitRead(p.cfg.AnswerTimeout) // if it breaks, an answer may have come nevertheless
-	}
+	c.question = m.Text
 	err := a.begin(x, m.HeadOnly)
 	if err == nil && a.Odd {
-		return nil // still waiting
+		return nil, false // still waiting
+	}
+	if a.waits = err == nil && a.isHere(); a.waits {
+		a.headCame()
+		return nil, false
 	}
 	givenUp := p.waited(x, err == nil)
+	if errors.Is(err, errStale) && m.Client.Detach() {
+		c.close()
+		return nil, true
+	}
 	if err != nil || givenUp {
 		failure := x.failure(ctx, err, givenUp)
 		m.Client.Detach()
 		p.failed(c, failure)
-		return failure
+		return failure, false
 	}
 	a.headCame()
-	return nil
+	return nil, false
 }
 
 // begin reads the head. It leaves an odd one where it is.
 func (a *Answer) begin(x *exchange, headOnly bool) error {
 	in := x.conn.in
 	a.exchange, a.Odd, a.Trailers, a.inChunks = x, false, a.Trailers[:0], false
-	a.inChunk = false
+	a.inChunk, a.waits, a.Ended = false, false, time.Time{}
 	for {
 		if in.Buffered() > 0 {
 			text, _ := in.Peek(in.Buffered()) // it is there
@@ -105,6 +136,11 @@ func (a *Answer) begin(x *exchange, headOnly bool) error {
 			return err
 		}
 	}
+}
+
+// isHere reports whether all of the answer is here when its head is.
+func (a *Answer) isHere() bool {
+	return a.Length >= 0 && int64(a.Size)+a.Length <= int64(a.exchange.conn.in.Buffered())
 }
 
 // headCame makes the body ready to be read. The head stays where it is.
@@ -154,8 +190,8 @@ func (a *Answer) Close() {
 		return
 	}
 	a.exchange = nil
-	if a.Odd {
-		x.pool.waited(x, false)
+	if a.Odd || a.waits {
+		x.pool.waited(x, a.waits)
 	}
 	x.client.Detach()
 	x.conn.close()
@@ -166,9 +202,25 @@ func (a *Answer) end(clean bool) {
 	x := a.exchange
 	a.exchange = nil
 	there := x.client.Detach()
-	if clean && there && !a.Last && x.conn.sendErr == nil && x.conn.in.Buffered() == 0 {
-		x.pool.put(x.conn)
-		return
+	again := clean && there && !a.Last && x.conn.sendErr == nil && x.conn.in.Buffered() == 0
+	a.Ended = time.Now()
+	if surplus := x.pool.relayed(x, a.Ended, a.waits, again); surplus != nil {
+		surplus.close()
 	}
-	x.conn.close()
+}
+
+// relayed ends an exchange of which the answer has come whole: its connection is kept if
+// it is good for another. It returns the connection that is to be closed, if one is.
+func (p *Pool) relayed(x *exchange, now time.Time, waits, again bool) (surplus *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waits {
+		p.waiting.remove(x)
+		p.waiting.heard = now
+	}
+	if !again || x.givenUp {
+		return x.conn
+	}
+	x.conn.idleSince, x.conn.seenAlive = now, 0
+	return p.keep(x.conn)
 }

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"errors"
+	"io"
+	"os"
 	"syscall"
 	"time"
 
@@ -14,9 +16,30 @@ type socket struct {
 	raw      syscall.RawConn
 	peek     func(fd uintptr)
 	ask      func(fd uintptr)
+	converse func(fd uintptr) bool
 	isQuiet  bool
 	outQueue int
+	turn     turn
 }
+
+// turn is a request that is sent and the first of what comes afterwards.
+type turn struct {
+	text, into []byte
+	stage      stage
+	sent, got  int
+	sendErr    error
+	recvErr    error
+}
+
+// stage is how far a turn has come.
+type stage int
+
+const (
+	notAsked stage = iota
+	notQuiet       // nothing was sent: the other side has closed, or said something
+	partSent       // the kernel did not take all of it, or refused it
+	allSent        // nothing may have come yet
+)
 
 func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	raw, err := c.SyscallConn()
@@ -37,6 +60,7 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR
 	}
+	s.converse = s.goOn
 	s.ask = func(fd uintptr) {
 		n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
 		if err != nil {
@@ -62,4 +86,63 @@ func (s *socket) unacknowledged() int64 {
 		return -1
 	}
 	return int64(s.outQueue)
+}
+
+// exchange sends text, if the connection is open and nothing waits to be read, and
+// waits for the first of what comes into p. In one go it saves a look for an answer
+// right after the request, when none can have come: the poller was made ready before
+// the request was sent, and so misses nothing that follows it. What the turn leaves
+// undone is for the ordinary way.
+func (s *socket) exchange(text, p []byte) *turn {
+	t := &s.turn
+	*t = turn{text: text, into: p}
+	err := s.raw.Read(s.converse)
+	switch {
+	case err == nil:
+	case t.stage == notAsked:
+		t.stage, t.sendErr = partSent, err
+	default:
+		t.recvErr = err
+	}
+	t.text, t.into = nil, nil
+	return t
+}
+
+// goOn takes a turn as far as the kernel goes along. It returns false to wait for what
+// comes.
+func (s *socket) goOn(fd uintptr) bool {
+	t := &s.turn
+	if t.stage != allSent {
+		s.peek(fd)
+		if !s.isQuiet {
+			t.stage = notQuiet
+			return true
+		}
+		t.stage = partSent
+		sent, err := syscall.Write(int(fd), t.text)
+		t.sent = max(sent, 0)
+		if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+			t.sendErr = os.NewSyscallError("write", err)
+		}
+		if t.sent < len(t.text) {
+			return true
+		}
+		t.stage = allSent
+		return false
+	}
+	for {
+		got, err := syscall.Read(int(fd), t.into)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return false
+		case err != nil:
+			t.recvErr = os.NewSyscallError("read", err)
+		case got == 0:
+			t.recvErr = io.EOF
+		}
+		t.got = max(got, 0)
+		return true
+	}
 }

@@ -44,7 +44,22 @@ func (p *Pool) waitFor(x *exchange) {
 	x.began = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := &p.waiting
+	p.waiting.add(x)
+}
+
+// waited takes it out again, and reports whether it was given up meanwhile.
+func (p *Pool) waited(x *exchange, answered bool) (givenUp bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.remove(x)
+	if answered {
+		p.waiting.heard = time.Now()
+	}
+	return x.givenUp
+}
+
+// add puts an exchange behind the others. The caller holds mu, as for remove.
+func (w *waiting) add(x *exchange) {
 	if x.prev = w.last; x.prev == nil {
 		w.first = x
 	} else {
@@ -53,11 +68,7 @@ func (p *Pool) waitFor(x *exchange) {
 	w.last = x
 }
 
-// waited takes it out again, and reports whether it was given up meanwhile.
-func (p *Pool) waited(x *exchange, answered bool) (givenUp bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	w := &p.waiting
+func (w *waiting) remove(x *exchange) {
 	if x.prev == nil {
 		w.first = x.next
 	} else {
@@ -69,10 +80,6 @@ func (p *Pool) waited(x *exchange, answered bool) (givenUp bool) {
 		x.next.prev = x.prev
 	}
 	x.prev, x.next = nil, nil
-	if answered {
-		w.heard = time.Now()
-	}
-	return x.givenUp
 }
 
 // silence returns for how long requests have waited for an answer while none

@@ -36,11 +36,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	for _, t := range tasks {
 		problem(string(t.ID), e.loadTask(t))
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.services)) {
-		for _, t := range e.services[name].inOrder() {
-			problem(string(t.record.ID), e.restoreClaim(t))
-		}
-	}
+	e.restoreClaims(problem)
 	for _, s := range e.services {
 		e.claimWanted(s)
 	}
@@ -160,27 +156,52 @@ func (e *Engine) loadTask(r *Task) error {
 	return nil
 }
 
-// restoreClaim books what a task that was loaded holds.
-func (e *Engine) restoreClaim(t *entry) error {
-	r, s := t.record, t.owner
-	if !r.Status.State.HoldsClaim() {
-		return nil
+// restoreClaims has the tasks that were loaded hold their claims again: first by the
+// service that they are counted with, then by the agent whose books have them, so that
+// what is touched one after the other lies together.
+func (e *Engine) restoreClaims(problem func(of string, err error)) {
+	held := 0
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		s := e.services[name]
+		s.on = make(map[id.Agent]int, min(len(s.live), len(e.agents)))
+		for _, t := range s.inOrder() {
+			if !t.state().HoldsClaim() {
+				continue
+			}
+			m := e.agents[t.record.Claim.Agent]
+			if m == nil {
+				problem(string(t.record.ID), unknown("agent", t.record.Claim.Agent))
+				continue
+			}
+			held++
+			m.loaded = append(m.loaded, t)
+			e.countLoaded(t)
+		}
 	}
-	m := e.agents[r.Claim.Agent]
-	if m == nil {
-		return unknown("agent", r.Claim.Agent)
+	e.books.Reserve(held)
+	for _, name := range e.agentNames() {
+		m := e.agents[name]
+		m.tasks = make(map[id.Task]*entry, len(m.loaded))
+		for _, t := range m.loaded {
+			m.tasks[t.record.ID] = t
+			problem(string(t.record.ID), e.books.Restore(t.record.Claim))
+		}
+		m.loaded = nil
 	}
-	m.tasks[r.ID] = t
+}
+
+// countLoaded counts a task that was loaded and holds a claim with its service.
+func (e *Engine) countLoaded(t *entry) {
+	s, state := t.owner, t.state()
 	s.claims++
-	if staying(r.Status.State) {
-		s.count(m.record.ID, true)
+	if staying(state) {
+		s.count(t.record.Claim.Agent, true)
 	}
-	if r.Status.State == task.Draining {
+	if state == task.Draining {
 		e.draining[t] = struct{}{}
 		e.leaving = append(e.leaving, t)
 	}
 	t.charge(e.queue.shares.Charge)
-	return e.books.Restore(r.Claim)
 }
 
 // settleLoaded brings what was loaded of a service into order, and has all of it

@@ -112,10 +112,10 @@ func checkApart(shares []share) error {
 			if a.kind() != b.kind() && !a.empty() && !b.empty() {
 				return fmt.Errorf("%w: partition %s of %s is %s, partition %s is %s", ErrInvalid, a.ID, a.Type, a.kind(), b.ID, b.kind())
 			}
-			if meet(a.Quantity, b.Quantity) {
+			if a.Quantity.Meets(b.Quantity) {
 				return fmt.Errorf("%w: partitions %s and %s have %s in common", ErrInvalid, a.ID, b.ID, a.Type)
 			}
-			if meet(a.claimed, b.Quantity) || meet(a.Quantity, b.claimed) {
+			if a.claimed.Meets(b.Quantity) || a.Quantity.Meets(b.claimed) {
 				return fmt.Errorf("%w: %s that are claimed of one of partitions %s and %s are now in the other", ErrInUse, a.Type, a.ID, b.ID)
 			}
 		}

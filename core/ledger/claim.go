@@ -52,6 +52,13 @@ func (l *Ledger) Claim(claim Claim) error {
 	return nil
 }
 
+// Reserve makes room in books that are empty for so many claims.
+func (l *Ledger) Reserve(claims int) {
+	if len(l.claims) == 0 {
+		l.claims = make(map[id.Task]*Claim, claims)
+	}
+}
+
 // Restore books a claim that was granted before, when a new leader loads the
 // cluster: agents that are closed, and agents and pools that have become too
 // small since, take it all the same and are overcommitted. It still refuses
@@ -77,14 +84,14 @@ func (l *Ledger) Restore(claim Claim) error {
 // than own has it.
 func heldTwice(shares []share, own *share, q resource.Quantity) bool {
 	return slices.ContainsFunc(shares, func(s share) bool {
-		return s.Type == own.Type && (meet(q, s.claimed) || s.ID != own.ID && meet(q, s.Quantity))
+		return s.Type == own.Type && (q.Meets(s.claimed) || s.ID != own.ID && q.Meets(s.Quantity))
 	})
 }
 
 // doubles reports whether a slice has something in common with one before it.
 func (e *entry) doubles(slice int) bool {
 	for i, s := range e.shares[:slice] {
-		if s.Type == e.shares[slice].Type && meet(e.claim.Slices[i].Quantity, e.claim.Slices[slice].Quantity) {
+		if s.Type == e.shares[slice].Type && e.claim.Slices[i].Quantity.Meets(e.claim.Slices[slice].Quantity) {
 			return true
 		}
 	}

@@ -119,7 +119,7 @@ func (a *account) imbalance(claimed map[place]resource.Quantity, totals map[reso
 		delete(claimed, at)
 		sum := s.balance(a.closed)
 		scalar := s.kind() == resource.KindScalar
-		if meet(s.free, s.claimed) || !scalar && !s.free.FitsIn(s.Quantity) || scalar && sum.Outside != 0 ||
+		if s.free.Meets(s.claimed) || !scalar && !s.free.FitsIn(s.Quantity) || scalar && sum.Outside != 0 ||
 			!scalar && sum.Free+meeting(s.Quantity, s.claimed) != sum.Quantity {
 			return fmt.Errorf("partition %s: %s is free of %s with %s claimed", s.ID, s.free, s.Quantity, s.claimed)
 		}

@@ -97,6 +97,3 @@ func nextPort(free resource.Quantity, from int64) (int64, bool) {
 	}
 	return free.Next(0)
 }
-
-// meet reports whether a and b have a number or member in common.
-func meet(a, b resource.Quantity) bool { return a.Without(b).Amount() != a.Amount() }

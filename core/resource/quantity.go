@@ -188,6 +188,18 @@ func (q Quantity) Without(other Quantity) Quantity {
 	}
 }
 
+// Meets reports whether q and other have a number or member in common. Scalars have none.
+func (q Quantity) Meets(other Quantity) bool {
+	switch {
+	case q.kind != other.kind || q.IsZero() || other.IsZero():
+		return false
+	case q.kind == KindRanges:
+		return overlap(q.ranges(), other.ranges())
+	default:
+		return slices.ContainsFunc(q.members(), other.hasMember)
+	}
+}
+
 // FitsIn reports whether room has all of q. Nothing fits in everything, even in
 // a room that is overcommitted.
 func (q Quantity) FitsIn(room Quantity) bool {

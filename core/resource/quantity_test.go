@@ -104,6 +104,9 @@ func TestSumAndDifference(t *testing.T) {
 		if disjoint != (err == nil) {
 			t.Fatalf("%v and %v are disjoint: %v, but their sum is %v", a, b, disjoint, err)
 		}
+		if a.Meets(b) == disjoint || b.Meets(a) == disjoint {
+			t.Fatalf("%v and %v are disjoint: %v, but meet: %v, %v", a, b, disjoint, a.Meets(b), b.Meets(a))
+		}
 		if err != nil {
 			return
 		}

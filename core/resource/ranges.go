@@ -125,6 +125,16 @@ func subtract(a, b []Range) []Range {
 	return left
 }
 
+// overlap reports whether a number of a is in b.
+func overlap(a, b []Range) bool {
+	for _, r := range a {
+		if i := reach(b, r.First); i < len(b) && b[i].First <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
 // within reports whether all numbers of a are in b.
 func within(a, b []Range) bool {
 	for _, r := range a {

@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	rtmetrics "runtime/metrics"
 	"sync"
@@ -14,9 +15,18 @@ import (
 // heap has doubled. Several masters of one process may load at once.
 var calm collector //nolint:gochecknoglobals // the collector is the process's
 
+// Calm has the garbage collector of this process wait until done is called, as it does
+// while a leader loads its cluster: for who opens a store with all its keys before
+// that. done waits for the garbage to be collected; the work may go on beside it.
+func Calm() (done func()) {
+	calm.begin()
+	return sync.OnceFunc(calm.end)
+}
+
 type collector struct {
 	mu      sync.Mutex // guards all below
 	waiters int        // loads that are under way
+	waiting bool       // the collector does; also until it has worked once after the last of them
 	percent int        // as it was set before the first of them, or else last
 }
 
@@ -24,17 +34,39 @@ type collector struct {
 func (c *collector) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiters++; c.waiters == 1 {
-		c.percent = debug.SetGCPercent(-1) // a memory limit, where one is set, still counts
+	c.waiters++
+	if !c.waiting {
+		c.waiting, c.percent = true, debug.SetGCPercent(-1) // a memory limit, where one is set, still counts
 	}
 }
 
+// end has the garbage collected, if there may be much, and the collector work as before
+// then. Set to work on a heap that is far larger than what it aims at, it would make
+// everybody who allocates help it first.
 func (c *collector) end() {
 	c.mu.Lock()
+	c.waiters--
+	last := c.waiters == 0
+	c.mu.Unlock()
+	if !last {
+		return
+	}
+	if heapBytes("/memory/classes/heap/objects:bytes") > heapSmall {
+		runtime.GC()
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiters--; c.waiters == 0 {
+	if c.waiting && c.waiters == 0 {
+		c.waiting = false
 		debug.SetGCPercent(c.percent)
 	}
+}
+
+// heapBytes returns one of the figures that the runtime keeps of the heap.
+func heapBytes(name string) uint64 {
+	sample := []rtmetrics.Sample{{Name: name}}
+	rtmetrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // What a master's heap may grow by between two collections, in percent of what is
@@ -46,7 +78,7 @@ const (
 	percentUsual = 100
 	percentMin   = 75
 	percentMax   = 300
-	heapSmall    = 128 << 20 // bytes
+	heapSmall    = 128 << 20 // bytes; also not worth to be collected at once after a load
 	heapSpare    = 1 << 30
 )
 
@@ -68,10 +100,8 @@ func TendCollector(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	live := []rtmetrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	for wait(ctx, tendEvery) {
-		rtmetrics.Read(live)
-		calm.set(percentFor(live[0].Value.Uint64()))
+		calm.set(percentFor(heapBytes("/gc/heap/live:bytes")))
 	}
 }
 
@@ -83,7 +113,7 @@ func (c *collector) set(percent int) {
 		return
 	}
 	c.percent = percent
-	if c.waiters == 0 {
+	if !c.waiting {
 		debug.SetGCPercent(percent)
 	}
 }

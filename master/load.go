@@ -16,8 +16,6 @@ import (
 
 // load builds the cluster from the store.
 func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (*reign, error) {
-	calm.begin()
-	defer calm.end()
 	records, revision, err := readRecords(ctx, term)
 	if err != nil {
 		return nil, err
@@ -49,6 +47,8 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		handOver: make(chan struct{}),
 		over:     make(chan struct{}),
 		recalled: make(chan struct{}),
+
+		recallNow: make(chan struct{}, 1),
 	}
 	r.hub.publishTable(e.Table())
 	return r, nil

@@ -238,8 +238,10 @@ func (m *Master) serveTerm(ctx context.Context) error {
 
 // lead owns the cluster for one term.
 func (m *Master) lead(ctx context.Context, term *store.Term) error {
+	done := Calm()
 	r, err := load(ctx, m.cfg, m.metrics, term)
 	if err != nil {
+		done()
 		return err
 	}
 	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
@@ -247,6 +249,7 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
+	beside.Go(done)
 	beside.Go(func() { r.asker.run(asking) })
 	beside.Go(func() { r.recall(asking) })
 	m.reign.Store(r)

@@ -13,18 +13,30 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// How much of what earlier leaders did is read, and how long that may take: a
-// watcher that is further behind begins anew, and those that resume wait meanwhile.
+// How much of what earlier leaders did is read, how long that may take, and when it is
+// at the latest: after a minute the store may not keep it any more. A watcher that is
+// further behind begins anew, and those that resume wait meanwhile.
 const (
 	recallMost   = 1000 // revisions
-	recallWithin = 500 * time.Millisecond
+	recallWithin = 2 * time.Second
+	recallAfter  = 10 * time.Second
 )
 
 // recall makes the changes of earlier terms known to watches that resume, and lets
 // these begin. Only they wait for it, for etcd takes a tenth of a second to look at
-// its past, and the cluster can be led without. When it fails, they begin anew.
+// its past, and the cluster can be led without. While etcd reads what was, nothing is
+// written: so it waits until a watch wants it, or the leader has had the time to take
+// its agents in. When it fails, they begin anew.
 func (r *reign) recall(ctx context.Context) {
 	defer close(r.recalled)
+	later := time.NewTimer(recallAfter)
+	defer later.Stop()
+	select {
+	case <-r.recallNow:
+	case <-later.C:
+	case <-ctx.Done():
+		return
+	}
 	reading, cancel := context.WithTimeout(ctx, recallWithin)
 	defer cancel()
 	since, batches, err := history(reading, r.term)
@@ -38,6 +50,10 @@ func (r *reign) recall(ctx context.Context) {
 
 // awaitRecall returns when watches may resume.
 func (r *reign) awaitRecall(ctx context.Context) error {
+	select {
+	case r.recallNow <- struct{}{}:
+	default: // it has been asked for
+	}
 	select {
 	case <-r.recalled:
 		return nil

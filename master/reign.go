@@ -38,7 +38,9 @@ type reign struct {
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
 	recalled chan struct{} // closed when watches of earlier terms may resume
-	since    time.Time
+
+	recallNow chan struct{} // holds one signal: a watch wants to
+	since     time.Time
 }
 
 // request is a step of the cluster, or a question about it, with the way back.

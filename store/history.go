@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -39,6 +40,9 @@ func (e *etcd) History(ctx context.Context, epoch uint64, prefix string, most in
 		compacted, err := e.replay(ctx, epoch, prefix, since, visit)
 		if compacted == 0 || err != nil {
 			return since, err
+		}
+		if compacted >= int64(epoch) {
+			return 0, errors.New("it is not kept any more")
 		}
 		since = compacted
 	}

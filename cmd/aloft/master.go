@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,7 +117,11 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	calm := master.Calm()
 	state, err := store.Open(ctx, flags.store(name, log))
+	beside.Go(calm)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

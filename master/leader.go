@@ -139,15 +139,24 @@ func (m *Master) guard(ctx context.Context, now leader, changed <-chan struct{})
 	stop()
 	watching.Wait()
 	if dead {
-		m.evict(context.WithoutCancel(ctx), now, "its process is dead")
+		m.outlive(context.WithoutCancel(ctx), now)
 	}
+}
+
+// outlive ends the term of a leader whose process is dead, and has the members of the
+// embedded state do without that one.
+func (m *Master) outlive(ctx context.Context, l leader) {
+	var electing sync.WaitGroup
+	defer electing.Wait()
+	electing.Go(func() { m.store.Outlive(ctx, l.id) })
+	m.evict(ctx, l, "its process is dead")
 }
 
 // A leader's process is dead when its machine refuses connections so many times
 // in a row, where before there was one.
 const (
 	refusalsMax  = 3
-	refusalPause = 30 * time.Millisecond
+	refusalPause = 10 * time.Millisecond
 )
 
 // outlives holds a connection to a leader and returns true once its process is

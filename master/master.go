@@ -61,6 +61,8 @@ type Election interface {
 	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64)) error
 	// Evict ends the term of that epoch, whoever holds it, if it is not over.
 	Evict(ctx context.Context, epoch uint64) error
+	// Outlive has the embedded members do without one whose process is dead.
+	Outlive(ctx context.Context, name string)
 }
 
 // Attendance tells which masters are there.

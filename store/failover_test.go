@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/aloft-run/aloft/store"
 )
 
@@ -109,4 +111,49 @@ func (c *threeProcesses) endRaftLeader(
 	again.awaitReady(tb)
 	c.others[leading.cfg.Name] = again
 	return slowest
+}
+
+// TestMembersDoWithoutOne has a member take another one for dead. When that leads the
+// raft group it leads no more, though it lives, and nothing is lost; else nothing
+// happens.
+func TestMembersDoWithoutOne(t *testing.T) {
+	t.Parallel()
+	c := startThree(t)
+	term := campaign(t, c.here, "m1")
+	put(t, term, "n", "1")
+	leading := c.leadElsewhere(t).cfg.Name
+	before := c.status(t)
+
+	for _, follower := range []string{"m1", "m2", "m3", "m4"} {
+		if follower != leading {
+			c.here.Outlive(t.Context(), follower)
+		}
+	}
+	after := c.status(t)
+	c.here.Outlive(t.Context(), leading)
+
+	if after.Leader != before.Leader || after.RaftTerm != before.RaftTerm {
+		t.Errorf("%x leads in term %d; before followers were given up %x did, in term %d", after.Leader, after.RaftTerm, before.Leader, before.RaftTerm)
+	}
+	ctx, done := context.WithTimeout(t.Context(), patience)
+	defer done()
+	for now := c.status(t); now.Leader != now.Header.GetMemberId(); now = c.status(t) {
+		if ctx.Err() != nil {
+			t.Fatalf("%x leads; %x gave up the leader", now.Leader, now.Header.GetMemberId())
+		}
+	}
+	put(t, term, "n", "2")
+	if got := load(t, term); got != "n=2 " {
+		t.Errorf("loaded %q", got)
+	}
+}
+
+// status is how the member here sees the raft group.
+func (c *threeProcesses) status(tb testing.TB) *clientv3.StatusResponse {
+	tb.Helper()
+	status, err := c.client.Status(tb.Context(), c.client.Endpoints()[0])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return status
 }

@@ -24,7 +24,7 @@ import (
 // what makes it larger and says why; it is read, and what gives room is done.
 func TestFullStoreIsRead(t *testing.T) {
 	t.Parallel()
-	const quota, part, parts = 64 << 20, 255 << 10, 230 // 65 pages of 4 KiB each: 91 percent
+	const quota, part, parts = 64 << 20, 255 << 10, 235 // 65 pages of 4 KiB each: 93 percent, for what etcd counts goes up and down
 	cfg := store.Config{DataDir: t.TempDir(), Quota: quota}
 	state, err := store.Open(t.Context(), cfg)
 	if err != nil {

@@ -109,6 +109,7 @@ type task struct {
 	} `json:"slices"`
 	Status struct {
 		State      string    `json:"state"`
+		Since      time.Time `json:"since"`
 		Attempt    int       `json:"attempt"`
 		ReadySince time.Time `json:"readySince"`
 		Reason     string    `json:"reason"`
@@ -124,6 +125,15 @@ func (a *api) tasks(ctx context.Context) ([]task, error) {
 	}
 	err := a.call(ctx, "ListTasks", page{pageMax}, &answer)
 	return answer.Tasks, err
+}
+
+// lost returns the tasks that were given up because their agents were silent.
+func (a *api) lost(ctx context.Context) ([]task, error) {
+	var answer struct {
+		Tasks []task `json:"tasks"`
+	}
+	err := a.call(ctx, "ListTasks", map[string]any{"pageSize": pageMax, "ended": true}, &answer)
+	return slices.DeleteFunc(answer.Tasks, func(t task) bool { return t.Status.State != "TASK_STATE_LOST" }), err
 }
 
 type service struct {
@@ -225,7 +235,8 @@ type routerState struct {
 	Connected bool   `json:"connected"`
 }
 
-// isConnected reports whether a router is in a session with the leader.
+// isConnected reports whether a router is in a session with the leader, under its name or
+// that of a process that took over from it.
 func (a *api) isConnected(ctx context.Context, router string) bool {
 	var answer struct {
 		Routers []routerState `json:"routers"`
@@ -233,7 +244,9 @@ func (a *api) isConnected(ctx context.Context, router string) bool {
 	if a.call(ctx, "GetInfo", struct{}{}, &answer) != nil {
 		return false
 	}
-	return slices.Contains(answer.Routers, routerState{ID: router, Connected: true})
+	return slices.ContainsFunc(answer.Routers, func(r routerState) bool {
+		return r.Connected && (r.ID == router || strings.HasPrefix(r.ID, router+"-p"))
+	})
 }
 
 // breakerIsOpen reports whether replacements are held back.

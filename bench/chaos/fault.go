@@ -106,12 +106,16 @@ func (l *lane) kind() kind {
 
 // fault makes a fault, mends it, and waits until the cluster is as it was.
 func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
-	var before []attempt
-	if f.keeps {
-		before, f.problems = p.attempts()
+	hit := []*part{p}
+	if f.with != nil {
+		hit = f.with(p)
 	}
+	before, unknown := attemptsOf(hit, f.keeps)
+	f.problems = unknown
 	wanted := l.wanted(ctx)
-	p.harm(true)
+	for _, one := range hit {
+		one.harm(true)
+	}
 	var out *outage
 	if f.leads {
 		out = l.probe.leaderLost()
@@ -125,12 +129,17 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	}
 	pause(ctx, f.least)
 	mended := f.mend(ctx, p)
-	p.harm(false)
+	for _, one := range hit {
+		one.harm(false)
+	}
 	f.to = time.Now()
 
 	waiting, cancel := context.WithTimeout(ctx, recoverWithin)
 	defer cancel()
-	back := until(waiting, p.Name()+" is in service again", func() (bool, error) { return l.back(waiting, p), nil })
+	var back error
+	for _, one := range hit {
+		back = errors.Join(back, until(waiting, one.Name()+" is in service again", func() (bool, error) { return l.back(waiting, one), nil }))
+	}
 	f.back = time.Since(f.to)
 	var down error
 	if out != nil {
@@ -138,10 +147,26 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	}
 	watching.Wait()
 	f.problems = errors.Join(f.problems, struck, mended, back, down, whole)
-	if f.keeps && f.problems == nil {
-		f.problems = l.kept(ctx, p, before)
+	if f.problems == nil {
+		for one, ran := range before {
+			f.problems = errors.Join(f.problems, l.kept(ctx, one, ran, f.to.Sub(f.from)))
+		}
 	}
 	return f
+}
+
+// attemptsOf returns the programs that must run on, by their agents; none where none
+// must.
+func attemptsOf(agents []*part, keeps bool) (found map[*part][]attempt, err error) {
+	found = make(map[*part][]attempt)
+	for _, one := range agents {
+		if !keeps {
+			break
+		}
+		ran, unknown := one.attempts()
+		found[one], err = ran, errors.Join(err, unknown)
+	}
+	return found, err
 }
 
 // wanted returns how many instances of each service that changes are wanted now.
@@ -184,8 +209,13 @@ func (l *lane) whole(ctx context.Context, p *part, since time.Time, wanted map[s
 	return time.Since(since), err
 }
 
-// kept tells which programs did not run on though only their agent had failed.
-func (l *lane) kept(ctx context.Context, p *part, before []attempt) error {
+// aloneMax is how long an agent may be out of touch with the masters before it ends the
+// task of which there may be one alone.
+const aloneMax = 9 * time.Second
+
+// kept tells which programs did not run on though only their agent had failed, for so
+// long.
+func (l *lane) kept(ctx context.Context, p *part, before []attempt, failed time.Duration) error {
 	after, err := p.attempts()
 	if err != nil {
 		return err
@@ -196,7 +226,9 @@ func (l *lane) kept(ctx context.Context, p *part, before []attempt) error {
 	}
 	var problems []error
 	for _, a := range before {
-		wanted := slices.ContainsFunc(tasks, func(t task) bool { return t.ID == a.task && t.ready() })
+		wanted := slices.ContainsFunc(tasks, func(t task) bool {
+			return t.ID == a.task && t.ready() && (t.Service != alone || failed < aloneMax)
+		})
 		if wanted && !slices.Contains(after, a) {
 			problems = append(problems, fmt.Errorf("task %s did not run on as process %d: %v", a.task, a.pid, after))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,8 +19,9 @@ const (
 	breaks               // a POST in flight there may be lost
 )
 
-// toldToStop is the name of the kind of a master or router that ends in order.
-const toldToStop = "SIGTERM"
+// The names of the kinds of a master or router that ends in order, and of a router that
+// another process takes over from.
+const toldToStop, replaced = "SIGTERM", "router --replace"
 
 // kind is one way in which a part fails.
 type kind struct {
@@ -28,8 +30,9 @@ type kind struct {
 	least  time.Duration
 	most   time.Duration // how long until it is mended
 	harm   harm
-	loses  bool // the tasks of an agent stop, or count as lost
-	keeps  bool // the tasks of an agent must run on
+	loses  bool                // the tasks of an agent stop, or count as lost
+	keeps  bool                // the tasks of an agent must run on
+	with   func(*part) []*part // all that fail together; nil: the part alone
 	strike func(context.Context, *part) error
 	mend   func(context.Context, *part) error
 }
@@ -76,7 +79,7 @@ func masterKinds() []kind {
 }
 
 // agentKinds is how an agent fails, alone or with its machine.
-func agentKinds(masters, routers []*part) []kind {
+func agentKinds(masters, routers []*part, many *blackout) []kind {
 	const s = time.Second
 	return []kind{
 		{name: "agent kill -9", weight: 3, least: s / 10, most: 2 * s, keeps: true, strike: kill(syscall.SIGKILL), mend: again},
@@ -92,6 +95,7 @@ func agentKinds(masters, routers []*part) []kind {
 		{name: "hears nothing", weight: 1, least: 2 * s, most: 10 * s, harm: breaks, loses: true, strike: cut(machine.Direction{In: true}), mend: heal},
 		{name: "is not heard", weight: 1, least: 2 * s, most: 10 * s, harm: breaks, loses: true, strike: cut(machine.Direction{Out: true}), mend: heal},
 		{name: "cut off from the masters", weight: 1, least: 9 * s, most: 13 * s, loses: true, strike: cut(machine.Both, masters...), mend: heal},
+		{name: "many cut off: the breaker", weight: 2, least: s, most: 6 * s, keeps: true, with: many.with, strike: many.strike, mend: many.mend},
 		{name: "cut off from one router", weight: 1, least: 2 * s, most: 6 * s, harm: breaks, strike: cut(machine.Both, routers[0]), mend: heal},
 		{name: "instance kill -9", weight: 2, least: s, most: s + 1, harm: breaks, loses: true, strike: toInstance(syscall.SIGKILL), mend: nothing},
 		{name: "instance SIGSTOP", weight: 1, least: s, most: 3 * s, strike: toInstance(syscall.SIGSTOP), mend: toInstances(syscall.SIGCONT)},
@@ -104,6 +108,7 @@ func routerKinds(masters []*part) []kind {
 	return []kind{
 		{name: "kill -9", weight: 3, least: s / 10, most: 3 * s, harm: breaks, strike: kill(syscall.SIGKILL), mend: again},
 		{name: toldToStop, weight: 2, least: s / 10, most: 2 * s, strike: kill(syscall.SIGTERM), mend: again},
+		{name: replaced, weight: 3, least: s / 10, most: s, strike: takeOver, mend: nothing},
 		{name: "SIGSTOP", weight: 1, least: s, most: 3 * s, strike: sending(syscall.SIGSTOP), mend: sending(syscall.SIGCONT)},
 		{name: "cut off", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Both), mend: heal},
 		{name: "hears nothing", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Direction{In: true}), mend: heal},
@@ -122,6 +127,35 @@ func killSupervisor(ctx context.Context, p *part) error {
 		return fmt.Errorf("%s: kill -9 of the supervisor: %w", p.Name(), err)
 	}
 	return p.gone(ctx, found.PID)
+}
+
+// takeOver replaces a router by another process, and waits until the one before has
+// ended. While no master can be reached none takes over, and the one before serves on.
+func takeOver(ctx context.Context, p *part) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
+	before := p.pid()
+	for {
+		next, err := p.Start(machine.Program{Command: append(slices.Clone(p.argv), "--replace"), Log: p.log})
+		if err != nil {
+			return err
+		}
+		var over, failed bool
+		err = until(ctx, fmt.Sprintf("process %d of %s has handed over to %d", before, p.Name(), next.PID), func() (bool, error) {
+			over, failed = hasEnded(before), hasEnded(next.PID)
+			return over || failed, nil
+		})
+		switch {
+		case err != nil:
+			return err
+		case !failed:
+			p.becomes(next)
+			return nil
+		case over:
+			return fmt.Errorf("%s: both the router and the one that took over have ended", p.Name())
+		}
+		pause(ctx, time.Second)
+	}
 }
 
 func killMachine(ctx context.Context, p *part) error { return p.killAll(ctx) }

@@ -56,14 +56,14 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 
 // explained reports whether a fault that can break a POST was there while it was
 // under way: at the router that had it, or at the agent of the instance to which that
-// router had sent it. A router that was told to stop may also have closed a connection
-// that had been silent.
+// router had sent it. A router that was told to stop, or replaced, may also have closed a
+// connection that had been silent.
 func explained(f failure, faults []fault) bool {
 	return slices.ContainsFunc(faults, func(one fault) bool {
 		switch {
 		case !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from):
 			return false
-		case one.part == f.door && one.name == toldToStop:
+		case one.part == f.door && (one.name == toldToStop || one.name == replaced):
 			return f.begun.After(one.from.Add(linger))
 		}
 		return one.harm == breaks && (one.part == f.door || one.part == f.agent)

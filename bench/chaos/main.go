@@ -3,7 +3,7 @@
 //
 // Three masters, five agents and two routers run as real processes, each on a machine
 // of its own that is made of namespaces. Clients send requests, operators deploy,
-// scale, restart, roll back and drain, and by a seed parts are killed, stopped, cut
+// scale, restart, roll back, drain and run jobs, and by a seed parts are killed, stopped, cut
 // off and started again. It ends with exit code 0 only if no request was lost that
 // was safe to save, no law was broken, everything came to rest, books, tasks and
 // processes agree, and nothing was left behind.
@@ -38,12 +38,14 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == instanceWord {
-		if err := beInstance(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "instance:", err)
-			os.Exit(1)
+	if len(os.Args) > 1 {
+		if be, ok := map[string]func([]string) error{instanceWord: beInstance, workWord: beWorker}[os.Args[1]]; ok {
+			if err := be(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	var opts options
 	flag.StringVar(&opts.aloft, "aloft", "bin/aloft", "the `binary` to try")
@@ -95,8 +97,10 @@ func run(ctx context.Context, opts options) (err error) {
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(folder, "journals"), 0o755); err != nil {
-		return err
+	for _, inside := range []string{"journals", jobsFolder} {
+		if err := os.MkdirAll(filepath.Join(folder, inside), 0o755); err != nil {
+			return err
+		}
 	}
 	aloft, err := filepath.Abs(opts.aloft)
 	if err != nil {

@@ -20,6 +20,7 @@ const (
 	codeDone     = 0
 	codeFailed   = 1
 	codeNoMaster = 3
+	codeUnknown  = 4
 	codeRefused  = 5
 )
 
@@ -33,7 +34,8 @@ const (
 type tally struct {
 	mu     sync.Mutex
 	done   map[string]int
-	failed []string // good deployments that failed, and why
+	failed []string       // good deployments that failed, and why
+	jobs   map[string]int // copies of those that were said to have succeeded
 	wrong  []string
 }
 
@@ -135,30 +137,33 @@ func (o *operator) command(ctx context.Context, arguments ...string) (code int, 
 	}
 }
 
-// do runs a command and counts how it ended.
-func (o *operator) do(ctx context.Context, what string, may []int, arguments ...string) {
+// do runs a command, counts how it ended, and returns its code; a code that none has
+// where it has none.
+func (o *operator) do(ctx context.Context, what string, may []int, arguments ...string) int {
+	const none = -1
 	code, said, err := o.command(ctx, arguments...)
 	switch {
 	case ctx.Err() != nil:
-		return // the end of all
+		return none // the end of all
 	case errors.Is(err, context.DeadlineExceeded):
 		o.tally.broken("aloft %s has not ended within %s", strings.Join(arguments, " "), commandWithin)
-		return
+		return none
 	case err != nil:
 		o.tally.broken("aloft %s: %v", strings.Join(arguments, " "), err)
-		return
+		return none
 	}
-	words := map[int]string{codeDone: "done", codeFailed: "failed", codeRefused: "refused"}[code]
+	words := map[int]string{codeDone: "done", codeFailed: "failed", codeUnknown: "unknown", codeRefused: "refused"}[code]
 	for _, allowed := range may {
 		if code == allowed {
 			o.tally.add(what + ": " + words)
 			if code == codeFailed && allowed != may[0] {
 				o.tally.fails(said)
 			}
-			return
+			return code
 		}
 	}
 	o.tally.broken("aloft %s (%s) ended with code %d: %s", strings.Join(arguments, " "), what, code, said)
+	return none
 }
 
 // begin deploys the first version.

@@ -124,10 +124,15 @@ func (p *part) run() error {
 	if err != nil {
 		return err
 	}
+	p.becomes(started)
+	return nil
+}
+
+// becomes notes which process is the part's own program.
+func (p *part) becomes(program process.Process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.program = started
-	return nil
+	p.program = program
 }
 
 // pid returns the process of the part's own program.
@@ -171,9 +176,14 @@ func (p *part) gone(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
 	defer cancel()
 	return until(ctx, fmt.Sprintf("process %d of %s has ended", pid, p.Name()), func() (bool, error) {
-		_, err := process.Find(pid)
-		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH), nil
+		return hasEnded(pid), nil
 	})
+}
+
+// hasEnded reports whether a process has ended, and was reaped.
+func hasEnded(pid int) bool {
+	_, err := process.Find(pid)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
 // killAll kills every process of the machine, which itself stays.

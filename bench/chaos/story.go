@@ -86,9 +86,13 @@ func (s *story) play(ctx context.Context) error {
 	if rested == nil {
 		s.tell("\nat rest %s after the last fault was due", took.Round(100*time.Millisecond))
 		agreed = look.agree(ctx)
+		s.tell("check at rest: %s", found(agreed, "the books of partitions and pools, the tasks, the processes of all machines and the tables of both routers say the same"))
 	}
 	cleared := errors.Join(s.keepEvents(ctx), s.clear(ctx, operators[0], look))
+	s.tell("check at the end: %s", found(cleared, "no claim, no process and no control group is left"))
 	v, judged := judge(requests, s.book.all(), s.parts.folder)
+	done, err := s.judgeJobs()
+	v.laws, judged = append(v.laws, done...), errors.Join(judged, err)
 	summed := s.sumUp(requests, v)
 	return errors.Join(interrupted, rested, agreed, cleared, judged, summed)
 }
@@ -108,10 +112,7 @@ func (s *story) prepare(ctx context.Context) ([]*operator, error) {
 	}
 	var operators []*operator
 	for i, name := range append(changedServices(), everywhere) {
-		operators = append(operators, &operator{
-			aloft: s.parts.masters[0].argv[0], self: s.self, folder: s.parts.folder, service: name,
-			routed: name == web || name == books, masters: s.parts.apis(), tally: &s.tally, random: s.random(10 + i),
-		})
+		operators = append(operators, s.operator(i, name))
 	}
 	last := operators[len(operators)-1]
 	if err := s.first(ctx, last); err != nil {
@@ -124,6 +125,33 @@ func (s *story) prepare(ctx context.Context) ([]*operator, error) {
 	}
 	s.groups = groupsOf(s.parts.agents) // the daemon runs on all
 	return operators, nil
+}
+
+// operator returns the one of that number, who changes a service.
+func (s *story) operator(number int, service string) *operator {
+	const first = 10 // of their sources of randomness
+	return &operator{
+		aloft: s.parts.masters[0].argv[0], self: s.self, folder: s.parts.folder, service: service,
+		routed: slices.Contains(routedServices(), service), masters: s.parts.apis(), tally: &s.tally, random: s.random(first + number),
+	}
+}
+
+// judgeJobs holds what the copies of jobs have done to what was told of them.
+func (s *story) judgeJobs() (laws []string, err error) {
+	done, laws, err := readJobs(s.parts.folder)
+	if err != nil {
+		return nil, err
+	}
+	s.tell("copies of jobs that did their work: %d, of %d jobs that were said to have succeeded", len(done), len(s.tally.jobs))
+	return append(laws, done.judge(s.tally.jobs, s.book.all())...), nil
+}
+
+// found tells what a check has found.
+func found(problems error, good string) string {
+	if problems == nil {
+		return good
+	}
+	return problems.Error()
 }
 
 // first makes the pool, and the services that nobody changes.
@@ -182,6 +210,7 @@ func (s *story) disturb(ctx context.Context, operators []*operator) {
 		actors.Go(func() { o.run(ctx) })
 	}
 	actors.Go(func() { operators[len(operators)-1].empty(ctx, s.parts.agents) })
+	actors.Go(func() { s.operator(len(operators), "").work(ctx) })
 	actors.Wait()
 }
 
@@ -197,7 +226,8 @@ func (s *story) lanes() []*lane {
 	masters := one(1, "master", s.parts.masters, masterKinds())
 	masters.target = func(ctx context.Context) (*part, bool) { return s.chooseMaster(ctx, masters.random) }
 	masters.back = s.masterIsBack
-	agents := one(2, "agent", s.parts.agents, agentKinds(s.parts.masters, s.parts.routers))
+	many := newBlackout(s.api, s.parts.masters, s.parts.agents)
+	agents := one(2, "agent", s.parts.agents, agentKinds(s.parts.masters, s.parts.routers, many))
 	agents.back = s.agentIsBack
 	routers := one(3, "router", s.parts.routers, routerKinds(s.parts.masters))
 	routers.back = func(ctx context.Context, r *part) bool {

@@ -54,7 +54,7 @@ func scheduleFields() []field[Spec] {
 	only := kinds{Cron}
 	return []field[Spec]{
 		{
-			name: "schedule", doc: "When to run: five fields as in crontab, or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m.",
+			name: "schedule", doc: "When to run: five fields as in crontab (Sunday is 0 or 7), or @hourly, @daily, @weekly, @monthly, @yearly, @every 10m.",
 			only: only, why: why,
 			rule: at(lineRule(), func(s *Spec) *string { return &s.Schedule.Line }),
 		},

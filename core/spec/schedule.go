@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ func parseLine(line string) (cron.Schedule, error) {
 		if err := checkFields(line); err != nil {
 			return nil, err
 		}
+		line = withSundays(line)
 	}
 	schedule, err := cron.ParseStandard(line)
 	if err != nil {
@@ -70,6 +72,64 @@ func parseLine(line string) (cron.Schedule, error) {
 		return nil, errors.New("there is no such day")
 	}
 	return schedule, nil
+}
+
+// The day of the week is the last of five fields; 0 is Sunday for the parser, and 7 too
+// for whoever writes a line.
+const (
+	lineFields  = 5
+	sundayAgain = 7
+)
+
+// withSundays writes the days of the week of a line without 7, as the parser wants
+// them. What is wrong stays as it is, and the parser says so.
+func withSundays(line string) string {
+	fields := strings.Fields(line)
+	if len(fields) != lineFields {
+		return line
+	}
+	parts := strings.Split(fields[lineFields-1], ",")
+	for i, part := range parts {
+		parts[i] = withoutSeven(part)
+	}
+	fields[lineFields-1] = strings.Join(parts, ",")
+	return strings.Join(fields, " ")
+}
+
+// withoutSeven writes a range of days that ends with 7, or 7 alone, as a list.
+func withoutSeven(part string) string {
+	days, stepText, stepped := strings.Cut(part, "/")
+	first, last, ranged := strings.Cut(days, "-")
+	if !ranged {
+		last = first
+	}
+	step := 1
+	if stepped {
+		var err error
+		if step, err = strconv.Atoi(stepText); err != nil || step < 1 {
+			return part
+		}
+	}
+	begin, known := dayOf(first)
+	if end, _ := dayOf(last); !known || end != sundayAgain {
+		return part
+	}
+	var list []string
+	for ; begin <= sundayAgain; begin += step {
+		list = append(list, strconv.Itoa(begin%sundayAgain))
+	}
+	return strings.Join(list, ",")
+}
+
+// dayOf reads a day of the week, from 0 to 7 or by the first letters of its name.
+func dayOf(text string) (day int, known bool) {
+	for d := range time.Saturday + 1 {
+		if strings.EqualFold(text, d.String()[:len("Sun")]) {
+			return int(d), true
+		}
+	}
+	day, err := strconv.Atoi(text)
+	return day, err == nil && day >= 0 && day <= sundayAgain
 }
 
 // checkFields refuses what the parser takes without a word, or panics at.

@@ -1,10 +1,14 @@
 package spec_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 	_ "time/tzdata" // the zones, whatever the machine has
+
+	"pgregory.net/rapid"
 
 	"github.com/aloft-run/aloft/core/spec"
 )
@@ -25,6 +29,8 @@ func TestNext(t *testing.T) {
 		"the next minute":                    {"* * * * *", nil, noon, noon.Add(time.Minute)},
 		"not the same time again":            {"0 12 * * *", nil, noon, noon.AddDate(0, 0, 1)},
 		"the next Monday":                    {"30 3 * * mon", nil, noon, date(2026, 1, 5, 3, 30, time.UTC)},
+		"Sunday by its other number":         {"30 3 * * 7", nil, noon, date(2026, 1, 4, 3, 30, time.UTC)},
+		"a range by a name to Sunday":        {"0 3 * * sat-7", nil, date(2026, 1, 3, 4, 0, time.UTC), date(2026, 1, 4, 3, 0, time.UTC)},
 		"the next leap day":                  {"0 0 29 2 *", nil, noon, date(2028, 2, 29, 0, 0, time.UTC)},
 		"hourly":                             {"@hourly", nil, noon, noon.Add(time.Hour)},
 		"every so often":                     {"@every 90m", nil, noon, noon.Add(90 * time.Minute)},
@@ -50,6 +56,49 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestDaysOfTheWeek: a schedule comes on the days that crontab(5) says, where Sunday is
+// both 0 and 7.
+func TestDaysOfTheWeek(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var wanted [7]bool
+		var parts []string
+		for range rapid.IntRange(1, 3).Draw(t, "parts") {
+			begin := rapid.IntRange(0, 7).Draw(t, "begin")
+			end := rapid.IntRange(begin, 7).Draw(t, "end")
+			step := rapid.IntRange(1, 8).Draw(t, "step")
+			for day := begin; day <= end; day += step {
+				wanted[day%7] = true
+			}
+			part := fmt.Sprintf("%d-%d", begin, end)
+			if begin == end && rapid.Bool().Draw(t, "alone") {
+				part = strconv.Itoa(begin)
+			} else if step > 1 || rapid.Bool().Draw(t, "with a step") {
+				part += fmt.Sprintf("/%d", step)
+			}
+			parts = append(parts, part)
+		}
+		line := "0 12 * * " + strings.Join(parts, ",")
+
+		var got [7]bool
+		at := date(2026, 1, 4, 0, 0, time.UTC) // a Sunday
+		for week := at.AddDate(0, 0, 7); ; {
+			next, err := spec.Next(spec.Schedule{Line: line}, nil, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !next.Before(week) {
+				break
+			}
+			got[next.Weekday()], at = true, next
+		}
+
+		if got != wanted {
+			t.Fatalf("%s comes on %v, from Sunday on; want %v", line, got, wanted)
+		}
+	})
+}
+
 func TestNextRefuses(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -57,6 +106,9 @@ func TestNextRefuses(t *testing.T) {
 		after      time.Time
 	}{
 		"a bad line":              {"often", "expected exactly 5 fields", date(2026, 1, 1, 0, 0, time.UTC)},
+		"a day after Sunday":      {"0 0 * * 8", "above maximum", date(2026, 1, 1, 0, 0, time.UTC)},
+		"from Sunday to Friday":   {"0 0 * * 7-5", "beyond end of range", date(2026, 1, 1, 0, 0, time.UTC)},
+		"a step of nothing":       {"0 0 * * 5-7/0", "0", date(2026, 1, 1, 0, 0, time.UTC)},
 		"no leap day for so long": {"0 0 29 2 *", "no such time comes within five years", date(2096, 3, 1, 0, 0, time.UTC)},
 	}
 	for name, tc := range tests {

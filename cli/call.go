@@ -13,8 +13,9 @@ import (
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
-// pageSize is how many items a list asks for at a time.
-const pageSize = 1000
+// How many items a list asks for at a time: of tasks there are so many in a page, of
+// others there may be fewer.
+const pageSize, listPageSize = 1000, 5000
 
 // clusterAPI shortens the names of the API's methods, as in clusterAPI.Scale.
 type clusterAPI = aloftv1connect.ClusterServiceClient
@@ -63,7 +64,7 @@ func pages[Req, Res any, Request message[Req], Answer message[Res]](
 	ctx context.Context, a *app, method method[Req, Res], request Request,
 ) (Answer, error) {
 	whole := Answer(new(Res))
-	set(request, "page_size", protoreflect.ValueOfInt32(pageSize))
+	set(request, "page_size", protoreflect.ValueOfInt32(listPageSize))
 	for {
 		page, err := ask(ctx, a, method, (*Req)(request))
 		if err != nil {

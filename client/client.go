@@ -79,7 +79,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Cluster returns the API of the cluster.
 func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {
 	// What comes is not compressed: that takes a master more time than it saves on the way.
-	return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil))
+	return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil), connect.WithCodec(answers{}))
 }
 
 // Address returns the address of the master that is asked first.

@@ -76,7 +76,7 @@ func listAll(b *testing.B, c *client.Client, want int) (size int) {
 func eachPage(b *testing.B, c *client.Client, take func(*pb.ListTasksResponse)) {
 	b.Helper()
 	for token, first := "", true; first || token != ""; first = false {
-		page, err := c.Cluster().ListTasks(b.Context(), connect.NewRequest(&pb.ListTasksRequest{PageSize: 1_000, PageToken: token}))
+		page, err := c.Cluster().ListTasks(b.Context(), connect.NewRequest(&pb.ListTasksRequest{PageSize: 5_000, PageToken: token}))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -25,7 +25,11 @@ const filesMax = 100
 
 // clusterService serves the API. Reads come from the published view, writes go
 // through the loop.
-type clusterService struct{ master *Master }
+type clusterService struct {
+	aloftv1connect.UnimplementedClusterServiceHandler // of ListTasks and Watch, see newClusterHandler
+
+	master *Master
+}
 
 var _ aloftv1connect.ClusterServiceHandler = (*clusterService)(nil)
 

@@ -72,6 +72,9 @@ func (strictJSON) Unmarshal(text []byte, message any) error {
 }
 
 func protoOf(message any) (proto.Message, error) {
+	if e, ok := message.(bytesAlready); ok {
+		return e.message()
+	}
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("%T is no message of protobuf", message)

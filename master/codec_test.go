@@ -133,3 +133,27 @@ func sameJSON(t *testing.T, a, b string) bool {
 	}
 	return texts[0] == texts[1]
 }
+
+// TestEveryCallIsServed: a call of the API that nobody serves would be found by its
+// first user.
+func TestEveryCallIsServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		methods := pb.File_aloft_v1_cluster_proto.Services().ByName("ClusterService").Methods()
+		for i := range methods.Len() {
+			method := methods.Get(i)
+			kind := "application/json"
+			body := "{}"
+			if method.IsStreamingServer() {
+				kind, body = "application/connect+json", "\x00\x00\x00\x00\x01x" // a stream whose request is none, and so ends
+			}
+
+			status, answer := n.post(string(method.Name()), kind, body)
+
+			if status == http.StatusNotFound && answer == "404 page not found\n" || strings.Contains(answer, "unimplemented") {
+				t.Errorf("%s: status %d, %s", method.Name(), status, answer)
+			}
+		}
+	})
+}

@@ -7,28 +7,34 @@ import (
 	"slices"
 	"sync"
 	"testing/synctest"
+	"time"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 )
 
 // follower is a watch that keeps what it is told.
 type follower struct {
 	node    *node
+	api     aloftv1connect.ClusterServiceClient
 	service string
 
 	mu       sync.Mutex // guards all below
 	revision int64
 	synced   bool
-	told     []string // every change after the beginning
-	notes    []string // as far as the leader that wrote them led
+	told     map[string][]string // every change after the beginning, by what it is of
+	notes    []string            // as far as the leader that wrote them led
 	records  map[string]*pb.Record
 	end      error
 	stop     func()
 }
 
 // follow begins a watch of a service, "" for all.
-func (n *node) follow(service string) *follower {
-	f := &follower{node: n, service: service, records: make(map[string]*pb.Record)}
+func (n *node) follow(service string) *follower { return n.followBy(n.api, service) }
+
+// followBy is follow by a connection of its own.
+func (n *node) followBy(api aloftv1connect.ClusterServiceClient, service string) *follower {
+	f := &follower{node: n, api: api, service: service, records: make(map[string]*pb.Record), told: make(map[string][]string)}
 	f.resume()
 	n.Cleanup(func() { f.stop() })
 	return f
@@ -41,7 +47,7 @@ func (f *follower) resume() {
 	f.stop = func() { cancel(); reading.Wait() }
 	from := f.revision
 	reading.Go(func() {
-		stream, err := f.node.api.Watch(ctx, ask(&pb.WatchRequest{FromRevision: from, Service: f.service, Notes: true}))
+		stream, err := f.api.Watch(ctx, ask(&pb.WatchRequest{FromRevision: from, Service: f.service, Notes: true}))
 		for err == nil && stream.Receive() {
 			f.take(stream.Msg())
 		}
@@ -63,24 +69,24 @@ func (f *follower) take(m *pb.WatchResponse) {
 			f.records[key] = change.GetRecord()
 		}
 		if f.synced {
-			f.told = append(f.told, fmt.Sprintf("%d %s %v", m.GetRevision(), key, change))
+			f.told[key] = append(f.told[key], change.String())
 		}
 	}
 	if len(m.GetChanges()) > 0 && m.GetRevision() < f.revision {
 		f.node.Errorf("a watcher of %q is told of revision %d after %d", f.service, m.GetRevision(), f.revision)
 	}
 	for _, note := range m.GetNotes() {
-		f.notes = append(f.notes, fmt.Sprintf("%d %d %s %s", m.GetRevision(), note.GetSeq(), note.GetKind(), note.GetText()))
+		f.notes = append(f.notes, fmt.Sprintf("%d %s %s", note.GetSeq(), note.GetKind(), note.GetText()))
 	}
 	f.revision, f.synced = max(f.revision, m.GetRevision()), f.synced || m.GetSynced()
 }
 
-// changes returns every change that was told, in an order in which those of one
-// revision stand by their keys: the next leader tells them so.
-func (f *follower) changes() []string {
+// changes returns every change that was told, in the order in which each thing changed:
+// the next leader may tell those of one revision in another one.
+func (f *follower) changes() map[string][]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Sorted(slices.Values(f.told))
+	return maps.Clone(f.told)
 }
 
 // without returns the first note that was told and that other was not, "" if there
@@ -105,7 +111,10 @@ func (f *follower) ended() error {
 	return f.end
 }
 
+// seen returns what is there as far as the watcher was told, once it has been told of
+// all that has happened.
 func (f *follower) seen() map[string]*pb.Record {
+	time.Sleep(200 * time.Millisecond) // where there are many, it takes until its turn comes
 	synctest.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,7 +20,7 @@ func (s *clusterService) ListNotes(
 	if err != nil {
 		return nil, apiError(err)
 	}
-	size, err := pageSize(req.Msg.GetPageSize())
+	size, err := pageSize(req.Msg.GetPageSize(), pageMax)
 	if err != nil {
 		return nil, err
 	}

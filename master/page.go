@@ -10,8 +10,10 @@ import (
 
 // Page sizes of lists.
 const (
-	pageDefault = 100
-	pageMax     = 1000
+	pageDefault  = 100
+	pageMax      = 1000
+	tasksPageMax = 5000      // of tasks, of which there may be very many
+	pageBytesMax = 768 << 10 // a page of tasks has about so much at most, and is shorter then
 )
 
 // tokenMark begins every page token, so that a text that is none is told.
@@ -30,7 +32,7 @@ type pageRequest interface {
 // A token holds the last name of the page before it: it stays right when items
 // come and go. Names are unique in the list.
 func pageOf[T any](list []T, req pageRequest, name func(T) string) ([]T, string, error) {
-	size, err := pageSize(req.GetPageSize())
+	size, err := pageSize(req.GetPageSize(), pageMax)
 	if err != nil {
 		return nil, "", err
 	}
@@ -51,8 +53,11 @@ func firstPage[T any](list []T, size int, name func(T) string) ([]T, string) {
 	if len(list) <= size {
 		return list, ""
 	}
-	return list[:size], tokenMark + tokenText().EncodeToString([]byte(name(list[size-1])))
+	return list[:size], tokenAfter(name(list[size-1]))
 }
+
+// tokenAfter returns the token of the page that goes on after a name.
+func tokenAfter(name string) string { return tokenMark + tokenText().EncodeToString([]byte(name)) }
 
 func readToken(token string) (after string, err error) {
 	if token == "" {
@@ -67,13 +72,13 @@ func readToken(token string) (after string, err error) {
 }
 
 // pageSize returns how many items a page has. More than the most is the most.
-func pageSize(asked int32) (int, error) {
+func pageSize(asked int32, most int) (int, error) {
 	switch {
 	case asked < 0:
-		return 0, invalidArgument(fmt.Errorf("page_size: found %d; want 1 to %d, or 0 for %d", asked, pageMax, pageDefault))
+		return 0, invalidArgument(fmt.Errorf("page_size: found %d; want 1 to %d, or 0 for %d", asked, most, pageDefault))
 	case asked == 0:
 		return pageDefault, nil
 	default:
-		return min(int(asked), pageMax), nil
+		return min(int(asked), most), nil
 	}
 }

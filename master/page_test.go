@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
@@ -209,6 +210,33 @@ func TestNotes(t *testing.T) {
 		}
 		if list, _, _ := notes(end, 0, ""); len(list) != 0 {
 			t.Errorf("after the last come %v", list)
+		}
+	})
+}
+
+// TestLongPagesAreCut: a page has no more than clients take in one message.
+func TestLongPagesAreCut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		n.deploy(fmt.Sprintf("service: %s\ninstances: 6000\nrun: {command: [a]}\n", strings.Repeat("s", 60)))
+		seen := make(map[string]bool)
+		var cut bool
+
+		for token, first := "", true; first || token != ""; first = false {
+			page := must[pb.ListTasksResponse](t)(n.api.ListTasks(t.Context(), ask(&pb.ListTasksRequest{PageSize: 1 << 20, PageToken: token})))
+			cut = cut || token == "" && len(page.GetTasks()) < 5000
+			for _, listed := range page.GetTasks() {
+				seen[listed.GetId()] = true
+			}
+			if size := proto.Size(page); size > 769<<10 {
+				t.Errorf("a page has %d bytes", size)
+			}
+			token = page.GetNextPageToken()
+		}
+
+		if len(seen) != 6000 || !cut {
+			t.Errorf("%d tasks are listed; the first page was cut: %v", len(seen), cut)
 		}
 	})
 }

@@ -91,7 +91,13 @@ func (v *view) remember(since int64, batches [][]store.Change) {
 	for _, batch := range batches {
 		list = append(list, published{
 			revision: batch[0].Revision, size: len(batch),
-			recalled: sync.OnceValues(func() ([]publishedChange, error) { return changesOf(batch) }),
+			told: sync.OnceValues(func() (telling, error) {
+				changes, err := changesOf(batch)
+				if err != nil {
+					return telling{}, err
+				}
+				return tell(changes)
+			}),
 		})
 		s.changes += len(batch)
 	}

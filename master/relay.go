@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/wire"
 )
 
 // untilClosing returns a context that is done when this master ends, too: nobody
@@ -36,24 +37,24 @@ func (m *Master) leaderOfStream(ctx context.Context, header http.Header) (leader
 	return m.awaitLeader(ctx, time.Now().Add(leaderWithin), header)
 }
 
-// Watch sends everything that is there, or nothing when it resumes, and then
+// watch sends everything that is there, or nothing when it resumes, and then
 // every change. A watcher that is too slow for the history is ended with
 // "out_of_range", and may begin again with a watch from 0. When the leader
 // changes, the watch goes on with the next one, if that has the history.
-func (s *clusterService) Watch(
-	ctx context.Context, req *connect.Request[pb.WatchRequest], stream *connect.ServerStream[pb.WatchResponse],
+func (s *clusterService) watch(
+	ctx context.Context, req *connect.Request[pb.WatchRequest], stream *connect.ServerStream[encoded[pb.WatchResponse]],
 ) error {
 	ask := &pb.WatchRequest{FromRevision: req.Msg.GetFromRevision(), Service: req.Msg.GetService(), Notes: req.Msg.GetNotes()}
 	ctx, done := s.master.untilClosing(ctx)
 	defer done()
 	begun := false
 	passOn := sender(ctx, stream)
-	send := func(m *pb.WatchResponse) error {
+	send := func(m watchMessage) error {
 		begun = true
-		if m.GetSynced() {
-			ask.FromRevision = m.GetRevision()
+		if m.synced {
+			ask.FromRevision = m.revision
 		}
-		return passOn(m)
+		return passOn(&encoded[pb.WatchResponse]{parts: m.parts})
 	}
 	for came := time.Now(); ; s.master.lookAgain(ctx) {
 		now, err := s.master.leaderOfStream(ctx, req.Header())
@@ -73,7 +74,7 @@ func (s *clusterService) Watch(
 }
 
 // watchAt watches here, or at the master that leads.
-func (s *clusterService) watchAt(ctx context.Context, now leader, ask *pb.WatchRequest, send func(*pb.WatchResponse) error) error {
+func (s *clusterService) watchAt(ctx context.Context, now leader, ask *pb.WatchRequest, send func(watchMessage) error) error {
 	if now.id == s.master.cfg.ID {
 		err := s.watchHere(ctx, ask, send)
 		if errors.Is(err, ErrNoLeader) && ctx.Err() == nil {
@@ -83,11 +84,19 @@ func (s *clusterService) watchAt(ctx context.Context, now leader, ask *pb.WatchR
 	}
 	req := connect.NewRequest(ask)
 	req.Header().Set(forwardedHeader, s.master.cfg.ID)
-	from, err := s.master.clusterAt(now).Watch(ctx, req)
+	leader := connect.NewClient[pb.WatchRequest, encoded[pb.WatchResponse]](
+		&http.Client{Transport: s.master.away}, now.address+aloftv1connect.ClusterServiceWatchProcedure, withBinary())
+	from, err := leader.CallServerStream(ctx, req)
 	if err != nil {
 		return relayed(ctx, err)
 	}
-	return relay(ctx, from, send)
+	return relay(ctx, from, func(m *encoded[pb.WatchResponse]) error {
+		revision, synced, err := wire.WatchHead(m.appendTo(nil))
+		if err != nil {
+			return err
+		}
+		return send(watchMessage{parts: m.parts, revision: revision, synced: synced})
+	})
 }
 
 // logsAt has the leader serve a call for logs. It does not go on with the next

@@ -43,11 +43,10 @@ const (
 // Handler returns the API and the sessions, with rest for every other path. It
 // is for Serve, or a server like it.
 func (m *Master) Handler(rest http.Handler) http.Handler {
-	all := connect.WithHandlerOptions(connect.WithRecover(m.recovered), connect.WithCompressMinBytes(compressFrom), withStrictJSON())
-	requests := connect.WithReadMaxBytes(messageBytesMax)
+	all := connect.WithHandlerOptions(connect.WithRecover(m.recovered), connect.WithCompressMinBytes(compressFrom), withStrictJSON(), withBinary())
 	sessions := connect.WithReadMaxBytes(sessionBytesMax)
 	mux := http.NewServeMux()
-	path, cluster := aloftv1connect.NewClusterServiceHandler(&clusterService{m}, all, requests, connect.WithInterceptors(settled(), m.led()))
+	path, cluster := newClusterHandler(m, all, connect.WithReadMaxBytes(messageBytesMax), connect.WithInterceptors(settled(), m.led()))
 	mux.Handle(path, bounded(m.forwarding(cluster)))
 	path, agents := aloftv1connect.NewAgentServiceHandler(agentService{m}, all, sessions)
 	mux.Handle(path, bounded(m.leading(agents)))
@@ -59,6 +58,19 @@ func (m *Master) Handler(rest http.Handler) http.Handler {
 		rest.ServeHTTP(w, req)
 	})
 	return mux
+}
+
+// newClusterHandler returns the API. Two of its calls are apart, as what they answer
+// is no message: its bytes are there already.
+func newClusterHandler(m *Master, options ...connect.HandlerOption) (path string, handler http.Handler) {
+	s, mux := &clusterService{master: m}, http.NewServeMux()
+	path, most := aloftv1connect.NewClusterServiceHandler(s, options...)
+	mux.Handle(path, most)
+	mux.Handle(aloftv1connect.ClusterServiceListTasksProcedure,
+		connect.NewUnaryHandler(aloftv1connect.ClusterServiceListTasksProcedure, s.listTasks, options...))
+	mux.Handle(aloftv1connect.ClusterServiceWatchProcedure,
+		connect.NewServerStreamHandler(aloftv1connect.ClusterServiceWatchProcedure, s.watch, options...))
+	return path, mux
 }
 
 // bounded gives a client only so long to send its request and to read the answer,

@@ -3,6 +3,7 @@ package master
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -27,18 +28,9 @@ type story struct {
 // published is one batch as it was made known.
 type published struct {
 	revision int64
-	size     int // number of changes
-	changes  []publishedChange
-	recalled func() ([]publishedChange, error) // reads the changes of an earlier term, in place of changes
+	size     int                     // number of changes
+	told     func() (telling, error) // how watchers are told of it, made when the first of them wants it
 	notes    []numberedNote
-}
-
-// all returns the changes.
-func (p published) all() ([]publishedChange, error) {
-	if p.recalled != nil {
-		return p.recalled()
-	}
-	return p.changes, nil
 }
 
 // publishedChange is a change with what it took the place of, nil for nothing.
@@ -59,7 +51,7 @@ func newStory(cfg Config, revision int64) story {
 }
 
 func (s *story) add(revision int64, changes []publishedChange, notes []engine.Note) {
-	batch := published{revision: revision, size: len(changes), changes: changes}
+	batch := published{revision: revision, size: len(changes), told: sync.OnceValues(func() (telling, error) { return tell(changes) })}
 	for _, note := range notes {
 		s.noted++
 		batch.notes = append(batch.notes, numberedNote{s.noted, note})

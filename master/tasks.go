@@ -3,8 +3,10 @@ package master
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -12,10 +14,10 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// ListTasks lists tasks by name.
-func (s *clusterService) ListTasks(
+// listTasks lists tasks by name.
+func (s *clusterService) listTasks(
 	_ context.Context, req *connect.Request[pb.ListTasksRequest],
-) (*connect.Response[pb.ListTasksResponse], error) {
+) (*connect.Response[encoded[pb.ListTasksResponse]], error) {
 	r, err := s.master.current()
 	if err != nil {
 		return nil, apiError(err)
@@ -32,11 +34,32 @@ func (s *clusterService) ListTasks(
 	if err != nil {
 		return nil, err
 	}
-	answer := &pb.ListTasksResponse{NextPageToken: next}
-	for _, t := range page {
-		answer.Tasks = append(answer.Tasks, wire.FromTask(t))
+	answer, err := encodeTasks(page, next)
+	if err != nil {
+		return nil, err
 	}
 	return connect.NewResponse(answer), nil
+}
+
+// taskBytesUsual is about what a task takes in an answer.
+const taskBytesUsual = 200
+
+// encodeTasks returns a page, or its beginning where it would be too large for one
+// message, and the token of the next one.
+func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
+	list := make([]byte, 0, min(taskBytesUsual*len(page), pageBytesMax))
+	for i, t := range page {
+		var err error
+		if list, err = wire.AppendListed(list, t); err != nil {
+			return nil, fmt.Errorf("task %s: %w", t.ID, err)
+		}
+		if len(list) >= pageBytesMax && i < len(page)-1 {
+			next = tokenAfter(string(t.ID))
+			break
+		}
+	}
+	rest, err := proto.Marshal(&pb.ListTasksResponse{NextPageToken: next})
+	return &encoded[pb.ListTasksResponse]{parts: [][]byte{list, rest}}, err
 }
 
 // tasks returns the page that is asked for, and the token of the next one.
@@ -54,7 +77,7 @@ func (v *view) tasks(req *pb.ListTasksRequest) ([]*engine.Task, string, error) {
 		}
 		return pageOf(list, req, name)
 	}
-	size, err := pageSize(req.GetPageSize())
+	size, err := pageSize(req.GetPageSize(), tasksPageMax)
 	if err != nil {
 		return nil, "", err
 	}

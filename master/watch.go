@@ -16,11 +16,12 @@ import (
 )
 
 // watchBytesMax is about what one message of a watch carries: well below the
-// 4 MiB that clients of gRPC take unless told otherwise.
-const watchBytesMax = 1 << 20
+// 4 MiB that clients of gRPC take unless told otherwise. Each watcher that does not read
+// holds a copy of one.
+const watchBytesMax = 256 << 10
 
 // watchHere serves a watch from the state of this master's own term.
-func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, send func(*pb.WatchResponse) error) error {
+func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, send func(watchMessage) error) error {
 	r, err := s.master.current()
 	if err != nil {
 		return err
@@ -28,7 +29,7 @@ func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, se
 	if err := r.asker.confirm(ctx); err != nil {
 		return err
 	}
-	w := watch{view: r.view, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
+	w := watch{view: r.view, pace: &r.pace, over: r.over, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
 	switch from := ask.GetFromRevision(); {
 	case from < 0:
 		return invalidArgument(fmt.Errorf("from_revision: found %d; want 0 or more", from))
@@ -38,10 +39,10 @@ func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, se
 		}
 		err = w.resume(from)
 	default:
-		err = w.snapshot()
+		err = w.snapshot(ctx)
 	}
 	if err == nil {
-		err = w.follow(ctx, r.over)
+		err = w.follow(ctx)
 	}
 	return err
 }
@@ -61,10 +62,13 @@ func sender[M any](ctx context.Context, stream *connect.ServerStream[M]) func(*M
 // watch is one reader that follows the story.
 type watch struct {
 	view    *view
-	service id.Service // "" is all
+	pace    *pace
+	over    <-chan struct{} // closed when the reign is over
+	service id.Service      // "" is all
 	notes   bool
-	send    func(*pb.WatchResponse) error
+	send    func(watchMessage) error
 	next    int64 // number of the batch to send next
+	begun   int   // how many changes of that are sent
 	sent    int64 // all up to this revision has been sent
 }
 
@@ -84,21 +88,27 @@ func (w *watch) resume(from int64) error {
 }
 
 // snapshot sends all that is there now, by kind and name.
-func (w *watch) snapshot() error {
+func (w *watch) snapshot(ctx context.Context) error {
 	records, revision := w.collect()
-	var changes []*pb.WatchChange
-	size := 0
+	var changes []byte
 	for _, record := range records {
-		change := &pb.WatchChange{Record: wire.FromRecord(record)}
-		if changes, size = append(changes, change), size+proto.Size(change); size >= watchBytesMax {
-			if err := w.send(&pb.WatchResponse{Revision: revision, Changes: changes}); err != nil {
-				return err
-			}
-			changes, size = nil, 0
+		var err error
+		if changes, err = wire.AppendChange(changes, engine.Change{Key: record.Key(), Record: record}); err != nil {
+			return fmt.Errorf("%s: %w", wire.StoreKey(record.Key()), err)
 		}
+		if len(changes) < watchBytesMax {
+			continue
+		}
+		if err := w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, false); err != nil {
+			return err
+		}
+		if err := w.pace.turn(ctx, w.over); err != nil {
+			return err
+		}
+		changes = changes[:0] // it has been copied
 	}
 	w.sent = revision
-	return w.send(&pb.WatchResponse{Revision: revision, Changes: changes, Synced: true})
+	return w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, true)
 }
 
 // collect returns all that there is now and is wanted, by kind and name.
@@ -121,21 +131,26 @@ func (w *watch) collect() ([]engine.Record, int64) {
 	return records, v.revision
 }
 
-// follow sends every batch until the watcher or the reign has gone.
-func (w *watch) follow(ctx context.Context, over <-chan struct{}) error {
+// follow sends every batch until the watcher or the reign has gone. What came while it
+// waited for its turn goes into one message.
+func (w *watch) follow(ctx context.Context) error {
 	for {
-		batches, more, err := w.waiting()
+		if err := w.pace.turn(ctx, w.over); err != nil {
+			return err
+		}
+		d, more, err := w.fill()
+		if err == nil && !d.empty() {
+			err = w.tell(d, w.sent, true)
+		}
 		if err != nil {
 			return err
 		}
-		for _, batch := range batches {
-			if err := w.sendBatch(batch); err != nil {
-				return err
-			}
+		if more == nil {
+			continue
 		}
 		select {
 		case <-more:
-		case <-over:
+		case <-w.over:
 			return ErrNoLeader
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -143,66 +158,61 @@ func (w *watch) follow(ctx context.Context, over <-chan struct{}) error {
 	}
 }
 
-// waiting returns the batches that are not sent yet, and what is closed when
-// there are more.
-func (w *watch) waiting() ([]published, <-chan struct{}, error) {
+// fill takes what is to be sent next, about as much as a message carries. It returns
+// what is closed when there is more, nil where there is already. Of the messages of a
+// large batch only the last carries the batch's revision: who resumes from one before
+// it gets the whole batch again.
+func (w *watch) fill() (draft, <-chan struct{}, error) {
+	var d draft
+	for d.size < watchBytesMax {
+		batch, more, err := w.waiting()
+		if err != nil || more != nil {
+			return d, more, err
+		}
+		t, err := batch.told()
+		if err != nil {
+			return d, nil, err
+		}
+		if w.begun = d.add(t, w.begun, w.service); w.begun < len(t.each) {
+			break
+		}
+		for _, n := range batch.notes {
+			if w.notes && (w.service == "" || n.note.Service == w.service) {
+				d.notes = append(d.notes, wire.FromNote(n.seq, n.note))
+			}
+		}
+		w.next, w.begun, w.sent = w.next+1, 0, batch.revision
+	}
+	return d, nil, nil
+}
+
+// waiting returns the batch that is to be sent next, or what is closed when there is
+// one.
+func (w *watch) waiting() (published, <-chan struct{}, error) {
 	w.view.mu.RLock()
 	defer w.view.mu.RUnlock()
 	s := &w.view.story
-	if w.next < s.first {
-		return nil, nil, errTrimmed
+	switch {
+	case w.next < s.first:
+		return published{}, nil, errTrimmed
+	case w.next == s.first+int64(len(s.batches)):
+		return published{}, w.view.published, nil
+	default:
+		return s.batches[w.next-s.first], nil, nil
 	}
-	batches := slices.Clone(s.batches[w.next-s.first:])
-	w.next += int64(len(batches))
-	return batches, w.view.published, nil
 }
 
-// sendBatch sends what of a batch the watcher wants. Of several messages only
-// the last carries the batch's revision: who resumes from one before it gets the
-// whole batch again.
-func (w *watch) sendBatch(batch published) error {
-	changes, err := batch.all()
+// tell sends one message.
+func (w *watch) tell(d draft, revision int64, synced bool) error {
+	rest, err := proto.Marshal(&pb.WatchResponse{Revision: revision, Notes: d.notes, Synced: synced})
 	if err != nil {
 		return err
 	}
-	m := &pb.WatchResponse{Synced: true}
-	size := 0
-	for _, change := range changes {
-		var c *pb.WatchChange
-		switch {
-		case change.Record != nil && w.wants(change.Record):
-			c = &pb.WatchChange{Record: wire.FromRecord(change.Record)}
-		case change.Record == nil && w.wants(change.before):
-			c = &pb.WatchChange{Deleted: wire.StoreKey(change.Key)}
-		default:
-			continue
-		}
-		if size >= watchBytesMax {
-			m.Revision = w.sent
-			if err := w.send(m); err != nil {
-				return err
-			}
-			m, size = &pb.WatchResponse{Synced: true}, 0
-		}
-		m.Changes, size = append(m.Changes, c), size+proto.Size(c)
-	}
-	for _, n := range batch.notes {
-		if w.notes && (w.service == "" || n.note.Service == w.service) {
-			m.Notes = append(m.Notes, wire.FromNote(n.seq, n.note))
-		}
-	}
-	w.sent = batch.revision
-	if m.Revision = w.sent; len(m.GetChanges())+len(m.GetNotes()) == 0 {
-		return nil
-	}
-	return w.send(m)
+	defer w.pace.sent(d.size)
+	return w.send(watchMessage{parts: append(d.parts, rest), revision: revision, synced: synced})
 }
 
-// wants reports whether a record belongs to what is watched. What leaders keep
-// for each other is not shown.
+// wants reports whether a record belongs to what is watched.
 func (w *watch) wants(record engine.Record) bool {
-	if _, hidden := record.(*engine.Cluster); hidden {
-		return false
-	}
-	return w.service == "" || serviceOf(record) == w.service
+	return !isHidden(record) && (w.service == "" || serviceOf(record) == w.service)
 }

@@ -96,21 +96,34 @@ func (w *writer) task(t *engine.Task) {
 	for i := range t.Claim.Slices {
 		w.message(9, func() { w.slice(&t.Claim.Slices[i]) })
 	}
-	if len(t.Ports) > 0 {
-		for _, name := range slices.Sorted(maps.Keys(t.Ports)) {
-			w.message(10, func() {
-				w.element(1, name)
-				w.bytes = protowire.AppendTag(w.bytes, 2, protowire.VarintType)
-				w.bytes = protowire.AppendVarint(w.bytes, uint64(int32(t.Ports[name])))
-			})
-		}
-	}
+	w.ports(t.Ports)
 	w.message(11, func() { w.status(&t.Status) })
 	w.truth(12, t.Restart)
 	w.time(13, t.CreatedAt)
 	w.text(14, string(t.Moves.To))
 	w.number(15, int64(int32(t.Moves.Turn)))
 	w.text(16, string(t.Follows))
+}
+
+// ports appends ports in the order of their names. Most tasks have one at most.
+func (w *writer) ports(ports map[string]int) {
+	if len(ports) > 1 {
+		for _, name := range slices.Sorted(maps.Keys(ports)) {
+			w.port(name, ports[name])
+		}
+		return
+	}
+	for name, port := range ports {
+		w.port(name, port)
+	}
+}
+
+func (w *writer) port(name string, port int) {
+	w.message(10, func() {
+		w.element(1, name)
+		w.bytes = protowire.AppendTag(w.bytes, 2, protowire.VarintType)
+		w.bytes = protowire.AppendVarint(w.bytes, uint64(int32(port)))
+	})
 }
 
 func (w *writer) slice(s *ledger.Slice) {

@@ -38,18 +38,23 @@ func (f *fields) next() bool {
 	if len(f.left) == 0 {
 		return false
 	}
-	field, kind, n := protowire.ConsumeTag(f.left)
-	if n < 0 {
-		f.stop()
-		return false
+	field, kind, n := protowire.Number(f.left[0]>>3), protowire.Type(f.left[0]&7), 1
+	if f.left[0] > 0x7f || field == 0 { // most tags are of one byte
+		if field, kind, n = protowire.ConsumeTag(f.left); n < 0 {
+			f.stop()
+			return false
+		}
 	}
 	value := f.left[n:]
-	switch kind {
-	case protowire.VarintType:
+	switch {
+	case kind == protowire.BytesType && len(value) > 0 && int(value[0]) < min(0x80, len(value)): // as most lengths are
+		n = 1 + int(value[0])
+		f.bytes = value[1:n]
+	case kind == protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(value)
+	case kind == protowire.VarintType:
 		f.number, n = protowire.ConsumeVarint(value)
 		field = -field // a number under a field that has bytes is not plain, nor the other way round
-	case protowire.BytesType:
-		f.bytes, n = protowire.ConsumeBytes(value)
 	default:
 		n = -1
 	}

@@ -3124,7 +3124,8 @@ type ListTasksRequest struct {
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	Agent   string                 `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Those that have ended, too.
-	Ended         bool   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended bool `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	// At most 5,000. A page may have fewer tasks although there are more: the token tells.
 	PageSize      int32  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -5493,7 +5494,7 @@ func (x *WatchRequest) GetNotes() bool {
 
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// To resume, watch from this revision.
+	// To resume, watch from this revision. A message may have the changes of several.
 	Revision int64          `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Changes  []*WatchChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	Notes    []*Note        `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"`

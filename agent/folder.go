@@ -42,6 +42,7 @@ func (f folder) complete(name id.Task) string { return filepath.Join(f.task(name
 func (f folder) sandbox(name id.Task) string  { return filepath.Join(f.task(name), "sandbox") }
 func (f folder) logs(name id.Task) string     { return filepath.Join(f.task(name), "logs") }
 func (f folder) epoch() string                { return filepath.Join(string(f), "epoch") }
+func (f folder) boot() string                 { return filepath.Join(string(f), "boot") }
 
 func (f folder) attemptLogs(name id.Task, attempt int) string {
 	return filepath.Join(f.logs(name), strconv.Itoa(attempt))

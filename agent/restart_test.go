@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -147,6 +148,45 @@ func TestAnAgentKilledWhileItStarts(t *testing.T) {
 			w.Errorf("%d starts", n)
 		}
 	})
+}
+
+// TestAMachineKilledWhileAProgramStarts: the attempt may have run, and nobody knows any
+// more. It is not made again; the next one is.
+func TestAMachineKilledWhileAProgramStarts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		spec        *spec.Spec
+		join, later string
+	}{
+		"of a service": {service(), "backoff 1", "ready 2"},
+		"of a job":     {job(), "failed 1", "failed 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, nil, func(w *world) {
+				w.runtime.setLate(time.Second)
+				w.run(tc.spec, "web-1")
+				w.want("web-1", "starting 1")
+				w.end()
+				anew := newRecorder(nil)
+				ctx, stop := context.WithCancel(context.Background()) // one of the bubble
+				defer stop()
+				go func() { _ = anew.Run(ctx) }()
+				w.over, w.cfg.BootID = anew, "another boot"
+
+				w.begin()
+
+				if _, tasks := w.lastJoin(); tasks["web-1"] != tc.join {
+					w.Errorf("the first join says %q, want %q", tasks["web-1"], tc.join)
+				}
+				w.pass(time.Minute)
+				w.want("web-1", tc.later)
+				w.restart()
+				w.want("web-1", tc.later)
+				w.end()
+			})
+		})
+	}
 }
 
 // TestTheLastFileWasNotWritten: the disk was full when an attempt began, and

@@ -37,16 +37,35 @@ func (a *Agent) restore(ctx context.Context) error {
 		a.match(ctx, program)
 		programs[program.Key] = program.Exit
 	}
+	rebooted := a.rebooted(ctx)
 	for _, name := range slices.Sorted(maps.Keys(a.tasks)) {
 		in := a.tasks[name]
 		exit, started := programs[in.key()]
+		if rebooted && in.status.State == task.Starting && !started {
+			a.end(ctx, in, &task.Exit{Code: -1, Error: "its machine was started anew; whether it ran is not known", At: time.Now()}, true)
+			continue
+		}
 		a.goOn(ctx, in, started, exit)
 	}
 	a.tidying.gone = slices.DeleteFunc(others, func(name id.Task) bool { return a.tasks[name] != nil })
 	pages := a.pages()
 	a.folder.write(pages)
 	a.written(ctx, pages)
+	if err := replaceFile(a.folder.boot(), []byte(a.cfg.BootID+"\n")); err != nil {
+		a.cfg.Log.WarnContext(ctx, "boot not kept on disk", slog.Any("error", err))
+	}
 	return nil
+}
+
+// rebooted reports whether the machine was started anew since an agent last used the
+// folder. Then nobody knows any more whether an attempt ran that was about to start.
+func (a *Agent) rebooted(ctx context.Context) bool {
+	text, err := os.ReadFile(a.folder.boot())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.cfg.Log.WarnContext(ctx, "boot not read", slog.Any("error", err))
+		return true
+	}
+	return err == nil && strings.TrimSpace(string(text)) != strings.TrimSpace(a.cfg.BootID)
 }
 
 // restoreEpoch reads the newest epoch that was seen. Without it a deposed leader

@@ -39,7 +39,7 @@ type started struct {
 // journal is what a supervisor knows on disk: one line per fact, appended
 // before the fact is told, and rewritten when most lines are of no more use. It
 // survives the death of the process. It is not synced: after a crash of the
-// machine no task runs, and the agent's state tells which had been started.
+// machine no task runs, and the agent makes no attempt again that may have run.
 //
 // The server's loop owns it.
 type journal struct {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-
-	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // Causes of the end of a session.
@@ -22,26 +20,6 @@ var (
 type messages[In, Out any] interface {
 	Receive() (*In, error)
 	Send(message *Out) error
-}
-
-// Stream is a session that does not come over HTTP, as in a simulation. Receive
-// and Send fail with os.ErrDeadlineExceeded when their deadline has passed, also
-// one that is set while they wait.
-type Stream[In, Out any] interface {
-	messages[In, Out]
-	deadlines
-}
-
-// ServeAgent serves an agent as the handler of its sessions does.
-func (m *Master) ServeAgent(ctx context.Context, stream Stream[pb.SessionRequest, pb.SessionResponse]) error {
-	return m.agentSession(onLine(ctx, line{control: stream}), stream)
-}
-
-// ServeRouter serves a router as the handler of its sessions does.
-func (m *Master) ServeRouter(
-	ctx context.Context, stream Stream[pb.RouterServiceSessionRequest, pb.RouterServiceSessionResponse],
-) error {
-	return m.routerSession(onLine(ctx, line{control: stream}), stream)
 }
 
 // converse is what every session is: it listens and speaks at the same time,

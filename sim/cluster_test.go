@@ -31,6 +31,7 @@ type cluster struct {
 	masters  []*masterProcess
 	machines []*machine
 	routers  []*routerProcess
+	watcher  *watcher
 
 	asked  atomic.Int32    // calls of operators so far
 	living context.Context //nolint:containedctx // until the run ends
@@ -65,7 +66,7 @@ func newCluster(s scenario, dir string) (c *cluster, stop context.CancelFunc) {
 	}
 	for i := range s.agents + 1 {
 		name := fmt.Sprintf("a%d", i+1)
-		m := &machine{caller: caller{c: c, name: name}, ports: ports, cpus: agentCPUs, dir: filepath.Join(dir, name)}
+		m := &machine{c: c, name: name, ports: ports, cpus: agentCPUs, dir: filepath.Join(dir, name)}
 		// Each is an address of its own of the loopback, so that runs beside each
 		// other do not meet when agents look whether a port is free.
 		m.address = fmt.Sprintf("127.%d.%d.%d", 1+s.seed%200, s.seed/200%250, 10+i)
@@ -73,7 +74,7 @@ func newCluster(s scenario, dir string) (c *cluster, stop context.CancelFunc) {
 	}
 	for i := range s.routers {
 		name := fmt.Sprintf("r%d", i+1)
-		c.routers = append(c.routers, &routerProcess{caller: caller{c: c, name: name}})
+		c.routers = append(c.routers, &routerProcess{c: c, name: name})
 	}
 	for _, p := range c.masters {
 		p.start()
@@ -88,6 +89,7 @@ func newCluster(s scenario, dir string) (c *cluster, stop context.CancelFunc) {
 		p.start()
 		c.alive.Go(func() { c.clients(ctx, p) })
 	}
+	c.watcher = c.watch(ctx, "w1")
 	return c, stop
 }
 
@@ -201,6 +203,7 @@ func run(s scenario, dir string) (broken *violation, story []string) {
 	broken = c.play()
 	stop()
 	c.alive.Wait()
+	time.Sleep(2 * dialWithin) // connections that nobody waits for any more come about, or not
 	return broken, c.obs.story
 }
 

@@ -34,6 +34,15 @@ func drawn(seed uint64) scenario {
 		}
 		s.actions = append(s.actions, a)
 	}
+	at = at.Truncate(time.Millisecond)
+	if s.masters == 3 && d.IntN(2) == 0 {
+		at += d.between(10*time.Second, 25*time.Second)
+		s.actions = append(s.actions, d.deposed(s, at)...)
+	}
+	if d.IntN(3) == 0 {
+		at += d.between(4*time.Second, 10*time.Second)
+		s.actions = append(s.actions, d.hurried(s, at)...)
+	}
 	slices.SortStableFunc(s.actions, func(a, b action) int { return int(a.at - b.at) })
 	for i := range s.actions {
 		s.actions[i].at = s.actions[i].at.Truncate(time.Millisecond)
@@ -56,7 +65,7 @@ func (d dice) lasting(most time.Duration) string {
 
 func (d dice) fault(s scenario) (verb string, args []string) {
 	master, agent, router := d.name("m", s.masters), d.name("a", s.agents), d.name("r", s.routers)
-	switch d.IntN(16) {
+	switch d.IntN(20) {
 	case 0:
 		return "kill-master", []string{master, d.lasting(6 * time.Second)}
 	case 1:
@@ -76,14 +85,20 @@ func (d dice) fault(s scenario) (verb string, args []string) {
 	case 10:
 		return pick(d, "kill-router", "stop-router"), []string{router, d.lasting(10 * time.Second)}
 	case 11, 12:
-		args = []string{pick(d, agent, agent, router), "way=" + pick(d, "both", "in", "out"), d.lasting(pick(d, 4*time.Second, 15*time.Second))}
+		args = []string{pick(d, agent, agent, agent, router, router, "w1"), "way=" + pick(d, "both", "in", "out"), d.lasting(pick(d, 4*time.Second, 15*time.Second))}
 		if d.IntN(2) == 0 {
 			args = append(args, "from="+master)
 		}
 		return "cut", args
 	case 13:
 		return "weather", []string{fmt.Sprintf("loss=%d", d.IntN(30)), fmt.Sprintf("late=%dms", 5+d.IntN(1500)), d.lasting(10 * time.Second)}
-	case 14:
+	case 14, 15:
+		return "cut", []string{router, "way=" + pick(d, "both", "in", "out"), d.lasting(15 * time.Second), "to=" + agent}
+	case 16:
+		return "reset", []string{pick(d, agent, agent, router, "w1"), pick(d, "silent", "told")}
+	case 17:
+		return "crash-agent", []string{agent, fmt.Sprintf("in=%d", 1+d.IntN(3)), d.lasting(5 * time.Second)}
+	case 18:
 		return "disk-full", []string{agent, d.lasting(8 * time.Second)}
 	default:
 		return pick(d, "kill-program", "hang-program"), []string{agent, fmt.Sprintf("no=%d", d.IntN(10))}
@@ -92,7 +107,7 @@ func (d dice) fault(s scenario) (verb string, args []string) {
 
 func (d dice) order(s scenario) (verb string, args []string) {
 	service := d.name("s", 3)
-	switch d.IntN(20) {
+	switch d.IntN(24) {
 	case 0, 1, 2, 3, 4, 5:
 		return "deploy", d.spec(service, pick(d, "ok", "ok", "ok", "slow:4s", "never", "exits", "dies:8s", "hangs:6s", "stubborn"))
 	case 6, 7, 8:
@@ -115,11 +130,17 @@ func (d dice) order(s scenario) (verb string, args []string) {
 	case 15:
 		return "pool", []string{d.name("p", 2), fmt.Sprintf("cpus=%d", d.IntN(4000)), fmt.Sprintf("priority=%d", d.IntN(3))}
 	case 16:
-		return "drain", []string{d.name("a", s.agents), "within=" + pick(d, "0s", "5s")}
+		return "drain", []string{d.name("a", s.agents), "within=" + pick(d, "0s", "5s"), pick(d, "asks", "force")}
 	case 17:
 		return "undrain", []string{d.name("a", s.agents)}
 	case 18:
 		return "transfer", nil
+	case 19:
+		return "breaker", []string{fmt.Sprintf("limit=%d", pick(d, 0, 10, 30, 60)), "window=" + pick(d, "5s", "30s")}
+	case 20:
+		return "release", pick(d, nil, []string{service})
+	case 21, 22:
+		return pick(d, "rebalance", "rebalance", "abort-moves"), []string{fmt.Sprintf("moves=%d", 1+d.IntN(4))}
 	default:
 		return "deploy", d.other()
 	}
@@ -142,6 +163,9 @@ func (d dice) spec(name, behaves string) []string {
 	}
 	if d.IntN(4) == 0 {
 		args = append(args, "pool=p1")
+	}
+	if d.IntN(6) == 0 {
+		args = append(args, "on_partition=stop")
 	}
 	return args
 }

@@ -86,6 +86,7 @@ func (o *observer) settled(s *engine.Service) error {
 func (c *cluster) judgeEnd() {
 	c.judgeBalance(5 * time.Second)
 	c.obs.judgeLoad()
+	c.obs.judgeWatcher(c.watcher)
 	running := make(map[id.Agent][]id.Task)
 	for _, m := range c.machines {
 		running[id.Agent(m.name)] = tasksOf(m.hosts().running())

@@ -10,11 +10,9 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/rollout"
-	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
-	"github.com/aloft-run/aloft/router"
 )
 
 // The laws.
@@ -30,12 +28,16 @@ const (
 	lawFloor     = "a good instance is not stopped below the floor"
 	lawOnce      = "no attempt is started twice"
 	lawDurable   = "what is started is durable"
+	lawDisk      = "what an agent starts is on its disk"
+	lawTwice     = "what must not run twice is given up when it has ended"
 	lawTold      = "what is stopped was told to"
 	lawDrained   = "what is stopped has no request"
 	lawConfirmed = "what a router has confirmed gets no request"
 	lawMeant     = "a request reaches the task that it was meant for"
 	lawPromise   = "what a client was told is durable"
 	lawLost      = "no request is lost without a fault"
+	lawServed    = "a request is answered while an instance can be reached"
+	lawWatched   = "a watch tells each change once, in order"
 	lawBalance   = "the leader's books are those of its tasks"
 	lawEnds      = "a deployment always ends"
 	lawRuns      = "everything that can run does run in the end"
@@ -52,6 +54,7 @@ func (o *observer) judgeCommit(changed []change) {
 			before, _ := c.before.(*engine.Task)
 			o.judgeLife(before, after)
 			o.judgeLoss(before, after)
+			o.judgeTwice(before, after)
 			if after.Status.State.HoldsClaim() && (before == nil || !before.Status.State.HoldsClaim()) {
 				claimed[after.Claim.Pool] = true
 				if before == nil || before.Status.State != task.Lost {
@@ -112,6 +115,19 @@ func (o *observer) judgeLoss(before, after *engine.Task) {
 	key := runtime.Key{Task: after.ID, Attempt: before.Status.Attempt}
 	if host := o.c.machine(string(after.Claim.Agent)).hosts(); connected && host != nil && host.runs(key) {
 		o.breaks(lawKept, "%s is given up (%s), and %s runs on %s", after.ID, after.Status.Reason, key, on.ID)
+	}
+}
+
+// judgeTwice holds the loss of a task that must not run twice to that it has ended:
+// from then on another one may take its place.
+func (o *observer) judgeTwice(before, after *engine.Task) {
+	r := o.revision(after.Service, after.Revision)
+	if r == nil || r.Spec.OnPartition != spec.EndOff || after.Status.State != task.Lost || before == nil || !before.Status.State.HoldsClaim() {
+		return
+	}
+	host := o.c.machine(string(after.Claim.Agent)).hosts()
+	if host != nil && slices.Contains(tasksOf(host.running()), after.ID) {
+		o.breaks(lawTwice, "%s is given up (%s), and runs on %s", after.ID, after.Status.Reason, after.Claim.Agent)
 	}
 }
 
@@ -190,9 +206,12 @@ func (o *observer) judgeFloor(stopped *engine.Task) {
 }
 
 // starting judges the start of an attempt before it happens.
-func (o *observer) starting(on string, key runtime.Key) {
+func (o *observer) starting(on string, key runtime.Key, kept bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !kept {
+		o.breaks(lawDisk, "%s is started on %s, and the disk does not know of it", key, on)
+	}
 	if before, found := o.begun[key]; found {
 		o.breaks(lawOnce, "%s is started on %s, and was on %s", key, on, before)
 	}
@@ -246,69 +265,6 @@ func (o *observer) mayBeCut(t *engine.Task) bool {
 		}
 	}
 	return !draining || !time.Now().Before(since.from(o.epoch).Add(drain))
-}
-
-// requested judges a request that comes to an instance, and returns what is to be
-// called when it has ended. One that was meant for another task, which had the
-// address before, may come only through a router that the masters have forgotten.
-func (o *observer) requested(run *routerRun, address string, key runtime.Key) (done func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !run.hadAt(address, key.Task) {
-		if o.remembered(run.name) && time.Since(run.joinedAt) > catchUp {
-			o.breaks(lawMeant, "router %s sends a request to %s at %s, where its tables have another task", run.name, key, address)
-		}
-		return func() {}
-	}
-	f := &flight{key}
-	run.flights[f] = true
-	if run.knows(run.confirmed) && o.routers[run] && !run.busy[key.Task] && !run.mayServe(key.Task) {
-		o.breaks(lawConfirmed, "router %s sends a request to %s, and has confirmed %s", run.name, key, run.confirmed)
-	}
-	return func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(run.flights, f)
-	}
-}
-
-// catchUp is how long a router that was forgotten may take to get the newest table.
-const catchUp = 10 * time.Second
-
-// confirmed judges a confirmation when the router says it.
-func (o *observer) confirmed(run *routerRun, said route.Confirmation) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	run.confirmed = said.Version
-	run.busy = make(map[id.Task]bool)
-	for _, b := range said.Busy {
-		run.busy[b.Task] = true
-	}
-	if !run.knows(said.Version) {
-		return // the table of the last run
-	}
-	for f := range run.flights {
-		if !run.busy[f.key.Task] && o.routers[run] && !run.mayServe(f.key.Task) {
-			o.breaks(lawConfirmed, "router %s confirms %s, and has a request at %s", run.name, said.Version, f.key)
-		}
-	}
-}
-
-// judgeAnswer holds what a client got to the faults that there were. No master waits
-// for a router that has left, or was gone for long, and is back behind a cut with the
-// table that it had kept: what it sends meanwhile may be lost.
-func (o *observer) judgeAnswer(run *routerRun, q question, began time.Time, status int, reason router.Reason, err error) {
-	lost := err != nil && !errors.Is(err, errRefused) || reason == router.Broken || reason == router.Garbled || reason == router.Cut
-	if !lost {
-		return
-	}
-	if !o.remembered(run.name) || run.joinedAt.After(began) {
-		return
-	}
-	if o.harm.After(began.Add(-time.Second)) || o.deaths[id.Service(q.service)].After(began.Add(-time.Second)) {
-		return
-	}
-	o.breaks(lawLost, "a client's %s of %s, sent at %.3fs, got status %d %s %v", q.method, q.service, began.Sub(o.began).Seconds(), status, reason, err)
 }
 
 // toldService judges an answer that shows a service.

@@ -1,9 +1,9 @@
 package sim_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protodelim"
+
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/probe"
 	"github.com/aloft-run/aloft/agent/runtime"
@@ -19,11 +21,13 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
 // machine is a machine with an agent, whose programs outlive it.
 type machine struct {
-	caller
+	c       *cluster
+	name    string
 	address string
 	cpus    int64 // thousandths
 	ports   resource.Quantity
@@ -35,10 +39,13 @@ type machine struct {
 	agent  *agentProcess // nil while it is dead
 	full   int           // disk
 	wanted bool          // an agent that cannot start is tried again
+	starts int           // the agent is killed at the start of so many programs from now; 0: it is not
+	back   time.Duration // after which it is started again then
 }
 
 // agentProcess is one life of an agent.
 type agentProcess struct {
+	from  *caller
 	kill  context.CancelFunc
 	ended chan struct{}
 }
@@ -47,12 +54,13 @@ type agentProcess struct {
 // runtime of its agents.
 type programs struct {
 	*fake.Runtime
-	m    *machine
-	halt context.CancelFunc
-	off  chan struct{} // closed when the machine goes down
+	m      *machine
+	booted time.Time
+	halt   context.CancelFunc
 
-	mu   sync.Mutex // guards list
-	list map[runtime.Key]*program
+	mu     sync.Mutex // guards all below
+	list   map[runtime.Key]*program
+	leases map[runtime.Key]*tenancy
 }
 
 // program is one that has been started.
@@ -67,12 +75,11 @@ type program struct {
 // boot starts the machine.
 func (m *machine) bootUp() {
 	ctx, halt := context.WithCancel(context.Background())
-	h := &programs{m: m, halt: halt, off: make(chan struct{}), list: make(map[runtime.Key]*program)}
+	h := &programs{m: m, booted: time.Now(), halt: halt, list: make(map[runtime.Key]*program), leases: make(map[runtime.Key]*tenancy)}
 	h.Runtime = fake.New(h.play)
 	m.mu.Lock()
 	m.boot++
 	m.host = h
-	m.off = h.off
 	m.mu.Unlock()
 	m.c.alive.Go(func() { _ = h.Run(ctx) })
 }
@@ -80,13 +87,15 @@ func (m *machine) bootUp() {
 // powerOff takes the machine with all that runs on it. Nobody is told.
 func (m *machine) powerOff() {
 	m.mu.Lock()
-	host := m.host
+	host, p := m.host, m.agent
 	m.host = nil
 	m.mu.Unlock()
 	if host == nil {
 		return
 	}
-	close(host.off)
+	if p != nil {
+		p.from.made.hangUp(true)
+	}
 	m.c.obs.machineDown(m.name)
 	m.killAgent()
 	host.halt()
@@ -101,24 +110,26 @@ func (m *machine) startAgent() {
 	if m.agent != nil || m.host == nil {
 		return
 	}
+	from := m.c.caller(m.name, m.host.clock)
 	a, err := agent.New(agent.Config{
-		ID: id.Agent(m.name), BootID: strconv.Itoa(m.boot), Hostname: m.name, Version: "sim", Address: m.address,
+		ID: id.Agent(m.name), BootID: strconv.Itoa(m.boot), Hostname: m.name, Version: "sim", Address: m.address, Clock: m.host.clock,
 		Attributes: map[string]string{"zone": "z" + m.name[len(m.name)-1:]}, DataDir: m.dir, Probe: m.probe,
 		Partitions: []ledger.Partition{
 			{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(m.cpus), Weight: 1000},
 			{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(1 << 40), Weight: 1000},
 			{ID: "ports", Type: resource.Ports, Quantity: m.ports, Weight: 1000},
 		},
-	}, &m.caller, m.host, nil)
+	}, from, m.host, nil)
 	if err != nil {
 		panic(err) // the config is always a good one
 	}
 	ctx, kill := context.WithCancel(context.Background())
-	p := &agentProcess{kill: kill, ended: make(chan struct{})}
+	p := &agentProcess{from: from, kill: kill, ended: make(chan struct{})}
 	m.agent = p
 	m.c.alive.Go(func() {
 		defer close(p.ended)
 		err := a.Run(ctx)
+		from.made.hangUp(false)
 		m.mu.Lock()
 		m.agent = nil
 		again := m.wanted && ctx.Err() == nil
@@ -128,6 +139,19 @@ func (m *machine) startAgent() {
 			m.c.later(time.Second, m.startAgent)
 		}
 	})
+}
+
+// clock is the machine's own: the time since it was started.
+func (h *programs) clock() time.Duration { return time.Since(h.booted) + time.Second }
+
+// caller returns the way to the masters of the agent of now; nil while it is dead.
+func (m *machine) caller() *caller {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.agent == nil {
+		return nil
+	}
+	return m.agent.from
 }
 
 // killAgent ends the agent, and not its programs.
@@ -207,6 +231,13 @@ func (h *programs) hang(p *program) {
 	h.m.c.obs.died(p.service) // without mu: the laws ask what runs
 }
 
+// wellSince reports whether a program answers, and has answered since then.
+func (h *programs) wellSince(p *program, since time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !p.hangs && !p.readyAt.IsZero() && p.readyAt.Before(since)
+}
+
 func (h *programs) isHung(p *program) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -215,10 +246,62 @@ func (h *programs) isHung(p *program) bool {
 
 // Start is told to the laws before it happens.
 func (h *programs) Start(ctx context.Context, launch runtime.Launch) error {
-	h.m.c.obs.starting(h.m.name, launch.Key)
+	h.m.c.obs.starting(h.m.name, launch.Key, h.m.keeps(launch.Key))
 	err := h.Runtime.Start(ctx, launch)
+	if err == nil {
+		h.lets(launch.Lease)
+	}
 	h.m.c.obs.started(h.m.name, launch.Key, err)
+	if h.m.diesAtStart() {
+		<-ctx.Done() // the agent does not hear what came of it
+		return context.Cause(ctx)
+	}
 	return err
+}
+
+// keeps reports whether the agent's disk knows of an attempt.
+func (m *machine) keeps(key runtime.Key) bool {
+	for _, folder := range []string{"tasks", "tasks.aside"} { // where it is while the disk is full
+		file, err := os.Open(filepath.Join(m.dir, folder, string(key.Task), "task.pb"))
+		if err != nil {
+			continue
+		}
+		defer file.Close() //nolint:errcheck // it is only read
+		newest, from := 0, bufio.NewReader(file)
+		for {
+			var record pb.KeptTask
+			if protodelim.UnmarshalFrom(from, &record) != nil {
+				return newest >= key.Attempt
+			}
+			newest = int(record.GetStatus().GetAttempt())
+		}
+	}
+	return false
+}
+
+// dieAtStart has the agent killed as soon as so many programs have been started.
+func (m *machine) dieAtStart(starts int, back time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.starts, m.back = starts, back
+}
+
+// diesAtStart reports whether the agent is killed now that a program was started.
+func (m *machine) diesAtStart() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.starts == 0 {
+		return false
+	}
+	if m.starts--; m.starts > 0 {
+		return false
+	}
+	m.c.obs.tell("agent %s is killed as a program starts", m.name)
+	m.c.later(0, func() {
+		m.killAgent()
+		m.c.later(m.back, m.startAgent)
+	})
+	return true
 }
 
 // Stop is told to the laws before it happens.
@@ -298,40 +381,4 @@ func tasksOf(keys []runtime.Key) []id.Task {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// specText writes the document of a service.
-func specText(a action) string {
-	name := a.arg(0)
-	kind := a.named("kind", "service")
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %s\n", kind, name)
-	switch kind {
-	case "service":
-		fmt.Fprintf(&text, "instances: %s\n", a.named("instances", "1"))
-	case "job":
-		fmt.Fprintf(&text, "copies: %s\nretries: 1\n", a.named("instances", "1"))
-	case "cron":
-		fmt.Fprintf(&text, "copies: %s\nschedule: \"* * * * *\"\noverlap: %s\n", a.named("instances", "1"), a.named("overlap", "skip"))
-	}
-	if pool := a.named("pool", ""); pool != "" {
-		fmt.Fprintf(&text, "pool: %s\n", pool)
-	}
-	fmt.Fprintf(&text, "resources: {cpus: %s, mem: 64MiB}\n", a.named("cpus", "0.5"))
-	fmt.Fprintf(&text, "run: {command: [./x], env: {BEHAVES: %q, VERSION: %q}}\n", a.named("behaves", "ok"), a.named("version", "1"))
-	if kind == "job" || kind == "cron" {
-		return text.String() + "deploy: {grace: 2s}\n"
-	}
-	text.WriteString("ports: [http]\nready: {http: /, port: http}\n")
-	if a.named("alive", "") != "" {
-		text.WriteString("alive: {http: /, port: http, every: 1s, timeout: 1s, failures: 2}\n")
-	}
-	routed := ""
-	if kind == "service" {
-		fmt.Fprintf(&text, "route: {host: %s.sim, port: http}\n", name)
-		routed = ", drain: " + a.named("drain", "5s")
-	}
-	fmt.Fprintf(&text, "deploy: {surge: %s, unavailable: %s, settle: %s, deadline: 30s%s, grace: 2s, failures: 2, on_failure: %s}\n",
-		a.named("surge", "1"), a.named("unavailable", "0"), a.named("settle", "1s"), routed, a.named("on_failure", "rollback"))
-	return text.String()
 }

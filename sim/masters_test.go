@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -27,7 +26,8 @@ type masterProcess struct {
 
 	mu       sync.Mutex // guards all below
 	run      *masterRun // nil while it is dead
-	frozenBy int
+	frozenBy int        // faults that part it from the store
+	isolated int        // those of them of which it knows nothing
 }
 
 // masterRun is one life of the process.
@@ -37,7 +37,9 @@ type masterRun struct {
 	calls  context.Context //nolint:containedctx // the life of the process
 	die    context.CancelFunc
 	end    context.CancelFunc // as SIGTERM does
-	lines  *lines             // on which other masters reach it
+	lines  *lines             // on which all others reach it
+	made   *conns             // to other masters
+	api    http.Handler
 	served sync.WaitGroup
 }
 
@@ -49,21 +51,28 @@ func (p *masterProcess) start() {
 		return
 	}
 	member := p.c.store.Join()
+	made := &conns{}
 	m, err := master.New(master.Config{
-		ID: p.name, Advertise: "http://" + p.name + ":7117", Dial: p.c.dialMaster, Registerer: prometheus.NewRegistry(),
+		ID: p.name, Advertise: "http://" + p.name + ":7117", Registerer: prometheus.NewRegistry(),
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return made.made(p.c.dialMaster(ctx, p.name, address))
+		},
 	}, member)
 	if err != nil {
 		panic(err) // the config is always the same
 	}
 	calls, die := context.WithCancel(context.Background())
 	ctx, end := context.WithCancel(calls)
-	r := &masterRun{master: m, member: member, lines: listen(), calls: calls, die: die, end: end}
+	r := &masterRun{
+		master: m, member: member, lines: listen(), made: made, calls: calls, die: die, end: end,
+		api: m.Handler(http.NotFoundHandler()),
+	}
 	p.run = r
-	r.served.Go(func() { _ = master.Serve(calls, r.lines, m.Handler(http.NotFoundHandler())) })
+	r.served.Go(func() { _ = master.Serve(calls, r.lines, r.api) })
 	p.c.alive.Go(func() {
 		_ = m.Run(ctx)
 		r.die()
-		r.lines.hangUp()
+		r.hangUp()
 		p.mu.Lock()
 		if p.run == r {
 			p.run = nil
@@ -85,29 +94,26 @@ func (p *masterProcess) kill() {
 	p.mu.Unlock()
 	if r != nil {
 		r.member.Cut()
+		r.hangUp()
 		r.die()
-		r.lines.hangUp()
 	}
 }
 
-// dialMaster is how masters reach each other.
-func (c *cluster) dialMaster(ctx context.Context, _, address string) (net.Conn, error) {
-	host, _, _ := net.SplitHostPort(address)
-	if !pause(ctx, time.Millisecond) {
-		return nil, context.Cause(ctx)
-	}
-	p := c.master(host)
-	p.mu.Lock()
-	r, frozen := p.run, p.frozenBy > 0
-	p.mu.Unlock()
-	switch {
-	case frozen:
-		<-ctx.Done()
-		return nil, context.Cause(ctx)
-	case r == nil:
-		return nil, syscall.ECONNREFUSED
-	}
-	return r.lines.dial(ctx)
+// hangUp breaks all connections, as the end of the process does.
+func (r *masterRun) hangUp() {
+	r.lines.hangUp()
+	r.made.hangUp(false)
+}
+
+// dialMaster connects to the master of an address.
+func (c *cluster) dialMaster(ctx context.Context, from, address string) (net.Conn, error) {
+	name, _, _ := net.SplitHostPort(address)
+	return c.net.dial(ctx, from, name, func() *lines {
+		if r := c.master(name).now(); r != nil {
+			return r.lines
+		}
+		return nil
+	})
 }
 
 // stop ends the process as SIGTERM does.
@@ -124,19 +130,6 @@ func (p *masterProcess) now() *masterRun {
 	return p.run
 }
 
-// serve runs what serves one session, and reports whether there is a process for
-// that.
-func (p *masterProcess) serve(work func(ctx context.Context, m *master.Master)) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.run == nil {
-		return false
-	}
-	r := p.run
-	r.served.Go(func() { work(r.calls, r.master) })
-	return true
-}
-
 // freeze parts the process from the store, as if it were stopped or its machine
 // cut off, until thaw.
 func (p *masterProcess) freeze() {
@@ -145,6 +138,30 @@ func (p *masterProcess) freeze() {
 	if p.frozenBy++; p.run != nil && p.frozenBy == 1 {
 		p.run.member.Cut()
 	}
+}
+
+// isolate parts the process from the store without its knowledge, until rejoin.
+func (p *masterProcess) isolate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozenBy++
+	if p.isolated++; p.run != nil {
+		p.run.member.Halt()
+	}
+}
+
+func (p *masterProcess) rejoin() {
+	p.mu.Lock()
+	p.isolated--
+	p.mu.Unlock()
+	p.thaw()
+}
+
+// away reports whether operators cannot reach the process.
+func (p *masterProcess) away() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isolated > 0
 }
 
 func (p *masterProcess) thaw() {
@@ -167,17 +184,18 @@ func (p *masterProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		died     bool
 	}
 	answers := make(chan answer, 1)
-	serving := p.serve(func(process context.Context, m *master.Master) {
-		ctx, stop := context.WithCancel(req.Context())
-		defer stop()
-		context.AfterFunc(process, stop)
-		recorded := httptest.NewRecorder()
-		m.Handler(http.NotFoundHandler()).ServeHTTP(recorded, req.WithContext(ctx)) //nolint:contextcheck // the call is the client's, the process only bounds it
-		answers <- answer{recorded, process.Err() != nil}
-	})
-	if !serving {
+	r := p.now()
+	if r == nil || p.away() {
 		return nil, errRefused
 	}
+	p.c.alive.Go(func() {
+		ctx, stop := context.WithCancel(req.Context())
+		defer stop()
+		context.AfterFunc(r.calls, stop)
+		recorded := httptest.NewRecorder()
+		r.api.ServeHTTP(recorded, req.WithContext(ctx))
+		answers <- answer{recorded, r.calls.Err() != nil}
+	})
 	got := <-answers
 	if got.died {
 		return nil, errors.New("the connection was lost")
@@ -191,6 +209,7 @@ type trouble struct {
 
 	mu      sync.Mutex // guards all below
 	slow    time.Duration
+	slowed  time.Time      // when the store was slow last
 	upset   map[int]string // by the number of the commit from now on: what becomes of it
 	commits int
 }
@@ -238,7 +257,14 @@ func (t *trouble) fate(call memory.Call) memory.Fate {
 func (t *trouble) set(slow time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.slow = slow
+	t.slow, t.slowed = slow, time.Now()
+}
+
+// slowSince reports whether the store was slow at any time since then.
+func (t *trouble) slowSince(then time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.slow > 0 || t.slowed.After(then)
 }
 
 // plan has something become of a commit to come.

@@ -36,6 +36,7 @@ type observer struct {
 	records  map[engine.Key]engine.Record
 	epoch    uint64
 	commits  int
+	past     []durable                                // every change that a watcher is told of, in order
 	services map[id.Service]map[int64]*engine.Service // every version that was ever durable
 	revs     map[engine.Key]bool                      // every revision that was
 	pools    map[id.Pool]map[int64]*engine.Pool
@@ -43,8 +44,8 @@ type observer struct {
 	ran      map[id.Task]bool       // tasks of which one was
 	moved    map[id.Deployment]time.Time
 	drains   map[id.Task]drainage     // of tasks that drain
-	orders   map[string]uint64        // the newest epoch of an order, by agent
-	spoken   map[id.Agent]time.Time   // when the newest leader spoke to an agent
+	heard    map[string]uint64        // the term that an agent heard last
+	spoken   map[id.Agent]time.Time   // when the session began in which an agent heard the newest leader
 	silenced map[id.Agent]time.Time   // when it became durable that an agent is silent
 	routers  map[*routerRun]bool      // those that run
 	harm     time.Time                // the newest time at which requests may have been lost to a fault
@@ -73,7 +74,7 @@ func newObserver(c *cluster, whole bool) *observer {
 		records: make(map[engine.Key]engine.Record), services: make(map[id.Service]map[int64]*engine.Service),
 		revs: make(map[engine.Key]bool), pools: make(map[id.Pool]map[int64]*engine.Pool),
 		begun: make(map[runtime.Key]string), ran: make(map[id.Task]bool), drains: make(map[id.Task]drainage), moved: make(map[id.Deployment]time.Time),
-		orders: make(map[string]uint64), spoken: make(map[id.Agent]time.Time), silenced: make(map[id.Agent]time.Time), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
+		heard: make(map[string]uint64), spoken: make(map[id.Agent]time.Time), silenced: make(map[id.Agent]time.Time), routers: make(map[*routerRun]bool), deaths: make(map[id.Service]time.Time),
 	}
 }
 
@@ -116,7 +117,7 @@ func (o *observer) verdict() *violation {
 }
 
 // committed is the store's memory.Config.Committed.
-func (o *observer) committed(epoch uint64, ops []store.Op) {
+func (o *observer) committed(revision int64, epoch uint64, ops []store.Op) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.commits++
@@ -143,6 +144,7 @@ func (o *observer) committed(epoch uint64, ops []store.Op) {
 			o.records[key] = c.after
 		}
 		changed = append(changed, c)
+		o.remember(revision, c)
 		o.keep(c)
 	}
 	o.judgeCommit(changed)
@@ -256,19 +258,16 @@ func (o *observer) all() []engine.Record {
 	return slices.Collect(maps.Values(o.records))
 }
 
-// ordered hears an order that an agent gets.
-func (o *observer) ordered(agent string, message *pb.SessionResponse) {
+// ordered hears what a master says to an agent, in a session that has begun then.
+func (o *observer) ordered(agent string, began time.Time, message *pb.SessionResponse) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.orders[agent] = max(o.orders[agent], message.GetEpoch())
-}
-
-// spokenTo hears that a master speaks to an agent.
-func (o *observer) spokenTo(agent string, epoch uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if epoch == o.epoch {
-		o.spoken[id.Agent(agent)] = time.Now()
+	if message.GetEpoch() == o.epoch {
+		o.spoken[id.Agent(agent)] = began
+	}
+	if o.heard[agent] != message.GetEpoch() {
+		o.heard[agent] = message.GetEpoch()
+		o.say("agent %s hears term %d", agent, message.GetEpoch())
 	}
 }
 
@@ -324,6 +323,18 @@ func (o *observer) tabled(run *routerRun, table route.Table) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	run.tables = append(run.tables, table)
+	for _, s := range table.Services {
+		for _, e := range s.Endpoints {
+			if _, before := run.served[e.Task]; !before {
+				run.served[e.Task] = time.Now()
+			}
+		}
+	}
+}
+
+// newestHas reports whether the newest table that came has a task.
+func (run *routerRun) newestHas(name id.Task) bool {
+	return names(slices.MaxFunc(run.tables, func(a, b route.Table) int { return a.Version.Compare(b.Version) }), name)
 }
 
 // knows reports whether a table came to this life of the router.

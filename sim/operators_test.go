@@ -103,13 +103,17 @@ func orders() map[string]func(c *cluster, a action) func(ctx context.Context, ap
 				return c.obs.toldDeployed(answer.Msg.GetService()), nil
 			}
 		},
-		"pause":    turnDeployment,
-		"resume":   turnDeployment,
-		"abort":    turnDeployment,
-		"pool":     (*cluster).setPool,
-		"drain":    drain,
-		"undrain":  drain,
-		"transfer": transfer,
+		"pause":       turnDeployment,
+		"resume":      turnDeployment,
+		"abort":       turnDeployment,
+		"pool":        (*cluster).setPool,
+		"drain":       drain,
+		"undrain":     drain,
+		"transfer":    transfer,
+		"breaker":     breaker,
+		"release":     breaker,
+		"rebalance":   rebalance,
+		"abort-moves": rebalance,
 	}
 }
 
@@ -183,12 +187,40 @@ func drain(_ *cluster, a action) func(ctx context.Context, api api) (string, err
 			_, err := api.UndrainAgent(ctx, ask(&pb.UndrainAgentRequest{Agent: a.arg(0)}))
 			return "taken back", err
 		}
-		request := &pb.DrainAgentRequest{Agent: a.arg(0)}
+		request := &pb.DrainAgentRequest{Agent: a.arg(0), Force: a.arg(2) == "force"}
 		if within := a.duration("within"); within > 0 {
 			request.Deadline = durationpb.New(within)
 		}
 		_, err := api.DrainAgent(ctx, ask(request))
 		return "taken out", err
+	}
+}
+
+// breaker sets the breaker, or releases it: that of all, or of one service.
+func breaker(_ *cluster, a action) func(ctx context.Context, api api) (string, error) {
+	return func(ctx context.Context, api api) (string, error) {
+		if a.verb == "release" {
+			answer, err := api.ReleaseBreaker(ctx, ask(&pb.ReleaseBreakerRequest{Service: a.arg(0)}))
+			return fmt.Sprintf("it was open: %t", answer != nil && answer.Msg.GetReleased()), err
+		}
+		limit := int32(a.number("limit"))
+		_, err := api.SetBreaker(ctx, ask(&pb.SetBreakerRequest{LimitPercent: &limit, Window: durationpb.New(a.duration("window"))}))
+		return "done", err
+	}
+}
+
+// rebalance moves instances, or no more of them.
+func rebalance(_ *cluster, a action) func(ctx context.Context, api api) (string, error) {
+	return func(ctx context.Context, api api) (string, error) {
+		if a.verb == "abort-moves" {
+			_, err := api.AbortMoves(ctx, ask(&pb.AbortMovesRequest{}))
+			return "done", err
+		}
+		answer, err := api.Rebalance(ctx, ask(&pb.RebalanceRequest{Moves: int32(a.number("moves"))}))
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d moves", len(answer.Msg.GetMoves())), nil
 	}
 }
 

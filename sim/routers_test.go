@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,12 +16,12 @@ import (
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/router"
-	"github.com/aloft-run/aloft/router/upstream"
 )
 
 // routerProcess is one router, which can die and be started again.
 type routerProcess struct {
-	caller
+	c    *cluster
+	name string
 
 	mu  sync.Mutex // guards run
 	run *routerRun // nil while it is dead
@@ -32,14 +29,12 @@ type routerProcess struct {
 
 // routerRun is one life of the process. What it has confirmed is the observer's.
 type routerRun struct {
-	name  string
+	*caller
 	lines *lines
 	calls context.Context //nolint:containedctx // the life of the process
 	die   context.CancelFunc
 	end   context.CancelFunc
 	ended chan struct{}
-
-	killed atomic.Bool // nothing is said any more, no goodbye either
 
 	// Guarded by the observer.
 	kept      route.Table   // of the life before
@@ -47,7 +42,8 @@ type routerRun struct {
 	confirmed route.Version // the newest that was
 	busy      map[id.Task]bool
 	flights   map[*flight]bool
-	joinedAt  time.Time // when the masters came to know it, if they did not before
+	joinedAt  time.Time             // when the masters came to know it, if they did not before
+	served    map[id.Task]time.Time // since when a table has it
 }
 
 // flight is a request at an instance.
@@ -65,14 +61,14 @@ func (p *routerProcess) start() {
 	calls, die := context.WithCancel(context.Background())
 	ctx, end := context.WithCancel(calls)
 	run := &routerRun{
-		name: p.name, lines: listen(), calls: calls, die: die, end: end, ended: make(chan struct{}),
-		flights: make(map[*flight]bool),
+		caller: p.c.caller(p.name, nil), lines: listen(), calls: calls, die: die, end: end, ended: make(chan struct{}),
+		flights: make(map[*flight]bool), served: make(map[id.Task]time.Time),
 	}
 	r, err := router.New(router.Config{
 		ID: id.Router(p.name), Listener: run.lines, StateFile: filepath.Join(p.c.dir, p.name+".json"),
 		HoldDefault: 5 * time.Second, ShutdownGrace: 5 * time.Second,
-		Reach: func(address string) router.Upstream { return &reach{c: p.c, run: run, address: address} },
-	}, p)
+		Reach: func(address string) router.Upstream { return newReach(p.c, run, address) },
+	}, run)
 	if err != nil {
 		panic(err) // its state file is its own
 	}
@@ -83,6 +79,7 @@ func (p *routerProcess) start() {
 		defer close(run.ended)
 		_ = r.Run(ctx)
 		die()
+		run.made.hangUp(false)
 		p.c.obs.routerDown(run)
 		p.mu.Lock()
 		if p.run == run {
@@ -100,7 +97,7 @@ func (p *routerProcess) kill() {
 	p.mu.Unlock()
 	if run != nil {
 		p.c.obs.routerDown(run)
-		run.killed.Store(true)
+		run.made.hangUp(false) // it says nothing more, no goodbye either
 		run.die()
 		run.lines.hangUp()
 		<-run.ended
@@ -119,94 +116,6 @@ func (p *routerProcess) now() *routerRun {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.run
-}
-
-func (p *routerProcess) gets(table route.Table) {
-	if run := p.now(); run != nil {
-		p.c.obs.tabled(run, table)
-	}
-}
-
-func (p *routerProcess) confirms(said route.Confirmation) {
-	if run := p.now(); run != nil {
-		p.c.obs.confirmed(run, said)
-	}
-}
-
-// reach is the way from a router to an address.
-type reach struct {
-	c       *cluster
-	run     *routerRun
-	address string
-}
-
-// Exchange sends a request to the program that has the port, which works on it
-// for as long as the header Takes says.
-func (r *reach) Exchange(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	if req.Body != nil {
-		_, _ = io.Copy(io.Discard, req.Body) // it is in memory
-	}
-	if !pause(ctx, time.Millisecond) || r.run.calls.Err() != nil {
-		return nil, &upstream.Error{Reach: upstream.Abandoned, Err: errRefused}
-	}
-	host, at := r.c.at(r.address)
-	if host == nil {
-		return nil, &upstream.Error{Reach: upstream.Unreached, Err: errRefused}
-	}
-	p, answers := host.listener(at)
-	if p == nil || !answers && !host.isHung(p) {
-		return nil, &upstream.Error{Reach: upstream.Unreached, Err: errRefused}
-	}
-	done := r.c.obs.requested(r.run, r.address, p.key)
-	defer done()
-	takes, _ := time.ParseDuration(req.Header.Get("Takes")) // "" is at once
-	for works := true; works; works = host.isHung(p) && host.runs(p.key) {
-		if !pause(ctx, takes) {
-			return nil, &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
-		}
-		takes = time.Second
-	}
-	if host.isHung(p) || !host.runs(p.key) || r.c.hostOf(r.address) != host {
-		return nil, &upstream.Error{Reach: upstream.Unanswered, Err: io.EOF}
-	}
-	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Length": {"0"}}, Body: http.NoBody, Request: req,
-	}, nil
-}
-
-// Connect tells whether somebody listens.
-func (r *reach) Connect(context.Context) error {
-	host, at := r.c.at(r.address)
-	if host == nil {
-		return errRefused
-	}
-	if p, answers := host.listener(at); p == nil || !answers && !host.isHung(p) {
-		return errRefused
-	}
-	return nil
-}
-
-func (*reach) Sweep(time.Time) upstream.State { return upstream.State{} } // it keeps no connection
-func (*reach) Drop(bool)                      {}
-func (*reach) Close()                         {}
-
-// at returns what runs on the machine of an address, and the port.
-func (c *cluster) at(address string) (*programs, int) {
-	_, port, _ := net.SplitHostPort(address)
-	number, _ := strconv.Atoi(port)
-	return c.hostOf(address), number
-}
-
-func (c *cluster) hostOf(address string) *programs {
-	host, _, _ := net.SplitHostPort(address)
-	for _, m := range c.machines {
-		if m.address == host {
-			return m.hosts()
-		}
-	}
-	return nil
 }
 
 // lines are a listener whose connections are in memory.
@@ -250,16 +159,21 @@ func (*lines) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"
 
 func (l *lines) dial(ctx context.Context) (net.Conn, error) {
 	here, there := net.Pipe()
+	return here, l.offer(ctx, there)
+}
+
+// offer has the listener accept the far end of a connection.
+func (l *lines) offer(ctx context.Context, there net.Conn) error {
 	select {
 	case l.incoming <- there:
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.ends = append(l.ends, there)
-		return here, nil
+		return nil
 	case <-l.closed:
-		return nil, syscall.ECONNREFUSED
+		return syscall.ECONNREFUSED
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

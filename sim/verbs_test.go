@@ -1,8 +1,10 @@
 package sim_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aloft-run/aloft/agent/runtime"
@@ -21,6 +23,9 @@ func faults() map[string]func(c *cluster, a action) {
 		"power-off":    (*cluster).powerOff,
 		"kill-router":  func(c *cluster, a action) { c.downRouter(a, (*routerProcess).kill) },
 		"stop-router":  func(c *cluster, a action) { c.downRouter(a, (*routerProcess).stop) },
+		"isolate":      (*cluster).isolate,
+		"reset":        (*cluster).reset,
+		"crash-agent":  func(c *cluster, a action) { c.machine(a.arg(0)).dieAtStart(a.number("in"), a.duration("for")) },
 		"cut":          (*cluster).cut,
 		"weather":      (*cluster).weather,
 		"disk-full":    (*cluster).fillDisk,
@@ -67,7 +72,7 @@ func (c *cluster) downMaster(a action, down func(*masterProcess)) {
 // says nothing, and believes to lead.
 func (c *cluster) freeze(a action) {
 	p := c.master(a.arg(0))
-	others := c.others()
+	others := c.others(p.name)
 	p.freeze()
 	for _, name := range others {
 		c.net.cut(p.name, name)
@@ -82,16 +87,21 @@ func (c *cluster) freeze(a action) {
 	})
 }
 
-// others returns the names of all agents and routers.
-func (c *cluster) others() []string {
+// others returns the names of all that are on the network but one.
+func (c *cluster) others(one string) []string {
 	var list []string
+	for _, p := range c.masters {
+		if p.name != one {
+			list = append(list, p.name)
+		}
+	}
 	for _, m := range c.machines {
 		list = append(list, m.name)
 	}
 	for _, p := range c.routers {
 		list = append(list, p.name)
 	}
-	return list
+	return append(list, c.watcher.name)
 }
 
 func (c *cluster) slowStore(a action) {
@@ -128,14 +138,78 @@ func (c *cluster) downRouter(a action, down func(*routerProcess)) {
 	c.later(a.duration("for"), p.start)
 }
 
-// cut parts an agent or router from all masters or one, one way or both.
+// isolate parts the master that leads from the store and the other masters, with agents
+// and routers still at it: until it ends, that master does not learn that it leads no
+// more, like one whose process has stood still.
+func (c *cluster) isolate(a action) {
+	c.alive.Go(func() {
+		ctx, stop := context.WithTimeout(c.living, time.Second)
+		defer stop()
+		r := c.masters[0].now()
+		if r == nil {
+			return
+		}
+		identity, _, err := r.member.Leader(ctx)
+		if err != nil {
+			return
+		}
+		name, _, _ := strings.Cut(identity, " ")
+		c.later(0, func() { c.part(c.master(name), a.duration("for")) })
+	})
+}
+
+// part isolates a master.
+func (c *cluster) part(p *masterProcess, lasts time.Duration) {
+	c.obs.tell("master %s is isolated", p.name)
+	p.isolate()
+	for _, other := range c.masters {
+		if other != p {
+			c.net.cut(p.name, other.name)
+			c.net.cut(other.name, p.name)
+		}
+	}
+	c.later(lasts, func() {
+		p.rejoin()
+		for _, other := range c.masters {
+			if other != p {
+				c.net.heal(p.name, other.name)
+				c.net.heal(other.name, p.name)
+			}
+		}
+	})
+}
+
+// reset breaks the connections that an agent, router or watcher has made. What happened is not
+// heard at the other end if it is silent.
+func (c *cluster) reset(a action) {
+	var from *caller
+	if a.arg(0) == c.watcher.name {
+		from = c.watcher.caller
+	} else if m := c.machine(a.arg(0)); m.name == a.arg(0) {
+		from = m.caller()
+	} else if run := c.router(a.arg(0)).now(); run != nil {
+		from = run.caller
+	}
+	if from != nil {
+		from.made.reset(a.arg(1) == "silent")
+	}
+}
+
+// cut parts an agent, router or watcher from all masters or one, or a router from a machine, one
+// way or both.
 func (c *cluster) cut(a action) {
 	end := a.arg(0)
+	var others []string
+	if to := a.named("to", ""); to != "" {
+		others = []string{to}
+	}
 	for _, p := range c.masters {
-		if only := a.named("from", ""); only != "" && only != p.name {
-			continue
+		if only := a.named("from", ""); a.named("to", "") == "" && (only == "" || only == p.name) {
+			others = append(others, p.name)
 		}
-		for _, way := range [][2]string{{end, p.name}, {p.name, end}} {
+	}
+	for _, other := range others {
+		for _, way := range [][2]string{{end, other}, {other, end}} {
 			if says := a.named("way", "both"); says == "out" && way[0] != end || says == "in" && way[0] == end {
 				continue
 			}

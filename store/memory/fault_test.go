@@ -123,6 +123,34 @@ func TestEvictedWhileCutOff(t *testing.T) {
 	}
 }
 
+// TestHaltedMemberLearnsLate has a member believe that it leads while another one does.
+func TestHaltedMemberLearnsLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New(memory.Config{})
+		first, second := cluster.Join(), cluster.Join()
+		old := campaign(t, first, "first")
+		begin := time.Now()
+
+		first.Halt()
+		time.AfterFunc(2*lease, first.Heal)
+		term := campaign(t, second, "second")
+
+		if waited := time.Since(begin); waited != lease {
+			t.Errorf("the next leads after %v, want %v", waited, lease)
+		}
+		_, err := old.Commit(t.Context(), []store.Op{{Key: "a"}}) // waits for the heal
+		wantErrors(t, err, store.ErrDeposed)
+		<-old.Lost()
+		if learned := time.Since(begin); learned != 2*lease {
+			t.Errorf("the halted one learns after %v, want %v", learned, 2*lease)
+		}
+		if _, err := term.Commit(t.Context(), nil); err != nil {
+			t.Errorf("the next term, after the one before it ended: %v", err)
+		}
+	})
+}
+
 func TestHealedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -32,7 +32,11 @@ func (c *Cluster) abandon(l *lease) {
 	l.expiry = time.AfterFunc(c.cfg.LeaseTTL, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if l.expiry != nil {
+		switch {
+		case l.expiry == nil: // it was sustained meanwhile
+		case l.owner.halted:
+			l.terminate()
+		default:
 			l.revoke()
 		}
 	})

@@ -19,13 +19,18 @@ type Member struct {
 // out, of its term and of what it announced, unless Heal comes first.
 func (m *Member) Cut() { m.link.cut() }
 
-// Heal undoes Cut. The calls that waited go on.
+// Halt is Cut for a member whose process stands still: that its leases ran out, it
+// learns when it is healed, and not before.
+func (m *Member) Halt() { m.link.halt() }
+
+// Heal undoes Cut and Halt. The calls that waited go on.
 func (m *Member) Heal() { m.link.heal() }
 
 // link is a member's way to the cluster. Its fields are guarded by cluster.mu.
 type link struct {
 	cluster *Cluster
 	healed  chan struct{} // nil, or while cut: closed by Heal
+	halted  bool          // it cannot learn of anything
 	leases  []*lease      // those that have not ended for both sides, oldest first
 }
 
@@ -42,10 +47,18 @@ func (l *link) cut() {
 	}
 }
 
+func (l *link) halt() {
+	l.cluster.mu.Lock()
+	l.halted = true
+	l.cluster.mu.Unlock()
+	l.cut()
+}
+
 func (l *link) heal() {
 	c := l.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	l.halted = false
 	if l.healed == nil {
 		return
 	}

@@ -24,9 +24,9 @@ type Config struct {
 	LeaseTTL time.Duration        // how long a term outlives its member; default 2s
 	Limits   store.Limits         // default: those of an embedded member
 	Fault    func(call Call) Fate // what becomes of each call; default: it succeeds
-	// Committed sees each transaction that changed something, in order, at once and
-	// with its epoch. It must not call the Cluster, nor keep or change ops.
-	Committed func(epoch uint64, ops []store.Op)
+	// Committed sees each transaction that changed something, in order, at once, with
+	// its revision and its epoch. It must not call the Cluster, nor keep or change ops.
+	Committed func(revision int64, epoch uint64, ops []store.Op)
 }
 
 func (c Config) withDefaults() Config {
@@ -37,7 +37,7 @@ func (c Config) withDefaults() Config {
 		c.Fault = func(Call) Fate { return Fate{} }
 	}
 	if c.Committed == nil {
-		c.Committed = func(uint64, []store.Op) {}
+		c.Committed = func(int64, uint64, []store.Op) {}
 	}
 	return c
 }
@@ -135,7 +135,7 @@ func (c *Cluster) commit(epoch uint64, ops []store.Op) (revision int64, err erro
 	}
 	if len(ops) > 0 {
 		c.revision++
-		c.cfg.Committed(epoch, ops)
+		c.cfg.Committed(c.revision, epoch, ops)
 	}
 	return c.revision, nil
 }

@@ -144,6 +144,7 @@ func (p *pipe) abandon()                      { p.do(func() { p.left = true }) }
 func (p *pipe) stall()                        { p.do(func() { p.stalled, p.queue, p.under = true, nil, 0 }) }
 func (p *pipe) setReadDeadline(at time.Time)  { p.do(func() { p.readBy = at }) }
 func (p *pipe) setWriteDeadline(at time.Time) { p.do(func() { p.writeBy = at }) }
+
 func passed(deadline time.Time, now time.Time) bool {
 	return !deadline.IsZero() && !deadline.After(now)
 }

@@ -9,9 +9,8 @@ import (
 
 // tenancy is the right of a program to run until then, as the supervisor keeps it.
 type tenancy struct {
-	lease   runtime.Lease
-	lapsed  bool
-	watched bool // there is a time at which it is looked at
+	lease  runtime.Lease
+	lapsed bool
 }
 
 // Prolong gives leases more time. One that has run out has run out.

@@ -3,8 +3,6 @@ package sim_test
 import (
 	"flag"
 	"fmt"
-	"io"
-	"log"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,12 +19,6 @@ var (
 	storied = flag.Bool("story", false, "print the story of every run")
 	shrinks = flag.Duration("shrink", 30*time.Second, "how long a failure is shrunk")
 )
-
-// TestMain has no word printed of connections that broke, by package http.
-func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard)
-	os.Exit(m.Run())
-}
 
 // TestSimulation lives one scenario for each seed, in order, as many at a time as
 // there are processors.

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *cluster) watch(ctx context.Context, name string) *watcher {
 	w := &watcher{caller: c.caller(name, nil)}
 	c.alive.Go(func() {
 		defer w.made.hangUp(false)
-		for pause(ctx, 50*time.Millisecond+time.Duration(w.late())) {
+		for pause(ctx, 50*time.Millisecond+w.late()) {
 			w.follow(ctx)
 		}
 	})
@@ -88,14 +89,10 @@ func (w *watcher) told(message *pb.WatchResponse) error {
 	revision := message.GetRevision()
 	if w.loads == nil {
 		defer func() { w.at = revision }()
-		for key, record := range changed {
-			w.copied[key] = record
-		}
+		maps.Copy(w.copied, changed)
 		return w.c.obs.sameChanges(w.at, revision, changed)
 	}
-	for key, record := range changed {
-		w.loads[key] = record
-	}
+	maps.Copy(w.loads, changed)
 	if !message.GetSynced() {
 		return nil
 	}

@@ -145,10 +145,6 @@ func (p *pipe) stall()                        { p.do(func() { p.stalled, p.queue
 func (p *pipe) setReadDeadline(at time.Time)  { p.do(func() { p.readBy = at }) }
 func (p *pipe) setWriteDeadline(at time.Time) { p.do(func() { p.writeBy = at }) }
 
-func passed(deadline time.Time, now time.Time) bool {
-	return !deadline.IsZero() && !deadline.After(now)
-}
-
 // write puts a copy of data on its way, once there is room.
 func (p *pipe) write(data []byte) (int, error) {
 	for {
@@ -300,4 +296,9 @@ func (c *conns) hangUp(silently bool) {
 	c.killed = true
 	c.mu.Unlock()
 	c.reset(silently)
+}
+
+// passed reports whether a deadline is over.
+func passed(deadline time.Time, now time.Time) bool {
+	return !deadline.IsZero() && !deadline.After(now)
 }

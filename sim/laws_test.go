@@ -267,6 +267,17 @@ func (o *observer) mayBeCut(t *engine.Task) bool {
 	return !draining || !time.Now().Before(since.from(o.epoch).Add(drain))
 }
 
+// skipped reports whether a newer version is durable: of several that are decided before
+// the commit, the newest alone is written.
+func skipped[R any](versions map[int64]R, version int64) bool {
+	for newer := range versions {
+		if newer > version {
+			return true
+		}
+	}
+	return false
+}
+
 // toldService judges an answer that shows a service.
 func (o *observer) toldService(told *pb.Service) string {
 	o.mu.Lock()
@@ -275,6 +286,9 @@ func (o *observer) toldService(told *pb.Service) string {
 	durable := o.services[name][told.GetVersion()]
 	if told.GetRemoving() && o.service(name) == nil {
 		return "removed"
+	}
+	if durable == nil && skipped(o.services[name], told.GetVersion()) {
+		return "done, and changed again"
 	}
 	if durable == nil || durable.Instances != int(told.GetInstances()) || durable.Stopped != told.GetStopped() {
 		o.breaks(lawPromise, "a client was told of version %d of service %s; durable is %+v", told.GetVersion(), name, durable)
@@ -297,7 +311,8 @@ func (o *observer) toldDeployed(told *pb.DeployedService) string {
 func (o *observer) toldPool(told *pb.Pool) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.pools[id.Pool(told.GetId())][told.GetVersion()] == nil {
+	versions := o.pools[id.Pool(told.GetId())]
+	if versions[told.GetVersion()] == nil && !skipped(versions, told.GetVersion()) {
 		o.breaks(lawPromise, "a client was told of version %d of pool %s, which is not durable", told.GetVersion(), told.GetId())
 	}
 	return "done"

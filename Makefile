@@ -103,8 +103,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: build ## measure everything and write bench/RESULTS.md
-	@.ci/need haproxy nginx wrk
+bench: build ## measure everything into bench/RESULTS.md: 17 minutes on two quiet cores
+	@.ci/need haproxy nginx wrk h2load:nghttp2-client
 	cd bench && $(GO) test -tags rivals ./rival
 	cd bench && $(GO) build -trimpath -o ../bin/figures ./figures
 	bin/figures --aloft bin/aloft --source . --results bench/RESULTS.md

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/bench/process"
+	"github.com/aloft-run/aloft/bench/rival"
 )
 
 const (
-	idleConnections = 5000
+	idleConnections = 10_000
 	// idleSettles is how long a proxy may take to give back what requests took.
-	idleSettles = 3 * time.Second
+	idleSettles = 2 * time.Second
 )
 
 // perIdle returns how much memory a connection takes that had a request and waits for
@@ -67,23 +68,25 @@ func askOnce(conn net.Conn) error {
 	return errors.Join(err, res.Body.Close())
 }
 
-// measureIdle compares the memory of idle connections with that of Go's own proxy.
-func (b *bench) measureIdle(ctx context.Context, ours, theirs subject) error {
-	b.say("router, %d idle connections", idleConnections)
-	mine, err := ours.perIdle(ctx)
-	if err != nil {
-		return err
+// measureIdle compares the memory of idle connections, and holds it to that of Go's own
+// proxy.
+func (b *bench) measureIdle(ctx context.Context, subjects []subject) error {
+	each := make(map[string]int64)
+	for _, name := range []string{"aloft", rival.ReverseProxyName, "nginx", "haproxy"} {
+		b.say("%s, %d idle connections", name, idleConnections)
+		bytes, err := named(subjects, name).perIdle(ctx)
+		if err != nil {
+			return err
+		}
+		each[name] = bytes
 	}
-	other, err := theirs.perIdle(ctx)
-	if err != nil {
-		return err
-	}
+	kib := func(name string) string { return fmt.Sprintf("%.1f KiB", float64(each[name])/1024) }
 	b.results.beside = append(b.results.beside, figure{
 		what:    "memory of an idle connection",
 		command: fmt.Sprintf("%d connections, a request on each", idleConnections),
-		bar:     fmt.Sprintf("at most that of %s, %.1f KiB", theirs.name, float64(other)/1024),
-		value:   fmt.Sprintf("%.1f KiB", float64(mine)/1024),
-		met:     mine <= other,
+		bar:     fmt.Sprintf("at most that of %s, %s", rival.ReverseProxyName, kib(rival.ReverseProxyName)),
+		value:   fmt.Sprintf("%s; nginx %s, HAProxy %s", kib("aloft"), kib("nginx"), kib("haproxy")),
+		met:     each["aloft"] <= each[rival.ReverseProxyName],
 	})
 	return nil
 }

@@ -4,7 +4,8 @@
 // bare backend, and what it costs when masters, agents and machines fail.
 //
 // All of it runs the real binary on loopback; what is compared is measured in
-// one run, in turns. It ends with exit code 1 when a figure misses its bar.
+// one run, in turns. It ends with exit code 1 when a figure misses its bar or a
+// section breaks down, after the others.
 package main
 
 import (
@@ -27,8 +28,12 @@ import (
 	"github.com/aloft-run/aloft/bench/rival"
 )
 
-// proxyWord makes this program a bare proxy, to measure beside the others.
-const proxyWord = "reverse-proxy"
+// These words make this program a bare proxy, to measure beside the others, and a
+// WebSocket server behind all of them.
+const (
+	proxyWord = "reverse-proxy"
+	echoWord  = "echo"
+)
 
 // errMissed ends a bench in which a figure missed its bar.
 var errMissed = errors.New("a figure missed its bar")
@@ -55,8 +60,11 @@ func main() {
 }
 
 func dispatch(ctx context.Context, arguments []string, out io.Writer) error {
-	if len(arguments) == 3 && arguments[0] == proxyWord {
+	switch {
+	case len(arguments) == 3 && arguments[0] == proxyWord:
 		return rival.ServeReverseProxy(ctx, arguments[1], arguments[2])
+	case len(arguments) == 2 && arguments[0] == echoWord:
+		return rival.ServeEcho(ctx, arguments[1])
 	}
 	var opts options
 	flags := flag.NewFlagSet("figures", flag.ContinueOnError)
@@ -99,15 +107,21 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 			return err
 		}
 	}
+	began := time.Now()
+	var broken []error // a section that breaks down leaves the others as they are
 	for _, section := range opts.only {
 		if err := b.measure(ctx, section); err != nil {
-			return err
+			broken = append(broken, err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
+	b.say("all of it took %s", time.Since(began).Round(time.Second))
 	if b.results.missed() {
-		return errMissed
+		broken = append(broken, errMissed)
 	}
-	return nil
+	return errors.Join(broken...)
 }
 
 // measure measures one section, and writes it into the results.
@@ -115,7 +129,7 @@ func (b *bench) measure(ctx context.Context, section string) error {
 	began := time.Now()
 	measure := map[string]func(context.Context) error{
 		clusterSection: b.measureCluster, routerSection: b.measureRouter, tcpSection: b.measureTCP, faultsSection: b.measureFaults, largeSection: b.measureLarge,
-		placementSection: b.measurePlacement, c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads, growthSection: b.measureGrowth,
+		placementSection: b.measurePlacement, fairshareSection: b.measureFairShares, c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads, growthSection: b.measureGrowth,
 	}[section]
 	if err := measure(ctx); err != nil {
 		return fmt.Errorf("%s: %w", section, err)

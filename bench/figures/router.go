@@ -21,7 +21,10 @@ import (
 
 const (
 	backendHost = "backend.localhost"
-	runTakes    = 4 * time.Second
+	runTakes    = 3 * time.Second // with the connections that the bars are about
+	otherTakes  = 2 * time.Second
+
+	barConnections, manyConnections = 32, 256
 )
 
 // subject is a proxy, or the backend itself, under load.
@@ -43,7 +46,7 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	for _, connections := range []int{32, 256} {
+	for _, connections := range []int{barConnections, manyConnections} {
 		runs := make(map[string][]carried)
 		for round := range rounds {
 			b.say("router, %d connections, round %d of %d", connections, round+1, rounds)
@@ -61,10 +64,18 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 		}
 	}
 	b.compare()
-	if err := b.measureLong(ctx, subjects); err != nil {
-		return err
+	for _, measure := range []func(context.Context) error{
+		func(ctx context.Context) error { return b.measureLong(ctx, subjects) },
+		func(ctx context.Context) error { return b.measureTwo(ctx, subjects) },
+		func(ctx context.Context) error { return b.measureEcho(ctx, c) },
+		func(ctx context.Context) error { return b.measureIdle(ctx, subjects) },
+		b.measureMatch,
+	} {
+		if err := measure(ctx); err != nil {
+			return err
+		}
 	}
-	return b.measureIdle(ctx, named(subjects, "aloft"), named(subjects, rival.ReverseProxyName))
+	return nil
 }
 
 // named returns the subject of a name, which must be there.
@@ -80,7 +91,7 @@ func (b *bench) measureLong(ctx context.Context, subjects []subject) error {
 		for i, name := range []string{"aloft", "nginx"} {
 			s := named(subjects, name)
 			s.url = strings.TrimSuffix(s.url, "/") + rival.LongPath
-			run, err := s.load(ctx, 32)
+			run, err := s.load(ctx, barConnections)
 			if err != nil {
 				return err
 			}
@@ -111,42 +122,16 @@ func (b *bench) subjects(ctx context.Context, c *cluster.Cluster) (found []subje
 		return nil, nil, err
 	}
 	found = []subject{{"bare backend", "http://" + backend + "/", 0}, {"aloft", c.HTTP + "/", router.PID}}
-	var servers []*rival.Server
-	stop = func() error {
-		var problems []error
-		for _, s := range servers {
-			problems = append(problems, s.Stop())
-		}
-		return errors.Join(problems...)
-	}
-	for _, start := range []func() (*rival.Server, error){
-		func() (*rival.Server, error) { return rival.HAProxy(ctx, b.folder, backend) },
-		func() (*rival.Server, error) { return rival.Nginx(ctx, b.folder, backend) },
-		func() (*rival.Server, error) { return rival.ReverseProxy(ctx, proxyWord, backend) },
-	} {
-		server, err := start()
-		if err != nil {
-			return nil, nil, errors.Join(err, stop())
-		}
-		servers = append(servers, server)
-		found = append(found, subject{server.Name, server.URL(), server.PID})
-	}
-	return found, stop, nil
+	others, stop, err := b.startRivals(ctx, backend, rival.HAProxy, rival.Nginx,
+		func(ctx context.Context, _, backend string) (*rival.Server, error) {
+			return rival.ReverseProxy(ctx, proxyWord, backend)
+		})
+	return append(found, others...), stop, err
 }
 
 // deployBackend deploys the server behind all proxies as a service of aloft, and
 // returns where it serves.
 func (b *bench) deployBackend(ctx context.Context, c *cluster.Cluster) (string, error) {
-	address, err := b.deployServer(ctx, c, "backend", fmt.Sprintf("ready: {tcp: true, port: http}\nroute: {host: %s, port: http}\n", backendHost))
-	if err != nil {
-		return "", err
-	}
-	return address, awaitAnswer(ctx, c.HTTP, backendHost)
-}
-
-// deployServer deploys the server as a service of that name and with that route, and
-// returns where it serves.
-func (b *bench) deployServer(ctx context.Context, c *cluster.Cluster, name, route string) (string, error) {
 	port, err := lastPort(c)
 	if err != nil {
 		return "", err
@@ -155,19 +140,45 @@ func (b *bench) deployServer(ctx context.Context, c *cluster.Cluster, name, rout
 	if err != nil {
 		return "", err
 	}
+	address, err := b.deployServer(ctx, c, server{name: "backend", port: port, command: command, route: routeOf(backendHost)})
+	if err != nil {
+		return "", err
+	}
+	return address, awaitAnswer(ctx, c.HTTP, backendHost)
+}
+
+// server is what serves behind all proxies.
+type server struct {
+	name    string
+	port    int
+	command []string
+	route   string // the lines of its spec that say how requests come
+}
+
+// routeOf returns those for requests with a host.
+func routeOf(host string) string {
+	return fmt.Sprintf("ready: {tcp: true, port: http}\nroute: {host: %s, port: http}\n", host)
+}
+
+// deployServer deploys a server as a service, and returns where it serves.
+func (b *bench) deployServer(ctx context.Context, c *cluster.Cluster, s server) (string, error) {
+	command := make([]string, len(s.command))
+	for i, word := range s.command {
+		command[i] = strconv.Quote(word)
+	}
 	text := fmt.Sprintf(`service: %s
 instances: 1
-resources: {cpus: 1, mem: 128MiB}
+resources: {cpus: 0.5, mem: 128MiB}
 run: {command: [%s]}
 ports: [{name: http, number: %d}]
 deploy: {settle: 0s}
-%s`, name, strings.Join(command, ", "), port, route)
-	file := filepath.Join(b.folder, name+".yaml")
+%s`, s.name, strings.Join(command, ", "), s.port, s.route)
+	file := filepath.Join(b.folder, s.name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	_, err = c.Do(ctx, "deploy", file)
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+	_, err := c.Do(ctx, "deploy", file)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), err
 }
 
 // lastPort returns the last of the ports that the agent was told to offer.
@@ -193,7 +204,11 @@ func (s subject) load(ctx context.Context, connections int) (carried, error) {
 	if err != nil {
 		return carried{}, err
 	}
-	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
+	takes := otherTakes
+	if connections == barConnections {
+		takes = runTakes
+	}
+	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: takes})
 	if err != nil {
 		return carried{}, fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -231,7 +246,7 @@ func (b *bench) compare() {
 		return carried{}
 	}
 	rate := func(proxy string, connections int) float64 { return find(proxy, connections).perSecond }
-	ours, theirs := find("aloft", 32), find("nginx", 32)
+	ours, theirs := find("aloft", barConnections), find("nginx", barConnections)
 	b.results.beside = append(b.results.beside, figure{
 		what:    "the router's rate beside nginx",
 		command: "`wrk --threads 2 --connections 32`",
@@ -245,7 +260,7 @@ func (b *bench) compare() {
 		value:   report.Duration(ours.p99),
 		met:     ours.p99 <= theirs.p99,
 	})
-	for _, connections := range []int{32, 256} {
+	for _, connections := range []int{barConnections, manyConnections} {
 		ours, theirs := rate("aloft", connections), rate(rival.ReverseProxyName, connections)
 		b.results.beside = append(b.results.beside, figure{
 			what:    "the router's rate beside " + rival.ReverseProxyName,

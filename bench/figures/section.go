@@ -15,6 +15,7 @@ const (
 	faultsSection    = "faults"
 	largeSection     = "large"
 	placementSection = "placement"
+	fairshareSection = "fairshare"
 	c1mSection       = "c1m"
 	sessionsSection  = "sessions"
 	readsSection     = "reads"
@@ -23,7 +24,7 @@ const (
 
 func sections() []string {
 	return []string{
-		clusterSection, routerSection, tcpSection, faultsSection, largeSection, placementSection, c1mSection, sessionsSection, readsSection, growthSection,
+		clusterSection, routerSection, tcpSection, faultsSection, largeSection, placementSection, fairshareSection, c1mSection, sessionsSection, readsSection, growthSection,
 	}
 }
 
@@ -36,6 +37,7 @@ func titleOf(section string) string {
 		faultsSection:    "Faults",
 		largeSection:     "A new leader of a large cluster",
 		placementSection: "Placement alone",
+		fairshareSection: "The fair queue",
 		c1mSection:       "A million tasks",
 		sessionsSection:  "Sessions of many agents",
 		readsSection:     "Reading everything",

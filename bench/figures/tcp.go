@@ -97,7 +97,15 @@ func (b *bench) compareRelays(ctx context.Context, load tcpLoad, ours, theirs su
 // deployRelayed deploys the backend as a service with a port of its own, and
 // returns where it serves.
 func (b *bench) deployRelayed(ctx context.Context, c *cluster.Cluster) (string, error) {
-	address, err := b.deployServer(ctx, c, "relayed", fmt.Sprintf("route: {port: %d}\n", tcpPort))
+	port, err := lastPort(c)
+	if err != nil {
+		return "", err
+	}
+	command, err := rival.Backend(b.folder, port)
+	if err != nil {
+		return "", err
+	}
+	address, err := b.deployServer(ctx, c, server{name: "relayed", port: port, command: command, route: fmt.Sprintf("route: {port: %d}\n", tcpPort)})
 	if err != nil {
 		return "", err
 	}

@@ -7,16 +7,21 @@ import (
 	"strings"
 )
 
+// connectionsMax is how many connections a proxy may have, those to the backend included.
+const connectionsMax = 12_000
+
 // haproxyConfig has no master process, so that the one process is all of it.
 func haproxyConfig(p plan) string {
 	return fmt.Sprintf(`global
   nbthread %d
-  maxconn 4096
+  maxconn %d
+  no strict-limits
 defaults
   mode http
   timeout connect 5s
   timeout client 30s
   timeout server 30s
+  timeout tunnel 30s
   option forwardfor
   http-reuse always
 frontend in
@@ -24,7 +29,7 @@ frontend in
   default_backend out
 backend out
   server backend %s
-`, runtime.NumCPU(), p.addr(), p.backend)
+`, runtime.NumCPU(), connectionsMax, p.listen(" proto h2"), p.backend)
 }
 
 // haproxyTCPConfig relays connections, large pieces inside the kernel.
@@ -58,7 +63,7 @@ func nginxConfig(site func(plan) string) func(plan) string {
 worker_processes %d;
 pid %[2]s.pid;
 error_log stderr crit;
-events { worker_connections 4096; }
+events { worker_connections %[4]d; }
 http {
   access_log off;
   keepalive_requests 1000000000;
@@ -68,7 +73,7 @@ http {
   uwsgi_temp_path %[2]s-uwsgi;
   scgi_temp_path %[2]s-scgi;
 %[3]s}
-`, runtime.NumCPU(), p.folder+"/"+p.name, site(p))
+`, runtime.NumCPU(), p.folder+"/"+p.name, site(p), connectionsMax)
 	}
 }
 
@@ -102,12 +107,15 @@ func proxySite(p plan) string {
     location / {
       proxy_pass http://backend;
       proxy_http_version 1.1;
-      proxy_set_header Connection "";
+      %s
       proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }
   }
-`, p.backend, p.addr())
+`, p.backend, p.listen(" http2"), map[bool]string{
+		false: `proxy_set_header Connection "";`,
+		true:  `proxy_set_header Connection "upgrade"; proxy_set_header Upgrade $http_upgrade;`,
+	}[p.upgrades])
 }
 
 // program returns where Debian has a server program: in a folder that is not on

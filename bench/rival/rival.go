@@ -75,6 +75,30 @@ func HAProxy(ctx context.Context, folder, backend string) (*Server, error) {
 	return p.start(ctx, haproxyConfig, haproxyCommand)
 }
 
+// NginxTwo is Nginx for clients that speak HTTP/2 in cleartext.
+func NginxTwo(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "nginx-two", folder: folder, backend: backend, two: true}
+	return p.start(ctx, nginxConfig(proxySite), nginxCommand)
+}
+
+// HAProxyTwo is HAProxy for clients that speak HTTP/2 in cleartext.
+func HAProxyTwo(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "haproxy-two", folder: folder, backend: backend, two: true}
+	return p.start(ctx, haproxyConfig, haproxyCommand)
+}
+
+// NginxUpgrading is Nginx for clients that upgrade their connections.
+func NginxUpgrading(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "nginx-upgrading", folder: folder, backend: backend, upgrades: true}
+	return p.start(ctx, nginxConfig(proxySite), nginxCommand)
+}
+
+// HAProxyUpgrading is HAProxy for clients that upgrade their connections.
+func HAProxyUpgrading(ctx context.Context, folder, backend string) (*Server, error) {
+	p := plan{name: "haproxy-upgrading", folder: folder, backend: backend, upgrades: true}
+	return p.start(ctx, haproxyConfig, haproxyCommand)
+}
+
 // HAProxyTCP starts HAProxy as a relay of connections to the backend.
 func HAProxyTCP(ctx context.Context, folder, backend string) (*Server, error) {
 	p := plan{name: "haproxy-tcp", folder: folder, backend: backend}
@@ -101,6 +125,16 @@ type plan struct {
 	name, folder string
 	port         int
 	backend      string // host and port
+	two          bool   // clients speak HTTP/2 in cleartext
+	upgrades     bool   // clients upgrade their connections
+}
+
+// listen is the address with the word for clients that speak HTTP/2, where they do.
+func (p plan) listen(word string) string {
+	if p.two {
+		return p.addr() + word
+	}
+	return p.addr()
 }
 
 func (p plan) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }

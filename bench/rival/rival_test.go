@@ -1,6 +1,7 @@
 package rival_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -82,5 +83,53 @@ func TestReverseProxyReachesTheBackend(t *testing.T) {
 	stop()
 	if err := <-served; err != nil {
 		t.Errorf("ServeReverseProxy = %v, want nil after its context", err)
+	}
+}
+
+// sayOver sends a message to the echo behind an address, and waits for it to come back.
+func sayOver(t *testing.T, addr string) error {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"); err != nil {
+		return err
+	}
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return err
+	}
+	_ = res.Body.Close()                                                                            // there is none
+	if accept := res.Header.Get("Sec-WebSocket-Accept"); accept != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // of RFC 6455, 1.3
+		t.Errorf("%s, accepted with %q", res.Status, accept)
+	}
+	if _, err := conn.Write(rival.Message()); err != nil {
+		return err
+	}
+	return rival.ReadEcho(in)
+}
+
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1) // the one result
+	go func() { served <- rival.ServeEcho(ctx, addr) }()
+	if err := rival.Accepts(t.Context(), addr); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := sayOver(t, addr); err != nil {
+		t.Error(err)
+	}
+
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("ServeEcho = %v, want nil after its context", err)
 	}
 }

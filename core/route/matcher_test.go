@@ -359,4 +359,10 @@ func BenchmarkMatch(b *testing.B) {
 			}
 		})
 	}
+	b.Run("obvious/services=1000", func(b *testing.B) {
+		table := manyRules(1000)
+		for b.Loop() {
+			slowMatch(table, "s7.example.com:8080", "/v0/api/users/1")
+		}
+	})
 }

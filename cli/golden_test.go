@@ -267,6 +267,19 @@ func TestStatus(t *testing.T) {
 			"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "revision": "5", "deployment": "web-6"},
 			"deployment": {"id": "web-6", "from": "3", "to": "5", "state": "DEPLOYMENT_STATE_PAUSED", "reason": "paused by an operator", "settled": 1, "started_at": "2026-03-01T11:59:30Z"},
 			"ready": 2, "wanted": 2, "state": "deploying"}}`}}},
+		"status of a restart": {commands: []string{"status web"}, answers: map[string][]string{"GetService": {`{"service": {
+			"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "revision": "5", "restarted_at": "2026-03-01T11:59:48Z"},
+			"tasks": [
+				{"id": "web-5-9", "revision": "5", "agent": "a1", "created_at": "2026-03-01T11:59:50Z", "status": {"state": "TASK_STATE_READY"}},
+				{"id": "web-5-10", "revision": "5", "agent": "a2", "created_at": "2026-03-01T11:59:58Z", "status": {"state": "TASK_STATE_STARTING"}},
+				{"id": "web-5-8", "revision": "5", "agent": "a2", "created_at": "2026-03-01T11:00:00Z", "status": {"state": "TASK_STATE_READY"}},
+				{"id": "web-5-2", "revision": "5", "agent": "a2", "created_at": "2026-03-01T10:00:00Z", "status": {"state": "TASK_STATE_FAILED"}}],
+			"ready": 2, "wanted": 2, "state": "running"}}`}}},
+		"status of a restart of one": {commands: []string{"status web"}, answers: map[string][]string{"GetService": {`{"service": {
+			"service": {"name": "web", "kind": "SPEC_KIND_SERVICE", "revision": "5", "restarted_at": "2026-03-01T10:59:48Z"},
+			"tasks": [
+				{"id": "web-5-9", "revision": "5", "agent": "a1", "created_at": "2026-03-01T11:00:00Z", "restart": true, "status": {"state": "TASK_STATE_READY"}}],
+			"ready": 1, "wanted": 1, "state": "running"}}`}}},
 		"status of a cron": {commands: []string{"status tidy"}, answers: map[string][]string{"GetService": {`{"service": {
 			"service": {"name": "tidy", "kind": "SPEC_KIND_CRON", "revision": "1", "run": "12", "next_run": "2026-03-01T12:05:00Z"}, "state": "scheduled"}}`}}},
 		"status of a job that waits": {commands: []string{"status sums"}, answers: map[string][]string{"GetService": {

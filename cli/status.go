@@ -22,7 +22,7 @@ func (a *app) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status [SERVICE]", Short: "Show the cluster, or one service with its tasks",
-		Long: "Show the cluster, or one service: its deployment, where it stands in the queue if it waits for a place, its\n" +
+		Long: "Show the cluster, or one service: its deployment or restart, where it stands in the queue if it waits for a place, its\n" +
 			"tasks, and of those that failed the exit code or signal and the last lines of output.",
 		Example: "  aloft status\n  aloft status web --watch", Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -124,6 +124,9 @@ func (a *app) showService(w io.Writer, v *pb.ServiceView, failed *pb.Deployment)
 	deployments := slices.DeleteFunc([]*pb.Deployment{v.GetDeployment(), failed}, func(d *pb.Deployment) bool { return d == nil })
 	for _, d := range deployments {
 		fmt.Fprintf(w, "  deployment: %s\n", a.deploymentText(d))
+	}
+	if restart := a.restartText(v); restart != "" {
+		fmt.Fprintf(w, "  restart: %s\n", restart)
 	}
 	if next := v.GetService().GetNextRun(); next != nil {
 		fmt.Fprintf(w, "  next run: %s, in %s\n", a.clock(next), span(next.AsTime().Sub(a.cfg.Now())))

@@ -14,11 +14,12 @@ import (
 
 // slogCore hands etcd's warnings and errors to our logger.
 type slogCore struct {
-	handler slog.Handler
+	handler  slog.Handler
+	troubles *troubles
 }
 
 func newZap(log *slog.Logger) *zap.Logger {
-	return zap.New(slogCore{handler: log.Handler().WithAttrs([]slog.Attr{slog.String("part", "etcd")})})
+	return zap.New(slogCore{log.Handler().WithAttrs([]slog.Attr{slog.String("part", "etcd")}), &troubles{by: make(map[string]trouble)}})
 }
 
 // Enabled says whether a line of this level is wanted.
@@ -28,7 +29,7 @@ func (c slogCore) Enabled(level zapcore.Level) bool {
 
 // With returns a core that adds fields to each line.
 func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
-	return slogCore{handler: c.handler.WithAttrs(attrs(fields))}
+	return slogCore{c.handler.WithAttrs(attrs(fields)), c.troubles}
 }
 
 // Check takes every line that is wanted.
@@ -45,7 +46,7 @@ func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	switch {
 	case expected(entry.Message, fields):
 		level = slog.LevelDebug
-	case aboutPeers(entry.Message):
+	case level == slog.LevelWarn && passing(entry.Message) && !c.troubles.lasts(entry.Message, entry.Time):
 		level = slog.LevelInfo
 	}
 	if !c.handler.Enabled(ctx, level) {
@@ -58,13 +59,14 @@ func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 
 // expected says that a line is about a setting that we made on purpose, that
 // every first start of a member writes it while it is not yet of a raft term,
-// that we ask again, or that a listener ended because it was closed.
+// that we ask again, or that something ended because it was closed.
 func expected(message string, fields []zapcore.Field) bool {
 	switch message {
 	case "Running http and grpc server on single port. This is not recommended for production.",
 		"exceeded recommended request limit",
 		"Failed to detect schema version",
 		"failed to update storage version",
+		"stopped publish because server is stopping",
 		"rejecting promote learner: learner is not ready",
 		"failed to promote a member",
 		"rejecting member add request; local member has not been connected to majority peers, reconfigure breaks active quorum",
@@ -75,25 +77,6 @@ func expected(message string, fields []zapcore.Field) bool {
 			err, ok := field.Interface.(error)
 			return ok && errors.Is(err, net.ErrClosed)
 		})
-	default:
-		return false
-	}
-}
-
-// aboutPeers says that a line is about another member that comes or goes: each
-// member writes a dozen of them when one is restarted.
-func aboutPeers(message string) bool {
-	switch message {
-	case "lost TCP streaming connection with remote peer",
-		"closed TCP streaming connection with remote peer",
-		"established TCP streaming connection with remote peer",
-		"peer became inactive (message send to peer failed)",
-		"failed to find remote peer in cluster",
-		"prober detected unhealthy status",
-		"dropped internal Raft message since sending buffer is full",
-		"dropped Raft message since sending buffer is full (overloaded network)",
-		"leadership transfer failed":
-		return true
 	default:
 		return false
 	}

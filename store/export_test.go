@@ -1,0 +1,4 @@
+package store
+
+// NewZap is how etcd logs.
+var NewZap = newZap

@@ -63,6 +63,35 @@ func processor(b *testing.B) int64 {
 	return used.Utime.Nano() + used.Stime.Nano()
 }
 
+// BenchmarkGrowth is the part of BenchmarkPlaces about copies without constraints, in
+// steps of ten times as many agents.
+func BenchmarkGrowth(b *testing.B) {
+	for _, agents := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) { placeBatches(b, agents, "plain") })
+	}
+}
+
+// placeBatches finds a place for each of many copies of jobs, by a batch for each job,
+// and claims it.
+func placeBatches(b *testing.B, agents int, kind string) {
+	b.Helper()
+	books, tasks, asked := many(b, agents), names(b.N), request(b, kind)
+	var batch *placement.Batch
+	timed(b, b.N, func(i int) {
+		if i%copiesOf == 0 {
+			batch = placement.NewBatch(books, asked)
+		}
+		choice, err := batch.Next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := books.Claim(choice.Claim(tasks[i])); err != nil {
+			b.Fatal(err)
+		}
+		batch.Count(choice.Agent, 1)
+	})
+}
+
 // BenchmarkPlaces finds a place for each of many tasks and claims it: copies of jobs of
 // 10,000, by a batch for each, or tasks of services of their own, one by one. Beside
 // them are the slow way that knows the same, and the limit: a tree over what is free,
@@ -70,23 +99,7 @@ func processor(b *testing.B) int64 {
 func BenchmarkPlaces(b *testing.B) {
 	for _, agents := range []int{1_000, 10_000, 50_000} {
 		for _, kind := range []string{"plain", "spread", "ports"} {
-			b.Run(fmt.Sprintf("%s/batch/agents=%d", kind, agents), func(b *testing.B) {
-				books, tasks, asked := many(b, agents), names(b.N), request(b, kind)
-				var batch *placement.Batch
-				timed(b, b.N, func(i int) {
-					if i%copiesOf == 0 {
-						batch = placement.NewBatch(books, asked)
-					}
-					choice, err := batch.Next()
-					if err != nil {
-						b.Fatal(err)
-					}
-					if err := books.Claim(choice.Claim(tasks[i])); err != nil {
-						b.Fatal(err)
-					}
-					batch.Count(choice.Agent, 1)
-				})
-			})
+			b.Run(fmt.Sprintf("%s/batch/agents=%d", kind, agents), func(b *testing.B) { placeBatches(b, agents, kind) })
 			b.Run(fmt.Sprintf("%s/single/agents=%d", kind, agents), func(b *testing.B) {
 				books, tasks, asked := many(b, agents), names(b.N), request(b, kind)
 				timed(b, b.N, func(i int) {

@@ -76,6 +76,20 @@ func Open(cfg Config) (*Client, error) {
 // Close ends the connections that are idle.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// Reach opens a connection to the master that is asked first, unless there is one. Many
+// sessions that begin at once without one would open one each.
+func (c *Client) Reach(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.first().address+"/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
+}
+
 // Cluster returns the API of the cluster.
 func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {
 	// What comes is not compressed: that takes a master more time than it saves on the way.

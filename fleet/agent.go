@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/wire"
@@ -52,12 +51,13 @@ func newAgent(a Agent, length func(id.Task, id.Service) time.Duration) *agent {
 }
 
 // run keeps one session after the other, with a growing pause in between.
-func (a *agent) run(ctx context.Context, masters *client.Client, bounds Pauses, broken *atomic.Int64) {
+func (a *agent) run(ctx context.Context, masters *shared, bounds Pauses, broken *atomic.Int64) {
 	a.resume()
 	defer a.stop()
 	pause := bounds.Min
 	for ctx.Err() == nil {
 		session, hang := context.WithCancel(ctx)
+		masters.reach(session)
 		_ = masters.AgentSession(session, a.join(hang), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
 			a.epoch.Store(message.GetEpoch())
 			pause = bounds.Min

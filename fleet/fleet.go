@@ -84,7 +84,7 @@ func (c Config) validate() error {
 // Fleet is agents in one process. Make it with New and start it with Run.
 type Fleet struct {
 	cfg     Config
-	clients []*client.Client
+	clients []*shared
 	agents  []*agent
 	broken  atomic.Int64
 }
@@ -102,7 +102,7 @@ func New(cfg Config) (*Fleet, error) {
 			if err != nil {
 				return nil, err
 			}
-			f.clients = append(f.clients, c)
+			f.clients = append(f.clients, &shared{Client: c})
 		}
 		f.agents = append(f.agents, newAgent(a, cfg.Length))
 	}
@@ -130,7 +130,7 @@ func (f *Fleet) Break() {
 		a.cut()
 	}
 	for _, c := range f.clients {
-		c.Close()
+		c.lose()
 	}
 }
 

@@ -41,6 +41,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		view:     view,
 		hub:      newHub(),
 		asker:    newConfirmer(term),
+		pace:     newPace(),
 		requests: make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
 		joining:  make(chan struct{}, joinsMax),

@@ -3,55 +3,53 @@ package master
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// What a message of a watch costs a master of its processor, about twice as much as
-// measured: all watchers together shall leave it half of a core at least.
 const (
-	messageCost = 100 * time.Microsecond
-	byteCost    = 4 * time.Nanosecond
+	crowdFrom = 8                    // watchers; fewer do not take turns
+	turnMax   = 5 * time.Millisecond // one that does not read holds up the others for so long
 )
 
 // pace spreads what watchers are sent. When something changes all of them have to be
 // told at once, and where there are a thousand of them, the loop would wait for a
-// processor behind each. So they take turns: one that has its turn later is told of more
-// by one message. A few watchers never wait.
+// processor behind each. So they take turns, one at a time, and after each turn comes a
+// rest of the same length: the busier the machine is, the longer are both. One that has
+// its turn later is told of more by one message.
 type pace struct {
-	mu   sync.Mutex // guards free
-	free time.Time  // when the next may have its turn
+	watchers atomic.Int64
+	taken    chan struct{} // holds one: it is somebody's turn
 }
 
-// turn waits for the turn of a watcher.
-func (p *pace) turn(ctx context.Context, over <-chan struct{}) error {
-	wait := p.spend(messageCost)
-	if wait <= 0 {
-		return nil
+func newPace() *pace { return &pace{taken: make(chan struct{}, 1)} }
+
+// join counts a watcher, until it leaves.
+func (p *pace) join() (leave func()) {
+	p.watchers.Add(1)
+	return func() { p.watchers.Add(-1) }
+}
+
+// turn waits for the turn of a watcher, which has to end it.
+func (p *pace) turn(ctx context.Context, over <-chan struct{}) (end func(), err error) {
+	if p.watchers.Load() < crowdFrom {
+		return func() {}, nil
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
-		return nil
+	case p.taken <- struct{}{}:
 	case <-over:
-		return ErrNoLeader
+		return nil, ErrNoLeader
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-}
-
-// sent has the next turn come later by what it took to send so many bytes.
-func (p *pace) sent(bytes int) { p.spend(time.Duration(bytes) * byteCost) }
-
-// spend takes up time, and returns how long it is until that begins.
-func (p *pace) spend(cost time.Duration) (wait time.Duration) {
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.free.Before(now) {
-		p.free = now
-	}
-	wait = p.free.Sub(now)
-	p.free = p.free.Add(cost)
-	return wait
+	began, next := time.Now(), sync.OnceFunc(func() { <-p.taken })
+	late := time.AfterFunc(turnMax, next)
+	return func() {
+		late.Stop()
+		if rest := min(time.Since(began), turnMax); rest > 0 {
+			time.AfterFunc(rest, next)
+		} else {
+			next()
+		}
+	}, nil
 }

@@ -31,7 +31,7 @@ type reign struct {
 	hub      *hub
 	specs    toldSpecs
 	asker    *confirmer
-	pace     pace
+	pace     *pace
 	metrics  *metrics
 	requests chan request
 	entered  chan struct{} // holds as many as calls may wait

@@ -29,7 +29,8 @@ func (s *clusterService) watchHere(ctx context.Context, ask *pb.WatchRequest, se
 	if err := r.asker.confirm(ctx); err != nil {
 		return err
 	}
-	w := watch{view: r.view, pace: &r.pace, over: r.over, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
+	w := watch{view: r.view, pace: r.pace, over: r.over, service: id.Service(ask.GetService()), notes: ask.GetNotes(), send: send}
+	defer w.pace.join()()
 	switch from := ask.GetFromRevision(); {
 	case from < 0:
 		return invalidArgument(fmt.Errorf("from_revision: found %d; want 0 or more", from))
@@ -99,16 +100,23 @@ func (w *watch) snapshot(ctx context.Context) error {
 		if len(changes) < watchBytesMax {
 			continue
 		}
-		if err := w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, false); err != nil {
-			return err
-		}
-		if err := w.pace.turn(ctx, w.over); err != nil {
+		if err := w.tellPart(ctx, changes, revision, false); err != nil {
 			return err
 		}
 		changes = changes[:0] // it has been copied
 	}
 	w.sent = revision
-	return w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, true)
+	return w.tellPart(ctx, changes, revision, true)
+}
+
+// tellPart sends a part of what is there, when it is this watcher's turn.
+func (w *watch) tellPart(ctx context.Context, changes []byte, revision int64, last bool) error {
+	end, err := w.pace.turn(ctx, w.over)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, last)
 }
 
 // collect returns all that there is now and is wanted, by kind and name.
@@ -135,13 +143,7 @@ func (w *watch) collect() ([]engine.Record, int64) {
 // waited for its turn goes into one message.
 func (w *watch) follow(ctx context.Context) error {
 	for {
-		if err := w.pace.turn(ctx, w.over); err != nil {
-			return err
-		}
-		d, more, err := w.fill()
-		if err == nil && !d.empty() {
-			err = w.tell(d, w.sent, true)
-		}
+		more, err := w.catchUp(ctx)
 		if err != nil {
 			return err
 		}
@@ -156,6 +158,21 @@ func (w *watch) follow(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// catchUp sends one message of what was not sent yet, when it is this watcher's turn. It
+// returns what is closed when there is more, nil where there is already.
+func (w *watch) catchUp(ctx context.Context) (more <-chan struct{}, err error) {
+	end, err := w.pace.turn(ctx, w.over)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	d, more, err := w.fill()
+	if err == nil && !d.empty() {
+		err = w.tell(d, w.sent, true)
+	}
+	return more, err
 }
 
 // fill takes what is to be sent next, about as much as a message carries. It returns
@@ -208,7 +225,6 @@ func (w *watch) tell(d draft, revision int64, synced bool) error {
 	if err != nil {
 		return err
 	}
-	defer w.pace.sent(d.size)
 	return w.send(watchMessage{parts: append(d.parts, rest), revision: revision, synced: synced})
 }
 

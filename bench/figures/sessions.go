@@ -27,24 +27,11 @@ func (b *bench) measureSessions(ctx context.Context) error {
 	if err := b.measureSteady(ctx, agents); err != nil {
 		return err
 	}
-	b.say("%d agents come back at once", agents)
-	v, err := b.measureFleet(ctx, "Reconnect", sessionsWithin)
-	if err != nil {
+	if err := b.measureReturns(ctx, agents); err != nil {
 		return err
 	}
-	const how = "`go test -bench Reconnect ./fleet`"
-	all := fmt.Sprintf("%d agents lose their sessions at once", agents)
-	if v == nil {
-		r.noEnd(all+", and their master is started again: all are back", how, sessionsWithin)
-	} else {
-		r.under(all+": all are back", how, v.took("joined-ms"), returnBar, "")
-		r.calls(all, how, "", v, 0, returnCallBar, "")
-		again := fmt.Sprintf("the master of %d agents is killed and started again", agents)
-		r.under(again+": from its first answer until all are back", how, v.took("restart-joined-ms"), returnBar, "")
-		r.calls(again, how, "restart-", v, 0, returnCallBar, "")
-	}
 	b.say("%d agents join an empty cluster", agents)
-	v, err = b.measureFleet(ctx, "Join", sessionsWithin)
+	v, err := b.measureFleet(ctx, "Join", sessionsWithin)
 	if err != nil {
 		return err
 	}
@@ -56,6 +43,33 @@ func (b *bench) measureSessions(ctx context.Context) error {
 	}
 	r.under(join, joinHow, v.took("joined-ms"), joinBar, "Mesos 0.63 s, not durable; Nomad 5.6 s (1,800/s)")
 	r.addFact(fmt.Sprintf("%d agents join an empty cluster: processor time of the master", agents), joinHow, fmt.Sprintf("%.2f s", v["master-cpu-s"]), 1)
+	return nil
+}
+
+// measureReturns measures how long it takes until all agents are back: when their sessions
+// broke, and when their master was killed.
+func (b *bench) measureReturns(ctx context.Context, agents int) error {
+	r := b.results.of(sessionsSection)
+	for _, form := range []struct{ benchmark, what, until string }{
+		{"Reconnect", fmt.Sprintf("%d agents lose their sessions at once", agents), ": all are back"},
+		{
+			"Restart", fmt.Sprintf("the master of %d agents is killed and started again", agents),
+			": from its first answer until all are back",
+		},
+	} {
+		b.say("%s", form.what)
+		v, err := b.measureFleet(ctx, form.benchmark, sessionsWithin)
+		if err != nil {
+			return err
+		}
+		how := "`go test -bench " + form.benchmark + " ./fleet`"
+		if v == nil {
+			r.noEnd(form.what+form.until, how, sessionsWithin)
+			continue
+		}
+		r.under(form.what+form.until, how, v.took("joined-ms"), returnBar, "")
+		r.calls(form.what, how, "", v, 0, returnCallBar, "")
+	}
 	return nil
 }
 

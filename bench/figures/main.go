@@ -35,6 +35,10 @@ const (
 	echoWord  = "echo"
 )
 
+// sectionWithin bounds a section that does not come to its end: the others are to be
+// measured nevertheless.
+const sectionWithin = 12 * time.Minute
+
 // errMissed ends a bench in which a figure missed its bar.
 var errMissed = errors.New("a figure missed its bar")
 
@@ -131,7 +135,9 @@ func (b *bench) measure(ctx context.Context, section string) error {
 		clusterSection: b.measureCluster, routerSection: b.measureRouter, tcpSection: b.measureTCP, faultsSection: b.measureFaults, largeSection: b.measureLarge,
 		placementSection: b.measurePlacement, fairshareSection: b.measureFairShares, c1mSection: b.measureC1M, sessionsSection: b.measureSessions, readsSection: b.measureReads, growthSection: b.measureGrowth,
 	}[section]
-	if err := measure(ctx); err != nil {
+	within, cancel := context.WithTimeoutCause(ctx, sectionWithin, fmt.Errorf("it was not measured within %s", sectionWithin))
+	defer cancel()
+	if err := measure(within); err != nil {
 		return fmt.Errorf("%s: %w", section, err)
 	}
 	before, err := os.ReadFile(b.opts.results)

@@ -36,7 +36,7 @@ type subject struct {
 
 // measureRouter runs all proxies at once and loads one after the other.
 func (b *bench) measureRouter(ctx context.Context) (err error) {
-	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: b.folder, Agents: 1})
+	c, err := b.startCluster(ctx)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type tcpLoad struct {
 // measureTCP runs the router and HAProxy at once as relays of connections to the
 // same backend, and loads them in turns.
 func (b *bench) measureTCP(ctx context.Context) (err error) {
-	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: b.folder, Agents: 1})
+	c, err := b.startCluster(ctx)
 	if err != nil {
 		return err
 	}

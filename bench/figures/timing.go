@@ -57,11 +57,7 @@ func (b *bench) measureCluster(ctx context.Context) error {
 }
 
 func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err error) {
-	folder, err := os.MkdirTemp(b.folder, "round-")
-	if err != nil {
-		return err
-	}
-	c, err := cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: folder, Agents: 1})
+	c, err := b.startCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,6 +81,15 @@ func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err erro
 	}
 	step(&t.jobs, b.manyJobs)
 	return err
+}
+
+// startCluster starts a cluster of one agent that knows nothing of the ones before.
+func (b *bench) startCluster(ctx context.Context) (*cluster.Cluster, error) {
+	folder, err := os.MkdirTemp(b.folder, "cluster-")
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Start(ctx, cluster.Config{Aloft: b.opts.aloft, Folder: folder, Agents: 1})
 }
 
 // firstAnswer measures from the start of `aloft deploy` to the first answer of

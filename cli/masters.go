@@ -20,6 +20,9 @@ func (a *app) listMasters() *cobra.Command {
 					rows = append(rows, []string{m.GetId(), m.GetRole(), orDash(m.GetAddress()), orDash(m.GetPeerUrl()), orDash(m.GetVersion()), a.age(m.GetStartedAt())})
 				}
 				table(cmd.OutOrStdout(), "MASTER ROLE ADDRESS PEER VERSION UP", rows)
+				for _, line := range lowDisks(r.GetMasters()) {
+					fmt.Fprintln(cmd.OutOrStdout(), a.alarm(line))
+				}
 				if r.GetNoMajority() {
 					fmt.Fprintln(cmd.OutOrStdout(), "no majority of the masters answers: nothing can be changed until one does")
 				}
@@ -28,6 +31,16 @@ func (a *app) listMasters() *cobra.Command {
 	}
 	cmd.AddCommand(a.transferLeadership(), a.addMaster(), a.removeMaster(), a.replaceMaster())
 	return cmd
+}
+
+// lowDisks says which masters have nearly no room on their disks.
+func lowDisks(masters []*pb.MasterInfo) (lines []string) {
+	for _, m := range masters {
+		if m.GetDiskLow() && m.GetRole() != "absent" {
+			lines = append(lines, fmt.Sprintf("master %s: its disk has less than 256MiB left; when it is full, this master ends", m.GetId()))
+		}
+	}
+	return lines
 }
 
 func (a *app) transferLeadership() *cobra.Command {

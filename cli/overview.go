@@ -33,12 +33,17 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	masters, err := ask(ctx, a, clusterAPI.ListMasters, &pb.ListMastersRequest{})
+	if err != nil {
+		return err
+	}
 	if a.json {
-		return printJoined(w, info, services, agents, breaker)
+		return printJoined(w, info, services, agents, breaker, masters)
 	}
 	fmt.Fprintf(w, "master: %s leads for %s, epoch %d, aloft %s\n", info.GetMaster(), a.age(info.GetLeadingSince()), info.GetEpoch(), info.GetVersion())
 	a.showOpenBreakers(w, breaker.GetBreaker(), "; see 'aloft breaker'")
 	a.showRoom(w, info.GetRoom())
+	a.showAiling(w, masters.GetMasters())
 	fmt.Fprintf(w, "agents: %s\n", tally(agents.GetAgents(), (*pb.AgentView).GetState))
 	fmt.Fprintf(w, "routers: %s\n", tally(info.GetRouters(), routerState))
 	for _, r := range info.GetRouters() {
@@ -53,6 +58,18 @@ func (a *app) clusterStatus(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// showAiling says which masters need somebody.
+func (a *app) showAiling(w io.Writer, masters []*pb.MasterInfo) {
+	for _, m := range masters {
+		if m.GetRole() == "absent" {
+			fmt.Fprintln(w, a.alarm(fmt.Sprintf("master %s is absent; see 'aloft masters'", m.GetId())))
+		}
+	}
+	for _, line := range lowDisks(masters) {
+		fmt.Fprintln(w, a.alarm(line))
+	}
 }
 
 // showRoom says when the masters' store needs somebody.

@@ -170,6 +170,7 @@ type Master struct {
 	store   Store
 	metrics *metrics
 	sight   *sight
+	disk    *disk
 	away    *http.Transport       // to the other masters
 	closing chan struct{}         // closed when Run is told to end
 	reign   atomic.Pointer[reign] // nil while another master leads
@@ -181,7 +182,7 @@ func New(cfg Config, state Store) (*Master, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("master config: %w", err)
 	}
-	m := &Master{cfg: cfg, store: state, sight: newSight(), closing: make(chan struct{})}
+	m := &Master{cfg: cfg, store: state, sight: newSight(), disk: newDisk(), closing: make(chan struct{})}
 	m.away = m.newAway()
 	m.metrics = newMetrics(cfg.Registerer, m)
 	return m, nil

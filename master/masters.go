@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,16 +27,46 @@ const (
 	roleUnknown = "unknown" // nobody can be asked
 )
 
-// announce tells the other masters that this one is there, until ctx is done.
+// announce tells the other masters that this one is there, until ctx is done, and anew
+// when there is something else to tell.
 func (m *Master) announce(ctx context.Context) {
-	value, err := proto.Marshal(&pb.MasterInfo{
-		Id: m.cfg.ID, Address: m.cfg.Advertise, Version: m.cfg.Version, StartedAt: timestamppb.Now(),
-	})
-	for err == nil {
-		_ = m.store.Announce(ctx, m.cfg.ID, string(value)) // it says so again until it is done or the store is closed
+	info := &pb.MasterInfo{Id: m.cfg.ID, Address: m.cfg.Advertise, Version: m.cfg.Version, StartedAt: timestamppb.Now()}
+	for {
+		low, changed := m.disk.isLow()
+		info.DiskLow = low
+		value, err := proto.Marshal(info)
+		if err != nil {
+			return
+		}
+		telling, done := until(ctx, changed)
+		_ = m.store.Announce(telling, m.cfg.ID, string(value)) // it says so again until it is done or the store is closed
+		done()
+		select {
+		case <-changed:
+			continue
+		default:
+		}
 		if !wait(ctx, m.cfg.SilentAfter/10) {
 			return
 		}
+	}
+}
+
+// until returns a context that is done when over is closed, too. The caller must call
+// done.
+func until(ctx context.Context, over <-chan struct{}) (bounded context.Context, done func()) {
+	bounded, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-over:
+			cancel()
+		case <-bounded.Done():
+		}
+	})
+	return bounded, func() {
+		cancel()
+		watching.Wait()
 	}
 }
 

@@ -54,7 +54,7 @@ type census struct {
 	master                 *Master
 	leading, tasks, agents *prometheus.Desc
 	open, missing          *prometheus.Desc
-	used, quota            *prometheus.Desc
+	used, quota, disk      *prometheus.Desc
 }
 
 func newCensus(master *Master) *census {
@@ -67,6 +67,7 @@ func newCensus(master *Master) *census {
 		missing: prometheus.NewDesc("aloft_master_breaker_missing_agents", "Agents for which the breaker is open.", nil, nil),
 		used:    prometheus.NewDesc("aloft_master_store_used_bytes", "What this master's member of the embedded etcd keeps.", nil, nil),
 		quota:   prometheus.NewDesc("aloft_master_store_quota_bytes", "What it may keep at most.", nil, nil),
+		disk:    prometheus.NewDesc("aloft_master_disk_free_bytes", "What the disk of this master's data folder has left.", nil, nil),
 	}
 }
 
@@ -79,6 +80,7 @@ func (c *census) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.missing
 	descs <- c.used
 	descs <- c.quota
+	descs <- c.disk
 }
 
 // Collect counts.
@@ -89,6 +91,7 @@ func (c *census) Collect(samples chan<- prometheus.Metric) {
 	if room, kept := c.master.store.Room(); kept {
 		samples <- prometheus.MustNewConstMetric(c.used, prometheus.GaugeValue, float64(room.Used))
 		samples <- prometheus.MustNewConstMetric(c.quota, prometheus.GaugeValue, float64(room.Quota))
+		samples <- prometheus.MustNewConstMetric(c.disk, prometheus.GaugeValue, float64(room.DiskFree))
 	}
 	r, err := c.master.current()
 	if err != nil {

@@ -73,6 +73,7 @@ func (m *Master) watchRoom(ctx context.Context) {
 		if !kept {
 			return
 		}
+		m.lookAtDisk(ctx, room)
 		now := standingOf(room)
 		if now == before && (now == ample || time.Since(said) < sayEvery) {
 			continue

@@ -39,6 +39,9 @@ func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
 		return nil, err
 	}
 	m := &embedded{folder: home}
+	if err := checkDisk(cfg.DataDir); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
 	if err := m.start(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", home.member(), err), m.close())
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -54,7 +55,16 @@ func (c slogCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	}
 	record := slog.NewRecord(entry.Time, level, entry.Message, 0)
 	record.AddAttrs(attrs(fields)...)
+	if entry.Level > zapcore.ErrorLevel && slices.ContainsFunc(fields, isNoSpace) {
+		record.AddAttrs(slog.String("why", "the disk of the data folder is full: this process ends, and can be started again when there is room"))
+	}
 	return c.handler.Handle(ctx, record)
+}
+
+// isNoSpace says that a field is the error of a full disk.
+func isNoSpace(field zapcore.Field) bool {
+	err, ok := field.Interface.(error)
+	return ok && errors.Is(err, syscall.ENOSPC)
 }
 
 // expected says that a line is about a setting that we made on purpose, that

@@ -19,6 +19,9 @@ type Room struct {
 	File  int64 // bytes of the member's file: what is free in it is used again
 	Quota int64 // bytes that the file may have
 	Full  bool  // one of the members has no room: nothing is written until it has
+
+	DiskFree int64 // bytes that the disk of this member's folder has left
+	DiskLow  bool  // these are few; when there are none, the process ends
 }
 
 // Room returns how much the embedded member keeps. It is false where there is none.
@@ -37,9 +40,11 @@ func (e *etcd) Room() (Room, bool) {
 	}
 	server := e.embedded.server.Server
 	file := server.Backend()
+	free, err := diskFree(e.embedded.folder.path)
 	return Room{
 		Used: file.SizeInUse(), File: file.Size(), Quota: e.quota,
-		Full: len(noSpace(server.Alarms())) > 0,
+		Full:     len(noSpace(server.Alarms())) > 0,
+		DiskFree: free, DiskLow: err == nil && free < diskLow,
 	}, true
 }
 

@@ -75,8 +75,28 @@ func (i inspector) restless(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// agree compares books, tasks, processes and tables of a cluster at rest.
+// restsMax is how long the ports of tasks that have ended may be held back: a minute from
+// when the last router was heard of that may send requests there. One that took over from
+// another, and was killed, is not back under its name.
+const restsMax = 75 * time.Second
+
+// agree compares books, tasks, processes and tables of a cluster at rest, and waits for
+// ports that rest.
 func (i inspector) agree(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, restsMax)
+	defer cancel()
+	var last error
+	err := until(ctx, "books, tasks, processes and tables agree", func() (bool, error) {
+		last = i.compare(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
+}
+
+func (i inspector) compare(ctx context.Context) error {
 	tasks, err := i.api.tasks(ctx)
 	if err != nil {
 		return err

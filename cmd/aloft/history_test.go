@@ -158,14 +158,21 @@ type masters struct {
 	ended       []chan struct{}
 }
 
-// startMasters starts a cluster of masters, and waits until one leads.
-func startMasters(t *testing.T, number int) *masters {
+// newMasters returns masters that have not started.
+func newMasters(t *testing.T, number int) *masters {
 	t.Helper()
 	m := &masters{
 		T: t, binary: buildOnce(t), dir: t.TempDir(), api: freePort(t), peer: freePort(t),
 		running: make([]*exec.Cmd, number), ended: make([]chan struct{}, number),
 	}
 	t.Cleanup(func() { endAll(t, m.dir) })
+	return m
+}
+
+// startMasters starts a cluster of masters, and waits until one leads.
+func startMasters(t *testing.T, number int) *masters {
+	t.Helper()
+	m := newMasters(t, number)
 	for i := range m.running {
 		m.start(i)
 	}

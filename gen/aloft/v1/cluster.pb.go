@@ -402,7 +402,9 @@ type MasterInfo struct {
 	// "absent" when it is a member and nothing is heard of it, or "unknown".
 	Role string `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`
 	// URL at which the other masters reach its embedded member; empty without one.
-	PeerUrl       string `protobuf:"bytes,7,opt,name=peer_url,json=peerUrl,proto3" json:"peer_url,omitempty"`
+	PeerUrl string `protobuf:"bytes,7,opt,name=peer_url,json=peerUrl,proto3" json:"peer_url,omitempty"`
+	// The disk that keeps its part of the state has less than 256 MiB left.
+	DiskLow       bool `protobuf:"varint,8,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +486,13 @@ func (x *MasterInfo) GetPeerUrl() string {
 		return x.PeerUrl
 	}
 	return ""
+}
+
+func (x *MasterInfo) GetDiskLow() bool {
+	if x != nil {
+		return x.DiskLow
+	}
+	return false
 }
 
 type AddMasterRequest struct {
@@ -6146,7 +6155,7 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"\x13ListMastersResponse\x12.\n" +
 	"\amasters\x18\x01 \x03(\v2\x14.aloft.v1.MasterInfoR\amasters\x12\x1f\n" +
 	"\vno_majority\x18\x02 \x01(\bR\n" +
-	"noMajority\"\xd4\x01\n" +
+	"noMajority\"\xef\x01\n" +
 	"\n" +
 	"MasterInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -6156,7 +6165,8 @@ const file_aloft_v1_cluster_proto_rawDesc = "" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x18\n" +
 	"\aleading\x18\x05 \x01(\bR\aleading\x12\x12\n" +
 	"\x04role\x18\x06 \x01(\tR\x04role\x12\x19\n" +
-	"\bpeer_url\x18\a \x01(\tR\apeerUrl\"A\n" +
+	"\bpeer_url\x18\a \x01(\tR\apeerUrl\x12\x19\n" +
+	"\bdisk_low\x18\b \x01(\bR\adiskLow\"A\n" +
 	"\x10AddMasterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\bpeer_url\x18\x02 \x01(\tR\apeerUrl\"Y\n" +

@@ -33,18 +33,10 @@ func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int
 	}
 	e.commits++
 	number := commitNumber(e.commits)
-	writes := append(e.writes(ops), clientv3.OpPut(e.commitKey(), number))
 	var answer *clientv3.TxnResponse
 	inDoubt := false // whether a try may have written without our knowing
 	err = e.proposeWithin(ctx, timeFor(ops), func(ctx context.Context) (err error) {
-		answer, err = e.client.Txn(ctx).
-			If(
-				clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", int64(epoch)),
-				clientv3.Compare(clientv3.Value(e.commitKey()), "<", number),
-			).
-			Then(writes...).
-			Else(clientv3.OpGet(e.leaderKey()), clientv3.OpGet(e.commitKey())).
-			Commit()
+		answer, err = e.transact(ctx, epoch, number, ops)
 		if errors.Is(err, rpctypes.ErrNoSpace) { // the one for which there was no room any more is written all the same
 			err = errors.Join(errNoRoom, pause(ctx, fullPause))
 		}
@@ -80,18 +72,6 @@ func (e *etcd) confirm(ctx context.Context, epoch uint64) (revision int64, err e
 
 // commitNumber writes n so that larger numbers are larger texts.
 func commitNumber(n uint64) string { return fmt.Sprintf("%016x", n) }
-
-func (e *etcd) writes(ops []Op) []clientv3.Op {
-	writes := make([]clientv3.Op, 0, len(ops)+1)
-	for _, op := range ops {
-		if op.Delete {
-			writes = append(writes, clientv3.OpDelete(e.dataKey(op.Key)))
-		} else {
-			writes = append(writes, clientv3.OpPut(e.dataKey(op.Key), string(op.Value)))
-		}
-	}
-	return writes
-}
 
 // writtenBefore looks into the answer to a transaction that was not written, and
 // returns the revision at which an earlier try of it was, in the term of epoch.

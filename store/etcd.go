@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -23,6 +24,7 @@ const (
 // etcd is the Backend over a client, whose server may be in this process.
 type etcd struct {
 	client   *clientv3.Client
+	kv       etcdserverpb.KVServer                               // of the member in this process; nil for an outside cluster
 	embedded *embedded                                           // nil for an outside cluster
 	dial     func(endpoints ...string) (*clientv3.Client, error) // another client of an outside cluster
 	prefix   string

@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 )
 
 // An outside cluster that says nothing for so long is asked whether it is there.
@@ -63,6 +64,7 @@ func (e *etcd) start(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	e.client = v3client.New(e.embedded.server.Server)
+	e.kv = v3rpc.NewQuotaKVServer(e.embedded.server.Server)
 	e.tend(ctx)
 	if err := e.awake(ctx, cfg); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", where(cfg), err), e.Close())

@@ -51,7 +51,7 @@ func newStory(cfg Config, revision int64) story {
 }
 
 func (s *story) add(revision int64, changes []publishedChange, notes []engine.Note) {
-	batch := published{revision: revision, size: len(changes), told: sync.OnceValues(func() (telling, error) { return tell(changes) })}
+	batch := published{revision: revision, size: len(changes), notes: make([]numberedNote, 0, len(notes)), told: sync.OnceValues(func() (telling, error) { return tell(changes) })}
 	for _, note := range notes {
 		s.noted++
 		batch.notes = append(batch.notes, numberedNote{s.noted, note})

@@ -20,9 +20,9 @@ type view struct {
 	revision  int64
 	kinds     [engine.TaskKind + 1]map[string]engine.Record // by kind and name
 	byService map[id.Service]*serviceIndex
-	byAgent   map[id.Agent]map[id.Task]*engine.Task // those that hold a claim there
-	states    [task.Lost + 1]int                    // how many tasks are in each
-	names     [engine.TaskKind + 1]names            // of kinds
+	byAgent   map[id.Agent]map[id.Task]struct{} // those that hold a claim there
+	states    [task.Lost + 1]int                // how many tasks are in each
+	names     [engine.TaskKind + 1]names        // of kinds
 	story     story
 	published chan struct{} // closed and made anew at each publication
 }
@@ -40,7 +40,7 @@ func newView(cfg Config, records []engine.Record, revision int64) *view {
 	v := &view{
 		revision:  revision,
 		byService: make(map[id.Service]*serviceIndex),
-		byAgent:   make(map[id.Agent]map[id.Task]*engine.Task),
+		byAgent:   make(map[id.Agent]map[id.Task]struct{}),
 		story:     newStory(cfg, revision),
 		published: make(chan struct{}),
 	}
@@ -137,10 +137,10 @@ func (v *view) indexTask(t *engine.Task, there bool) {
 	}
 	tasks, ok := v.byAgent[t.Claim.Agent]
 	if !ok {
-		tasks = make(map[id.Task]*engine.Task)
+		tasks = make(map[id.Task]struct{})
 		v.byAgent[t.Claim.Agent] = tasks
 	}
-	if set(tasks, t.ID, t, there); len(tasks) == 0 {
+	if set(tasks, t.ID, struct{}{}, there); len(tasks) == 0 {
 		delete(v.byAgent, t.Claim.Agent)
 	}
 }

@@ -20,7 +20,7 @@ import (
 type machine struct {
 	record  *Agent
 	awaited bool                 // loaded as connected, and not back yet
-	tasks   map[id.Task]*entry   // those that hold a claim on it
+	tasks   map[*entry]struct{}  // those that hold a claim on it
 	strays  map[id.Task]struct{} // what it runs and should not
 	daemons map[id.Service]fit   // whether it suits a daemon, as far as that is known
 	lost    map[id.Task]*service // given up while it was silent; it may still run them
@@ -29,7 +29,7 @@ type machine struct {
 
 func newMachine() *machine {
 	return &machine{
-		tasks: make(map[id.Task]*entry), strays: make(map[id.Task]struct{}), lost: make(map[id.Task]*service),
+		tasks: make(map[*entry]struct{}), strays: make(map[id.Task]struct{}), lost: make(map[id.Task]*service),
 		daemons: make(map[id.Service]fit),
 	}
 }
@@ -54,7 +54,7 @@ func (e *Engine) putAgent(m *machine, change func(*Agent)) {
 	e.listSilent(m)
 	e.closeAsNeeded(m)
 	e.batch.put(m.record.Key(), m.record)
-	for _, t := range m.tasks {
+	for t := range m.tasks {
 		e.touch(t.owner)
 	}
 }
@@ -194,7 +194,7 @@ func (e *Engine) goOn(m *machine, v AgentJoined) {
 // retable has the table made anew for the tasks of an agent that moved, fell silent
 // or came back.
 func (e *Engine) retable(m *machine) {
-	for _, t := range m.tasks {
+	for t := range m.tasks {
 		e.tableStale[t.record.Service] = struct{}{}
 	}
 }
@@ -208,7 +208,7 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 		if e.takeBack(m, report, rebooted) {
 			continue
 		}
-		if rebooted && m.perished(report) {
+		if rebooted && e.perished(m, report) {
 			e.lose(e.tasks[report.Task], fmt.Sprintf("agent %s was started anew", m.record.ID))
 		}
 		e.observe(m, report)
@@ -231,9 +231,9 @@ func (e *Engine) returned(m *machine, v AgentJoined, rebooted bool) {
 // perished reports whether a task ended with the machine that it ran on. Its agent
 // would start an instance again after a while, and calls a job's copy failed. One
 // that it has started again already, while no leader heard of it, goes on.
-func (m *machine) perished(report Report) bool {
-	t := m.tasks[report.Task]
-	if t == nil || !t.state().Live() || t.state() == task.Backoff {
+func (e *Engine) perished(m *machine, report Report) bool {
+	t := e.tasks[report.Task]
+	if _, held := m.tasks[t]; !held || !t.state().Live() || t.state() == task.Backoff {
 		return false
 	}
 	return report.Status.State == task.Backoff || report.Status.State == task.Failed
@@ -463,8 +463,8 @@ func (e *Engine) touchDaemons() {
 	}
 }
 
-func sortedEntries(entries map[id.Task]*entry) []*entry {
-	return slices.SortedFunc(maps.Values(entries), func(a, b *entry) int {
+func sortedEntries(entries map[*entry]struct{}) []*entry {
+	return slices.SortedFunc(maps.Keys(entries), func(a, b *entry) int {
 		return cmp.Or(cmp.Compare(a.record.Service, b.record.Service), compareEntries(a, b))
 	})
 }

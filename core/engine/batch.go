@@ -68,9 +68,17 @@ func (b *batch) take() Changes {
 		Agents:  slices.Sorted(maps.Keys(b.orders)),
 		Forget:  slices.Compact(b.forget),
 	}
+	if len(b.changes) == 0 {
+		changes.Records = nil
+	}
+	if len(b.notes) == 0 {
+		changes.Notes = nil
+	}
 	b.reset()
 	return changes
 }
 
-// reset begins the next batch.
-func (b *batch) reset() { *b = batch{round: b.round + 1} }
+// reset begins the next batch. It is likely to be about as large as this one.
+func (b *batch) reset() {
+	*b = batch{round: b.round + 1, changes: make([]Change, 0, len(b.changes)), notes: make([]Note, 0, len(b.notes))}
+}

@@ -152,7 +152,7 @@ func (e *Engine) touchSilent() {
 		if !m.silent() {
 			continue
 		}
-		for _, t := range m.tasks {
+		for t := range m.tasks {
 			e.touch(t.owner)
 		}
 	}

@@ -123,7 +123,7 @@ func (m *machine) fits(r *Revision) bool {
 
 // hasOthers reports whether tasks other than daemons are on the agent.
 func (m *machine) hasOthers() bool {
-	for _, t := range m.tasks {
+	for t := range m.tasks {
 		if t.owner.record.Kind != spec.Daemon {
 			return true
 		}

@@ -159,10 +159,13 @@ func (e *Engine) Take(now time.Time) Changes {
 // Published notes that what Take returned up to a batch is durable and was told at now.
 // The times that routers have are counted from then.
 func (e *Engine) Published(batch uint64, now time.Time) {
-	for len(e.untold) > 0 && e.untold[0].untold <= batch {
+	for len(e.untold) > 0 && e.untold[0].leaving().untold <= batch {
 		t := e.untold[0]
-		t.toldAt, t.untold = now, 0
 		e.untold = e.untold[1:]
+		if t.leave == nil {
+			continue // it was given up, and is back
+		}
+		t.leave.toldAt, t.leave.untold = now, 0
 		if t.state() == task.Draining {
 			e.timers.advance(timerKey{serviceTimer, string(t.owner.record.Name)}, t.owner.drainsUntil(t))
 		}

@@ -18,16 +18,29 @@ import (
 type entry struct {
 	record *Task
 	owner  *service
-	number int64         // the last part of its id: tasks of a service are ordered by it
-	routed bool          // it is, or may have been, in a table
-	left   route.Version // while it drains: the first table without it
-	toldAt time.Time     // while it drains: when that was told; zero: not yet, or by an earlier leader
+	number int64  // the last part of its id: tasks of a service are ordered by it
+	leave  *leave // nil unless it drains, or rests
+	group  *group // it waits for a place with it; nil if it does not wait
+	why    string // why it is where it is, for people; "" if an earlier leader chose, or if there are too many
+	round  uint64 // of the batch that its record was made in: until that is taken nobody else has it
+	at     int32  // where that batch has it, -1: not yet
+	told   bool   // its record was handed out, or is about to be
+	routed bool   // it is, or may have been, in a table
+}
+
+// leave is how far a task is on its way out of the routing table.
+type leave struct {
+	left   route.Version // the first table without it; zero: there is none yet
+	toldAt time.Time     // when it was told that it drains; zero: not yet, or by an earlier leader
 	untold uint64        // the batch by which it began to drain, until that is told
-	group  *group        // it waits for a place with it; nil if it does not wait
-	why    string        // why it is where it is, for people; "" if an earlier leader chose
-	round  uint64        // of the batch that its record was made in: until that is taken nobody else has it
-	at     int32         // where that batch has it, -1: not yet
-	told   bool          // its record was handed out, or is about to be
+}
+
+// leaving returns how far a task is on its way out of the table.
+func (t *entry) leaving() leave {
+	if t.leave == nil {
+		return leave{}
+	}
+	return *t.leave
 }
 
 func (t *entry) state() task.State { return t.record.Status.State }
@@ -132,8 +145,11 @@ func (e *Engine) putTask(t *entry, change func(*Task)) {
 // own returns a task's record to be changed: a copy, unless nobody else has it yet.
 func (e *Engine) own(t *entry) *Task {
 	if t.round != e.batch.round {
-		next := *t.record
-		t.record, t.round, t.at = &next, e.batch.round, -1
+		if t.told {
+			next := *t.record
+			t.record = &next
+		}
+		t.round, t.at = e.batch.round, -1
 	}
 	return t.record
 }
@@ -174,9 +190,8 @@ func (e *Engine) become(t *entry, next task.Status) {
 		e.batch.order(t.record.Claim.Agent)
 	case next.State == task.Draining:
 		e.draining[t] = struct{}{}
-		t.left, t.toldAt = route.Version{}, time.Time{}
+		t.leave = &leave{untold: e.batch.round}
 		e.leaving = append(e.leaving, t)
-		t.untold = e.batch.round
 		e.untold = append(e.untold, t)
 	}
 	if before.State == task.Draining {
@@ -198,7 +213,7 @@ func (e *Engine) end(t *entry, before task.State) {
 		t.owner.claims--
 		e.roomGrew()
 		if m := e.agents[t.record.Claim.Agent]; m != nil {
-			delete(m.tasks, t.record.ID)
+			delete(m.tasks, t)
 			e.batch.order(m.record.ID)
 			e.settleAgent(m)
 		}
@@ -228,8 +243,8 @@ func (e *Engine) giveBack(t *entry, next task.Status) error {
 	s.live = slices.Insert(s.live, at, t)
 	s.claims++
 	s.count(m.record.ID, true)
-	m.tasks[t.record.ID] = t
-	t.left, t.toldAt, s.doubled = route.Version{}, time.Time{}, true
+	m.tasks[t] = struct{}{}
+	t.leave, s.doubled = nil, true
 	e.tableStale[s.record.Name] = struct{}{}
 	e.putTask(t, func(r *Task) { r.Status = next })
 	t.charge(e.queue.shares.Charge)

@@ -92,8 +92,8 @@ func (e *Engine) explainDrain(t *entry) string {
 		switch {
 		case r.busyWith(t.record.ID):
 			open = append(open, fmt.Sprintf("router %s has requests in flight", state.Confirmation.Router))
-		case r.confirmation.Version.Less(t.left):
-			open = append(open, fmt.Sprintf("router %s has not confirmed table %s", state.Confirmation.Router, t.left))
+		case r.confirmation.Version.Less(t.leaving().left):
+			open = append(open, fmt.Sprintf("router %s has not confirmed table %s", state.Confirmation.Router, t.leaving().left))
 		}
 	}
 	until := t.owner.drainsUntil(t)

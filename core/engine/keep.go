@@ -278,7 +278,7 @@ type ending struct {
 // far as that is known.
 func (e *Engine) ends(agent id.Agent) []ending {
 	var list []ending
-	for _, t := range e.agents[agent].tasks {
+	for t := range e.agents[agent].tasks {
 		if at, ends := e.endOf(t); ends {
 			list = append(list, ending{t, at})
 		}

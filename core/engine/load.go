@@ -146,7 +146,7 @@ func (e *Engine) loadTask(r *Task) error {
 	if wanted == nil {
 		return fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
 	}
-	t := &entry{record: r, owner: s, number: taskNumber(r.ID), routed: len(wanted.Spec.Routes) > 0}
+	t := &entry{record: r, owner: s, number: taskNumber(r.ID), told: true, routed: len(wanted.Spec.Routes) > 0}
 	e.tasks[r.ID] = t
 	if r.Status.State.Ended() {
 		s.ended = append(s.ended, t)
@@ -181,9 +181,9 @@ func (e *Engine) restoreClaims(problem func(of string, err error)) {
 	e.books.Reserve(held)
 	for _, name := range e.agentNames() {
 		m := e.agents[name]
-		m.tasks = make(map[id.Task]*entry, len(m.loaded))
+		m.tasks = make(map[*entry]struct{}, len(m.loaded))
 		for _, t := range m.loaded {
-			m.tasks[t.record.ID] = t
+			m.tasks[t] = struct{}{}
 			problem(string(t.record.ID), e.books.Restore(t.record.Claim))
 		}
 		m.loaded = nil

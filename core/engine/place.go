@@ -16,6 +16,10 @@ import (
 // busy cluster it changes all the time.
 const tellEvery = 10 * time.Second
 
+// whyMax is how many tasks of a service may live at most for it to be kept in memory
+// why each is where it is.
+const whyMax = 1_000
+
 // place finds places for the tasks that wait. Each group goes on until it is
 // refused; one that is refused does not hold up those behind it, which may fit
 // elsewhere.
@@ -193,14 +197,17 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	e.dequeue(t)
 	e.queue.spent.placed++
 	t.owner.claims++
-	e.agents[claim.Agent].tasks[t.record.ID] = t
-	t.why = choice.Why.String()
+	e.agents[claim.Agent].tasks[t] = struct{}{}
+	why := choice.Why.String()
+	if t.why = ""; len(t.owner.live) <= whyMax {
+		t.why = why
+	}
 	r := e.own(t) // that it moves puts it
 	r.Claim, r.Ports = claim, ports
 	t.charge(e.queue.shares.Charge)
 	e.move(t, task.Assign{At: e.now})
 	e.note(Note{
-		Kind: TaskPlaced, Service: t.record.Service, Task: t.record.ID, Agent: claim.Agent, Pool: claim.Pool, Text: t.why,
+		Kind: TaskPlaced, Service: t.record.Service, Task: t.record.ID, Agent: claim.Agent, Pool: claim.Pool, Text: why,
 	})
 	return nil
 }

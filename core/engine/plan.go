@@ -294,8 +294,8 @@ func (e *Engine) forgetRemoved(s *service) {
 // counts from the decision of the one before.
 func (s *service) drainsUntil(t *entry) time.Time {
 	since := t.record.Status.Since
-	if t.toldAt.After(since) {
-		since = t.toldAt
+	if told := t.leaving().toldAt; told.After(since) {
+		since = told
 	}
 	return since.Add(s.specOf(t).Deploy.Drain)
 }
@@ -313,7 +313,7 @@ func (e *Engine) letGo(s *service) {
 		due := s.drainsUntil(t)
 		switch {
 		case e.drained(t):
-		case t.untold > 0 && s.specOf(t).Deploy.Drain > 0:
+		case t.leaving().untold > 0 && s.specOf(t).Deploy.Drain > 0:
 			continue // the time that routers have has not begun
 		case e.now.Before(due):
 			s.wakeBy(due)

@@ -29,7 +29,7 @@ func (e *Engine) rest(t *entry) {
 		return // loaded: they have been given to another task already, or the agent has them no more
 	}
 	e.resting[t.record.ID] = t
-	if t.left.Seq == 0 {
+	if t.leaving().left.Seq == 0 {
 		e.leaving = append(e.leaving, t)
 	}
 }

@@ -74,7 +74,7 @@ func (e *Engine) drained(t *entry) bool {
 		return true
 	}
 	for _, r := range e.routers {
-		if t.left.Seq == 0 || r.confirmation.Version.Less(t.left) || r.busyWith(t.record.ID) {
+		if left := t.leaving().left; left.Seq == 0 || r.confirmation.Version.Less(left) || r.busyWith(t.record.ID) {
 			return false
 		}
 	}

@@ -87,7 +87,10 @@ func (e *Engine) refreshTable() (freed bool) {
 	for _, t := range e.leaving {
 		draining := t.state() == task.Draining
 		if draining || e.resting[t.record.ID] == t { // else it is back
-			t.left = e.table.Version
+			if t.leave == nil {
+				t.leave = new(leave)
+			}
+			t.leave.left = e.table.Version
 		}
 		if draining && e.drained(t) {
 			e.touch(t.owner)

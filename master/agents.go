@@ -110,15 +110,12 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 
 // join folds in that an agent has joined.
 func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJoined) error {
-	select {
-	case r.joining <- struct{}{}:
-		defer func() { <-r.joining }()
-	case <-r.over:
-		return ErrNoLeader
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	done, err := r.takeTurn(ctx, r.joining)
+	if err != nil {
+		return err
 	}
-	_, err := r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+	defer done()
+	_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if other := r.hub.link(link.agent); other != nil && other.folder != link.folder {
 			return engine.Answer{}, fmt.Errorf("agent %s %w", link.agent, errNamesake)
 		}

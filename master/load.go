@@ -45,6 +45,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		requests: make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
 		joining:  make(chan struct{}, joinsMax),
+		large:    make(chan struct{}, largeMax),
 		handOver: make(chan struct{}),
 		over:     make(chan struct{}),
 		recalled: make(chan struct{}),

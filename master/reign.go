@@ -16,9 +16,12 @@ import (
 // batchMax bounds how many events one commit carries, and joinsMax how many of
 // them are agents that join: each changes more than most events do, and when all
 // agents of a large cluster come at once, other calls shall not wait for them.
+// So it is with deployments that ask for largeFrom tasks or more, and largeMax.
 const (
-	batchMax = 4096
-	joinsMax = 400
+	batchMax  = 4096
+	joinsMax  = 400
+	largeFrom = 1_000
+	largeMax  = 2
 )
 
 // reign is the time in which this master leads: the engine, owned by run, and
@@ -36,6 +39,7 @@ type reign struct {
 	requests chan request
 	entered  chan struct{} // holds as many as calls may wait
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
+	large    chan struct{} // the same for large deployments
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
 	recalled chan struct{} // closed when watches of earlier terms may resume
@@ -72,7 +76,40 @@ func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, 
 		return engine.Answer{}, err
 	}
 	defer leave()
+	if isLarge(event) {
+		done, err := r.takeTurn(ctx, r.large)
+		if err != nil {
+			return engine.Answer{}, err
+		}
+		defer done()
+	}
 	return r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
+}
+
+// isLarge reports whether an event asks for very many tasks.
+func isLarge(event engine.Event) bool {
+	tasks := 0
+	switch v := event.(type) {
+	case engine.Deploy:
+		for _, s := range v.Specs {
+			tasks += s.Spec.Instances
+		}
+	case engine.Scale:
+		tasks = v.Instances
+	}
+	return tasks >= largeFrom
+}
+
+// takeTurn waits until there is room among turns, which the caller gives back.
+func (r *reign) takeTurn(ctx context.Context, turns chan struct{}) (done func(), err error) {
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-r.over:
+		return nil, ErrNoLeader
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // enter counts a call of the API in, or refuses it when too many wait. Sessions are

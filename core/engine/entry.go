@@ -114,17 +114,24 @@ func (e *Engine) newTask(s *service, number int64, fields Task) {
 }
 
 // untoldMax is how long a new task may wait for the queue before its record is handed
-// out without a place.
-const untoldMax = 30 * time.Second
+// out without a place, and lateMax how many of these one Take hands out: hundreds of
+// thousands may be due at once.
+const (
+	untoldMax = 30 * time.Second
+	lateMax   = 50
+)
 
 // tellNew hands out the records of new tasks, but of those for which the queue had no
 // time yet: it has in a moment, and a record of each would be written twice. When the
 // leader ends meanwhile, nobody has heard of them, and the next one makes others.
 func (e *Engine) tellNew() {
-	for len(e.newTasks) > 0 {
+	for late := 0; len(e.newTasks) > 0; {
 		t := e.newTasks[0]
-		if !t.told && t.pending() && e.queue.fresh && e.now.Before(t.record.CreatedAt.Add(untoldMax)) {
-			return
+		if !t.told && t.pending() && e.queue.fresh {
+			if e.now.Before(t.record.CreatedAt.Add(untoldMax)) || late == lateMax {
+				return
+			}
+			late++
 		}
 		if !t.told && e.tasks[t.record.ID] == t {
 			e.batch.putTask(t)

@@ -48,9 +48,10 @@ const (
 )
 
 // A snapshot lets go of the log before it, which is held in memory, and read
-// again at the next start. Only among several does anybody need to catch up.
+// again at the next start: each of its entries may have megabytes. Only among
+// several does anybody need to catch up.
 const (
-	aloneSnapshotEvery, aloneCatchUp = 500, 1
+	aloneSnapshotEvery, aloneCatchUp = 50, 1
 	manySnapshotEvery, manyCatchUp   = 5_000, 1_000
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -42,6 +43,11 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	if err != nil {
 		return err
 	}
+	in, err := r.enterAgent(ctx)
+	if err != nil {
+		return err
+	}
+	defer in()
 	first, err := stream.Receive()
 	if err != nil {
 		return err
@@ -52,9 +58,34 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	}
 	name := slog.String("agent", string(joined.Agent.ID))
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
-	err = r.serveAgent(ctx, stream, newAgentLink(joined, first.GetJoin()), joined)
+	link := newAgentLink(joined, first.GetJoin())
+	link.in = in
+	err = r.serveAgent(ctx, stream, link, joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return err
+}
+
+// comeInWithin bounds how long an agent keeps others at the door.
+const comeInWithin = time.Second
+
+// enterAgent waits at the door until fewer agents are coming in than may at one time.
+// All of a large cluster come at once when their master begins to lead, and each has
+// much to say: the calls of others shall pass between them. in lets the next one come
+// in.
+func (r *reign) enterAgent(ctx context.Context) (in func(), err error) {
+	select {
+	case r.door <- struct{}{}:
+	case <-r.over:
+		return nil, ErrNoLeader
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	next := sync.OnceFunc(func() { <-r.door })
+	late := time.AfterFunc(comeInWithin, next)
+	return func() {
+		late.Stop()
+		next()
+	}, nil
 }
 
 func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
@@ -103,6 +134,7 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
+	link.in()
 	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })

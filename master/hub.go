@@ -58,6 +58,7 @@ type agentLink struct {
 	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
 	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
 	line   line                 // known once it joins
+	in     func()               // lets the next agent in: this one has joined
 	opened opening
 
 	mu       sync.Mutex // guards all below

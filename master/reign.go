@@ -38,6 +38,7 @@ type reign struct {
 	metrics  *metrics
 	requests chan request
 	entered  chan struct{} // holds as many as calls may wait
+	door     chan struct{} // holds as many agents as may come in at one time
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
 	large    chan struct{} // the same for large deployments
 	handOver chan struct{} // ends the term, so that another master leads

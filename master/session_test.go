@@ -469,3 +469,24 @@ func TestQuietAgentsGetTheStampsThatTheyNeed(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoSaysNothingKeepsNobodyOut: agents come in so many at a time, and one that opens
+// a session and does not say who it is keeps the next one waiting for a moment only.
+func TestWhoSaysNothingKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		client := n.client()
+		for range master.JoinsMax {
+			n.open(client).send(nil) // the session is open, and nothing is said
+		}
+		synctest.Wait()
+		began := time.Now()
+
+		n.join("a1", 4)
+
+		if waited := time.Since(began); waited == 0 || waited > 2*time.Second {
+			t.Errorf("the agent has its orders after %v", waited)
+		}
+	})
+}

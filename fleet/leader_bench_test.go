@@ -25,10 +25,9 @@ import (
 	"github.com/aloft-run/aloft/store"
 )
 
-// large is the cluster of BenchmarkNewLeader: 100,000 tasks on 5,000 agents, or as
-// many as ALOFT_AGENTS says. Their heartbeats alone take a core for each 20,000 or
-// so on either side: more agents want a machine of more than two.
-var large = fleet.Size{Agents: numberWanted("ALOFT_AGENTS", 5_000), Services: 100, Instances: 1_000}
+// large is the cluster of BenchmarkNewLeader: 100,000 tasks on 20,000 agents, or as
+// many as ALOFT_AGENTS says.
+var large = fleet.Size{Agents: numberWanted("ALOFT_AGENTS", 20_000), Services: 100, Instances: 1_000}
 
 // numberWanted returns what the variable says, or what is usual.
 func numberWanted(variable string, usual int) int {
@@ -49,6 +48,8 @@ func numberWanted(variable string, usual int) int {
 //	reads, writes  how many calls that were
 //	first-ms    how long all agents took to join at the beginning
 //	rss-MB      of the leader in the end
+//	join-cpu-s, fleet-cpu-s  CPU time of the new leader, and of all agents, from
+//	            when a write was answered until the last agent was back: the last time
 //
 // Nothing may be lost: in the end every task is as it was.
 func BenchmarkNewLeader(b *testing.B) {
@@ -102,6 +103,8 @@ func benchmarkNewLeader(b *testing.B, masters int) {
 		c.awaitWrite()
 		working = append(working, time.Since(began))
 		began = time.Now()
+		at := c.leader()
+		used, own := c.cpu(at), cpuOf(b, os.Getpid())
 		next := c.epoch()
 		if next <= epoch {
 			b.Fatalf("epoch %d follows %d", next, epoch)
@@ -116,6 +119,8 @@ func benchmarkNewLeader(b *testing.B, masters int) {
 		})
 		c.joined(next)
 		joined = append(joined, time.Since(began))
+		b.ReportMetric((c.cpu(at) - used).Seconds(), "join-cpu-s")
+		b.ReportMetric((cpuOf(b, os.Getpid()) - own).Seconds(), "fleet-cpu-s")
 		enough()
 		asked.Wait()
 		b.Logf("working after %v, all joined %v later; %d sessions broke so far", working[len(working)-1], joined[len(joined)-1], c.agents.Broken())

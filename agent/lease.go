@@ -43,10 +43,16 @@ func (a *Agent) inTouch(ctx context.Context, said time.Duration) {
 // endsOff reports whether a task is ended when masters are out of reach.
 func (in *instance) endsOff() bool { return in.rev.spec.OnPartition == spec.EndOff }
 
-// leaseOf returns the lease that a task may have now that is ended off.
+// leaseOf returns the lease that a task may have now that is ended off. Before a leader
+// has heard anything of this agent that is one which has run out: that the machine was
+// started not long ago proves nothing.
 func (a *Agent) leaseOf(in *instance) runtime.Lease {
 	s := in.rev.spec
-	return runtime.Lease{Key: in.key(), Until: a.touch.heard + s.OnLost.After - spec.LeaseMargin, Grace: s.Deploy.Grace}
+	lease := runtime.Lease{Key: in.key(), Grace: s.Deploy.Grace}
+	if a.touch.heard > 0 {
+		lease.Until = a.touch.heard + s.OnLost.After - spec.LeaseMargin
+	}
+	return lease
 }
 
 // prolong has the leases of all programs prolonged, apart from Run.

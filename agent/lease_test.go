@@ -91,6 +91,26 @@ func TestLeases(t *testing.T) {
 	})
 }
 
+// TestNoLeaseBeforeAWordWasHeard also on a machine that was started a moment ago: the
+// masters may have given up long before what is to be started there.
+func TestNoLeaseBeforeAWordWasHeard(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		booted := time.Now()
+		w.end()
+		w.cfg.Clock = func() time.Duration { return time.Since(booted) + time.Second }
+		w.begin()
+
+		w.run(service(endedOff), "sole-1")
+
+		w.pass(time.Minute)
+		w.want("sole-1", "starting 1")
+		w.heard(60 * time.Second)
+		w.pass(time.Second)
+		w.want("sole-1", "ready 1")
+	})
+}
+
 // TestStopOfWhatWaitsForALease ends it at once.
 func TestStopOfWhatWaitsForALease(t *testing.T) {
 	t.Parallel()

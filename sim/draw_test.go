@@ -65,7 +65,7 @@ func (d dice) lasting(most time.Duration) string {
 
 func (d dice) fault(s scenario) (verb string, args []string) {
 	master, agent, router := d.name("m", s.masters), d.name("a", s.agents), d.name("r", s.routers)
-	switch d.IntN(20) {
+	switch d.IntN(21) {
 	case 0:
 		return "kill-master", []string{master, d.lasting(6 * time.Second)}
 	case 1:
@@ -99,6 +99,8 @@ func (d dice) fault(s scenario) (verb string, args []string) {
 	case 17:
 		return "crash-agent", []string{agent, fmt.Sprintf("in=%d", 1+d.IntN(3)), d.lasting(5 * time.Second)}
 	case 18:
+		return "isolate", []string{d.lasting(pick(d, 4*time.Second, 16*time.Second))}
+	case 19:
 		return "disk-full", []string{agent, d.lasting(8 * time.Second)}
 	default:
 		return pick(d, "kill-program", "hang-program"), []string{agent, fmt.Sprintf("no=%d", d.IntN(10))}

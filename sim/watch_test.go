@@ -1,9 +1,11 @@
 package sim_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,12 +115,13 @@ func (o *observer) sameChanges(after, upTo int64, told map[string]*pb.Record) er
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	wanted := make(map[string]engine.Record)
-	for _, d := range o.past {
-		if d.revision > after && d.revision <= upTo {
-			wanted[d.key] = d.record
-			if d.record == nil && after == 0 {
-				delete(wanted, d.key)
-			}
+	first, _ := slices.BinarySearchFunc(o.past, after+1, func(d durable, revision int64) int { return cmp.Compare(d.revision, revision) })
+	for _, d := range o.past[first:] {
+		if d.revision > upTo {
+			break
+		}
+		if wanted[d.key] = d.record; d.record == nil && after == 0 {
+			delete(wanted, d.key)
 		}
 	}
 	for key, record := range wanted {

@@ -62,6 +62,7 @@ func (c *connection) connect(ctx context.Context) (relay.Conn, error) {
 			return nil, err
 		}
 		c.tries++
+		began := time.Now()
 		conn, err := c.dial(ctx, e)
 		if err == nil {
 			c.endpoint = e
@@ -72,7 +73,7 @@ func (c *connection) connect(ctx context.Context) (relay.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
 		}
-		c.router.fails(ctx, e, failureToConnect(err))
+		c.router.fails(ctx, e, failureToConnect(err), began)
 		c.tried = append(c.tried, e)
 	}
 }

@@ -60,6 +60,11 @@ func (s *Standings) Fail(i int, why string, now time.Time) bool {
 	return s.peers.fail(s.endpoints[i], failure(why), now)
 }
 
+// Overtaken reports whether a connection that came to nothing tells nothing any more.
+func (s *Standings) Overtaken(i int, began time.Time) bool {
+	return s.peers.overtaken(s.endpoints[i], began)
+}
+
 // Answer is a request that a peer answered.
 func (s *Standings) Answer(i int) { s.peers.answered(s.endpoints[i]) }
 

@@ -99,7 +99,7 @@ func (c *call) note(ctx context.Context, e *endpoint, err error) {
 		c.sent++
 	}
 	if why, telling := failureOf(failed); telling {
-		c.router.fails(ctx, e, why)
+		c.router.fails(ctx, e, why, failed.Began)
 	}
 }
 

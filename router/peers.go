@@ -78,7 +78,8 @@ type record struct {
 	ejections int       // in a row, without an answer between them
 	probeAt   time.Time // when to try the next connection to an ejected one
 	trialFrom time.Time
-	missed    bool // the last connection that was tried in doubt came to nothing
+	accepted  time.Time // when a connection that was tried was accepted last
+	missed    bool      // the last connection that was tried in doubt came to nothing
 }
 
 // peers are the endpoints of one service in the newest table.
@@ -118,6 +119,15 @@ func (p *peers) fail(e *endpoint, why failure, now time.Time) bool {
 	e.standing.Store(int32(ejected))
 	e.postpone(now)
 	return true
+}
+
+// overtaken reports whether a connection to a peer was accepted after one was begun that
+// came to nothing: what that one tells is old. A packet that is lost costs a second, and
+// a way that was closed for a moment the whole time for a connection.
+func (p *peers) overtaken(e *endpoint, began time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !began.IsZero() && e.record.accepted.After(began)
 }
 
 // spares reports whether at least half of the peers are left when e is not.
@@ -181,7 +191,7 @@ func (p *peers) due(e *endpoint, now time.Time) bool {
 // service may go.
 func (p *peers) connected(e *endpoint, now time.Time) {
 	p.mu.Lock()
-	e.record.missed = false
+	e.record.missed, e.record.accepted = false, now
 	back := e.isOut()
 	if back {
 		e.standing.Store(int32(onTrial))

@@ -64,6 +64,24 @@ func TestEjectionsHaveAFloor(t *testing.T) {
 	})
 }
 
+// TestOldMissesTellNothing: what was begun before a connection was accepted.
+func TestOldMissesTellNothing(t *testing.T) {
+	t.Parallel()
+	peers, now := router.NewStandings(2), time.Unix(1000, 0)
+	if peers.Overtaken(0, now) {
+		t.Error("nothing was accepted yet")
+	}
+
+	peers.Connect(0, now)
+
+	if !peers.Overtaken(0, now.Add(-1)) {
+		t.Error("a connection that was begun before is not overtaken")
+	}
+	if peers.Overtaken(0, now) || peers.Overtaken(0, now.Add(time.Second)) || peers.Overtaken(1, now.Add(-1)) || peers.Overtaken(0, time.Time{}) {
+		t.Error("one that was begun later, at another endpoint, or not to connect, is overtaken")
+	}
+}
+
 // TestEjectionsGrow: a connection is tried 100 ms after the ejection, then after
 // twice as long with each failure, up to a second; and from the start after the
 // endpoint has answered.

@@ -90,8 +90,11 @@ func (r *Router) try(ctx context.Context, e *endpoint) {
 	}
 }
 
-// fails notes a failure of an endpoint.
-func (r *Router) fails(ctx context.Context, e *endpoint, why failure) {
+// fails notes a failure of an endpoint. Of one to connect it is told when that began.
+func (r *Router) fails(ctx context.Context, e *endpoint, why failure, began time.Time) {
+	if e.peers.overtaken(e, began) {
+		return
+	}
 	if e.peers.fail(e, why, time.Now()) {
 		r.dropEjected(ctx, e, why)
 	}

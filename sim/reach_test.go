@@ -113,10 +113,11 @@ func (r *reach) connect(ctx context.Context) error {
 	if r.c.net.reachable(r.run.name, r.machine.name) {
 		return nil
 	}
+	began := time.Now()
 	if !pause(ctx, dialWithin) {
 		return &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
 	}
-	return &upstream.Error{Reach: upstream.Unreached, Err: os.ErrDeadlineExceeded}
+	return &upstream.Error{Reach: upstream.Unreached, Err: os.ErrDeadlineExceeded, Began: began}
 }
 
 func (r *reach) begin(e *errand) {

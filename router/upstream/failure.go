@@ -1,6 +1,9 @@
 package upstream
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Reach says how far a request got before its exchange failed.
 type Reach int
@@ -45,6 +48,7 @@ func (r Reach) String() string {
 type Error struct {
 	Reach Reach
 	Err   error
+	Began time.Time // of Unreached: when the connection was begun
 }
 
 // Error returns both in words.

@@ -155,6 +155,7 @@ func (p *Pool) pop(repeatable, idempotent bool, relayed *Message) *conn {
 
 // openFor is open for a request that has come no further.
 func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
+	began := time.Now()
 	c, err := p.open(ctx)
 	if err == nil {
 		return c, nil
@@ -162,7 +163,7 @@ func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, &Error{Reach: Abandoned, Err: cause}
 	}
-	return nil, &Error{Reach: Unreached, Err: err}
+	return nil, &Error{Reach: Unreached, Err: err, Began: began}
 }
 
 // open opens a connection for a request.

@@ -299,6 +299,6 @@ func (c *conns) hangUp(silently bool) {
 }
 
 // passed reports whether a deadline is over.
-func passed(deadline time.Time, now time.Time) bool {
+func passed(deadline, now time.Time) bool {
 	return !deadline.IsZero() && !deadline.After(now)
 }

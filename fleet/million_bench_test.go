@@ -30,6 +30,9 @@ const (
 	millionWithin   = 10 * time.Minute
 
 	probeEvery, watchEvery = 500 * time.Millisecond, 100 * time.Millisecond
+	// How often it is asked whether a service is in service: many that wait for long must
+	// not take the machine for it.
+	askFirst, askMost = 10 * time.Millisecond, 80 * time.Millisecond
 )
 
 // BenchmarkMillion submits a hundred jobs that have 1,000,000 copies together, or as
@@ -144,7 +147,7 @@ func (c *masters) deployProbe(ctx context.Context, name string) error {
 	if err := c.deploy(ctx, fmt.Sprintf("service: %s\nresources: {cpus: 0.1, mem: 32MiB}\nrun: {command: [./serve]}\n", name)); err != nil {
 		return err
 	}
-	for {
+	for pause := askFirst; ; pause = min(2*pause, askMost) {
 		page, err := c.client.Cluster().ListTasks(ctx, connect.NewRequest(&pb.ListTasksRequest{Service: name}))
 		if err != nil {
 			return err
@@ -154,7 +157,7 @@ func (c *masters) deployProbe(ctx context.Context, name string) error {
 				return nil
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

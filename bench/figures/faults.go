@@ -17,7 +17,7 @@ import (
 
 // How often each fault is made, and what it is made in.
 const (
-	leaderRounds, machineRounds, awayRounds, agentRounds = 10, 3, 3, 20
+	leaderRounds, machineRounds, awayRounds, agentRounds = 20, 5, 3, 20
 
 	faultMasters, faultAgents, faultInstances = 3, 5, 10
 

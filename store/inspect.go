@@ -70,7 +70,7 @@ func pairsOf(path, prefix string, visit func(key string, value []byte) error) er
 	}
 	defer func() { _ = db.Close() }()
 	return db.View(func(tx *bolt.Tx) error {
-		newest := newestOf(prefix, "")
+		newest := newestOf(prefix, "", 0)
 		if err := tx.Bucket(schema.Key.Name()).ForEach(newest.see); err != nil { // oldest first
 			return err
 		}

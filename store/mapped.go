@@ -26,8 +26,9 @@ func (e *etcd) Scan(ctx context.Context, prefix string, visit func(portion int, 
 	if _, err := e.get(ctx, e.leaderKey()); err != nil { // now this member knows all that was committed before
 		return 0, err
 	}
+	newest := newestOf(e.dataKey(""), prefix, e.embedded.pairs())
 	ran := e.embedded.reading(func(tx backend.ReadTx) {
-		revision, err = scanFile(ctx, tx, e.dataKey(""), prefix, visit)
+		revision, err = scanFile(ctx, tx, newest, visit)
 	})
 	if !ran {
 		return 0, e.embedded.whyStopped(ctx)
@@ -62,11 +63,22 @@ func (m *embedded) reading(read func(tx backend.ReadTx)) (ran bool) {
 	return true
 }
 
-// scanFile visits the keys that begin with own and prefix, without own.
+// What a pair takes of the member's file at least, and for how many there is room from
+// the beginning at most.
+const (
+	pairBytes = 256
+	pairsMax  = 1 << 20
+)
+
+// pairs returns about how many pairs are in the member's file.
+func (m *embedded) pairs() int {
+	return int(min(m.server.Server.Backend().SizeInUse()/pairBytes, pairsMax))
+}
+
+// scanFile visits the keys that are wanted of newest, without what that leaves out.
 func scanFile(
-	ctx context.Context, tx backend.ReadTx, own, prefix string, visit func(portion int, pairs []Pair) error,
+	ctx context.Context, tx backend.ReadTx, newest *newest, visit func(portion int, pairs []Pair) error,
 ) (revision int64, err error) {
-	newest := newestOf(own, prefix)
 	err = tx.UnsafeForEach(schema.Key, func(at, value []byte) error {
 		if len(newest.pairs)%portionPairs == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -127,9 +139,12 @@ type newest struct {
 }
 
 // newestOf returns one that sees the keys that begin with own and prefix, and leaves
-// out own.
-func newestOf(own, prefix string) *newest {
-	return &newest{own: len(own), below: []byte(own + prefix), seed: maphash.MakeSeed(), at: make(map[uint64]int32)}
+// out own. It has room for about so many.
+func newestOf(own, prefix string, pairs int) *newest {
+	return &newest{
+		own: len(own), below: []byte(own + prefix), seed: maphash.MakeSeed(),
+		pairs: make([]Pair, 0, pairs), at: make(map[uint64]int32, pairs),
+	}
 }
 
 // see takes a revision as etcd keeps it. They come with the oldest first.

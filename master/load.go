@@ -27,7 +27,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
 		}
 	}
-	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, EndedMax: cfg.EndedMax, EndedFor: cfg.EndedFor, Zones: time.LoadLocation})
+	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, EndedMax: cfg.EndedMax, EndedFor: cfg.EndedFor, Zones: time.LoadLocation, Together: together})
 	var showing sync.WaitGroup
 	var view *view
 	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed
@@ -55,6 +55,15 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	}
 	r.hub.publishTable(e.Table())
 	return r, nil
+}
+
+// together calls functions at the same time, and returns when all have ended.
+func together(parts ...func()) {
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(part)
+	}
+	running.Wait()
 }
 
 // readRecords reads all that is kept, in no order. Nobody but this term can write

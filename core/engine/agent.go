@@ -24,7 +24,7 @@ type machine struct {
 	strays  map[id.Task]struct{} // what it runs and should not
 	daemons map[id.Service]fit   // whether it suits a daemon, as far as that is known
 	lost    map[id.Task]*service // given up while it was silent; it may still run them
-	loaded  []*entry             // by Load, while it does not hold them yet
+	loaded  []*entry             // those that hold a claim on it, while Load is under way
 }
 
 func newMachine() *machine {

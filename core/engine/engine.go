@@ -34,13 +34,27 @@ type Config struct {
 	RouterReturn   time.Duration // after Load: how long a router may take to come back before it is forgotten; it may serve on meanwhile; default RouterForget
 	RouterForget   time.Duration // how long a router that is gone is remembered; default 1 min
 	Zones          Zones         // finds time zones for crons; default: UTC alone
+	Together       Together      // does what of Load may be done at the same time; default: one after the other
 }
 
 // Zones returns the time zone of an IANA name. Core cannot look: the zones are
 // files.
 type Zones func(name string) (*time.Location, error)
 
+// Together calls functions that have nothing to do with each other, in any order or all
+// at once, and returns when all have. Core has no goroutines of its own.
+type Together func(parts ...func())
+
+func oneByOne(parts ...func()) {
+	for _, part := range parts {
+		part()
+	}
+}
+
 func (c Config) withDefaults() Config {
+	if c.Together == nil {
+		c.Together = oneByOne
+	}
 	c.EndedMax = positive(c.EndedMax, 20)
 	c.DeploymentsMax = positive(c.DeploymentsMax, 50)
 	c.RevisionsMax = positive(c.RevisionsMax, 50)

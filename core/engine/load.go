@@ -32,11 +32,22 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	for _, record := range all {
 		problem(record.Key().ID, e.load(record))
 	}
-	e.tasks = make(map[id.Task]*entry, len(tasks))
-	for _, t := range tasks {
-		problem(string(t.ID), e.loadTask(t))
+	entries := make([]*entry, 0, len(tasks))
+	for _, r := range tasks {
+		t, err := e.loadTask(r)
+		if err != nil {
+			problem(string(r.ID), err)
+			continue
+		}
+		entries = append(entries, t)
 	}
-	e.restoreClaims(problem)
+	held := e.countLoaded(problem)
+	var refused []error
+	e.config.Together(
+		func() { refused = e.restoreClaims(held) },
+		func() { e.nameLoaded(entries) },
+	)
+	problems = append(problems, refused...)
 	for _, s := range e.services {
 		e.claimWanted(s)
 	}
@@ -47,6 +58,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 		return errors.Join(problems...)
 	}
 	for _, m := range e.agents {
+		m.loaded = nil
 		e.closeAsNeeded(m)
 	}
 	e.countTotals()
@@ -137,30 +149,27 @@ func (e *Engine) loadAgent(r *Agent) error {
 	return e.books.SetAgent(loaded.Agent)
 }
 
-func (e *Engine) loadTask(r *Task) error {
+func (e *Engine) loadTask(r *Task) (*entry, error) {
 	s := e.services[r.Service]
 	if s == nil {
-		return unknown("service", r.Service)
+		return nil, unknown("service", r.Service)
 	}
 	wanted := s.revisions[r.Revision]
 	if wanted == nil {
-		return fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
+		return nil, fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
 	}
 	t := &entry{record: r, owner: s, number: taskNumber(r.ID), told: true, routed: len(wanted.Spec.Routes) > 0}
-	e.tasks[r.ID] = t
 	if r.Status.State.Ended() {
 		s.ended = append(s.ended, t)
-		return nil
+		return t, nil
 	}
 	s.live = append(s.live, t)
-	return nil
+	return t, nil
 }
 
-// restoreClaims has the tasks that were loaded hold their claims again: first by the
-// service that they are counted with, then by the agent whose books have them, so that
-// what is touched one after the other lies together.
-func (e *Engine) restoreClaims(problem func(of string, err error)) {
-	held := 0
+// countLoaded counts the tasks that were loaded and hold claims with their services, and
+// lists them with their agents. It returns how many there are.
+func (e *Engine) countLoaded(problem func(of string, err error)) (held int) {
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
 		s := e.services[name]
 		s.on = make(map[id.Agent]int, min(len(s.live), len(e.agents)))
@@ -175,23 +184,13 @@ func (e *Engine) restoreClaims(problem func(of string, err error)) {
 			}
 			held++
 			m.loaded = append(m.loaded, t)
-			e.countLoaded(t)
+			e.countOne(t)
 		}
 	}
-	e.books.Reserve(held)
-	for _, name := range e.agentNames() {
-		m := e.agents[name]
-		m.tasks = make(map[*entry]struct{}, len(m.loaded))
-		for _, t := range m.loaded {
-			m.tasks[t] = struct{}{}
-			problem(string(t.record.ID), e.books.Restore(t.record.Claim))
-		}
-		m.loaded = nil
-	}
+	return held
 }
 
-// countLoaded counts a task that was loaded and holds a claim with its service.
-func (e *Engine) countLoaded(t *entry) {
+func (e *Engine) countOne(t *entry) {
 	s, state := t.owner, t.state()
 	s.claims++
 	if staying(state) {
@@ -202,6 +201,35 @@ func (e *Engine) countLoaded(t *entry) {
 		e.leaving = append(e.leaving, t)
 	}
 	t.charge(e.queue.shares.Charge)
+}
+
+// restoreClaims books the claims that were counted, and touches nothing but the books.
+// It goes from agent to agent: all that a claim touches is of one.
+func (e *Engine) restoreClaims(held int) (refused []error) {
+	e.books.Reserve(held)
+	for _, name := range e.agentNames() {
+		for _, t := range e.agents[name].loaded {
+			if err := e.books.Restore(t.record.Claim); err != nil {
+				refused = append(refused, fmt.Errorf("%w: %s: %w", ErrRecords, t.record.ID, err))
+			}
+		}
+	}
+	return refused
+}
+
+// nameLoaded has the tasks that were loaded found by their names: by all, and by those
+// of their agents.
+func (e *Engine) nameLoaded(entries []*entry) {
+	e.tasks = make(map[id.Task]*entry, len(entries))
+	for _, t := range entries {
+		e.tasks[t.record.ID] = t
+	}
+	for _, m := range e.agents {
+		m.tasks = make(map[*entry]struct{}, len(m.loaded))
+		for _, t := range m.loaded {
+			m.tasks[t] = struct{}{}
+		}
+	}
 }
 
 // settleLoaded brings what was loaded of a service into order, and has all of it

@@ -17,7 +17,7 @@ import (
 // nor a long queue holds up the cluster: the rest is for the next Take, which is
 // due at once.
 const (
-	placedMax  = 500 // tasks that are placed
+	placedMax  = 500   // tasks that are placed
 	refusedMax = 100   // places that are looked for in vain
 	movedMax   = 2_000 // cells of a shape that was refused already that are put aside
 	cutMax     = 100   // Takes for which a pass goes on before those that were refused first are tried again

@@ -192,12 +192,21 @@ func (a *Agent) stopStrays(ctx context.Context, named map[id.Task]bool) {
 		switch {
 		case named[name]:
 		case in.status.State.Ended():
-			a.forget(ctx, name)
+			if a.hasTold(in) {
+				a.forget(ctx, name)
+			}
 		case in.status.State != task.Stopping:
 			a.cfg.Log.WarnContext(ctx, "task is a stray; it is stopped", slog.String("task", string(name)))
 			a.stop(ctx, in, strayGrace, "the cluster does not know it")
 		}
 	}
+}
+
+// hasTold reports whether the newest state of a task is on disk and was sent. Complete
+// orders may come twice, before the end to which the first have brought a task.
+func (a *Agent) hasTold(in *instance) bool {
+	return !a.writing.changed[in.task] && !a.outbox.unsent[in.task] &&
+		in.kept.GetState() == wire.FromStatus(in.status).GetState()
 }
 
 // forget drops a task whose end is committed.

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
@@ -228,5 +229,22 @@ func TestAStopInTheMessageOfTheRun(t *testing.T) {
 		if n := w.runtime.starts(); n != 0 {
 			w.Errorf("%d starts", n)
 		}
+	})
+}
+
+// TestCompleteOrdersThatComeTwice: a stray that ends at once is not forgotten before its
+// end is reported, for which the master waits.
+func TestCompleteOrdersThatComeTwice(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Refused: runtime.ErrNotFound}), func(w *world) {
+		w.run(service(), "web-1")
+		w.want("web-1", "backoff 1")
+
+		for range 2 {
+			w.send(&pb.SessionResponse{Epoch: w.epoch, Message: &pb.SessionResponse_Orders{Orders: &pb.Orders{Complete: true}}})
+		}
+
+		w.pass(time.Second)
+		w.want("web-1", "stopped 1")
 	})
 }

@@ -118,7 +118,7 @@ func (c *scene) watchAll(n int) *crowd {
 			protocols.SetUnencryptedHTTP2(true)
 			at := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 			defer at.CloseIdleConnections()
-			err := w.watch(ctx, connect.NewClient[asBytes, asBytes](at, "http://"+c.apis[0]+aloftv1connect.ClusterServiceWatchProcedure, connect.WithCodec(asBytes{})), ask)
+			err := w.watch(ctx, connect.NewClient[asBytes, asBytes](at, "http://"+c.apis[0]+aloftv1connect.ClusterServiceWatchProcedure, connect.WithCodec(asBytes{}), connect.WithAcceptCompression("gzip", nil, nil)), ask)
 			if err != nil {
 				w.cut.Add(1)
 			}

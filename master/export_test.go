@@ -43,3 +43,26 @@ func PercentFor(live uint64) int { return percentFor(live) }
 
 // JoinsMax is how many agents come in at one time.
 const JoinsMax = joinsMax
+
+// View is the published state.
+type View struct{ v *view }
+
+// ViewOf returns the published state of records.
+func ViewOf(records ...engine.Record) View {
+	return View{newView(Config{}.withDefaults(), records, 1)}
+}
+
+// Publish publishes records.
+func (v View) Publish(records ...engine.Record) {
+	changes := engine.Changes{}
+	for _, record := range records {
+		changes.Records = append(changes.Records, engine.Change{Key: record.Key(), Record: record})
+	}
+	v.v.apply(v.v.at()+1, changes)
+}
+
+// ReadAll reads what a watch of everything is told first.
+func (v View) ReadAll(ctx context.Context) error {
+	w := watch{view: v.v, pace: newPace(), send: func(watchMessage) error { return nil }}
+	return w.snapshot(ctx)
+}

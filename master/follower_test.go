@@ -136,7 +136,7 @@ func (n *node) listed() map[string]*pb.Record {
 	for _, d := range must[pb.ListDeploymentsResponse](n.T)(n.api.ListDeployments(ctx, ask(&pb.ListDeploymentsRequest{PageSize: 1000}))).GetDeployments() {
 		add(&pb.Record{Record: &pb.Record_Deployment{Deployment: d}})
 	}
-	for _, t := range must[pb.ListTasksResponse](n.T)(n.api.ListTasks(ctx, ask(&pb.ListTasksRequest{Ended: true, PageSize: 1000}))).GetTasks() {
+	for _, t := range must[pb.ListTasksResponse](n.T)(n.api.ListTasks(ctx, ask(&pb.ListTasksRequest{Ended: true, PageSize: 5000}))).GetTasks() {
 		add(&pb.Record{Record: &pb.Record_Task{Task: t}})
 	}
 	for _, v := range must[pb.ListServicesResponse](n.T)(n.api.ListServices(ctx, ask(&pb.ListServicesRequest{PageSize: 1000}))).GetServices() {

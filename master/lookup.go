@@ -56,23 +56,30 @@ type parts struct {
 }
 
 func (v *view) parts(service id.Service) parts {
+	p := v.unsorted(service)
+	slices.SortFunc(p.tasks, func(a, b *engine.Task) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), newer(a.ID, b.ID))
+	})
+	slices.SortFunc(p.revisions, func(a, b *engine.Revision) int { return cmp.Compare(b.Number, a.Number) })
+	slices.SortFunc(p.deployments, func(a, b *engine.Deployment) int {
+		return cmp.Or(b.StartedAt.Compare(a.StartedAt), newer(a.ID, b.ID))
+	})
+	return p
+}
+
+// unsorted is parts in no order: what takes longer is done without the lock.
+func (v *view) unsorted(service id.Service) parts {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	index, ok := v.byService[service]
 	if !ok {
 		return parts{}
 	}
-	return parts{
-		tasks: slices.SortedFunc(maps.Values(index.tasks), func(a, b *engine.Task) int {
-			return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), newer(a.ID, b.ID))
-		}),
-		revisions: slices.SortedFunc(maps.Values(index.revisions), func(a, b *engine.Revision) int {
-			return cmp.Compare(b.Number, a.Number)
-		}),
-		deployments: slices.SortedFunc(maps.Values(index.deployments), func(a, b *engine.Deployment) int {
-			return cmp.Or(b.StartedAt.Compare(a.StartedAt), newer(a.ID, b.ID))
-		}),
-	}
+	return parts{tasks: valuesOf(index.tasks), revisions: valuesOf(index.revisions), deployments: valuesOf(index.deployments)}
+}
+
+func valuesOf[K comparable, V any](m map[K]V) []V {
+	return slices.AppendSeq(make([]V, 0, len(m)), maps.Values(m))
 }
 
 // newer orders names of one service that end in a number: web-10 before web-9.
@@ -85,7 +92,7 @@ func (v *view) tasksOf(service id.Service) []*engine.Task {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if index, ok := v.byService[service]; ok {
-		return slices.Collect(maps.Values(index.tasks))
+		return valuesOf(index.tasks)
 	}
 	return nil
 }

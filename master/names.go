@@ -61,16 +61,6 @@ func (n *names) all(exists func(name string) bool) []string {
 	return merged
 }
 
-// now returns the names of this moment, for who keeps publications away.
-func (n *names) now() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.added) == 0 {
-		return n.sorted
-	}
-	return merge(n.sorted, slices.Sorted(slices.Values(n.added)))
-}
-
 // merge returns the names of two sorted lists, each once.
 func merge(a, b []string) []string {
 	both := make([]string, 0, len(a)+len(b))

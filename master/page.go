@@ -43,9 +43,29 @@ func pageOf[T any](list []T, req pageRequest, name func(T) string) ([]T, string,
 	if after != "" {
 		list = slices.DeleteFunc(list, func(item T) bool { return name(item) <= after })
 	}
-	slices.SortFunc(list, func(a, b T) int { return strings.Compare(name(a), name(b)) })
-	page, next := firstPage(list, size, name)
+	page, next := firstPage(firstOf(list, size+1, name), size, name)
 	return page, next, nil
+}
+
+// firstOf returns the first items of a list by their names, in that order, without sorting
+// the others. It changes the order of the list.
+func firstOf[T any](list []T, most int, name func(T) string) []T {
+	byName := func(a, b T) int { return strings.Compare(name(a), name(b)) }
+	first := list[:min(most, len(list))]
+	slices.SortFunc(first, byName)
+	// A batch of as many is sorted into the first, and what is not of them any more is
+	// forgotten, so that the list is gone through once.
+	kept := slices.Clip(first)
+	for batch := range slices.Chunk(list[len(first):], max(most, 1)) {
+		last := kept[len(kept)-1]
+		batch = slices.DeleteFunc(batch, func(item T) bool { return byName(item, last) > 0 })
+		if len(batch) > 0 {
+			kept = append(kept, batch...)
+			slices.SortFunc(kept, byName)
+			kept = kept[:most:most]
+		}
+	}
+	return kept
 }
 
 // firstPage returns the first page of a sorted list, and the token of the next one.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,8 +69,9 @@ func newClusterHandler(m *Master, options ...connect.HandlerOption) (path string
 	mux.Handle(path, most)
 	mux.Handle(aloftv1connect.ClusterServiceListTasksProcedure,
 		connect.NewUnaryHandler(aloftv1connect.ClusterServiceListTasksProcedure, s.listTasks, options...))
+	plain := append(slices.Clip(options), connect.WithCompressMinBytes(math.MaxInt)) // else each watcher's messages would be compressed by themselves
 	mux.Handle(aloftv1connect.ClusterServiceWatchProcedure,
-		connect.NewServerStreamHandler(aloftv1connect.ClusterServiceWatchProcedure, s.watch, options...))
+		connect.NewServerStreamHandler(aloftv1connect.ClusterServiceWatchProcedure, s.watch, plain...))
 	return path, mux
 }
 

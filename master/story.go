@@ -60,6 +60,9 @@ func (s *story) add(revision int64, changes []publishedChange, notes []engine.No
 	s.append(batch)
 }
 
+// end returns the number of the next batch.
+func (s *story) end() int64 { return s.first + int64(len(s.batches)) }
+
 func (s *story) append(batch published) {
 	s.batches = append(s.batches, batch)
 	s.changes += batch.size

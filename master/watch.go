@@ -71,6 +71,8 @@ type watch struct {
 	next    int64 // number of the batch to send next
 	begun   int   // how many changes of that are sent
 	sent    int64 // all up to this revision has been sent
+	until   int64 // number of the batch before which the watch is not synced
+	synced  bool
 }
 
 // resume finds the first batch after a revision.
@@ -84,59 +86,94 @@ func (w *watch) resume(from int64) error {
 	i, _ := slices.BinarySearchFunc(s.batches, from+1, func(b published, revision int64) int {
 		return cmp.Compare(b.revision, revision)
 	})
-	w.next, w.sent = s.first+int64(i), from
+	w.next, w.sent, w.synced = s.first+int64(i), from, true
 	return nil
 }
 
-// snapshot sends all that is there now, by kind and name.
+// snapshot sends all that is there, by kind and name, and then what has changed while it
+// did: a part may be told in an older state after a newer one, but once the watch is
+// synced it has been told of all as it was at that revision. So readers of everything
+// hold up publications for no longer than others do.
 func (w *watch) snapshot(ctx context.Context) error {
-	records, revision := w.collect()
-	var changes []byte
-	for _, record := range records {
-		var err error
-		if changes, err = wire.AppendChange(changes, engine.Change{Key: record.Key(), Record: record}); err != nil {
-			return fmt.Errorf("%s: %w", wire.StoreKey(record.Key()), err)
+	w.begin()
+	part := make([]byte, 0, watchBytesMax)
+	for kind := range w.view.kinds {
+		for chunk := range slices.Chunk(w.view.namesOf(engine.Kind(kind)), namesChunk) {
+			var err error
+			if part, err = w.tellNamed(ctx, part, engine.Kind(kind), chunk); err != nil {
+				return err
+			}
 		}
-		if len(changes) < watchBytesMax {
-			continue
-		}
-		if err := w.tellPart(ctx, changes, revision, false); err != nil {
+	}
+	if err := w.tellPart(ctx, part); err != nil {
+		return err
+	}
+	w.until = w.newest()
+	for !w.synced {
+		if _, err := w.catchUp(ctx); err != nil {
 			return err
 		}
-		changes = changes[:0] // it has been copied
 	}
-	w.sent = revision
-	return w.tellPart(ctx, changes, revision, true)
+	return nil
+}
+
+// tellNamed sends the records of those names, but for a part that is too small to be sent
+// by itself: it takes up one of before, and returns the one that is left.
+func (w *watch) tellNamed(ctx context.Context, part []byte, kind engine.Kind, names []string) ([]byte, error) {
+	for _, record := range w.named(kind, names) {
+		var err error
+		if part, err = wire.AppendChange(part, engine.Change{Key: record.Key(), Record: record}); err != nil {
+			return part, fmt.Errorf("%s: %w", wire.StoreKey(record.Key()), err)
+		}
+		if len(part) < watchBytesMax {
+			continue
+		}
+		if err := w.tellPart(ctx, part); err != nil {
+			return part, err
+		}
+		part = part[:0] // it has been copied
+	}
+	return part, nil
+}
+
+// begin has the watch follow what changes from now on.
+func (w *watch) begin() {
+	w.view.mu.RLock()
+	defer w.view.mu.RUnlock()
+	w.next, w.sent = w.view.story.end(), w.view.revision
+}
+
+// newest returns the number of the next batch.
+func (w *watch) newest() int64 {
+	w.view.mu.RLock()
+	defer w.view.mu.RUnlock()
+	return w.view.story.end()
+}
+
+// named returns the records of those names that are there and are wanted.
+func (w *watch) named(kind engine.Kind, names []string) []engine.Record {
+	w.view.mu.RLock()
+	defer w.view.mu.RUnlock()
+	records := make([]engine.Record, 0, len(names))
+	for _, name := range names {
+		if record, there := w.view.kinds[kind][name]; there && w.wants(record) {
+			records = append(records, record)
+		}
+	}
+	return records
 }
 
 // tellPart sends a part of what is there, when it is this watcher's turn.
-func (w *watch) tellPart(ctx context.Context, changes []byte, revision int64, last bool) error {
+func (w *watch) tellPart(ctx context.Context, changes []byte) error {
+	if len(changes) == 0 {
+		return nil
+	}
 	end, err := w.pace.turn(ctx, w.over)
 	if err != nil {
 		return err
 	}
 	defer end()
-	return w.tell(draft{parts: [][]byte{changes}, size: len(changes)}, revision, last)
-}
-
-// collect returns all that there is now and is wanted, by kind and name.
-func (w *watch) collect() ([]engine.Record, int64) {
-	v := w.view
-	for kind := range v.kinds {
-		v.namesOf(engine.Kind(kind)) // sorts what is new while it holds nobody up
-	}
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	var records []engine.Record
-	for kind, of := range v.kinds {
-		for _, name := range v.names[kind].now() {
-			if record, there := of[name]; there && w.wants(record) {
-				records = append(records, record)
-			}
-		}
-	}
-	w.next = v.story.first + int64(len(v.story.batches))
-	return records, v.revision
+	return w.tell(draft{parts: [][]byte{changes}, size: len(changes)})
 }
 
 // follow sends every batch until the watcher or the reign has gone. What came while it
@@ -169,10 +206,14 @@ func (w *watch) catchUp(ctx context.Context) (more <-chan struct{}, err error) {
 	}
 	defer end()
 	d, more, err := w.fill()
-	if err == nil && !d.empty() {
-		err = w.tell(d, w.sent, true)
+	if err != nil {
+		return nil, err
 	}
-	return more, err
+	before := w.synced
+	if w.synced = before || w.next >= w.until; before && d.empty() {
+		return more, nil
+	}
+	return more, w.tell(d)
 }
 
 // fill takes what is to be sent next, about as much as a message carries. It returns
@@ -212,7 +253,7 @@ func (w *watch) waiting() (published, <-chan struct{}, error) {
 	switch {
 	case w.next < s.first:
 		return published{}, nil, errTrimmed
-	case w.next == s.first+int64(len(s.batches)):
+	case w.next == s.end():
 		return published{}, w.view.published, nil
 	default:
 		return s.batches[w.next-s.first], nil, nil
@@ -220,12 +261,12 @@ func (w *watch) waiting() (published, <-chan struct{}, error) {
 }
 
 // tell sends one message.
-func (w *watch) tell(d draft, revision int64, synced bool) error {
-	rest, err := proto.Marshal(&pb.WatchResponse{Revision: revision, Notes: d.notes, Synced: synced})
+func (w *watch) tell(d draft) error {
+	rest, err := proto.Marshal(&pb.WatchResponse{Revision: w.sent, Notes: d.notes, Synced: w.synced})
 	if err != nil {
 		return err
 	}
-	return w.send(watchMessage{parts: append(d.parts, rest), revision: revision, synced: synced})
+	return w.send(watchMessage{parts: append(d.parts, rest), revision: w.sent, synced: w.synced})
 }
 
 // wants reports whether a record belongs to what is watched.

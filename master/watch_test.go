@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -205,6 +206,36 @@ func TestSlowWatcher(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		if _, err := slow.conn.Write([]byte("x")); err == nil {
 			t.Error("it is still connected")
+		}
+	})
+}
+
+// TestWatchesBeginWhileAllChanges: a watch that begins in the middle of changes knows, once
+// it is synced and has followed, what the lists show.
+func TestWatchesBeginWhileAllChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		n.deploy("service: web\ninstances: 2000\nrun: {command: [a]}\n")
+		var changing sync.WaitGroup
+		for i := range 4 {
+			changing.Go(func() {
+				for round := range 12 {
+					n.deploy(fmt.Sprintf("service: web-%d\ninstances: %d\nrun: {command: [a]}\n", i, 20*(round%3)))
+				}
+			})
+		}
+		var watchers []*follower
+		for range 8 {
+			watchers = append(watchers, n.follow(""))
+		}
+		changing.Wait()
+
+		want := n.listed()
+		for i, f := range watchers {
+			if diff := cmp.Diff(want, f.seen(), protocmp.Transform()); diff != "" || f.ended() != nil {
+				t.Fatalf("watcher %d ended with %v (-lists +watch):\n%s", i, f.ended(), diff)
+			}
 		}
 	})
 }

@@ -95,6 +95,7 @@ func (w *watcher) told(message *pb.WatchResponse) error {
 		return w.c.obs.sameChanges(w.at, revision, changed)
 	}
 	maps.Copy(w.loads, changed)
+	maps.DeleteFunc(w.loads, func(_ string, record *pb.Record) bool { return record == nil }) // while the rest was told
 	if !message.GetSynced() {
 		return nil
 	}

@@ -5507,7 +5507,8 @@ type WatchResponse struct {
 	Revision int64          `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Changes  []*WatchChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	Notes    []*Note        `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"`
-	// All that was there when the watch began has been sent.
+	// All that is there at this revision has been told. Until then a watch from 0 may tell
+	// a record in an older state after a newer one, or that one has gone.
 	Synced        bool `protobuf:"varint,4,opt,name=synced,proto3" json:"synced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

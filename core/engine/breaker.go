@@ -75,12 +75,39 @@ func (e *Engine) breaker() Breaker {
 // frozen reports whether no task may be given up because its agent is silent.
 func (e *Engine) frozen() bool { return e.breaker().Open() }
 
+// doubtFor is how long a new leader waits, again and again, that does not know yet
+// whether the breaker has to open.
+const doubtFor = time.Second
+
+// doubts reports whether the breaker will open if those agents that a new leader awaits do
+// not come: until then one that was silent before is not given up, for this leader may be
+// the one that hears nobody.
+func (e *Engine) doubts() bool {
+	if !e.now.Before(e.began.Add(e.returnWithin())) {
+		e.doubt = false
+		return false
+	}
+	awaited := 0
+	for _, m := range e.agents {
+		if m.awaited && !m.record.Draining {
+			awaited++
+		}
+	}
+	b := e.breaker()
+	missed, all := e.missed(e.began.Add(-window(b)))
+	e.doubt = awaited > 0 && b.trips(len(missed)+awaited, all)
+	return e.doubt
+}
+
 // tendBreaker opens the breaker when too many agents fell silent together, and
 // closes it once that is no longer so. It looks only when an agent fell silent,
 // or when the breaker is open: what has been silent for a while opens nothing.
 func (e *Engine) tendBreaker() {
 	fell := e.fell
 	e.fell = false
+	if e.doubt && !e.doubts() {
+		e.touchSilent() // those that were awaited have come
+	}
 	b := e.breaker()
 	switch {
 	case b.Open():

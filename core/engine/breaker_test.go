@@ -240,6 +240,44 @@ func TestBreakerOfANewLeader(t *testing.T) {
 	}
 }
 
+// A new leader gives up nobody who was silent before it knows whether those come whom it
+// awaits: with them it may be too many.
+func TestNewLeaderDoubtsItself(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		back int
+		lost bool
+	}{
+		"too few come back": {back: 2}, "all come back": {back: 4, lost: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for i := range 5 {
+				w.addAgent(agentNumber(i+1), 2)
+			}
+			w.deploy(web("s1", "ok", 5, givenUpAfter(6*time.Second)))
+			w.pass(time.Minute)
+			w.cut("a1")
+			w.pass(4500 * time.Millisecond)
+			for i := range 4 {
+				w.cutOff(agentNumber(i + 2)) // and the leader before never notices
+			}
+
+			w.lead()
+			for i := range test.back {
+				w.connect(agentNumber(i + 2))
+			}
+			w.pass(6 * time.Second) // a1 is silent for 6 s before those are that do not come
+
+			gone := strings.Contains(w.story.String(), "agent a1 has been silent for")
+			if gone != test.lost || w.engine.Breaker().Open() == test.lost {
+				t.Errorf("its tasks were given up: %t, want %t; the breaker is open: %t\n%s", gone, test.lost, w.engine.Breaker().Open(), w.story.String())
+			}
+		})
+	}
+}
+
 func TestBreakerIsRefused(t *testing.T) {
 	t.Parallel()
 	for event, want := range map[engine.SetBreaker]string{

@@ -57,6 +57,9 @@ func (e *Engine) giveUp(s *service) {
 			continue
 		case e.frozen() || !e.connected():
 			continue // its programs may serve on, and nobody knows whether they do, or nothing could take their place
+		case e.doubts():
+			s.wakeBy(e.now.Add(doubtFor))
+			continue
 		}
 		e.lose(t, fmt.Sprintf("agent %s has been silent for %v", t.record.Claim.Agent, e.now.Sub(since).Round(100*time.Millisecond)))
 	}

@@ -87,6 +87,10 @@ func (e *Engine) doubts() bool {
 		e.doubt = false
 		return false
 	}
+	if e.doubtAt.Equal(e.now) {
+		return e.doubt
+	}
+	e.doubtAt = e.now
 	awaited := 0
 	for _, m := range e.agents {
 		if m.awaited && !m.record.Draining {
@@ -104,7 +108,7 @@ func (e *Engine) doubts() bool {
 // or when the breaker is open: what has been silent for a while opens nothing.
 func (e *Engine) tendBreaker() {
 	fell := e.fell
-	e.fell = false
+	e.fell, e.doubtAt = false, time.Time{}
 	if e.doubt && !e.doubts() {
 		e.touchSilent() // those that were awaited have come
 	}

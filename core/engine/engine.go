@@ -101,6 +101,7 @@ type Engine struct {
 	timers      timers
 	dirty       map[id.Service]*service // to be planned
 	fell        bool                    // an agent fell silent since the breaker was tended
+	doubtAt     time.Time               // of that look: it is at all agents, so one serves for all services
 	doubt       bool                    // the breaker may have to open, by the last look at those that are awaited
 	batch       batch
 }

@@ -79,7 +79,7 @@ const (
 	percentMin   = 75
 	percentMax   = 300
 	heapSmall    = 128 << 20 // bytes; also not worth to be collected at once after a load
-	heapSpare    = 1 << 30
+	heapSpare    = 3 << 29
 )
 
 // percentFor returns by how much a heap may grow of which so many bytes are alive.

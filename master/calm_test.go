@@ -14,7 +14,7 @@ func TestLargerHeapsMayGrowByMore(t *testing.T) {
 	}{
 		"a small one as usual":                 {60 << 20, 100},
 		"one of some size by three times that": {200 << 20, 300},
-		"a large one by what is spare":         {512 << 20, 200},
+		"a large one by what is spare":         {1 << 30, 150},
 		"a very large one by a part":           {8 << 30, 75},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	f.problems = errors.Join(f.problems, struck, mended, back, down, whole)
 	if f.problems == nil {
 		for one, ran := range before {
-			f.problems = errors.Join(f.problems, l.kept(ctx, one, ran, f.to.Sub(f.from)))
+			f.problems = errors.Join(f.problems, l.kept(ctx, one, ran, f))
 		}
 	}
 	return f
@@ -213,9 +213,11 @@ func (l *lane) whole(ctx context.Context, p *part, since time.Time, wanted map[s
 // task of which there may be one alone.
 const aloneMax = 9 * time.Second
 
-// kept tells which programs did not run on though only their agent had failed, for so
-// long.
-func (l *lane) kept(ctx context.Context, p *part, before []attempt, failed time.Duration) error {
+// kept tells which programs did not run on though only their agent had failed. The task
+// of which there may be one alone may have been ended when a leader failed, too, shortly
+// before or meanwhile: nobody knows then for how long its agent was out of touch.
+func (l *lane) kept(ctx context.Context, p *part, before []attempt, f fault) error {
+	inTouch := f.to.Add(f.back).Sub(f.from) < aloneMax && !l.probe.lostSince(f.from.Add(-aloneMax))
 	after, err := p.attempts()
 	if err != nil {
 		return err
@@ -227,7 +229,7 @@ func (l *lane) kept(ctx context.Context, p *part, before []attempt, failed time.
 	var problems []error
 	for _, a := range before {
 		wanted := slices.ContainsFunc(tasks, func(t task) bool {
-			return t.ID == a.task && t.ready() && (t.Service != alone || failed < aloneMax)
+			return t.ID == a.task && t.ready() && (t.Service != alone || inTouch)
 		})
 		if wanted && !slices.Contains(after, a) {
 			problems = append(problems, fmt.Errorf("task %s did not run on as process %d: %v", a.task, a.pid, after))

@@ -28,6 +28,7 @@ type probe struct {
 
 	mu      sync.Mutex
 	watches []*outage
+	lost    time.Time // when a leader was harmed last; zero before the first
 	writes  int
 	refused map[string]int // writes that were answered with an error, by its text
 	slowest time.Duration
@@ -45,8 +46,15 @@ func (p *probe) leaderLost() *outage {
 	o := &outage{since: time.Now(), over: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.watches = append(p.watches, o)
+	p.watches, p.lost = append(p.watches, o), o.since
 	return o
+}
+
+// lostSince reports whether a leader was harmed after that.
+func (p *probe) lostSince(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost.After(t)
 }
 
 // run writes until ctx is done, and waits for what is under way.

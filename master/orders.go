@@ -64,17 +64,10 @@ func (o *orders) run(t *engine.Task, told toldSpec) *pb.RunOrder {
 	if len(resources) == 0 || len(t.Ports) > 0 || slices.ContainsFunc(t.Claim.Slices, isListed) {
 		resources = wire.FromVector(o.view.claimed(t))
 	}
-	order := &pb.RunOrder{
+	return &pb.RunOrder{
 		Task: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Resources: resources,
-		Attempts: int32(t.Status.Attempt), Run: t.Run, Copy: int32(t.Copy),
+		Attempts: int32(t.Status.Attempt), Run: t.Run, Copy: int32(t.Copy), Ports: wire.FromPorts(t.Ports),
 	}
-	if len(t.Ports) > 0 {
-		order.Ports = make(map[string]int32, len(t.Ports))
-		for name, port := range t.Ports {
-			order.Ports[name] = int32(port)
-		}
-	}
-	return order
 }
 
 // isListed reports whether a slice is of what is told apart, and not an amount.

@@ -16,7 +16,7 @@ func FromTask(t *engine.Task) *pb.Task {
 	return &pb.Task{
 		Id: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Run: t.Run, Copy: int32(t.Copy),
 		Retry: int32(t.Retry), Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
-		Slices: fromSlices(t.Claim.Slices), Ports: fromPorts(t.Ports), Status: FromStatus(t.Status),
+		Slices: fromSlices(t.Claim.Slices), Ports: FromPorts(t.Ports), Status: FromStatus(t.Status),
 		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt),
 		MovesTo: string(t.Moves.To), MovesTurn: int32(t.Moves.Turn), Follows: string(t.Follows),
 	}
@@ -94,7 +94,8 @@ func ToExit(m *pb.Exit) *task.Exit {
 	}
 }
 
-func fromPorts(ports map[string]int) map[string]int32 {
+// FromPorts returns ports by name as a message has them, nil for none.
+func FromPorts(ports map[string]int) map[string]int32 {
 	if len(ports) == 0 {
 		return nil
 	}

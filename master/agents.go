@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -73,14 +72,10 @@ const comeInWithin = time.Second
 // much to say: the calls of others shall pass between them. in lets the next one come
 // in.
 func (r *reign) enterAgent(ctx context.Context) (in func(), err error) {
-	select {
-	case r.door <- struct{}{}:
-	case <-r.over:
-		return nil, ErrNoLeader
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	next, err := takeTurn(ctx, r.over, r.door)
+	if err != nil {
+		return nil, err
 	}
-	next := sync.OnceFunc(func() { <-r.door })
 	late := time.AfterFunc(comeInWithin, next)
 	return func() {
 		late.Stop()
@@ -142,7 +137,7 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 
 // join folds in that an agent has joined.
 func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJoined) error {
-	done, err := r.takeTurn(ctx, r.joining)
+	done, err := takeTurn(ctx, r.over, r.joining)
 	if err != nil {
 		return err
 	}

@@ -93,9 +93,8 @@ func percentFor(live uint64) int {
 // tendEvery is how often a master looks at the size of its heap.
 const tendEvery = time.Second
 
-// TendCollector has the garbage collector of a process that is a master work by the size of the
-// heap, until ctx is done. Where the environment sets GOGC, that
-// counts.
+// TendCollector has the garbage collector of a process that is a master work by the size
+// of the heap, until ctx is done. Where the environment sets GOGC, that counts.
 func TendCollector(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -38,7 +37,7 @@ func (m *Master) announce(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		telling, done := until(ctx, changed)
+		telling, done := until(ctx, changed, nil)
 		_ = m.store.Announce(telling, m.cfg.ID, string(value)) // it says so again until it is done or the store is closed
 		done()
 		select {
@@ -49,24 +48,6 @@ func (m *Master) announce(ctx context.Context) {
 		if !wait(ctx, m.cfg.SilentAfter/10) {
 			return
 		}
-	}
-}
-
-// until returns a context that is done when over is closed, too. The caller must call
-// done.
-func until(ctx context.Context, over <-chan struct{}) (bounded context.Context, done func()) {
-	bounded, cancel := context.WithCancel(ctx)
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-over:
-			cancel()
-		case <-bounded.Done():
-		}
-	})
-	return bounded, func() {
-		cancel()
-		watching.Wait()
 	}
 }
 

@@ -2,7 +2,6 @@ package master
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -35,14 +34,11 @@ func (p *pace) turn(ctx context.Context, over <-chan struct{}) (end func(), err 
 	if p.watchers.Load() < crowdFrom {
 		return func() {}, nil
 	}
-	select {
-	case p.taken <- struct{}{}:
-	case <-over:
-		return nil, ErrNoLeader
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	next, err := takeTurn(ctx, over, p.taken)
+	if err != nil {
+		return nil, err
 	}
-	began, next := time.Now(), sync.OnceFunc(func() { <-p.taken })
+	began := time.Now()
 	late := time.AfterFunc(turnMax, next)
 	return func() {
 		late.Stop()

@@ -78,7 +78,7 @@ func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, 
 	}
 	defer leave()
 	if isLarge(event) {
-		done, err := r.takeTurn(ctx, r.large)
+		done, err := takeTurn(ctx, r.over, r.large)
 		if err != nil {
 			return engine.Answer{}, err
 		}
@@ -101,12 +101,13 @@ func isLarge(event engine.Event) bool {
 	return tasks >= largeFrom
 }
 
-// takeTurn waits until there is room among turns, which the caller gives back.
-func (r *reign) takeTurn(ctx context.Context, turns chan struct{}) (done func(), err error) {
+// takeTurn waits until there is room among turns, which the caller gives back. Another
+// call of done does nothing.
+func takeTurn(ctx context.Context, over <-chan struct{}, turns chan struct{}) (done func(), err error) {
 	select {
 	case turns <- struct{}{}:
-		return func() { <-turns }, nil
-	case <-r.over:
+		return sync.OnceFunc(func() { <-turns }), nil
+	case <-over:
 		return nil, ErrNoLeader
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

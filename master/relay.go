@@ -17,12 +17,18 @@ import (
 // untilClosing returns a context that is done when this master ends, too: nobody
 // else ends its relays. The caller must call done.
 func (m *Master) untilClosing(ctx context.Context) (bounded context.Context, done func()) {
+	return until(ctx, m.closing, ErrNoLeader)
+}
+
+// until returns a context that is done with that cause when over is closed, too. The
+// caller must call done.
+func until(ctx context.Context, over <-chan struct{}, cause error) (bounded context.Context, done func()) {
 	bounded, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		select {
-		case <-m.closing:
-			cancel(ErrNoLeader)
+		case <-over:
+			cancel(cause)
 		case <-bounded.Done():
 		}
 	})

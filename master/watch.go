@@ -95,7 +95,7 @@ func (w *watch) resume(from int64) error {
 // synced it has been told of all as it was at that revision. So readers of everything
 // hold up publications for no longer than others do.
 func (w *watch) snapshot(ctx context.Context) error {
-	w.begin()
+	w.next, w.sent = w.view.now()
 	part := make([]byte, 0, watchBytesMax)
 	for kind := range w.view.kinds {
 		for chunk := range slices.Chunk(w.view.namesOf(engine.Kind(kind)), namesChunk) {
@@ -108,7 +108,7 @@ func (w *watch) snapshot(ctx context.Context) error {
 	if err := w.tellPart(ctx, part); err != nil {
 		return err
 	}
-	w.until = w.newest()
+	w.until, _ = w.view.now()
 	for !w.synced {
 		if _, err := w.catchUp(ctx); err != nil {
 			return err
@@ -136,18 +136,11 @@ func (w *watch) tellNamed(ctx context.Context, part []byte, kind engine.Kind, na
 	return part, nil
 }
 
-// begin has the watch follow what changes from now on.
-func (w *watch) begin() {
-	w.view.mu.RLock()
-	defer w.view.mu.RUnlock()
-	w.next, w.sent = w.view.story.end(), w.view.revision
-}
-
-// newest returns the number of the next batch.
-func (w *watch) newest() int64 {
-	w.view.mu.RLock()
-	defer w.view.mu.RUnlock()
-	return w.view.story.end()
+// now returns the number of the next batch, and up to which revision those before it go.
+func (v *view) now() (next, revision int64) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.story.end(), v.revision
 }
 
 // named returns the records of those names that are there and are wanted.

@@ -22,25 +22,6 @@ type socket struct {
 	turn     turn
 }
 
-// turn is a request that is sent and the first of what comes afterwards.
-type turn struct {
-	text, into []byte
-	stage      stage
-	sent, got  int
-	sendErr    error
-	recvErr    error
-}
-
-// stage is how far a turn has come.
-type stage int
-
-const (
-	notAsked stage = iota
-	notQuiet       // nothing was sent: the other side has closed, or said something
-	partSent       // the kernel did not take all of it, or refused it
-	allSent        // nothing may have come yet
-)
-
 func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -110,8 +110,10 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	if f.with != nil {
 		hit = f.with(p)
 	}
-	before, unknown := attemptsOf(hit, f.keeps)
-	f.problems = unknown
+	var before map[*part][]attempt
+	if f.keeps {
+		before, f.problems = attemptsOf(hit)
+	}
 	wanted := l.wanted(ctx)
 	for _, one := range hit {
 		one.harm(true)
@@ -155,14 +157,10 @@ func (l *lane) fault(ctx context.Context, p *part, f fault) fault {
 	return f
 }
 
-// attemptsOf returns the programs that must run on, by their agents; none where none
-// must.
-func attemptsOf(agents []*part, keeps bool) (found map[*part][]attempt, err error) {
+// attemptsOf returns the programs that run, by their agents.
+func attemptsOf(agents []*part) (found map[*part][]attempt, err error) {
 	found = make(map[*part][]attempt)
 	for _, one := range agents {
-		if !keeps {
-			break
-		}
 		ran, unknown := one.attempts()
 		found[one], err = ran, errors.Join(err, unknown)
 	}

@@ -95,23 +95,12 @@ func TestProxiesSpeakHTTP2(t *testing.T) {
 
 func TestProxiesSwitchToWebSocket(t *testing.T) {
 	t.Parallel()
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1) // the one result
-	go func() { served <- rival.ServeEcho(ctx, addr) }()
-	if err := rival.Accepts(t.Context(), addr); err != nil {
-		t.Fatal(err)
-	}
+	addr := echo(t)
 
 	for _, start := range []func(context.Context, string, string) (*rival.Server, error){rival.NginxUpgrading, rival.HAProxyUpgrading} {
 		server := proxy(t, start, t.TempDir(), addr)
 		if err := sayOver(t, server.Addr); err != nil {
 			t.Errorf("%s: %v", server.Name, err)
 		}
-	}
-
-	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
 	}
 }

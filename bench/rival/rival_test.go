@@ -114,22 +114,30 @@ func sayOver(t *testing.T, addr string) error {
 	return rival.ReadEcho(in)
 }
 
-func TestEcho(t *testing.T) {
-	t.Parallel()
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+// echo serves echoes until the test has ended, and returns where.
+func echo(t *testing.T) (addr string) {
+	t.Helper()
+	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1) // the one result
 	go func() { served <- rival.ServeEcho(ctx, addr) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("ServeEcho = %v, want nil after its context", err)
+		}
+	})
 	if err := rival.Accepts(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
+	return addr
+}
+
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	addr := echo(t)
 
 	if err := sayOver(t, addr); err != nil {
 		t.Error(err)
-	}
-
-	stop()
-	if err := <-served; err != nil {
-		t.Errorf("ServeEcho = %v, want nil after its context", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/wire"
 )
 
 // errUnreached is the error for a master to which there is no connection.
@@ -93,7 +94,7 @@ func (c *Client) Reach(ctx context.Context) error {
 // Cluster returns the API of the cluster.
 func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {
 	// What comes is not compressed: that takes a master more time than it saves on the way.
-	return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil), connect.WithCodec(answers{}))
+	return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil), connect.WithCodec(wire.Codec{}))
 }
 
 // Address returns the address of the master that is asked first.

@@ -9,6 +9,8 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/wire"
 )
 
 // strictJSON reads and writes messages as JSON. Unlike connect's own codec it
@@ -75,9 +77,5 @@ func protoOf(message any) (proto.Message, error) {
 	if e, ok := message.(bytesAlready); ok {
 		return e.message()
 	}
-	m, ok := message.(proto.Message)
-	if !ok {
-		return nil, fmt.Errorf("%T is no message of protobuf", message)
-	}
-	return m, nil
+	return wire.MessageOf(message)
 }

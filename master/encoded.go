@@ -5,6 +5,8 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/wire"
 )
 
 // encoded is a message M of the API whose bytes are there already, in several parts.
@@ -47,34 +49,27 @@ type bytesAlready interface {
 	message() (proto.Message, error)
 }
 
-// binary writes and reads messages as protobuf, as connect's own codec does, and passes
-// on those whose bytes are there already.
-type binary struct{}
+// binary writes and reads messages as protobuf, and passes on those whose bytes are
+// there already.
+type binary struct{ wire.Codec }
 
 var _ connect.Codec = binary{}
 
 // withBinary has a handler, or a client, write and read such messages, too.
 func withBinary() connect.Option { return connect.WithCodec(binary{}) }
 
-// Name returns the name by which a content type selects the codec.
-func (binary) Name() string { return "proto" }
-
 // Marshal returns the bytes of a message.
 func (c binary) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
 // MarshalAppend appends the bytes of a message to text.
-func (binary) MarshalAppend(text []byte, message any) ([]byte, error) {
+func (c binary) MarshalAppend(text []byte, message any) ([]byte, error) {
 	if e, ok := message.(bytesAlready); ok {
 		if need := len(text) + e.size(); need > cap(text) {
 			text = append(make([]byte, 0, need), text...)
 		}
 		return e.appendTo(text), nil
 	}
-	m, err := protoOf(message)
-	if err != nil {
-		return nil, err
-	}
-	return proto.MarshalOptions{}.MarshalAppend(text, m)
+	return c.Codec.MarshalAppend(text, message)
 }
 
 // MarshalStable returns the bytes of a message, the same for the same message.

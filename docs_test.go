@@ -2,7 +2,10 @@ package aloft_test
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,6 +34,74 @@ func TestSpecPageNamesEveryField(t *testing.T) {
 		if !strings.Contains(string(page), name+"` |") {
 			t.Errorf("docs/spec.md does not name the field %s", name)
 		}
+	}
+}
+
+// TestPagesNameTestsThatExist holds the pages to the tests that they say show something.
+func TestPagesNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
+	have := map[string]bool{}
+	eachFile(t, "_test.go", func(_, text string) {
+		for _, m := range declared.FindAllStringSubmatch(text, -1) {
+			have[m[1]] = true
+		}
+	})
+	named := regexp.MustCompile(`\b(?:Test|Benchmark|Fuzz)[A-Z]\w+`)
+	eachFile(t, ".md", func(path, text string) {
+		for _, name := range named.FindAllString(text, -1) {
+			if !have[name] {
+				t.Errorf("%s names %s, and there is no such test", path, name)
+			}
+		}
+	})
+}
+
+// TestTablesSayThingsOnce finds a word or a fault that has two rows in one table.
+func TestTablesSayThingsOnce(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"docs/glossary.md", "docs/faults.md"} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, found := strings.Cut(string(page), "|---|")
+		if !found {
+			t.Fatalf("%s has no table", path)
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
+		seen := map[string]bool{}
+		for row := range strings.Lines(table) {
+			word, _, _ := strings.Cut(strings.TrimPrefix(row, "|"), "|")
+			if seen[word] {
+				t.Errorf("%s has two rows for %q", path, strings.TrimSpace(word))
+			}
+			seen[word] = true
+		}
+	}
+}
+
+// eachFile calls visit with each file of the repository whose name ends so.
+func eachFile(t *testing.T, suffix string, visit func(path, text string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "bin"):
+			return fs.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(path, suffix):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		visit(path, string(text))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

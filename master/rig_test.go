@@ -87,7 +87,7 @@ func start(t *testing.T, cluster *memory.Cluster, cfg master.Config) *node {
 		}
 	})
 	server.Go(func() {
-		if err := master.Serve(serving, n.lines, n.halting(m.Handler(http.NotFoundHandler()))); !errors.Is(err, context.Canceled) {
+		if err := master.Serve(serving, slog.New(slog.DiscardHandler), n.lines, n.halting(m.Handler(http.NotFoundHandler()))); !errors.Is(err, context.Canceled) {
 			t.Errorf("server ended: %v", err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -82,7 +83,9 @@ func leading(t *testing.T, state *store.Store) aloftv1connect.ClusterServiceClie
 	if err != nil {
 		t.Fatal(err)
 	}
-	running.Go(func() { _ = master.Serve(ctx, listener, m.Handler(http.NotFoundHandler())) })
+	running.Go(func() {
+		_ = master.Serve(ctx, slog.New(slog.DiscardHandler), listener, m.Handler(http.NotFoundHandler()))
+	})
 	c, err := client.New(listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -169,8 +169,9 @@ func (m *Master) recovered(ctx context.Context, call connect.Spec, _ http.Header
 // Serve answers on listener until ctx is done: HTTP/1.1 and HTTP/2 without TLS.
 // Calls that are at work then get a moment to end, and new ones are refused, with
 // the end of their connections: of a call that comes to a closed one, nobody knows
-// whether it was done. No handler runs any more when it returns.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+// whether it was done. No handler runs any more when it returns. What goes wrong on
+// one connection is a detail in the log: its client tells of it.
+func Serve(ctx context.Context, log *slog.Logger, listener net.Listener, handler http.Handler) error {
 	base, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -185,6 +186,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		MaxHeaderBytes:    headerBytesMax,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       onConn,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	var closing sync.WaitGroup
 	closing.Go(func() {

@@ -218,7 +218,7 @@ func TestSameConnection(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var serving sync.WaitGroup
-		serving.Go(func() { _ = master.Serve(ctx, lines, m.Handler(slow)) })
+		serving.Go(func() { _ = master.Serve(ctx, slog.New(slog.DiscardHandler), lines, m.Handler(slow)) })
 		defer serving.Wait()
 		defer cancel()
 		transport := &http.Transport{DialContext: lines.dial, MaxConnsPerHost: 1}
@@ -265,7 +265,7 @@ func TestServerWaitsForItsHandlers(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				served := make(chan error, 1)
-				go func() { served <- master.Serve(ctx, lines, handler) }()
+				go func() { served <- master.Serve(ctx, slog.New(slog.DiscardHandler), lines, handler) }()
 				transport := &http.Transport{DialContext: lines.dial}
 				defer transport.CloseIdleConnections()
 				var asking sync.WaitGroup
@@ -300,7 +300,7 @@ func TestServerEndsInOrder(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var serving sync.WaitGroup
 				serving.Go(func() {
-					_ = master.Serve(ctx, lines, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+					_ = master.Serve(ctx, slog.New(slog.DiscardHandler), lines, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 				})
 				defer serving.Wait()
 				defer cancel()
@@ -399,7 +399,7 @@ func TestPanicsEndOneCall(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 		var running sync.WaitGroup
 		running.Go(func() { _ = m.Run(ctx) })
-		running.Go(func() { _ = master.Serve(ctx, lines, m.Handler(http.NotFoundHandler())) })
+		running.Go(func() { _ = master.Serve(ctx, slog.New(slog.DiscardHandler), lines, m.Handler(http.NotFoundHandler())) })
 		n.Cleanup(func() { cancel(); running.Wait() })
 		t.Cleanup(n.close)
 		n.api = n.client().Cluster()

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -68,7 +69,7 @@ func (p *masterProcess) start() {
 		api: m.Handler(http.NotFoundHandler()),
 	}
 	p.run = r
-	r.served.Go(func() { _ = master.Serve(calls, r.lines, r.api) })
+	r.served.Go(func() { _ = master.Serve(calls, slog.New(slog.DiscardHandler), r.lines, r.api) })
 	p.c.alive.Go(func() {
 		_ = m.Run(ctx)
 		r.die()

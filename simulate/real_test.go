@@ -2,6 +2,7 @@ package simulate_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -75,7 +76,9 @@ func startMaster(t *testing.T, records []engine.Record) string {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = m.Run(ctx) })
-	running.Go(func() { _ = master.Serve(ctx, listener, m.Handler(http.NotFoundHandler())) })
+	running.Go(func() {
+		_ = master.Serve(ctx, slog.New(slog.DiscardHandler), listener, m.Handler(http.NotFoundHandler()))
+	})
 	t.Cleanup(func() {
 		stop()
 		running.Wait()

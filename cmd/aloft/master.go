@@ -135,12 +135,12 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 		return errors.Join(err, listener.Close())
 	}
 	admin := telemetry.Admin(telemetry.AdminConfig{Registry: registry, Ready: m.Ready, Pprof: flags.common.pprof})
-	return untilDone(ctx, serveMaster(ctx, m, listener, m.Handler(admin)))
+	return untilDone(ctx, serveMaster(ctx, m, log, listener, m.Handler(admin)))
 }
 
 // serveMaster runs a master, and serves its calls until it has handed over to the
 // next leader.
-func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, handler http.Handler) error {
+func serveMaster(ctx context.Context, m *master.Master, log *slog.Logger, listener net.Listener, handler http.Handler) error {
 	serving, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	parts, running := errgroup.WithContext(ctx)
 	parts.Go(func() error {
@@ -148,7 +148,7 @@ func serveMaster(ctx context.Context, m *master.Master, listener net.Listener, h
 		hangUp(err)
 		return err
 	})
-	parts.Go(func() error { return master.Serve(serving, listener, handler) })
+	parts.Go(func() error { return master.Serve(serving, log, listener, handler) })
 	parts.Go(func() error {
 		master.TendCollector(running)
 		return nil

@@ -40,8 +40,9 @@ func simulateReal(ctx context.Context, cfg simulate.Config, speed float64) (repo
 	if err != nil {
 		return nil, err
 	}
+	log := slog.New(slog.DiscardHandler)
 	m, err := master.New(master.Config{
-		ID: "simulated", Version: version, Log: slog.New(slog.DiscardHandler),
+		ID: "simulated", Version: version, Log: log,
 		SilentAfter: time.Minute, SuspectAfter: time.Minute, // no agent is lost because this machine is busy
 	}, state)
 	if err != nil {
@@ -50,7 +51,7 @@ func simulateReal(ctx context.Context, cfg simulate.Config, speed float64) (repo
 	going, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	parts, running := errgroup.WithContext(going)
-	parts.Go(func() error { return serveMaster(running, m, listener, m.Handler(http.NotFoundHandler())) })
+	parts.Go(func() error { return serveMaster(running, m, log, listener, m.Handler(http.NotFoundHandler())) })
 	parts.Go(func() error {
 		if err := untilReady(running, m); err != nil {
 			return err

@@ -72,9 +72,8 @@ type Upstream interface {
 	// Sweep closes connections that have waited too long for a request, and tells
 	// what is left.
 	Sweep(now time.Time) upstream.State
-	// Drop closes those that wait for a request, and if the instance is gone gives
-	// up what waits for an answer and may be sent again.
-	Drop(gone bool)
+	// Drop closes those that wait for a request, and gives up what else is lost.
+	Drop(what upstream.Extent)
 	// Close lets no request begin.
 	Close()
 }

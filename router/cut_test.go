@@ -27,7 +27,8 @@ const (
 // TestACutLosesNoGET: a machine with one of four instances is cut off under load,
 // in such a way that nothing is refused: its packets are dropped. No GET fails,
 // with no master there to tell, and when the cut ends the instance is used again.
-// A POST that waits there is answered when nothing was heard for long enough.
+// A POST that waits there is answered when nothing was heard for long enough, and
+// earlier if the masters have given the instance up, too.
 //
 // The test runs itself twice more, in a network namespace of its own each time.
 func TestACutLosesNoGET(t *testing.T) {
@@ -130,7 +131,7 @@ func serveUntilEOF(t *testing.T, address string) {
 // routeAcrossACut is the process with the router and the other three instances.
 func routeAcrossACut(t *testing.T, there string) {
 	t.Helper()
-	r := start(t, router.Config{MachineTimeout: 2 * time.Second})
+	r := start(t, router.Config{MachineTimeout: 6 * time.Second})
 	far := route.Endpoint{Task: "far", Revision: 1, Address: cutAddress}
 	eventually(t, "the machine serves", func() bool {
 		conn, err := net.DialTimeout("tcp", cutAddress, time.Second)
@@ -140,7 +141,9 @@ func routeAcrossACut(t *testing.T, there string) {
 		return err == nil
 	})
 	waiting := route.Service{Name: "waiting", Rules: []route.Rule{{Path: "/waiting"}}, Endpoints: []route.Endpoint{far}}
-	r.apply(t, waiting, hello(far, backend(t, "t1", named("near")), backend(t, "t2", named("near")), backend(t, "t3", named("near"))))
+	lost := route.Service{Name: "lost", Rules: []route.Rule{{Path: "/lost"}}, Endpoints: []route.Endpoint{{Task: "lost", Revision: 1, Address: cutAddress}}}
+	others := hello(far, backend(t, "t1", named("near")), backend(t, "t2", named("near")), backend(t, "t3", named("near")))
+	r.apply(t, waiting, others, lost)
 	var all, distant, failed, slowest atomic.Int64
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -173,26 +176,38 @@ func routeAcrossACut(t *testing.T, there string) {
 	endpoint := func(service int) router.EndpointStatus { return r.Status().Services[service].Endpoints[0] }
 	ejected := func() bool { return endpoint(1).Ejected }
 
-	for range 2 {
-		before := distant.Load()
-		eventually(t, "the far instance answers", func() bool { return distant.Load() >= before+50 })
+	post := func(path string) <-chan answer {
 		posted := make(chan answer, 1)
 		load.Go(func() {
-			got, err := do(newClient(t), http.MethodPost, "http://"+r.addr+"/waiting", "x")
-			if err != nil {
-				t.Errorf("the POST: %v", err)
+			got, err := do(newClient(t), http.MethodPost, "http://"+r.addr+path, "x")
+			if err != nil || got.status != http.StatusBadGateway || got.header.Get(router.ReasonHeader) != string(router.Broken) {
+				t.Errorf("the POST to %s got %d %q, %v", path, got.status, got.body, err)
 			}
 			posted <- got
 		})
-		eventually(t, "the POST waits", func() bool { return endpoint(0).InFlight == 1 })
+		return posted
+	}
+	for range 2 {
+		before := distant.Load()
+		eventually(t, "the far instance answers", func() bool { return distant.Load() >= before+50 })
+		posted, given := post("/waiting"), post("/lost")
+		eventually(t, "the POSTs wait", func() bool { return endpoint(0).InFlight == 1 && endpoint(2).InFlight == 1 })
 		command(t, "ip netns exec "+there+" iptables -A INPUT -i v0 -j DROP")
 		eventually(t, "the far instance is ejected", ejected)
 		cut := all.Load()
 		eventually(t, "500 requests during the cut", func() bool { return all.Load() >= cut+500 })
 		eventually(t, "nothing waits for the far instance", func() bool { return endpoint(1).InFlight == 0 })
-		if got := <-posted; got.status != http.StatusBadGateway || got.header.Get(router.ReasonHeader) != string(router.Broken) {
-			t.Errorf("the POST got %d %q", got.status, got.body)
+		suspected := lost
+		suspected.Endpoints = []route.Endpoint{lost.Endpoints[0]}
+		suspected.Endpoints[0].Suspect = true
+		r.apply(t, waiting, others, suspected)
+		r.apply(t, waiting, others)
+		<-given
+		if endpoint(0).InFlight != 1 {
+			t.Error("the POST to an instance that nobody has given up has ended")
 		}
+		<-posted
+		r.apply(t, waiting, others, lost)
 		command(t, "ip netns exec "+there+" iptables -F INPUT")
 		eventually(t, "the far instance is used again", func() bool { return !ejected() })
 	}

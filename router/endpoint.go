@@ -85,6 +85,10 @@ func (e *endpoint) leave() {
 	e.pool.Close()
 }
 
+// isLost reports whether the masters have given the endpoint up: they had lost its agent
+// when it left the table. An instance that is drained is not lost.
+func (e *endpoint) isLost() bool { return e.leaving.Load() && e.suspect.Load() }
+
 // isOut reports whether requests pass the endpoint over while there are others.
 func (e *endpoint) isOut() bool { return standing(e.standing.Load()) == ejected }
 

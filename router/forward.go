@@ -35,6 +35,9 @@ func (c *call) RoundTrip(out *http.Request) (*http.Response, error) {
 			return res, nil
 		}
 		c.release()
+		if isClosed(c.router.stopping) {
+			return nil, c.lastWord(err)
+		}
 		if !c.mayRetry(out, err) {
 			return nil, err
 		}
@@ -123,6 +126,18 @@ func (c *call) mayRetry(out *http.Request, err error) bool {
 		c.router.metrics.retries.WithLabelValues(failure.Reach.String()).Inc()
 	}
 	return again
+}
+
+// lastWord is the error for a failure when the router ends: nothing is sent again.
+func (c *call) lastWord(err error) error {
+	failure, ok := errors.AsType[*upstream.Error](err)
+	switch {
+	case !ok || !errors.Is(failure, upstream.ErrGivenUp):
+		return err
+	case failure.Reach == upstream.Unreached:
+		return stopping()
+	}
+	return unanswered(c.serviceName())
 }
 
 // isWhole reports whether all of the request is here.

@@ -140,7 +140,7 @@ func (s *seeker) sleep(ctx context.Context, left time.Duration) error {
 	case <-ctx.Done():
 		return &upstream.Error{Reach: upstream.Abandoned, Err: context.Cause(ctx)}
 	case <-s.router.stopping:
-		return &refusal{Stopping, "the router is about to stop"}
+		return stopping()
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (f *fickle) Connect(context.Context) error {
 }
 
 func (*fickle) Sweep(time.Time) upstream.State { return upstream.State{} }
-func (*fickle) Drop(bool)                      {}
+func (*fickle) Drop(upstream.Extent)           {}
 func (*fickle) Close()                         {}
 
 // TestAnHourWithoutMasters: a router that has only its table serves it, takes out

@@ -91,7 +91,7 @@ func (l *lane) run(ctx context.Context) {
 			l.close()
 		}
 	}()
-	for l.next() {
+	for l.next(ctx) {
 		if !l.serve(ctx) {
 			return
 		}
@@ -125,7 +125,7 @@ const (
 )
 
 // leave gives the connection to net/http, with what was done for the request.
-func (l *lane) leave(why exit, done *begun) {
+func (l *lane) leave(ctx context.Context, why exit, done *begun) {
 	l.router.metrics.exits.WithLabelValues(string(why)).Inc()
 	c := l.conn
 	c.pending, c.headBy = bytes.Clone(l.in[:l.filled]), l.headBy
@@ -136,19 +136,40 @@ func (l *lane) leave(why exit, done *begun) {
 	c.serve(false)
 	c.heard.Store(true)
 	if !l.hand(c) {
+		l.turnAway(ctx, why, c.ahead.Swap(nil))
 		l.close()
+	}
+}
+
+// turnAway tells a client that its request is answered by nobody any more, for the
+// router ends. What is no plain request gets no answer.
+func (l *lane) turnAway(ctx context.Context, why exit, done *begun) {
+	var said *refusal
+	switch {
+	case done != nil:
+		said = unanswered(l.serviceName())
+		l.router.kept.giveBack(done.kept)
+	case why == noInstance:
+		said = stopping()
+	default:
+		return
+	}
+	l.reason, l.status = said.reason, said.writeLast(l.conn, l.request.Method)
+	l.finish(ctx)
+	if done != nil {
+		l.count(-1)
 	}
 }
 
 // next returns true when a plain request is here, whole. Else the connection is
 // closed or handed over.
-func (l *lane) next() bool {
+func (l *lane) next(ctx context.Context) bool {
 	for {
 		if l.filled > 0 {
 			if whole, odd := l.look(); whole {
 				return true
 			} else if odd {
-				l.giveUp()
+				l.giveUp(ctx)
 				return false
 			}
 		} else {
@@ -159,7 +180,7 @@ func (l *lane) next() bool {
 			continue
 		}
 		if l.filled > 0 && (errors.Is(err, io.EOF) || !l.bodyBy.IsZero() && errors.Is(err, os.ErrDeadlineExceeded)) {
-			l.leave(oddRequest, nil)
+			l.leave(ctx, oddRequest, nil)
 		} else {
 			l.close()
 		}
@@ -176,9 +197,9 @@ const nextBytes = 4
 
 // giveUp hands an odd request over. To net/http the connection begins with it: in the
 // middle of one there is no HTTP/2, and what is too short for it is not waited for.
-func (l *lane) giveUp() {
+func (l *lane) giveUp(ctx context.Context) {
 	if l.last == nil || l.filled >= prefaceBytes && !bytes.HasPrefix(l.in[:], []byte("PRI ")) {
-		l.leave(oddRequest, nil)
+		l.leave(ctx, oddRequest, nil)
 		return
 	}
 	_, _ = io.WriteString(l.conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request")

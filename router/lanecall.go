@@ -23,7 +23,7 @@ func (l *lane) serve(ctx context.Context) (again bool) {
 	l.count(1)
 	if !l.choose() {
 		l.count(-1)
-		l.leave(noInstance, nil)
+		l.leave(ctx, noInstance, nil)
 		return false
 	}
 	l.conn.serve(true)
@@ -34,10 +34,10 @@ func (l *lane) serve(ctx context.Context) (again bool) {
 	failure := l.last.fast.Relay(ctx, &l.message, &l.answer)
 	switch {
 	case failure == nil && l.answer.Odd:
-		l.leave(oddAnswer, &begun{errand: l.errand, answer: l.answer, kept: l.kept})
+		l.leave(ctx, oddAnswer, &begun{errand: l.errand, answer: l.answer, kept: l.kept})
 		return false
 	case failure != nil && failure.Reach != upstream.Abandoned:
-		l.leave(failed, &begun{errand: l.errand, failure: failure, kept: l.kept})
+		l.leave(ctx, failed, &begun{errand: l.errand, failure: failure, kept: l.kept})
 		return false
 	}
 	r.kept.giveBack(l.kept)

@@ -1,11 +1,14 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/router/upstream"
@@ -36,6 +39,9 @@ const (
 	Garbled Reason = "garbled"
 	// Late means that the instance did not begin its answer in time. Status 504.
 	Late Reason = "late"
+	// Unanswered means that the router had to end before the instance began its answer.
+	// Status 504.
+	Unanswered Reason = "unanswered"
 	// Cut means that the answer broke off after its head had been passed on. The status is
 	// the instance's; the client's connection is closed.
 	Cut Reason = "cut"
@@ -63,7 +69,7 @@ func (r Reason) Status() int {
 		return http.StatusNotFound
 	case NoInstance, Refused, QueueFull, Stopping:
 		return http.StatusServiceUnavailable
-	case Late:
+	case Late, Unanswered:
 		return http.StatusGatewayTimeout
 	case BadRequest:
 		return http.StatusBadRequest
@@ -105,24 +111,55 @@ func refusalOf(err error, service id.Service) *refusal {
 		return &refusal{Refused, fmt.Sprintf("no instance of service %s accepts connections", service)}
 	case upstream.Unread, upstream.Unanswered:
 	}
+	if errors.Is(failure, upstream.ErrGivenUp) {
+		return &refusal{Broken, fmt.Sprintf("an instance of service %s was lost before it answered; the request may have been carried out", service)}
+	}
 	return &refusal{Broken, fmt.Sprintf("an instance of service %s closed the connection before it answered; the request may have been carried out", service)}
+}
+
+// stopping is for a request that no instance has had.
+func stopping() *refusal { return &refusal{Stopping, "the router is about to stop"} }
+
+// unanswered is for a request that an instance has had, and that is not waited for any
+// longer.
+func unanswered(service id.Service) *refusal {
+	return &refusal{Unanswered, fmt.Sprintf("the router had to end before an instance of service %s answered; the request may have been carried out", service)}
+}
+
+// head puts what the answer says into a header, and returns its status and its text.
+func (r *refusal) head(header http.Header) (status int, text string) {
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set(ReasonHeader, string(r.reason))
+	status = r.reason.Status()
+	if status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
+	text = r.text + "\n"
+	header.Set("Content-Length", strconv.Itoa(len(text)))
+	return status, text
 }
 
 // write answers the request.
 func (r *refusal) write(w http.ResponseWriter) {
-	header := w.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set(ReasonHeader, string(r.reason))
-	status := r.reason.Status()
-	if status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", "1")
-	}
-	text := r.text + "\n"
-	header.Set("Content-Length", strconv.Itoa(len(text)))
+	status, text := r.head(w.Header())
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text) // a client that is gone needs no answer
-	if r.reason == Stopping {
+	if r.reason == Stopping || r.reason == Unanswered {
 		_ = http.NewResponseController(w).Flush() // its connection is about to be closed
 	}
+}
+
+// writeLast answers a request of a method with the last answer on a connection of
+// HTTP/1.1.
+func (r *refusal) writeLast(to io.Writer, method string) (status int) {
+	answer := http.Response{ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header), Close: true, Request: &http.Request{Method: method}}
+	var text string
+	answer.StatusCode, text = r.head(answer.Header)
+	answer.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+	var all bytes.Buffer // for one write
+	_ = answer.Write(&all)
+	_, _ = to.Write(all.Bytes()) // a client that is gone needs no answer
+	return answer.StatusCode
 }

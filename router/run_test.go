@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +193,95 @@ func TestTheGraceRunsOut(t *testing.T) {
 	}
 	if _, goodbyes := r.masters.heard(); len(goodbyes) != 1 {
 		t.Errorf("%d goodbyes when nothing was left, want one", len(goodbyes))
+	}
+}
+
+// TestALimitAnswersWhatHangs: when the grace of a router that stops or is replaced has run
+// out, each request that still waits for its instance gets an answer that says so, and
+// none is sent again.
+func TestALimitAnswersWhatHangs(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		off     bool // the fast path
+		end     func(r *running)
+		version int // of HTTP
+		method  string
+		chunked bool
+	}{
+		"a POST on the fast path":             {method: http.MethodPost},
+		"a GET on the fast path":              {method: http.MethodGet},
+		"a POST of net/http":                  {method: http.MethodPost, off: true},
+		"a GET of net/http":                   {method: http.MethodGet, off: true},
+		"a HEAD on the fast path":             {method: http.MethodHead},
+		"a stream":                            {method: http.MethodPost, chunked: true},
+		"a POST in HTTP/2":                    {method: http.MethodPost, version: 2},
+		"a POST, the router is replaced":      {method: http.MethodPost, end: func(r *running) { r.replace() }},
+		"of net/http, the router is replaced": {method: http.MethodPost, off: true, end: func(r *running) { r.replace() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			arrived, asked, over := make(chan struct{}), atomic.Int64{}, make(chan struct{})
+			var log strings.Builder
+			r := start(t, router.Config{ShutdownGrace: 100 * time.Millisecond, FastPathOff: tc.off, AccessLog: &log})
+			hang := func(_ http.ResponseWriter, req *http.Request) {
+				if asked.Add(1) == 1 {
+					close(arrived)
+				}
+				select {
+				case <-req.Context().Done():
+				case <-over:
+				}
+			}
+			r.apply(t, hello(backend(t, "t1", hang), backend(t, "t2", hang)))
+			t.Cleanup(func() { close(over) })
+			client := newClient(t)
+			if tc.version == 2 {
+				client = newH2Client(t)
+			}
+			req, err := http.NewRequestWithContext(t.Context(), tc.method, "http://"+r.addr, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.chunked {
+				req.Body, req.ContentLength = io.NopCloser(strings.NewReader("body")), -1
+			}
+			answered := make(chan *http.Response, 1)
+			go func() {
+				res, err := client.Do(req) //nolint:bodyclose // closed below
+				if err != nil {
+					t.Errorf("no answer: %v", err)
+				}
+				answered <- res
+			}()
+			<-arrived
+
+			if tc.end != nil {
+				tc.end(r)
+			}
+			_ = r.stop()
+
+			res := <-answered
+			if res == nil {
+				return
+			}
+			defer drop(res.Body)
+			text, err := io.ReadAll(res.Body)
+			if res.StatusCode != http.StatusGatewayTimeout || res.Header.Get(router.ReasonHeader) != string(router.Unanswered) || err != nil {
+				t.Errorf("answer %d %v, %q, %v", res.StatusCode, res.Header, text, err)
+			}
+			if tc.version != 2 && !res.Close {
+				t.Error("the answer does not say that its connection is closed")
+			}
+			if says := strings.Contains(string(text), "may have been carried out"); says != (tc.method != http.MethodHead) {
+				t.Errorf("it says %q", text)
+			}
+			if n := asked.Load(); n != 1 {
+				t.Errorf("%d instances were asked", n)
+			}
+			if !strings.Contains(log.String(), `"status":504`) || !strings.Contains(log.String(), `"reason":"unanswered"`) {
+				t.Errorf("the log says %s", log.String())
+			}
+		})
 	}
 }
 

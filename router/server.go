@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/aloft-run/aloft/router/upstream"
 )
 
 const (
@@ -19,8 +21,8 @@ const (
 	// seeOffMax is the same for a router that is replaced: its clients lose nothing by
 	// taking their time.
 	seeOffMax = 10 * time.Second
-	// farewell is how long requests that are held have for their answer when the
-	// grace has run out.
+	// farewell is how long requests that are held, or have no answer, have for the
+	// router's own when the grace has run out.
 	farewell = time.Second
 )
 
@@ -74,7 +76,7 @@ func (r *Router) serveUntil(ctx, work context.Context, listener net.Listener) er
 	r.linger(grace, accepting, ended)
 	r.drain(grace, server, lanes)
 	close(r.stopping)
-	r.awaitCalls(work, farewell)
+	r.sayLastWords(work)
 	cut()
 	r.clients.cut()
 	if closeErr := server.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
@@ -190,6 +192,19 @@ func (r *Router) drain(grace context.Context, server *http.Server, lanes *lanes)
 	if err := server.Shutdown(grace); err == nil || errors.Is(err, net.ErrClosed) { // the listener is closed already
 		r.awaitCalls(grace, 0)
 	}
+}
+
+// sayLastWords has all calls that no byte of an answer was found for answered by the
+// router itself.
+func (r *Router) sayLastWords(ctx context.Context) {
+	await(ctx, farewell, func() bool {
+		for e := range r.known() {
+			if e.inFlight.Load() > 0 { // some may only have come there now
+				e.pool.Drop(upstream.All)
+			}
+		}
+		return r.calls.Load() == 0
+	})
 }
 
 // awaitCalls returns when no request is being served, when ctx is done or, unless

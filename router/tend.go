@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/aloft-run/aloft/router/upstream"
 )
 
 const (
@@ -33,11 +35,10 @@ func (r *Router) tend(ctx context.Context) {
 		}
 		now := time.Now()
 		r.reopenPorts(ctx, now)
-		known := r.table.Load().endpoints()
-		for _, e := range *r.departed.Load() {
-			known[e] = true
-		}
-		for e := range known {
+		for e := range r.known() {
+			if e.isLost() {
+				e.pool.Drop(upstream.Unheard)
+			}
 			silent := e.isSilent(e.pool.Sweep(now).Silence, now)
 			if (silent || e.peers.due(e, now)) && e.connecting.CompareAndSwap(false, true) {
 				e.doubted.Store(false)
@@ -45,6 +46,16 @@ func (r *Router) tend(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// known returns the endpoints in the table, and those that have left it with requests in
+// flight.
+func (r *Router) known() map[*endpoint]bool {
+	all := r.table.Load().endpoints()
+	for _, e := range *r.departed.Load() {
+		all[e] = true
+	}
+	return all
 }
 
 // isSilent reports whether it is time to try a connection because nothing is
@@ -85,7 +96,7 @@ func (r *Router) try(ctx context.Context, e *endpoint) {
 		r.dropEjected(ctx, e, why)
 	case stillOut:
 		if why == unreachable {
-			e.pool.Drop(true) // what came to it meanwhile, because all are ejected
+			e.pool.Drop(upstream.Repeatable) // what came to it meanwhile, because all are ejected
 		}
 	}
 }
@@ -107,11 +118,11 @@ func (r *Router) dropEjected(ctx context.Context, e *endpoint, why failure) {
 	r.metrics.ejections.WithLabelValues(string(why)).Inc()
 	r.cfg.Log.WarnContext(ctx, "endpoint ejected", slog.String("task", string(e.Task)),
 		slog.String("address", e.Address), slog.String("reason", string(why)))
-	gone := why == unreachable
-	e.pool.Drop(gone)
-	if !gone {
+	if why != unreachable {
+		e.pool.Drop(upstream.Idle)
 		return
 	}
+	e.pool.Drop(upstream.Repeatable)
 	for other := range r.table.Load().endpoints() {
 		if other != e && other.host == e.host {
 			other.doubted.Store(true)

@@ -27,6 +27,7 @@ type reach struct {
 	mu      sync.Mutex // guards all below
 	waiting []*errand  // the oldest first
 	heard   time.Time  // the newest answer
+	within  time.Time  // when packets last came from the machine, as far as was looked
 }
 
 // errand is a request that waits for its answer.
@@ -158,6 +159,9 @@ func (r *reach) Connect(ctx context.Context) error {
 func (r *reach) Sweep(now time.Time) upstream.State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.machine != nil && r.c.net.reachable(r.run.name, r.machine.name) || r.within.IsZero() {
+		r.within = now
+	}
 	if len(r.waiting) == 0 {
 		return upstream.State{}
 	}
@@ -168,16 +172,20 @@ func (r *reach) Sweep(now time.Time) upstream.State {
 	return upstream.State{Silence: now.Sub(since)}
 }
 
-// Drop gives up what may be sent again, if the instance is gone.
-func (r *reach) Drop(gone bool) {
+// Drop gives up what is lost. A connection of a sim is unheard as long as nothing comes
+// from its machine.
+func (r *reach) Drop(what upstream.Extent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.waiting {
-		if gone && e.again {
+		if what >= upstream.Repeatable && e.again || what == upstream.Unheard && time.Since(r.within) >= unheardMax || what == upstream.All {
 			e.giveUp(upstream.ErrGivenUp)
 		}
 	}
 }
+
+// unheardMax is for how long a connection is without a word when it is unheard.
+const unheardMax = 6 * time.Second
 
 // Close has nothing to end: no request begins after it by itself.
 func (*reach) Close() {}

@@ -123,6 +123,9 @@ func (d *door) judge(r request, response *http.Response, text string) try {
 	case "stopping": // it was not sent to an instance, and the other router takes it
 		t.ending = unsent
 		d.badAt.Store(time.Now().UnixNano())
+	case "unanswered": // the router ends, and does not know what an instance does with it
+		t.ending = unknown
+		d.badAt.Store(time.Now().UnixNano())
 	case "broken", "garbled", "cut", "late":
 		t.ending = unknown
 	}

@@ -180,7 +180,7 @@ func (p *Pool) open(ctx context.Context) (*conn, error) {
 func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: p.cfg.DialTimeout}
 	if p.cfg.MachineTimeout > 0 {
-		every := max(p.cfg.MachineTimeout/3, time.Second)
+		every := p.cfg.keepAliveEvery()
 		dialer.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: every, Interval: every, Count: keepAlivesMax}
 	}
 	tcp, err := dialer.DialContext(ctx, "tcp", p.cfg.Address)
@@ -197,6 +197,20 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 // keepAlivesMax is for kernels that count unanswered keep-alives: MachineTimeout
 // is three times their distance.
 const keepAlivesMax = 3
+
+func (c Config) keepAliveEvery() time.Duration {
+	return max(c.MachineTimeout/keepAlivesMax, time.Second)
+}
+
+// unheardMax is how long nothing may have come from the other kernel, though it was
+// asked for a word: one keep-alive, and a while for the answer. Zero: there are none.
+func (c Config) unheardMax() time.Duration {
+	if c.MachineTimeout == 0 {
+		return 0
+	}
+	every := c.keepAliveEvery()
+	return every + every/5
+}
 
 // put keeps a connection for the next request. When there are too many it drops
 // the one that was idle for the longest, which is worth the least.
@@ -230,7 +244,7 @@ func (p *Pool) distrust(c *conn) {
 	p.mu.Lock()
 	p.trust.sawClose(c.seenAlive)
 	p.mu.Unlock()
-	p.Drop(false)
+	p.Drop(Idle)
 }
 
 // hear learns from an instance that announces how long it keeps connections.
@@ -275,16 +289,32 @@ type State struct {
 	Silence time.Duration // for how long requests have waited for an answer while none came
 }
 
-// Drop closes the idle connections. If the instance is gone, that is if nothing
-// comes from there any more, it also breaks off those that are being opened, and
-// the requests without an answer that may be sent again: they fail as Unanswered.
-// The others go on, for the instance may have heard them.
-func (p *Pool) Drop(gone bool) {
+// Extent is how much of what a pool has is lost. Each includes those before it.
+type Extent int
+
+const (
+	// Idle is the connections without a request: they may have met one end.
+	Idle Extent = iota
+	// Repeatable is also the connections that are being opened, and the requests without
+	// an answer that may be sent again: nothing comes from the instance any more. The
+	// other requests go on, for the instance may have heard them.
+	Repeatable
+	// Unheard is also each request without an answer whose own connection is not heard
+	// any more: the other kernel was asked for a word and gives none. It is for an
+	// instance that others have given up, too, and needs Config.MachineTimeout.
+	Unheard
+	// All is all requests without an answer: nobody will pass one on.
+	All
+)
+
+// Drop closes and breaks off what is lost. Such requests fail as Unanswered, and those
+// without a connection as Unreached, both by ErrGivenUp.
+func (p *Pool) Drop(what Extent) {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle = nil
-	if gone {
-		p.waiting.giveUp()
+	if what > Idle {
+		p.waiting.giveUp(what, p.cfg.unheardMax())
 	}
 	p.mu.Unlock()
 	for _, c := range idle {

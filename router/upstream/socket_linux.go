@@ -69,6 +69,19 @@ func (s *socket) unacknowledged() int64 {
 	return int64(s.outQueue)
 }
 
+// unheard returns for how long nothing has come from the other kernel, if it was asked
+// for a word and none has come since: something that was sent, be it a keep-alive, is
+// not acknowledged. Else it is zero.
+func (s *socket) unheard() (silence time.Duration) {
+	_ = s.raw.Control(func(fd uintptr) { // which a closed connection refuses
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil && (info.Unacked > 0 || info.Probes > 0) {
+			silence = time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
+		}
+	})
+	return silence
+}
+
 // exchange sends text, if the connection is open and nothing waits to be read, and
 // waits for the first of what comes into p. In one go it saves a look for an answer
 // right after the request, when none can have come: the poller was made ready before

@@ -8,7 +8,7 @@ import (
 )
 
 // socket knows nothing where the kernel is not asked: an idle connection is held
-// for open, and a request for read.
+// for open, a request for read, and a connection for heard.
 type socket struct{}
 
 func (*socket) open(syscall.Conn, time.Duration) error { return nil }
@@ -16,6 +16,8 @@ func (*socket) open(syscall.Conn, time.Duration) error { return nil }
 func (*socket) quiet() bool { return true }
 
 func (*socket) unacknowledged() int64 { return -1 }
+
+func (*socket) unheard() time.Duration { return 0 }
 
 // exchange leaves all of it to the ordinary way.
 func (*socket) exchange([]byte, []byte) *turn { return &turn{stage: partSent} }

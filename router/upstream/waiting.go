@@ -95,17 +95,27 @@ func (w *waiting) silence(now time.Time) time.Duration {
 	return now.Sub(since)
 }
 
-// giveUp breaks off the connections that are being opened, and the exchanges
-// without an answer whose requests may be sent again: they fail as Unanswered.
-// The others go on, for the instance may have heard them. The caller holds mu.
-func (w *waiting) giveUp() {
+// giveUp breaks off the connections that are being opened, and the exchanges without
+// an answer that are lost. The caller holds mu.
+func (w *waiting) giveUp(what Extent, unheardMax time.Duration) {
 	for _, cancel := range w.dials {
 		cancel(ErrGivenUp)
 	}
 	for x := w.first; x != nil; x = x.next {
-		if x.stream == nil && x.idempotent {
+		if x.isLost(what, unheardMax) {
 			x.givenUp = true
 			x.conn.close()
 		}
 	}
+}
+
+// isLost reports whether an exchange without an answer belongs to what is lost.
+func (x *exchange) isLost(what Extent, unheardMax time.Duration) bool {
+	switch {
+	case what == All, x.stream == nil && x.idempotent:
+		return true
+	case what == Unheard && unheardMax > 0:
+		return x.conn.sock.unheard() >= unheardMax
+	}
+	return false
 }

@@ -17,20 +17,33 @@ import (
 )
 
 // TestGivingUp: a request that waits for its answer is given up if it may be sent
-// again, and goes on if not.
+// again, and goes on if not, unless nobody waits for it: a connection that is heard is
+// never lost.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct {
+	type kind struct {
 		method, body string
 		stream       bool // the body cannot be sent again
-		goesOn       bool
+	}
+	tests := map[string]struct {
+		lost   upstream.Extent
+		asked  kind
+		goesOn bool
 	}{
-		"a GET":                    {method: http.MethodGet},
-		"a PUT with a kept body":   {method: http.MethodPut, body: "body"},
-		"a PUT with a stream":      {method: http.MethodPut, body: "body", stream: true, goesOn: true},
-		"a POST with a kept body":  {method: http.MethodPost, body: "body", goesOn: true},
-		"a DELETE without a body":  {method: http.MethodDelete},
-		"a PATCH without any body": {method: http.MethodPatch, goesOn: true},
+		"a GET":                    {upstream.Repeatable, kind{method: http.MethodGet}, false},
+		"a PUT with a kept body":   {upstream.Repeatable, kind{method: http.MethodPut, body: "body"}, false},
+		"a PUT with a stream":      {upstream.Repeatable, kind{method: http.MethodPut, body: "body", stream: true}, true},
+		"a POST with a kept body":  {upstream.Repeatable, kind{method: http.MethodPost, body: "body"}, true},
+		"a DELETE without a body":  {upstream.Repeatable, kind{method: http.MethodDelete}, false},
+		"a PATCH without any body": {upstream.Repeatable, kind{method: http.MethodPatch}, true},
+
+		"a GET beside a connection that broke":           {upstream.Idle, kind{method: http.MethodGet}, true},
+		"a GET at an instance that is lost":              {upstream.Unheard, kind{method: http.MethodGet}, false},
+		"a POST at one whose machine is heard":           {upstream.Unheard, kind{method: http.MethodPost, body: "body"}, true},
+		"a stream at one whose machine is heard":         {upstream.Unheard, kind{method: http.MethodPut, body: "body", stream: true}, true},
+		"a POST whose answer nobody will pass on":        {upstream.All, kind{method: http.MethodPost, body: "body"}, false},
+		"a stream for which nobody will pass one on":     {upstream.All, kind{method: http.MethodPost, body: "body", stream: true}, false},
+		"a PATCH without a body whose answer is in vain": {upstream.All, kind{method: http.MethodPatch}, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +59,7 @@ func TestGivingUp(t *testing.T) {
 				<-answer
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
 			})
-			pool := newPool(t, upstream.Config{Address: address})
+			pool := newPool(t, upstream.Config{Address: address, MachineTimeout: patience})
 			if quiet := pool.Sweep(time.Now()).Silence; quiet != 0 {
 				t.Errorf("silence %v, and nothing waits", quiet)
 			}
@@ -55,8 +68,8 @@ func TestGivingUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req := request(t.Context(), t, tc.method, tc.body)
-			if tc.stream {
+			req := request(t.Context(), t, tc.asked.method, tc.asked.body)
+			if tc.asked.stream {
 				req.GetBody = nil
 			}
 			type end struct {
@@ -79,7 +92,7 @@ func TestGivingUp(t *testing.T) {
 				t.Fatal("there is no idle connection")
 			}
 
-			pool.Drop(true)
+			pool.Drop(tc.lost)
 
 			if idle := pool.Idle(); idle != 0 {
 				t.Errorf("%d idle connections are kept", idle)
@@ -120,7 +133,7 @@ func TestGivingUpAConnection(t *testing.T) {
 	}()
 	var err error
 	for over := false; !over; { // until it has begun to connect
-		pool.Drop(true)
+		pool.Drop(upstream.Repeatable)
 		select {
 		case err = <-ended:
 			over = true
@@ -144,10 +157,11 @@ func TestGivingUpAConnection(t *testing.T) {
 // queue is full.
 func deaf(t *testing.T) string {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	unix.CloseOnExec(fd)
 	file := os.NewFile(uintptr(fd), "listener")
 	defer drop(file)
 	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,9 +101,10 @@ func TestWarningsReachTheLog(t *testing.T) {
 
 	open(t, store.Config{DataDir: dir, Log: slog.New(slog.NewTextHandler(&text, nil))})
 
-	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-	if len(lines) != 1 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[0], "part=etcd") ||
-		!strings.Contains(lines[0], "drwxr-xr-x") {
+	lines := strings.Split(text.String(), "\n")
+	if !slices.ContainsFunc(lines, func(line string) bool {
+		return strings.Contains(line, "level=WARN") && strings.Contains(line, "part=etcd") && strings.Contains(line, "drwxr-xr-x")
+	}) { // on a busy machine etcd has more to say
 		t.Errorf("log:\n%s", text.String())
 	}
 }

@@ -104,6 +104,19 @@ func watchASchedule(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
+// awaitEnd waits until a process that was killed is no more, or its parent's to reap.
+func awaitEnd(t *testing.T, killed process.Process) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := cluster.Until(ctx, "it has ended", func() (bool, error) {
+		now, err := process.Find(killed.PID)
+		return err != nil || now.State == 'Z', nil
+	}); err != nil {
+		t.Errorf("process %d lives, %s: %v", killed.PID, killed.Command, err)
+	}
+}
+
 // TestASeparateCluster runs alone: it looks at all descendants of the test.
 func TestASeparateCluster(t *testing.T) {
 	if err := process.Adopt(); err != nil {
@@ -143,11 +156,7 @@ func TestASeparateCluster(t *testing.T) {
 	}
 	awaitReady(0)
 	for _, p := range parts {
-		if _, err := process.Find(p.PID); err == nil {
-			if now, _ := process.Find(p.PID); now.State != 'Z' {
-				t.Errorf("process %d lives: %s", p.PID, p.Command)
-			}
-		}
+		awaitEnd(t, p)
 	}
 	if err := s.Agents[0].Start(); err != nil {
 		t.Error(err)

@@ -3,9 +3,11 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,7 +113,10 @@ func awaitEnd(t *testing.T, killed process.Process) {
 	defer cancel()
 	if err := cluster.Until(ctx, "it has ended", func() (bool, error) {
 		now, err := process.Find(killed.PID)
-		return err != nil || now.State == 'Z', nil
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			return true, nil
+		}
+		return now.State == 'Z', err
 	}); err != nil {
 		t.Errorf("process %d lives, %s: %v", killed.PID, killed.Command, err)
 	}

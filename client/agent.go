@@ -3,10 +3,12 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
+
+	"connectrpc.com/connect"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
@@ -25,8 +27,9 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
-	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.SessionResponse], agentSession) {
-		line := aloftv1connect.NewAgentServiceClient(wholeMessages{at}, address).Session(ctx)
+	return hold(ctx, c, func(ctx context.Context, address string) (stream[pb.SessionResponse], agentSession) {
+		line := c.agents[address].Session(ctx)
+		line.RequestHeader().Set(agentHeader, join.GetAgent().GetId())
 		quiet, stamped := make(chan struct{}), make(chan struct{})
 		calm, hurry := sync.OnceFunc(func() { close(quiet) }), sync.OnceFunc(func() { close(stamped) })
 		join.Quiet, join.Opened = true, c.stamp()
@@ -53,6 +56,30 @@ func (c *Client) AgentSession(
 			},
 		}
 	})
+}
+
+// agentHeader tells a master whose session it is before it has time for the first message.
+const agentHeader = "Aloft-Agent"
+
+// Knock waits until a master leads and has time for agents that will begin their sessions
+// by this client, on one connection. They need not knock, but cost the master much less
+// while it has no time. It opens the connection, too: many sessions that begin at once
+// without one would open one each.
+func (c *Client) Knock(ctx context.Context, agents []string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.WelcomeWithin)
+	defer cancel()
+	for tries := len(c.masters); ; {
+		m := c.first()
+		_, err := aloftv1connect.NewAgentServiceClient(c.http, m.address).Knock(ctx, connect.NewRequest(&pb.KnockRequest{Agents: agents}))
+		refusal, answered := errors.AsType[*connect.Error](err)
+		if err == nil || answered && refusal.Code() == connect.CodeUnimplemented { // of an older version
+			return nil
+		}
+		c.failed(m)
+		if tries--; tries == 0 || !answered || refusal.Meta().Get(standbyHeader) == "" || ctx.Err() != nil {
+			return fmt.Errorf("knock at %s: %w", m.address, err)
+		}
+	}
 }
 
 // stamp is the agent's own time, 0 where it has no clock.

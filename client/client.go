@@ -47,7 +47,8 @@ type Client struct {
 	cfg     Config
 	http    *http.Client
 	masters []master
-	next    atomic.Int64 // counts up; by it the master to try first
+	agents  map[string]aloftv1connect.AgentServiceClient // for sessions, by the address of the master
+	next    atomic.Int64                                 // counts up; by it the master to try first
 }
 
 // New returns a client for the masters at the given addresses, such as
@@ -71,25 +72,15 @@ func Open(cfg Config) (*Client, error) {
 		// nothing came for half of the time, nor an answer to a ping for all of it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter / 2, PingTimeout: cfg.SilentAfter},
 	}
-	return &Client{cfg: cfg, http: &http.Client{Transport: transport}, masters: masters}, nil
+	c := &Client{cfg: cfg, http: &http.Client{Transport: transport}, masters: masters, agents: make(map[string]aloftv1connect.AgentServiceClient)}
+	for _, m := range masters {
+		c.agents[m.address] = aloftv1connect.NewAgentServiceClient(wholeMessages{c.http}, m.address)
+	}
+	return c, nil
 }
 
 // Close ends the connections that are idle.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Reach opens a connection to the master that is asked first, unless there is one. Many
-// sessions that begin at once without one would open one each.
-func (c *Client) Reach(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.first().address+"/", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := c.http.Do(req)
-	if err != nil {
-		return err
-	}
-	return answer.Body.Close()
-}
 
 // Cluster returns the API of the cluster.
 func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {

@@ -109,6 +109,7 @@ type leader struct {
 
 	name    string
 	info    func(context.Context) error // before it answers
+	knock   func(agents []string) error
 	session func(context.Context, *connect.BidiStream[pb.SessionRequest, pb.SessionResponse]) error
 	logs    func(context.Context, *connect.ClientStream[pb.SendLogsRequest]) error
 
@@ -149,6 +150,10 @@ func (*leader) Watch(_ context.Context, _ *connect.Request[pb.WatchRequest], str
 
 func (l *leader) Session(ctx context.Context, stream *connect.BidiStream[pb.SessionRequest, pb.SessionResponse]) error {
 	return l.session(ctx, stream)
+}
+
+func (l *leader) Knock(_ context.Context, req *connect.Request[pb.KnockRequest]) (*connect.Response[pb.KnockResponse], error) {
+	return connect.NewResponse(&pb.KnockResponse{}), l.knock(req.Msg.GetAgents())
 }
 
 func (l *leader) SendLogs(ctx context.Context, stream *connect.ClientStream[pb.SendLogsRequest]) (*connect.Response[pb.SendLogsResponse], error) {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
@@ -21,8 +20,8 @@ type routerSession = session[pb.RouterServiceSessionResponse, route.Confirmation
 func (c *Client) RouterSession(
 	ctx context.Context, router id.Router, confirmations <-chan route.Confirmation, apply func(route.Table),
 ) error {
-	return hold(ctx, c, func(ctx context.Context, at *http.Client, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
-		line := aloftv1connect.NewRouterServiceClient(wholeMessages{at}, address).Session(ctx)
+	return hold(ctx, c, func(ctx context.Context, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
+		line := aloftv1connect.NewRouterServiceClient(wholeMessages{c.http}, address).Session(ctx)
 		beat := func() error { return line.Send(&pb.RouterServiceSessionRequest{Router: string(router)}) }
 		return line, routerSession{
 			join: beat,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
@@ -41,7 +40,7 @@ type session[M, O any] struct {
 }
 
 // opener opens the stream of a session with a master.
-type opener[M, O any] func(ctx context.Context, at *http.Client, address string) (stream[M], session[M, O])
+type opener[M, O any] func(ctx context.Context, address string) (stream[M], session[M, O])
 
 // hold keeps a session with the master that answered last, or with the next one
 // as long as those that are asked do not lead, until it breaks. One that a master
@@ -67,7 +66,7 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 	watched, cancel := context.WithCancelCause(ctx)
 	silence := time.AfterFunc(c.cfg.WelcomeWithin, func() { cancel(errSilent) })
 	defer silence.Stop()
-	line, s := open(watched, c.http, m.address)
+	line, s := open(watched, m.address)
 	var sending sync.WaitGroup
 	saidGoodbye, welcome := false, make(chan struct{})
 	err = s.join()

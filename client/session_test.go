@@ -470,3 +470,43 @@ func TestSendLogsToNobody(t *testing.T) {
 		}
 	})
 }
+
+// TestKnock asks the masters in turn until one of them leads. One of an older version,
+// which does not know what a knock is, lets everybody in.
+func TestKnock(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer error // of the leader
+		fails  bool
+	}{
+		"let in":            {nil, false},
+		"an older version":  {connect.NewError(connect.CodeUnimplemented, errors.New("what is that")), false},
+		"it ends meanwhile": {connect.NewError(connect.CodeUnavailable, errors.New("it ends")), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, asked := newNetwork(t), 0
+				var named []string
+				leads := &leader{knock: func(agents []string) error { named = agents; return tc.answer }}
+				n.serve("m1:1", standby(&asked))
+				n.serve("m2:1", leads.handler())
+				c := n.open("m1:1", "m2:1")
+
+				err := c.Knock(t.Context(), []string{"a1", "a2"})
+
+				if (err != nil) != tc.fails || tc.fails && !strings.Contains(err.Error(), "knock at http://m2:1: ") {
+					t.Errorf("it returned %v", err)
+				}
+				if asked != 1 || !slices.Equal(named, []string{"a1", "a2"}) {
+					t.Errorf("a standby was asked %d times, and the leader for %v", asked, named)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := newNetwork(t).open("m1:1", "m2:1").Knock(t.Context(), nil); err == nil {
+			t.Error("nobody is there, and it is let in")
+		}
+	})
+}

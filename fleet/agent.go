@@ -51,25 +51,31 @@ func newAgent(a Agent, length func(id.Task, id.Service) time.Duration) *agent {
 }
 
 // run keeps one session after the other, with a growing pause in between.
-func (a *agent) run(ctx context.Context, masters *shared, bounds Pauses, broken *atomic.Int64) {
+func (a *agent) run(ctx context.Context, masters *shared) {
 	a.resume()
 	defer a.stop()
-	pause := bounds.Min
-	for ctx.Err() == nil {
+	for pause := masters.pauses.Min; ; pause = min(2*pause, masters.pauses.Max) {
+		masters.knock(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		masters.goIn(a.info.GetId())
 		session, hang := context.WithCancel(ctx)
-		masters.reach(session)
 		_ = masters.AgentSession(session, a.join(hang), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
 			a.epoch.Store(message.GetEpoch())
-			pause = bounds.Min
+			pause = masters.pauses.Min
 			a.obey(message.GetOrders())
 		})
 		hang()
 		a.epoch.Store(0)
-		broken.Add(1)
-		wait(ctx, pause/2+rand.N(pause/2+1))
-		pause = min(2*pause, bounds.Max)
+		masters.goOut(a.info.GetId())
+		masters.broken.Add(1)
+		wait(ctx, drawn(pause))
 	}
 }
+
+// drawn returns a pause between half of its length and its length.
+func drawn(pause time.Duration) time.Duration { return pause/2 + rand.N(pause/2+1) }
 
 // cut ends the session, if there is one. The agent counts as out of it at once.
 func (a *agent) cut() {

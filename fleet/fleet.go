@@ -102,8 +102,9 @@ func New(cfg Config) (*Fleet, error) {
 			if err != nil {
 				return nil, err
 			}
-			f.clients = append(f.clients, &shared{Client: c})
+			f.clients = append(f.clients, &shared{Client: c, pauses: cfg.Pauses, broken: &f.broken, out: make(map[string]bool)})
 		}
+		f.clients[i/cfg.PerClient].goOut(string(a.ID))
 		f.agents = append(f.agents, newAgent(a, cfg.Length))
 	}
 	return f, nil
@@ -114,7 +115,7 @@ func New(cfg Config) (*Fleet, error) {
 func (f *Fleet) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for i, a := range f.agents {
-		running.Go(func() { a.run(ctx, f.clients[i/f.cfg.PerClient], f.cfg.Pauses, &f.broken) })
+		running.Go(func() { a.run(ctx, f.clients[i/f.cfg.PerClient]) })
 	}
 	running.Wait()
 	for _, c := range f.clients {

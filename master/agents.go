@@ -32,17 +32,17 @@ var _ aloftv1connect.AgentServiceHandler = agentService{}
 
 // Session serves one agent.
 func (s agentService) Session(ctx context.Context, stream *connect.BidiStream[pb.SessionRequest, pb.SessionResponse]) error {
-	return apiError(s.master.agentSession(ctx, stream))
+	return apiError(s.master.agentSession(ctx, nameOf(stream.RequestHeader()), stream))
 }
 
 // agentSession serves one agent until its connection breaks, a newer one takes
 // its place, or this master no longer leads.
-func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
+func (m *Master) agentSession(ctx context.Context, named id.Agent, stream agentStream) error {
 	r, err := m.current()
 	if err != nil {
 		return err
 	}
-	in, err := r.enterAgent(ctx)
+	in, err := r.enterAgent(ctx, named)
 	if err != nil {
 		return err
 	}
@@ -62,25 +62,6 @@ func (m *Master) agentSession(ctx context.Context, stream agentStream) error {
 	err = r.serveAgent(ctx, stream, link, joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return err
-}
-
-// comeInWithin bounds how long an agent keeps others at the door.
-const comeInWithin = time.Second
-
-// enterAgent waits at the door until fewer agents are coming in than may at one time.
-// All of a large cluster come at once when their master begins to lead, and each has
-// much to say: the calls of others shall pass between them. in lets the next one come
-// in.
-func (r *reign) enterAgent(ctx context.Context) (in func(), err error) {
-	next, err := takeTurn(ctx, r.over, r.door)
-	if err != nil {
-		return nil, err
-	}
-	late := time.AfterFunc(comeInWithin, next)
-	return func() {
-		late.Stop()
-		next()
-	}, nil
 }
 
 func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {
@@ -129,7 +110,6 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
-	link.in()
 	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
 		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
@@ -152,6 +132,7 @@ func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJo
 		answer, err := e.Step(joined, now)
 		if err == nil {
 			r.hub.addAgent(link)
+			link.in()
 		}
 		return answer, err
 	})

@@ -41,8 +41,8 @@ func (m *Master) Submit(ctx context.Context, event engine.Event) (engine.Answer,
 // PercentFor returns by how much a heap may grow of which so many bytes are alive.
 func PercentFor(live uint64) int { return percentFor(live) }
 
-// JoinsMax is how many agents come in at one time.
-const JoinsMax = joinsMax
+// ComingMax is how many agents come in at one time.
+const ComingMax = comingMax
 
 // View is the published state.
 type View struct{ v *view }

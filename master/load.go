@@ -44,7 +44,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		pace:     newPace(),
 		requests: make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
-		door:     make(chan struct{}, joinsMax),
+		door:     newDoor(comingMax),
 		joining:  make(chan struct{}, joinsMax),
 		large:    make(chan struct{}, largeMax),
 		handOver: make(chan struct{}),

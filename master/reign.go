@@ -16,10 +16,12 @@ import (
 // batchMax bounds how many events one commit carries, and joinsMax how many of
 // them are agents that join: each changes more than most events do, and when all
 // agents of a large cluster come at once, other calls shall not wait for them.
+// No more than comingMax of them are about to say what they have at one time.
 // So it is with deployments that ask for largeFrom tasks or more, and largeMax.
 const (
 	batchMax  = 4096
-	joinsMax  = 400
+	joinsMax  = 2_000
+	comingMax = 400
 	largeFrom = 1_000
 	largeMax  = 2
 )
@@ -38,7 +40,7 @@ type reign struct {
 	metrics  *metrics
 	requests chan request
 	entered  chan struct{} // holds as many as calls may wait
-	door     chan struct{} // holds as many agents as may come in at one time
+	door     *door
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
 	large    chan struct{} // the same for large deployments
 	handOver chan struct{} // ends the term, so that another master leads
@@ -205,6 +207,7 @@ func (r *reign) run(ctx context.Context) error {
 	proof, stop := context.WithCancel(ctx)
 	defer stop()
 	proving.Go(func() { r.prove(proof) })
+	proving.Go(func() { r.tellWaiting(proof) })
 	defer close(r.over)
 	c := commits{groups: make(chan *group), told: make(chan told, 1), broken: make(chan error, 1)}
 	committing.Go(func() { r.commitAll(longer, c) })

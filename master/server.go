@@ -34,7 +34,7 @@ const (
 	requestWithin   = 30 * time.Second // to send one
 	answerWithin    = 30 * time.Second // to read one, or one message of a stream
 	idleMax         = 2 * time.Minute
-	pingAfter       = 3 * time.Second
+	pingAfter       = 2 * time.Second
 	readFrameMax    = 16 << 10               // a client sets so much aside for each stream that it writes
 	endWithin       = time.Second            // for calls at work when the server ends
 	lingerFor       = 100 * time.Millisecond // then, for calls that are on their way

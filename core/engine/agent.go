@@ -20,6 +20,7 @@ import (
 type machine struct {
 	record  *Agent
 	awaited bool                 // loaded as connected, and not back yet
+	waited  time.Time            // when it was at the door of this leader last; zero: never
 	tasks   map[*entry]struct{}  // those that hold a claim on it
 	strays  map[id.Task]struct{} // what it runs and should not
 	daemons map[id.Service]fit   // whether it suits a daemon, as far as that is known
@@ -349,6 +350,18 @@ func (v AgentSilent) fold(e *Engine) (Answer, error) {
 	return Answer{Changed: true}, nil
 }
 
+func (v AgentsWait) fold(e *Engine) (Answer, error) {
+	if len(v.Agents) == 0 {
+		return Answer{}, fmt.Errorf("%w: no agent waits", ErrInvalid)
+	}
+	for _, name := range v.Agents {
+		if m := e.agents[name]; m != nil {
+			m.waited = e.now
+		}
+	}
+	return Answer{Changed: true}, nil
+}
+
 // fallSilent begins to count for how long nothing is heard of an agent.
 func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited, e.fell = false, e.fell || !m.record.Draining
@@ -429,8 +442,14 @@ func (e *Engine) returnWithin() time.Duration {
 // unreachable.
 func (e *Engine) wakeAgent(name id.Agent) {
 	m := e.agents[name]
+	if m == nil {
+		return
+	}
+	if due := m.waited.Add(e.config.SuspectAfter); e.now.Before(due) {
+		e.timers.set(timerKey{agentTimer, string(name)}, due)
+		return
+	}
 	switch {
-	case m == nil:
 	case m.awaited:
 		e.fallSilent(m, e.began)
 	case m.silent() && !m.record.Unreachable:

@@ -41,6 +41,9 @@ type (
 		Agent id.Agent
 		Heard time.Time
 	}
+	// AgentsWait says that agents are at the leader's door, which has no time for them
+	// yet: they count as heard of where they would be given up, and nowhere else.
+	AgentsWait struct{ Agents []id.Agent }
 	// Report is an agent's word on one task.
 	Report struct {
 		Task   id.Task

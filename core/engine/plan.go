@@ -47,6 +47,9 @@ func (e *Engine) giveUp(s *service) {
 		if !silent || !t.state().HoldsClaim() {
 			continue
 		}
+		if waited := e.agents[t.record.Claim.Agent].waited; since.Before(waited) {
+			since = waited
+		}
 		if e.cluster != nil && since.Before(e.cluster.Regained) {
 			since = e.cluster.Regained // the others may be on their way back, too
 		}

@@ -87,6 +87,7 @@ func TestRefusals(t *testing.T) {
 			{ID: "cpus", Type: resource.Mem, Quantity: resource.Scalar(1), Weight: 1000},
 		}}}, engine.ErrConflict, "in use"},
 		"an unknown agent reports":   {engine.AgentReported{Agent: "nope"}, engine.ErrUnknown, "nope"},
+		"nobody waits":               {engine.AgentsWait{}, engine.ErrInvalid, "no agent"},
 		"an unknown agent is silent": {engine.AgentSilent{Agent: "nope"}, engine.ErrUnknown, "nope"},
 		"a router of a wrong name":   {engine.RouterConfirmed{Confirmation: route.Confirmation{Router: "R!"}}, engine.ErrInvalid, "router"},
 		"an unknown router has gone": {engine.RouterGone{Router: "nope"}, engine.ErrUnknown, "nope"},

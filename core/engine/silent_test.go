@@ -124,6 +124,50 @@ func TestLastHeard(t *testing.T) {
 	}
 }
 
+// TestWhoIsAtTheDoorIsNotGivenUp: for as long as a leader says that an agent waits for
+// it, the agent is not unreachable and its tasks are not lost. Then its time begins anew,
+// for a leader that is new as for one that was there.
+func TestWhoIsAtTheDoorIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(*world){
+		"its session broke": func(w *world) { w.cut("a1") },
+		"a new leader":      func(w *world) { w.cutOff("a1"); w.lead() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addAgent("a1", 8)
+			w.deploy(web("hello", "ok", 1, givenUpAfter(6*time.Second)))
+			w.pass(5 * time.Second)
+			w.addAgent("a2", 8)
+			before(w)
+			lost := func() bool { return w.engine.Task("hello-1-1").Status.State == task.Lost }
+			unreachable := func() bool { return w.engine.AgentState("a1") == "unreachable" }
+
+			for range 20 {
+				w.step(engine.AgentsWait{Agents: []id.Agent{"a1", "nobody"}})
+				w.pass(time.Second)
+				if lost() || unreachable() {
+					t.Fatalf("it waits, is unreachable %t and its task lost %t\n%s", unreachable(), lost(), w.story.String())
+				}
+			}
+
+			w.pass(1900 * time.Millisecond)
+			if unreachable() {
+				t.Error("it is unreachable 2.9 s after it waited last")
+			}
+			w.pass(100 * time.Millisecond)
+			if !unreachable() {
+				t.Error("it is not unreachable 3 s after it waited last")
+			}
+			w.pass(10 * time.Second)
+			if !lost() {
+				t.Errorf("its task is %v 13 s after it waited last\n%s", w.engine.Task("hello-1-1").Status, w.story.String())
+			}
+		})
+	}
+}
+
 // TestEndedOffIsGivenUpLate has the leader change while a task's agent is silent that
 // the agent ends off. What the leader before heard is by another clock, and the
 // agent goes by the spec that it has, whatever was set since.

@@ -26,6 +26,87 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type KnockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agents, by their names. They are not missed while they wait.
+	Agents        []string `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnockRequest) Reset() {
+	*x = KnockRequest{}
+	mi := &file_aloft_v1_session_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnockRequest) ProtoMessage() {}
+
+func (x *KnockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_session_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnockRequest.ProtoReflect.Descriptor instead.
+func (*KnockRequest) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *KnockRequest) GetAgents() []string {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+type KnockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnockResponse) Reset() {
+	*x = KnockResponse{}
+	mi := &file_aloft_v1_session_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnockResponse) ProtoMessage() {}
+
+func (x *KnockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aloft_v1_session_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnockResponse.ProtoReflect.Descriptor instead.
+func (*KnockResponse) Descriptor() ([]byte, []int) {
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{1}
+}
+
 type SessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -40,7 +121,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_aloft_v1_session_proto_msgTypes[0]
+	mi := &file_aloft_v1_session_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +133,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[0]
+	mi := &file_aloft_v1_session_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +146,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{0}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SessionRequest) GetMessage() isSessionRequest_Message {
@@ -138,7 +219,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_aloft_v1_session_proto_msgTypes[1]
+	mi := &file_aloft_v1_session_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -150,7 +231,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[1]
+	mi := &file_aloft_v1_session_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -163,7 +244,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{1}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Heartbeat) GetStamp() int64 {
@@ -200,7 +281,7 @@ type AgentJoin struct {
 
 func (x *AgentJoin) Reset() {
 	*x = AgentJoin{}
-	mi := &file_aloft_v1_session_proto_msgTypes[2]
+	mi := &file_aloft_v1_session_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -212,7 +293,7 @@ func (x *AgentJoin) String() string {
 func (*AgentJoin) ProtoMessage() {}
 
 func (x *AgentJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[2]
+	mi := &file_aloft_v1_session_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -225,7 +306,7 @@ func (x *AgentJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentJoin.ProtoReflect.Descriptor instead.
 func (*AgentJoin) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{2}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AgentJoin) GetAgent() *Agent {
@@ -279,7 +360,7 @@ type AgentReport struct {
 
 func (x *AgentReport) Reset() {
 	*x = AgentReport{}
-	mi := &file_aloft_v1_session_proto_msgTypes[3]
+	mi := &file_aloft_v1_session_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +372,7 @@ func (x *AgentReport) String() string {
 func (*AgentReport) ProtoMessage() {}
 
 func (x *AgentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[3]
+	mi := &file_aloft_v1_session_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +385,7 @@ func (x *AgentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentReport.ProtoReflect.Descriptor instead.
 func (*AgentReport) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AgentReport) GetTasks() []*TaskReport {
@@ -324,7 +405,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_aloft_v1_session_proto_msgTypes[4]
+	mi := &file_aloft_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +417,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[4]
+	mi := &file_aloft_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +430,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TaskReport) GetTask() string {
@@ -381,7 +462,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_aloft_v1_session_proto_msgTypes[5]
+	mi := &file_aloft_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +474,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[5]
+	mi := &file_aloft_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +487,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SessionResponse) GetEpoch() uint64 {
@@ -495,7 +576,7 @@ type Orders struct {
 
 func (x *Orders) Reset() {
 	*x = Orders{}
-	mi := &file_aloft_v1_session_proto_msgTypes[6]
+	mi := &file_aloft_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +588,7 @@ func (x *Orders) String() string {
 func (*Orders) ProtoMessage() {}
 
 func (x *Orders) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[6]
+	mi := &file_aloft_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +601,7 @@ func (x *Orders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orders.ProtoReflect.Descriptor instead.
 func (*Orders) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Orders) GetComplete() bool {
@@ -583,7 +664,7 @@ type RevisionSpec struct {
 
 func (x *RevisionSpec) Reset() {
 	*x = RevisionSpec{}
-	mi := &file_aloft_v1_session_proto_msgTypes[7]
+	mi := &file_aloft_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +676,7 @@ func (x *RevisionSpec) String() string {
 func (*RevisionSpec) ProtoMessage() {}
 
 func (x *RevisionSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[7]
+	mi := &file_aloft_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +689,7 @@ func (x *RevisionSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionSpec.ProtoReflect.Descriptor instead.
 func (*RevisionSpec) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevisionSpec) GetService() string {
@@ -650,7 +731,7 @@ type RunOrder struct {
 
 func (x *RunOrder) Reset() {
 	*x = RunOrder{}
-	mi := &file_aloft_v1_session_proto_msgTypes[8]
+	mi := &file_aloft_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +743,7 @@ func (x *RunOrder) String() string {
 func (*RunOrder) ProtoMessage() {}
 
 func (x *RunOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[8]
+	mi := &file_aloft_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +756,7 @@ func (x *RunOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunOrder.ProtoReflect.Descriptor instead.
 func (*RunOrder) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RunOrder) GetTask() string {
@@ -747,7 +828,7 @@ type KeptTask struct {
 
 func (x *KeptTask) Reset() {
 	*x = KeptTask{}
-	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	mi := &file_aloft_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +840,7 @@ func (x *KeptTask) String() string {
 func (*KeptTask) ProtoMessage() {}
 
 func (x *KeptTask) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[9]
+	mi := &file_aloft_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +853,7 @@ func (x *KeptTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeptTask.ProtoReflect.Descriptor instead.
 func (*KeptTask) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *KeptTask) GetOrder() *RunOrder {
@@ -814,7 +895,7 @@ type StopOrder struct {
 
 func (x *StopOrder) Reset() {
 	*x = StopOrder{}
-	mi := &file_aloft_v1_session_proto_msgTypes[10]
+	mi := &file_aloft_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +907,7 @@ func (x *StopOrder) String() string {
 func (*StopOrder) ProtoMessage() {}
 
 func (x *StopOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[10]
+	mi := &file_aloft_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +920,7 @@ func (x *StopOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOrder.ProtoReflect.Descriptor instead.
 func (*StopOrder) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopOrder) GetTask() string {
@@ -874,7 +955,7 @@ type LogOrder struct {
 
 func (x *LogOrder) Reset() {
 	*x = LogOrder{}
-	mi := &file_aloft_v1_session_proto_msgTypes[11]
+	mi := &file_aloft_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +967,7 @@ func (x *LogOrder) String() string {
 func (*LogOrder) ProtoMessage() {}
 
 func (x *LogOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[11]
+	mi := &file_aloft_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +980,7 @@ func (x *LogOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogOrder.ProtoReflect.Descriptor instead.
 func (*LogOrder) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LogOrder) GetRequest() string {
@@ -956,7 +1037,7 @@ type SendLogsRequest struct {
 
 func (x *SendLogsRequest) Reset() {
 	*x = SendLogsRequest{}
-	mi := &file_aloft_v1_session_proto_msgTypes[12]
+	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1049,7 @@ func (x *SendLogsRequest) String() string {
 func (*SendLogsRequest) ProtoMessage() {}
 
 func (x *SendLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[12]
+	mi := &file_aloft_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1062,7 @@ func (x *SendLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendLogsRequest.ProtoReflect.Descriptor instead.
 func (*SendLogsRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SendLogsRequest) GetRequest() string {
@@ -1013,7 +1094,7 @@ type SendLogsResponse struct {
 
 func (x *SendLogsResponse) Reset() {
 	*x = SendLogsResponse{}
-	mi := &file_aloft_v1_session_proto_msgTypes[13]
+	mi := &file_aloft_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1106,7 @@ func (x *SendLogsResponse) String() string {
 func (*SendLogsResponse) ProtoMessage() {}
 
 func (x *SendLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[13]
+	mi := &file_aloft_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1119,7 @@ func (x *SendLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendLogsResponse.ProtoReflect.Descriptor instead.
 func (*SendLogsResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 type LogLine struct {
@@ -1053,7 +1134,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_aloft_v1_session_proto_msgTypes[14]
+	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1146,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[14]
+	mi := &file_aloft_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1159,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogLine) GetTask() string {
@@ -1119,7 +1200,7 @@ type RouterServiceSessionRequest struct {
 
 func (x *RouterServiceSessionRequest) Reset() {
 	*x = RouterServiceSessionRequest{}
-	mi := &file_aloft_v1_session_proto_msgTypes[15]
+	mi := &file_aloft_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1212,7 @@ func (x *RouterServiceSessionRequest) String() string {
 func (*RouterServiceSessionRequest) ProtoMessage() {}
 
 func (x *RouterServiceSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[15]
+	mi := &file_aloft_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1225,7 @@ func (x *RouterServiceSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterServiceSessionRequest.ProtoReflect.Descriptor instead.
 func (*RouterServiceSessionRequest) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RouterServiceSessionRequest) GetRouter() string {
@@ -1192,7 +1273,7 @@ type BusyTask struct {
 
 func (x *BusyTask) Reset() {
 	*x = BusyTask{}
-	mi := &file_aloft_v1_session_proto_msgTypes[16]
+	mi := &file_aloft_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1285,7 @@ func (x *BusyTask) String() string {
 func (*BusyTask) ProtoMessage() {}
 
 func (x *BusyTask) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[16]
+	mi := &file_aloft_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1298,7 @@ func (x *BusyTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BusyTask.ProtoReflect.Descriptor instead.
 func (*BusyTask) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BusyTask) GetTask() string {
@@ -1245,7 +1326,7 @@ type RouterServiceSessionResponse struct {
 
 func (x *RouterServiceSessionResponse) Reset() {
 	*x = RouterServiceSessionResponse{}
-	mi := &file_aloft_v1_session_proto_msgTypes[17]
+	mi := &file_aloft_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1338,7 @@ func (x *RouterServiceSessionResponse) String() string {
 func (*RouterServiceSessionResponse) ProtoMessage() {}
 
 func (x *RouterServiceSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[17]
+	mi := &file_aloft_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1351,7 @@ func (x *RouterServiceSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterServiceSessionResponse.ProtoReflect.Descriptor instead.
 func (*RouterServiceSessionResponse) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RouterServiceSessionResponse) GetEpoch() uint64 {
@@ -1297,7 +1378,7 @@ type TableVersion struct {
 
 func (x *TableVersion) Reset() {
 	*x = TableVersion{}
-	mi := &file_aloft_v1_session_proto_msgTypes[18]
+	mi := &file_aloft_v1_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1390,7 @@ func (x *TableVersion) String() string {
 func (*TableVersion) ProtoMessage() {}
 
 func (x *TableVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[18]
+	mi := &file_aloft_v1_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1403,7 @@ func (x *TableVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableVersion.ProtoReflect.Descriptor instead.
 func (*TableVersion) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TableVersion) GetEpoch() uint64 {
@@ -1349,7 +1430,7 @@ type RouteTable struct {
 
 func (x *RouteTable) Reset() {
 	*x = RouteTable{}
-	mi := &file_aloft_v1_session_proto_msgTypes[19]
+	mi := &file_aloft_v1_session_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1442,7 @@ func (x *RouteTable) String() string {
 func (*RouteTable) ProtoMessage() {}
 
 func (x *RouteTable) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[19]
+	mi := &file_aloft_v1_session_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1455,7 @@ func (x *RouteTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTable.ProtoReflect.Descriptor instead.
 func (*RouteTable) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RouteTable) GetVersion() *TableVersion {
@@ -1408,7 +1489,7 @@ type RouteService struct {
 
 func (x *RouteService) Reset() {
 	*x = RouteService{}
-	mi := &file_aloft_v1_session_proto_msgTypes[20]
+	mi := &file_aloft_v1_session_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1501,7 @@ func (x *RouteService) String() string {
 func (*RouteService) ProtoMessage() {}
 
 func (x *RouteService) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[20]
+	mi := &file_aloft_v1_session_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1514,7 @@ func (x *RouteService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteService.ProtoReflect.Descriptor instead.
 func (*RouteService) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RouteService) GetName() string {
@@ -1488,7 +1569,7 @@ type RouteRule struct {
 
 func (x *RouteRule) Reset() {
 	*x = RouteRule{}
-	mi := &file_aloft_v1_session_proto_msgTypes[21]
+	mi := &file_aloft_v1_session_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1581,7 @@ func (x *RouteRule) String() string {
 func (*RouteRule) ProtoMessage() {}
 
 func (x *RouteRule) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[21]
+	mi := &file_aloft_v1_session_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1594,7 @@ func (x *RouteRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteRule.ProtoReflect.Descriptor instead.
 func (*RouteRule) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RouteRule) GetHost() string {
@@ -1544,7 +1625,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_aloft_v1_session_proto_msgTypes[22]
+	mi := &file_aloft_v1_session_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1637,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_aloft_v1_session_proto_msgTypes[22]
+	mi := &file_aloft_v1_session_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1650,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_aloft_v1_session_proto_rawDescGZIP(), []int{22}
+	return file_aloft_v1_session_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Endpoint) GetTask() string {
@@ -1604,7 +1685,10 @@ var File_aloft_v1_session_proto protoreflect.FileDescriptor
 
 const file_aloft_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x16aloft/v1/session.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x14aloft/v1/state.proto\x1a\x1egoogle/protobuf/duration.proto\"\xac\x01\n" +
+	"\x16aloft/v1/session.proto\x12\baloft.v1\x1a\x13aloft/v1/spec.proto\x1a\x14aloft/v1/state.proto\x1a\x1egoogle/protobuf/duration.proto\"&\n" +
+	"\fKnockRequest\x12\x16\n" +
+	"\x06agents\x18\x01 \x03(\tR\x06agents\"\x0f\n" +
+	"\rKnockResponse\"\xac\x01\n" +
 	"\x0eSessionRequest\x12)\n" +
 	"\x04join\x18\x01 \x01(\v2\x13.aloft.v1.AgentJoinH\x00R\x04join\x12/\n" +
 	"\x06report\x18\x02 \x01(\v2\x15.aloft.v1.AgentReportH\x00R\x06report\x123\n" +
@@ -1713,9 +1797,10 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
-	"\asuspect\x18\x04 \x01(\bR\asuspect2\x97\x01\n" +
+	"\asuspect\x18\x04 \x01(\bR\asuspect2\xd1\x01\n" +
 	"\fAgentService\x12B\n" +
-	"\aSession\x12\x18.aloft.v1.SessionRequest\x1a\x19.aloft.v1.SessionResponse(\x010\x01\x12C\n" +
+	"\aSession\x12\x18.aloft.v1.SessionRequest\x1a\x19.aloft.v1.SessionResponse(\x010\x01\x128\n" +
+	"\x05Knock\x12\x16.aloft.v1.KnockRequest\x1a\x17.aloft.v1.KnockResponse\x12C\n" +
 	"\bSendLogs\x12\x19.aloft.v1.SendLogsRequest\x1a\x1a.aloft.v1.SendLogsResponse(\x012m\n" +
 	"\rRouterService\x12\\\n" +
 	"\aSession\x12%.aloft.v1.RouterServiceSessionRequest\x1a&.aloft.v1.RouterServiceSessionResponse(\x010\x01B1Z/github.com/aloft-run/aloft/gen/aloft/v1;aloftv1b\x06proto3"
@@ -1732,76 +1817,80 @@ func file_aloft_v1_session_proto_rawDescGZIP() []byte {
 	return file_aloft_v1_session_proto_rawDescData
 }
 
-var file_aloft_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_aloft_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_aloft_v1_session_proto_goTypes = []any{
-	(*SessionRequest)(nil),               // 0: aloft.v1.SessionRequest
-	(*Heartbeat)(nil),                    // 1: aloft.v1.Heartbeat
-	(*AgentJoin)(nil),                    // 2: aloft.v1.AgentJoin
-	(*AgentReport)(nil),                  // 3: aloft.v1.AgentReport
-	(*TaskReport)(nil),                   // 4: aloft.v1.TaskReport
-	(*SessionResponse)(nil),              // 5: aloft.v1.SessionResponse
-	(*Orders)(nil),                       // 6: aloft.v1.Orders
-	(*RevisionSpec)(nil),                 // 7: aloft.v1.RevisionSpec
-	(*RunOrder)(nil),                     // 8: aloft.v1.RunOrder
-	(*KeptTask)(nil),                     // 9: aloft.v1.KeptTask
-	(*StopOrder)(nil),                    // 10: aloft.v1.StopOrder
-	(*LogOrder)(nil),                     // 11: aloft.v1.LogOrder
-	(*SendLogsRequest)(nil),              // 12: aloft.v1.SendLogsRequest
-	(*SendLogsResponse)(nil),             // 13: aloft.v1.SendLogsResponse
-	(*LogLine)(nil),                      // 14: aloft.v1.LogLine
-	(*RouterServiceSessionRequest)(nil),  // 15: aloft.v1.RouterServiceSessionRequest
-	(*BusyTask)(nil),                     // 16: aloft.v1.BusyTask
-	(*RouterServiceSessionResponse)(nil), // 17: aloft.v1.RouterServiceSessionResponse
-	(*TableVersion)(nil),                 // 18: aloft.v1.TableVersion
-	(*RouteTable)(nil),                   // 19: aloft.v1.RouteTable
-	(*RouteService)(nil),                 // 20: aloft.v1.RouteService
-	(*RouteRule)(nil),                    // 21: aloft.v1.RouteRule
-	(*Endpoint)(nil),                     // 22: aloft.v1.Endpoint
-	nil,                                  // 23: aloft.v1.RunOrder.PortsEntry
-	(*Agent)(nil),                        // 24: aloft.v1.Agent
-	(*TaskStatus)(nil),                   // 25: aloft.v1.TaskStatus
-	(*Spec)(nil),                         // 26: aloft.v1.Spec
-	(*Quantity)(nil),                     // 27: aloft.v1.Quantity
-	(*durationpb.Duration)(nil),          // 28: google.protobuf.Duration
+	(*KnockRequest)(nil),                 // 0: aloft.v1.KnockRequest
+	(*KnockResponse)(nil),                // 1: aloft.v1.KnockResponse
+	(*SessionRequest)(nil),               // 2: aloft.v1.SessionRequest
+	(*Heartbeat)(nil),                    // 3: aloft.v1.Heartbeat
+	(*AgentJoin)(nil),                    // 4: aloft.v1.AgentJoin
+	(*AgentReport)(nil),                  // 5: aloft.v1.AgentReport
+	(*TaskReport)(nil),                   // 6: aloft.v1.TaskReport
+	(*SessionResponse)(nil),              // 7: aloft.v1.SessionResponse
+	(*Orders)(nil),                       // 8: aloft.v1.Orders
+	(*RevisionSpec)(nil),                 // 9: aloft.v1.RevisionSpec
+	(*RunOrder)(nil),                     // 10: aloft.v1.RunOrder
+	(*KeptTask)(nil),                     // 11: aloft.v1.KeptTask
+	(*StopOrder)(nil),                    // 12: aloft.v1.StopOrder
+	(*LogOrder)(nil),                     // 13: aloft.v1.LogOrder
+	(*SendLogsRequest)(nil),              // 14: aloft.v1.SendLogsRequest
+	(*SendLogsResponse)(nil),             // 15: aloft.v1.SendLogsResponse
+	(*LogLine)(nil),                      // 16: aloft.v1.LogLine
+	(*RouterServiceSessionRequest)(nil),  // 17: aloft.v1.RouterServiceSessionRequest
+	(*BusyTask)(nil),                     // 18: aloft.v1.BusyTask
+	(*RouterServiceSessionResponse)(nil), // 19: aloft.v1.RouterServiceSessionResponse
+	(*TableVersion)(nil),                 // 20: aloft.v1.TableVersion
+	(*RouteTable)(nil),                   // 21: aloft.v1.RouteTable
+	(*RouteService)(nil),                 // 22: aloft.v1.RouteService
+	(*RouteRule)(nil),                    // 23: aloft.v1.RouteRule
+	(*Endpoint)(nil),                     // 24: aloft.v1.Endpoint
+	nil,                                  // 25: aloft.v1.RunOrder.PortsEntry
+	(*Agent)(nil),                        // 26: aloft.v1.Agent
+	(*TaskStatus)(nil),                   // 27: aloft.v1.TaskStatus
+	(*Spec)(nil),                         // 28: aloft.v1.Spec
+	(*Quantity)(nil),                     // 29: aloft.v1.Quantity
+	(*durationpb.Duration)(nil),          // 30: google.protobuf.Duration
 }
 var file_aloft_v1_session_proto_depIdxs = []int32{
-	2,  // 0: aloft.v1.SessionRequest.join:type_name -> aloft.v1.AgentJoin
-	3,  // 1: aloft.v1.SessionRequest.report:type_name -> aloft.v1.AgentReport
-	1,  // 2: aloft.v1.SessionRequest.heartbeat:type_name -> aloft.v1.Heartbeat
-	24, // 3: aloft.v1.AgentJoin.agent:type_name -> aloft.v1.Agent
-	4,  // 4: aloft.v1.AgentJoin.tasks:type_name -> aloft.v1.TaskReport
-	4,  // 5: aloft.v1.AgentReport.tasks:type_name -> aloft.v1.TaskReport
-	25, // 6: aloft.v1.TaskReport.status:type_name -> aloft.v1.TaskStatus
-	6,  // 7: aloft.v1.SessionResponse.orders:type_name -> aloft.v1.Orders
-	11, // 8: aloft.v1.SessionResponse.logs:type_name -> aloft.v1.LogOrder
-	1,  // 9: aloft.v1.SessionResponse.heartbeat:type_name -> aloft.v1.Heartbeat
-	7,  // 10: aloft.v1.Orders.revisions:type_name -> aloft.v1.RevisionSpec
-	8,  // 11: aloft.v1.Orders.run:type_name -> aloft.v1.RunOrder
-	10, // 12: aloft.v1.Orders.stop:type_name -> aloft.v1.StopOrder
-	26, // 13: aloft.v1.RevisionSpec.spec:type_name -> aloft.v1.Spec
-	23, // 14: aloft.v1.RunOrder.ports:type_name -> aloft.v1.RunOrder.PortsEntry
-	27, // 15: aloft.v1.RunOrder.resources:type_name -> aloft.v1.Quantity
-	8,  // 16: aloft.v1.KeptTask.order:type_name -> aloft.v1.RunOrder
-	26, // 17: aloft.v1.KeptTask.spec:type_name -> aloft.v1.Spec
-	25, // 18: aloft.v1.KeptTask.status:type_name -> aloft.v1.TaskStatus
-	28, // 19: aloft.v1.StopOrder.grace:type_name -> google.protobuf.Duration
-	14, // 20: aloft.v1.SendLogsRequest.lines:type_name -> aloft.v1.LogLine
-	18, // 21: aloft.v1.RouterServiceSessionRequest.applied:type_name -> aloft.v1.TableVersion
-	16, // 22: aloft.v1.RouterServiceSessionRequest.busy:type_name -> aloft.v1.BusyTask
-	19, // 23: aloft.v1.RouterServiceSessionResponse.table:type_name -> aloft.v1.RouteTable
-	18, // 24: aloft.v1.RouteTable.version:type_name -> aloft.v1.TableVersion
-	20, // 25: aloft.v1.RouteTable.services:type_name -> aloft.v1.RouteService
-	21, // 26: aloft.v1.RouteService.rules:type_name -> aloft.v1.RouteRule
-	28, // 27: aloft.v1.RouteService.hold:type_name -> google.protobuf.Duration
-	22, // 28: aloft.v1.RouteService.endpoints:type_name -> aloft.v1.Endpoint
-	0,  // 29: aloft.v1.AgentService.Session:input_type -> aloft.v1.SessionRequest
-	12, // 30: aloft.v1.AgentService.SendLogs:input_type -> aloft.v1.SendLogsRequest
-	15, // 31: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterServiceSessionRequest
-	5,  // 32: aloft.v1.AgentService.Session:output_type -> aloft.v1.SessionResponse
-	13, // 33: aloft.v1.AgentService.SendLogs:output_type -> aloft.v1.SendLogsResponse
-	17, // 34: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterServiceSessionResponse
-	32, // [32:35] is the sub-list for method output_type
-	29, // [29:32] is the sub-list for method input_type
+	4,  // 0: aloft.v1.SessionRequest.join:type_name -> aloft.v1.AgentJoin
+	5,  // 1: aloft.v1.SessionRequest.report:type_name -> aloft.v1.AgentReport
+	3,  // 2: aloft.v1.SessionRequest.heartbeat:type_name -> aloft.v1.Heartbeat
+	26, // 3: aloft.v1.AgentJoin.agent:type_name -> aloft.v1.Agent
+	6,  // 4: aloft.v1.AgentJoin.tasks:type_name -> aloft.v1.TaskReport
+	6,  // 5: aloft.v1.AgentReport.tasks:type_name -> aloft.v1.TaskReport
+	27, // 6: aloft.v1.TaskReport.status:type_name -> aloft.v1.TaskStatus
+	8,  // 7: aloft.v1.SessionResponse.orders:type_name -> aloft.v1.Orders
+	13, // 8: aloft.v1.SessionResponse.logs:type_name -> aloft.v1.LogOrder
+	3,  // 9: aloft.v1.SessionResponse.heartbeat:type_name -> aloft.v1.Heartbeat
+	9,  // 10: aloft.v1.Orders.revisions:type_name -> aloft.v1.RevisionSpec
+	10, // 11: aloft.v1.Orders.run:type_name -> aloft.v1.RunOrder
+	12, // 12: aloft.v1.Orders.stop:type_name -> aloft.v1.StopOrder
+	28, // 13: aloft.v1.RevisionSpec.spec:type_name -> aloft.v1.Spec
+	25, // 14: aloft.v1.RunOrder.ports:type_name -> aloft.v1.RunOrder.PortsEntry
+	29, // 15: aloft.v1.RunOrder.resources:type_name -> aloft.v1.Quantity
+	10, // 16: aloft.v1.KeptTask.order:type_name -> aloft.v1.RunOrder
+	28, // 17: aloft.v1.KeptTask.spec:type_name -> aloft.v1.Spec
+	27, // 18: aloft.v1.KeptTask.status:type_name -> aloft.v1.TaskStatus
+	30, // 19: aloft.v1.StopOrder.grace:type_name -> google.protobuf.Duration
+	16, // 20: aloft.v1.SendLogsRequest.lines:type_name -> aloft.v1.LogLine
+	20, // 21: aloft.v1.RouterServiceSessionRequest.applied:type_name -> aloft.v1.TableVersion
+	18, // 22: aloft.v1.RouterServiceSessionRequest.busy:type_name -> aloft.v1.BusyTask
+	21, // 23: aloft.v1.RouterServiceSessionResponse.table:type_name -> aloft.v1.RouteTable
+	20, // 24: aloft.v1.RouteTable.version:type_name -> aloft.v1.TableVersion
+	22, // 25: aloft.v1.RouteTable.services:type_name -> aloft.v1.RouteService
+	23, // 26: aloft.v1.RouteService.rules:type_name -> aloft.v1.RouteRule
+	30, // 27: aloft.v1.RouteService.hold:type_name -> google.protobuf.Duration
+	24, // 28: aloft.v1.RouteService.endpoints:type_name -> aloft.v1.Endpoint
+	2,  // 29: aloft.v1.AgentService.Session:input_type -> aloft.v1.SessionRequest
+	0,  // 30: aloft.v1.AgentService.Knock:input_type -> aloft.v1.KnockRequest
+	14, // 31: aloft.v1.AgentService.SendLogs:input_type -> aloft.v1.SendLogsRequest
+	17, // 32: aloft.v1.RouterService.Session:input_type -> aloft.v1.RouterServiceSessionRequest
+	7,  // 33: aloft.v1.AgentService.Session:output_type -> aloft.v1.SessionResponse
+	1,  // 34: aloft.v1.AgentService.Knock:output_type -> aloft.v1.KnockResponse
+	15, // 35: aloft.v1.AgentService.SendLogs:output_type -> aloft.v1.SendLogsResponse
+	19, // 36: aloft.v1.RouterService.Session:output_type -> aloft.v1.RouterServiceSessionResponse
+	33, // [33:37] is the sub-list for method output_type
+	29, // [29:33] is the sub-list for method input_type
 	29, // [29:29] is the sub-list for extension type_name
 	29, // [29:29] is the sub-list for extension extendee
 	0,  // [0:29] is the sub-list for field type_name
@@ -1814,12 +1903,12 @@ func file_aloft_v1_session_proto_init() {
 	}
 	file_aloft_v1_spec_proto_init()
 	file_aloft_v1_state_proto_init()
-	file_aloft_v1_session_proto_msgTypes[0].OneofWrappers = []any{
+	file_aloft_v1_session_proto_msgTypes[2].OneofWrappers = []any{
 		(*SessionRequest_Join)(nil),
 		(*SessionRequest_Report)(nil),
 		(*SessionRequest_Heartbeat)(nil),
 	}
-	file_aloft_v1_session_proto_msgTypes[5].OneofWrappers = []any{
+	file_aloft_v1_session_proto_msgTypes[7].OneofWrappers = []any{
 		(*SessionResponse_Orders)(nil),
 		(*SessionResponse_Logs)(nil),
 		(*SessionResponse_Heartbeat)(nil),
@@ -1830,7 +1919,7 @@ func file_aloft_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aloft_v1_session_proto_rawDesc), len(file_aloft_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -40,6 +40,8 @@ const (
 const (
 	// AgentServiceSessionProcedure is the fully-qualified name of the AgentService's Session RPC.
 	AgentServiceSessionProcedure = "/aloft.v1.AgentService/Session"
+	// AgentServiceKnockProcedure is the fully-qualified name of the AgentService's Knock RPC.
+	AgentServiceKnockProcedure = "/aloft.v1.AgentService/Knock"
 	// AgentServiceSendLogsProcedure is the fully-qualified name of the AgentService's SendLogs RPC.
 	AgentServiceSendLogsProcedure = "/aloft.v1.AgentService/SendLogs"
 	// RouterServiceSessionProcedure is the fully-qualified name of the RouterService's Session RPC.
@@ -51,6 +53,9 @@ type AgentServiceClient interface {
 	// Session tells an agent what to run and the master what runs. The agent's
 	// first message is a join; the master answers with complete orders.
 	Session(context.Context) *connect.BidiStreamForClient[v1.SessionRequest, v1.SessionResponse]
+	// Knock returns when the master leads, and has time for agents that share the
+	// connection to begin their sessions on it. One of an older version does not know it.
+	Knock(context.Context, *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error)
 	// SendLogs carries the answer to a LogOrder.
 	SendLogs(context.Context) *connect.ClientStreamForClient[v1.SendLogsRequest, v1.SendLogsResponse]
 }
@@ -72,6 +77,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Session")),
 			connect.WithClientOptions(opts...),
 		),
+		knock: connect.NewClient[v1.KnockRequest, v1.KnockResponse](
+			httpClient,
+			baseURL+AgentServiceKnockProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Knock")),
+			connect.WithClientOptions(opts...),
+		),
 		sendLogs: connect.NewClient[v1.SendLogsRequest, v1.SendLogsResponse](
 			httpClient,
 			baseURL+AgentServiceSendLogsProcedure,
@@ -84,12 +95,18 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
 	session  *connect.Client[v1.SessionRequest, v1.SessionResponse]
+	knock    *connect.Client[v1.KnockRequest, v1.KnockResponse]
 	sendLogs *connect.Client[v1.SendLogsRequest, v1.SendLogsResponse]
 }
 
 // Session calls aloft.v1.AgentService.Session.
 func (c *agentServiceClient) Session(ctx context.Context) *connect.BidiStreamForClient[v1.SessionRequest, v1.SessionResponse] {
 	return c.session.CallBidiStream(ctx)
+}
+
+// Knock calls aloft.v1.AgentService.Knock.
+func (c *agentServiceClient) Knock(ctx context.Context, req *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error) {
+	return c.knock.CallUnary(ctx, req)
 }
 
 // SendLogs calls aloft.v1.AgentService.SendLogs.
@@ -102,6 +119,9 @@ type AgentServiceHandler interface {
 	// Session tells an agent what to run and the master what runs. The agent's
 	// first message is a join; the master answers with complete orders.
 	Session(context.Context, *connect.BidiStream[v1.SessionRequest, v1.SessionResponse]) error
+	// Knock returns when the master leads, and has time for agents that share the
+	// connection to begin their sessions on it. One of an older version does not know it.
+	Knock(context.Context, *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error)
 	// SendLogs carries the answer to a LogOrder.
 	SendLogs(context.Context, *connect.ClientStream[v1.SendLogsRequest]) (*connect.Response[v1.SendLogsResponse], error)
 }
@@ -119,6 +139,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Session")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceKnockHandler := connect.NewUnaryHandler(
+		AgentServiceKnockProcedure,
+		svc.Knock,
+		connect.WithSchema(agentServiceMethods.ByName("Knock")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceSendLogsHandler := connect.NewClientStreamHandler(
 		AgentServiceSendLogsProcedure,
 		svc.SendLogs,
@@ -129,6 +155,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		switch r.URL.Path {
 		case AgentServiceSessionProcedure:
 			agentServiceSessionHandler.ServeHTTP(w, r)
+		case AgentServiceKnockProcedure:
+			agentServiceKnockHandler.ServeHTTP(w, r)
 		case AgentServiceSendLogsProcedure:
 			agentServiceSendLogsHandler.ServeHTTP(w, r)
 		default:
@@ -142,6 +170,10 @@ type UnimplementedAgentServiceHandler struct{}
 
 func (UnimplementedAgentServiceHandler) Session(context.Context, *connect.BidiStream[v1.SessionRequest, v1.SessionResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.AgentService.Session is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Knock(context.Context, *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("aloft.v1.AgentService.Knock is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) SendLogs(context.Context, *connect.ClientStream[v1.SendLogsRequest]) (*connect.Response[v1.SendLogsResponse], error) {

@@ -1,0 +1,149 @@
+package master_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/master"
+	"github.com/aloft-run/aloft/store/memory"
+)
+
+// knocker is a connection of agents that knock together.
+type knocker struct {
+	*node
+
+	over connect.HTTPClient
+}
+
+func (n *node) knocker() knocker { return knocker{n, n.client()} }
+
+// knock waits until so many agents may come in, and returns how long that took.
+func (k knocker) knock(agents ...string) time.Duration {
+	k.Helper()
+	began := time.Now()
+	api := aloftv1connect.NewAgentServiceClient(k.over, "http://masters")
+	if _, err := api.Knock(k.Context(), connect.NewRequest(&pb.KnockRequest{Agents: agents})); err != nil {
+		k.Error(err)
+	}
+	return time.Since(began)
+}
+
+// crowd is so many names that nobody else may come in beside them.
+func crowd() (names []string) {
+	for i := range master.ComingMax {
+		names = append(names, fmt.Sprint("crowd-", i))
+	}
+	return names
+}
+
+// TestAgentsKnock: agents that were let in together keep others out until they have
+// begun their sessions, or a moment has passed.
+func TestAgentsKnock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		first, second := n.knocker(), n.knocker()
+		if waited := first.knock("a1"); waited != 0 {
+			t.Errorf("with nobody else at the door it waited for %v", waited)
+		}
+		if waited := second.knock(append(crowd(), "one-too-many")...); waited != time.Second {
+			t.Errorf("as many as may come in waited for %v for one that does not come", waited)
+		}
+		if waited := first.knock("a1"); waited != time.Second {
+			t.Errorf("one waited for %v for as many as may come in", waited)
+		}
+		time.Sleep(time.Second)
+
+		first.knock(append(crowd()[1:], "a1")...)
+		n.open(first.over).send(joinOf(small("a1")))
+		synctest.Wait()
+		if waited := second.knock("a2"); waited != 0 {
+			t.Errorf("it waited for %v, and one had come in", waited)
+		}
+	})
+}
+
+// TestAgentsComeInInTheirOrder: each is let in when those before it have had their time.
+func TestAgentsComeInInTheirOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		var waited []time.Duration
+		var knocking sync.WaitGroup
+		for range 4 {
+			k := n.knocker()
+			knocking.Go(func() { waited = append(waited, k.knock(crowd()...)) })
+			synctest.Wait()
+		}
+		knocking.Wait()
+
+		if want := []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second}; !slices.Equal(waited, want) {
+			t.Errorf("they waited for %v, want %v", waited, want)
+		}
+	})
+}
+
+// TestAKnockIsHeldUntilAMasterLeads, and refused by one that stands by.
+func TestAKnockIsHeldUntilAMasterLeads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New(memory.Config{})
+		n := start(t, cluster, master.Config{ID: "m1", Advertise: "http://m1:7117"})
+		if n.knocker().knock("a1"); n.master.Ready() != nil {
+			t.Error("it was let in by a master that does not lead")
+		}
+		standby := start(t, cluster, master.Config{ID: "m2", Advertise: "http://m2:7117"})
+		standby.eventually("it knows the leader", func() bool { return standby.master.Ready() == nil })
+
+		_, err := aloftv1connect.NewAgentServiceClient(standby.http(), "http://masters").Knock(t.Context(), ask(&pb.KnockRequest{Agents: []string{"a1"}}))
+
+		checkError(t, err, connect.CodeUnavailable, "does not lead")
+	})
+}
+
+// TestWhoWaitsAtTheDoorKeepsItsTasks: an agent that loses its session and comes back
+// behind a crowd, which takes much longer than agents are waited for, is not given up.
+func TestWhoWaitsAtTheDoorKeepsItsTasks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		before := n.open(n.client())
+		before.send(joinOf(small("a1")))
+		n.deploy("service: web\nresources: {cpus: 1}\nrun: {command: [./web]}\n")
+		n.eventually("it is placed", func() bool { return len(n.service("web").GetTasks()) == 1 })
+		ready := isNow("web-1-1", pb.TaskState_TASK_STATE_READY)
+		before.send(reportOf(ready))
+		n.eventually("it is ready", func() bool { return n.service("web").GetReady() == 1 })
+		n.join("a2", 4)
+		var knocking sync.WaitGroup
+		for range 20 {
+			k := n.knocker()
+			knocking.Go(func() { k.knock(crowd()...) })
+			synctest.Wait()
+		}
+		before.cancel()
+		n.eventually("it is missed", func() bool { return n.silent("a1") })
+		began := time.Now()
+
+		back := n.open(n.client())
+		back.stream.RequestHeader().Set("Aloft-Agent", "a1")
+		back.send(joinOf(small("a1"), ready))
+		n.eventually("it is back", func() bool { return !n.silent("a1") })
+
+		knocking.Wait()
+		if waited := time.Since(began); waited < 15*time.Second {
+			t.Errorf("it waited for no more than %v", waited)
+		}
+		if tasks := n.service("web").GetTasks(); len(tasks) != 1 || tasks[0].GetId() != "web-1-1" || tasks[0].GetStatus().GetState() != pb.TaskState_TASK_STATE_READY {
+			t.Errorf("there are %v", tasks)
+		}
+	})
+}

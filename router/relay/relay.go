@@ -52,7 +52,12 @@ type Relay struct{ shared }
 // closed when it returns. The error is nil only if all was passed that both sides
 // sent.
 func (s *Relay) Run(ctx context.Context, a, b Conn) (Passed, error) {
-	r := pairing{shared: &s.shared, a: a, b: b}
+	watch(a)
+	watch(b)
+	if passed, taken, err := s.inLoop(ctx, a, b); taken {
+		return passed, err
+	}
+	r := pairing{a: a, b: b}
 	stop := context.AfterFunc(ctx, func() { r.fail(context.Cause(ctx)) })
 	defer stop()
 	var passed Passed
@@ -66,10 +71,9 @@ func (s *Relay) Run(ctx context.Context, a, b Conn) (Passed, error) {
 	return passed, r.broken
 }
 
-// pairing is two connections that live and break together.
+// pairing is two connections that live and break together, without a loop.
 type pairing struct {
-	shared *shared
-	a, b   Conn
+	a, b Conn
 
 	mu     sync.Mutex
 	broken error // the first; then both are closed
@@ -78,8 +82,7 @@ type pairing struct {
 // pass passes all that comes from one connection to the other, and then that it
 // was all. It returns how much it was.
 func (r *pairing) pass(to, from Conn) (n int64) {
-	watch(from)
-	n, err := r.shared.pump(to, from)
+	n, err := copied(to, from)
 	if err == nil {
 		if err = to.CloseWrite(); errors.Is(err, net.ErrClosed) || isUnconnected(err) {
 			err = nil // it has read all, and gone

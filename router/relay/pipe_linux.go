@@ -1,0 +1,97 @@
+package relay
+
+import (
+	"errors"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// pipeSize is how much the kernel may hold between two sockets.
+	pipeSize = 256 << 10
+	// pipesMax is how many pipes are kept for the next bulk.
+	pipesMax = 64
+)
+
+// pipe holds bytes in the kernel on their way between two sockets.
+type pipe struct {
+	read, write int
+	held        int // bytes in it
+}
+
+func (p *pipe) close() { _, _ = unix.Close(p.read), unix.Close(p.write) }
+
+// fill moves into the pipe what a socket has.
+func (p *pipe) fill(from int) (n int, err error) {
+	n, err = splice(from, p.write, pipeSize)
+	p.held += max(0, n)
+	return n, err
+}
+
+// drain moves on what a socket takes.
+func (p *pipe) drain(to int) (n int, err error) {
+	n, err = splice(p.read, to, p.held)
+	p.held -= max(0, n)
+	return n, err
+}
+
+func splice(from, to, size int) (int, error) {
+	return again(func() (int, error) {
+		n, err := unix.Splice(from, nil, to, nil, size, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		return int(n), err
+	})
+}
+
+// again calls do for as long as signals interrupt it.
+func again(do func() (int, error)) (n int, err error) {
+	for {
+		if n, err = do(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// pipes are those that are empty and kept for the next bulk.
+type pipes struct {
+	mu   sync.Mutex
+	kept []*pipe
+}
+
+func (s *pipes) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.kept {
+		p.close()
+	}
+	s.kept = nil
+}
+
+// take returns an empty pipe, or nil if there can be none.
+func (s *pipes) take() *pipe {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.kept) - 1; last >= 0 {
+		kept := s.kept[last]
+		s.kept = s.kept[:last]
+		return kept
+	}
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return nil
+	}
+	// Where the kernel gives an unprivileged user no larger one, a smaller one does.
+	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
+	return &pipe{read: ends[0], write: ends[1]}
+}
+
+// giveBack keeps an empty pipe, and closes one that holds what nobody wants.
+func (s *pipes) giveBack(p *pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.held == 0 && len(s.kept) < pipesMax {
+		s.kept = append(s.kept, p)
+	} else {
+		p.close()
+	}
+}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// copiesMin is how many tasks of a group have to wait for a batch to be worth it.
+	// copiesMin is how many tasks of a group have to wait for a new batch to be worth it.
 	copiesMin = 8
 	// seatsMax bounds what the batches keep in memory, in agents, each of which takes
 	// about 100 bytes in each batch.
@@ -30,7 +30,8 @@ type copies struct {
 // copied is the services that have a batch.
 type copied struct {
 	services []*service
-	asked    int // places that were looked for
+	spare    *placement.Batch // of the service that was the last to need none; often the next asks for the same
+	asked    int              // places that were looked for
 }
 
 // choose finds a place for a task that waits.
@@ -40,9 +41,11 @@ func (e *Engine) choose(t *entry) (placement.Choice, error) {
 		return placement.Choose(&e.books, request(t))
 	}
 	e.copied.asked++
-	known := s.copies.batch != nil && s.copies.revision == t.record.Revision
-	if !known && (left < copiesMin || !e.makeCopies(t)) {
-		return placement.Choose(&e.books, request(t))
+	if known := s.copies.batch != nil && s.copies.revision == t.record.Revision; !known {
+		asked := request(t)
+		if !e.makeCopies(t, asked) {
+			return placement.Choose(&e.books, asked)
+		}
 	}
 	s.copies.asked = e.copied.asked
 	choice, err := s.copies.batch.Next()
@@ -52,27 +55,56 @@ func (e *Engine) choose(t *entry) (placement.Choice, error) {
 	return choice, err
 }
 
-// makeCopies makes a batch for the tasks that wait with one. It is false if there is
-// no memory for it.
-func (e *Engine) makeCopies(t *entry) bool {
-	e.dropCopies(t.owner)
+// makeCopies makes a batch for the tasks that wait with one. It is false if they are too
+// few for it, or if there is no memory for it.
+func (e *Engine) makeCopies(t *entry, asked placement.Request) bool {
 	of := &e.copied
-	if n := len(of.services); n > 0 && (n+1)*e.books.Slots() > seatsMax {
-		idlest := slices.MinFunc(of.services, func(a, b *service) int { return cmp.Compare(a.copies.asked, b.copies.asked) })
-		if of.asked-idlest.copies.asked < n*idleMax {
+	batch := of.again(asked)
+	if batch == nil {
+		if len(t.group.waiting) < copiesMin || !e.roomForCopies(t.owner) {
 			return false
 		}
-		e.dropCopies(idlest)
+		if batch = of.again(asked); batch == nil {
+			batch = placement.NewBatch(&e.books, asked)
+		}
 	}
+	e.dropCopies(t.owner)
 	of.services = append(of.services, t.owner)
-	t.owner.copies = copies{batch: placement.NewBatch(&e.books, request(t)), revision: t.record.Revision}
+	t.owner.copies = copies{batch: batch, revision: t.record.Revision}
+	return true
+}
+
+// again returns the spare batch if it serves a request, else nil.
+func (of *copied) again(asked placement.Request) *placement.Batch {
+	batch := of.spare
+	if batch == nil || !batch.Again(asked) {
+		return nil
+	}
+	of.spare = nil
+	return batch
+}
+
+// roomForCopies makes room in memory for the batch of a service. It is false if all that
+// there are were asked not long ago.
+func (e *Engine) roomForCopies(s *service) bool {
+	e.dropCopies(s)
+	of := &e.copied
+	n := len(of.services)
+	if n == 0 || (n+1)*e.books.Slots() <= seatsMax {
+		return true
+	}
+	idlest := slices.MinFunc(of.services, func(a, b *service) int { return cmp.Compare(a.copies.asked, b.copies.asked) })
+	if of.asked-idlest.copies.asked < n*idleMax {
+		return false
+	}
+	e.dropCopies(idlest)
 	return true
 }
 
 // dropCopies forgets the batch of a service.
 func (e *Engine) dropCopies(s *service) {
 	if s.copies.batch != nil {
-		s.copies = copies{}
+		e.copied.spare, s.copies = s.copies.batch, copies{}
 		e.copied.services = slices.DeleteFunc(e.copied.services, func(other *service) bool { return other == s })
 	}
 }

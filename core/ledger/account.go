@@ -17,7 +17,27 @@ type account struct {
 	closed     bool
 	shares     []share  // by type, heavier first, then by id
 	rows       []row    // by type
-	claims     []*Claim // in no order
+	all        *claims  // of the books
+	claims     []uint32 // cells, in no order
+}
+
+// plotMax is how many partitions an account has room for by itself.
+const plotMax = 4
+
+// plot is the account of an agent with few partitions in one piece of memory.
+type plot struct {
+	account
+	shares [plotMax]share
+	rows   [plotMax]row
+}
+
+func newAccount(partitions int) *account {
+	if partitions > plotMax {
+		return new(account)
+	}
+	p := new(plot)
+	p.account.shares, p.account.rows = p.shares[:0], p.rows[:0]
+	return &p.account
 }
 
 // row is the account of one type on one agent.
@@ -25,7 +45,8 @@ type row struct {
 	Balance
 	kind       resource.Kind
 	of         resource.Type
-	first, end int // its shares
+	weight     int64 // of its shares, 0 if they have several
+	first, end int32 // its shares
 }
 
 func (a *account) row(t resource.Type) (*row, bool) {
@@ -47,10 +68,9 @@ func (a *account) share(name id.Partition) (*share, bool) {
 }
 
 // drop forgets a claim.
-func (a *account) drop(claim *Claim) {
-	at, last := slices.Index(a.claims, claim), len(a.claims)-1
+func (a *account) drop(cell uint32) {
+	at, last := slices.Index(a.claims, cell), len(a.claims)-1
 	a.claims[at] = a.claims[last]
-	a.claims[last] = nil
 	a.claims = a.claims[:last]
 }
 
@@ -60,21 +80,23 @@ func (a *account) rule() {
 	for i := range a.shares {
 		s := &a.shares[i]
 		if last := len(a.rows) - 1; last < 0 || a.rows[last].of != s.Type {
-			a.rows = append(a.rows, row{of: s.Type, kind: s.kind(), first: i})
+			a.rows = append(a.rows, row{of: s.Type, kind: s.kind(), weight: s.Weight, first: int32(i)})
 		}
 		r := &a.rows[len(a.rows)-1]
 		s.row = len(a.rows) - 1
-		r.end, r.Balance = i+1, r.plus(s.balance(a.closed))
+		r.end, r.Balance = int32(i+1), r.plus(s.balance(a.closed))
+		if s.Weight != r.weight {
+			r.weight = 0
+		}
 		if !s.empty() {
 			r.kind = s.kind()
 		}
 	}
 }
 
-// replaced returns the shares for the partitions that an agent now has, with
+// replaced appends the shares for the partitions that an agent now has, with
 // what is claimed carried over.
-func (a *account) replaced(partitions []Partition) ([]share, error) {
-	shares := make([]share, 0, len(partitions))
+func (a *account) replaced(shares []share, partitions []Partition) ([]share, error) {
 	for _, p := range partitions {
 		s := share{Partition: p}
 		if old, ok := a.share(p.ID); ok {

@@ -18,6 +18,9 @@ const (
 	WeightMax = 1_000_000 * WeightOne
 )
 
+// namesMax is how many names of partitions and types share their memory.
+const namesMax = 1000
+
 // Partition is a share of one resource type on one agent.
 type Partition struct {
 	ID       id.Partition
@@ -86,9 +89,11 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	if !known {
 		old = &account{id: agent.ID}
 	}
-	next := &account{id: agent.ID, slot: old.slot, attributes: maps.Clone(agent.Attributes), closed: agent.Closed, claims: old.claims}
+	next := newAccount(len(agent.Partitions))
+	next.id, next.slot, next.attributes, next.closed = agent.ID, old.slot, maps.Clone(agent.Attributes), agent.Closed
+	next.all, next.claims = &l.claims, old.claims
 	var err error
-	if next.shares, err = old.replaced(agent.Partitions); err != nil {
+	if next.shares, err = old.replaced(next.shares, l.sameNames(agent.Partitions)); err != nil {
 		return fmt.Errorf("agent %s: %w", agent.ID, err)
 	}
 	next.rule()
@@ -100,6 +105,30 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	l.seat(next, known)
 	l.changed(next)
 	return nil
+}
+
+// sameNames returns the partitions by names and types that share their memory with those
+// of other agents: who compares them looks at few places of memory.
+func (l *Ledger) sameNames(partitions []Partition) []Partition {
+	same := make([]Partition, len(partitions))
+	for i, p := range partitions {
+		p.ID, p.Type = id.Partition(l.sameName(string(p.ID))), resource.Type(l.sameName(string(p.Type)))
+		same[i] = p
+	}
+	return same
+}
+
+func (l *Ledger) sameName(name string) string {
+	if known, there := l.names[name]; there {
+		return known
+	}
+	if l.names == nil {
+		l.names = make(map[string]string)
+	}
+	if len(l.names) < namesMax {
+		l.names[name] = name
+	}
+	return name
 }
 
 // seat puts an agent's account where the one before stands, or among the others.

@@ -32,6 +32,15 @@ func (b Balance) plus(other Balance) Balance {
 	}
 }
 
+// add adds another account to b.
+func (b *Balance) add(other Balance) {
+	b.Quantity += other.Quantity
+	b.Claimed += other.Claimed
+	b.Outside += other.Outside
+	b.Free += other.Free
+	b.Available += other.Available
+}
+
 func (b Balance) minus(other Balance) Balance {
 	return b.plus(Balance{-other.Quantity, -other.Claimed, -other.Outside, -other.Free, -other.Available})
 }
@@ -62,8 +71,12 @@ func (l *Ledger) total(t resource.Type) *total {
 
 // change books a partition's change of balance.
 func (t *total) change(weight int64, by Balance) {
-	t.Balance = t.plus(by)
+	t.add(by)
 	if by.Available == 0 {
+		return
+	}
+	if len(t.weights) == 1 && t.weights[0].weight == weight && t.weights[0].available != -by.Available {
+		t.weights[0].available += by.Available // it is mostly so
 		return
 	}
 	at, found := slices.BinarySearchFunc(t.weights, weight, func(h heft, weight int64) int { return cmp.Compare(h.weight, weight) })

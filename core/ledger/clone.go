@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -12,7 +11,7 @@ import (
 // things on. They have no finder.
 func (l *Ledger) Clone() *Ledger {
 	books := &Ledger{
-		claims: maps.Clone(l.claims), // what is booked of a claim is never changed
+		claims: l.claims.clone(),
 		named:  make(map[id.Agent]*account, len(l.agents)),
 		slots:  l.slots.clone(),
 	}
@@ -27,6 +26,7 @@ func (l *Ledger) Clone() *Ledger {
 	books.agents = make([]*account, len(l.agents))
 	for i, a := range l.agents {
 		copied := *a // the attributes of an account are never changed
+		copied.all = &books.claims
 		copied.shares, copied.rows, copied.claims = slices.Clone(a.shares), slices.Clone(a.rows), slices.Clone(a.claims)
 		for j := range copied.shares {
 			copied.shares[j].total = books.totals[copied.shares[j].Type]

@@ -22,7 +22,7 @@ func Breakages() map[string]func(l *Ledger) {
 		"is ranked before":              func(l *Ledger) { l.slots.ranks[l.rankedAfter("a2").slot] = 0 },
 		"names and":                     func(l *Ledger) { l.slots.unused = append(l.slots.unused, 0) },
 		"does not know its claim":       func(l *Ledger) { l.agents[0].claims = nil },
-		"agents know of 2 claims":       func(l *Ledger) { l.agents[0].claims = append(l.agents[0].claims, &Claim{}) },
+		"agents know of 2 claims":       func(l *Ledger) { l.agents[0].claims = append(l.agents[0].claims, l.agents[0].claims[0]) },
 		"claims add up to":              func(l *Ledger) { first(l).claimed = resource.Scalar(7) },
 		"is free of":                    func(l *Ledger) { first(l).free = resource.Scalar(7) },
 		"partitions add up to":          func(l *Ledger) { l.agents[0].rows[0].Claimed++ },
@@ -31,16 +31,17 @@ func Breakages() map[string]func(l *Ledger) {
 		"agents add up to":              func(l *Ledger) { l.totals["mem"].Free++ },
 		"types are booked, 4":           func(l *Ledger) { l.totals["more"] = &total{} },
 		"on partitions that are not there": func(l *Ledger) {
-			l.claims["t1"].Slices[0].Partition = "none"
+			l.claims.get("t1").Slices[0].Partition = "none"
 			first(l).claimed = resource.Quantity{}
 			first(l).free = first(l).Quantity
 			l.agents[0].rule()
 		},
 		"on pools that are not there": func(l *Ledger) { l.pools = nil },
 		"overlap": func(l *Ledger) {
-			double := *l.claims["t1"]
+			double := *l.claims.get("t1")
 			double.Task = "t9"
-			l.claims["t9"], l.agents[0].claims = &double, append(l.agents[0].claims, &double)
+			at, of, _ := l.claims.find("t9")
+			l.agents[0].claims = append(l.agents[0].claims, l.claims.add(&double, at, of))
 		},
 		"claims draw [": func(l *Ledger) { l.pools[0].used = addNeed(l.pools[0].used, need{of: "disk", amount: 1}) },
 		"have ports in common": func(l *Ledger) {

@@ -164,7 +164,7 @@ func (c *cutter) cut(t resource.Type, q resource.Quantity) {
 	if r, ok := c.agent.row(t); ok && r.kind == q.Kind() {
 		for i := r.first; i < r.end && !left.IsZero(); i++ {
 			part := common(left, c.free[i])
-			c.take(i, part)
+			c.take(int(i), part)
 			left = mustSum(left.Sub(part))
 		}
 	}
@@ -221,7 +221,7 @@ func (c *cutter) takePort(choose func(free resource.Quantity, from int64) (int64
 		if !ok {
 			continue
 		}
-		c.take(i, resource.Number(port))
+		c.take(int(i), resource.Number(port))
 		into.Number = port
 		return true
 	}

@@ -31,8 +31,8 @@ func (l *Ledger) Imbalance() error {
 	for _, a := range l.agents {
 		known += len(a.claims)
 	}
-	if known != len(l.claims) {
-		return fmt.Errorf("agents know of %d claims, the books of %d", known, len(l.claims))
+	if known != l.claims.count {
+		return fmt.Errorf("agents know of %d claims, the books of %d", known, l.claims.count)
 	}
 	if len(claimed) > 0 {
 		return fmt.Errorf("claims on partitions that are not there: %d", len(claimed))
@@ -85,7 +85,7 @@ func (l *Ledger) recount() (map[place]resource.Quantity, map[id.Pool]drawing, er
 	claimed, drawn := make(map[place]resource.Quantity), make(map[id.Pool]drawing)
 	for claim := range l.Claims() {
 		a, ok := l.agent(claim.Agent)
-		if !ok || !slices.Contains(a.claims, l.claims[claim.Task]) {
+		if !ok || !slices.ContainsFunc(a.claims, func(cell uint32) bool { return l.claims.at(cell).Task == claim.Task }) {
 			return nil, nil, fmt.Errorf("task %s: agent %s does not know its claim", claim.Task, claim.Agent)
 		}
 		d := drawn[claim.Pool]

@@ -329,3 +329,39 @@ func tell(books *ledger.Ledger) string {
 	}
 	return text.String()
 }
+
+// TestClaimsAreFound checks that of many tasks, which come and go, each is found that
+// holds something, and no other.
+func TestClaimsAreFound(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z]{1,3}(-[0-9]{1,9})?[a-z0-9]`), 1, 60, rapid.ID[string]).Draw(t, "names")
+		var books ledger.Ledger
+		set(t, &books, ledger.Agent{ID: "a1", Partitions: []ledger.Partition{partition(t, "cpus:cpus 100000", ledger.WeightOne)}})
+		held := make(map[id.Task]ledger.Claim)
+		for i := range rapid.IntRange(0, 200).Draw(t, "moves") {
+			task := id.Task(rapid.SampledFrom(names).Draw(t, "task"))
+			if want, there := held[task]; there {
+				if got, was := books.Release(task); !was || got.Slices[0] != want.Slices[0] {
+					t.Fatalf("%s gives back %+v, %v, want %+v", task, got, was, want)
+				}
+				delete(held, task)
+				continue
+			}
+			held[task] = ledger.Claim{Task: task, Agent: "a1", Slices: []ledger.Slice{{Partition: "cpus", Quantity: resource.Scalar(int64(i + 1))}}}
+			if err := books.Claim(held[task]); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		for _, name := range names {
+			got, there := books.ClaimOf(id.Task(name))
+			if want, holds := held[id.Task(name)]; there != holds || holds && (got.Task != want.Task || got.Slices[0] != want.Slices[0]) {
+				t.Fatalf("%s holds %+v, %v, want %+v, %v", name, got, there, want, holds)
+			}
+		}
+		if err := books.Imbalance(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -47,9 +47,10 @@ type Ledger struct {
 	journal journal
 	finder  any // see Finder
 	pools   []*poolAccount
-	claims  map[id.Task]*Claim
+	claims  claims
 	totals  map[resource.Type]*total
-	entered entered // room for the claim that is being entered
+	entered entry // of the claim that is being entered
+	names   map[string]string
 }
 
 func (l *Ledger) agent(name id.Agent) (*account, bool) {

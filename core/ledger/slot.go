@@ -8,6 +8,7 @@ type slots struct {
 	accounts []*account // nil for a slot that no agent has
 	ranks    []uint64   // of the agents: in the order of their names
 	unused   []int32
+	ranked   int // how often all were ranked anew
 }
 
 // rankStep is how far apart the ranks of neighbours are at first.
@@ -44,13 +45,14 @@ func (s *slots) rank(agents []*account, at int) {
 		s.ranks[agents[at].slot] = middle
 		return
 	}
+	s.ranked++
 	for i, a := range agents {
 		s.ranks[a.slot] = uint64(i+1) * rankStep
 	}
 }
 
 func (s *slots) clone() slots {
-	return slots{make([]*account, len(s.accounts)), slices.Clone(s.ranks), slices.Clone(s.unused)}
+	return slots{make([]*account, len(s.accounts)), slices.Clone(s.ranks), slices.Clone(s.unused), s.ranked}
 }
 
 // Slot returns the number of the agent among those of its ledger, below Slots.
@@ -59,12 +61,20 @@ func (v AgentView) Slot() int { return int(v.account.slot) }
 // Slots returns how many slots there are.
 func (l *Ledger) Slots() int { return len(l.slots.accounts) }
 
-// AgentAt returns the books of the agent that has a slot. It is false if none has.
+// AgentAt returns the books of the agent that has a slot. It is false if none has. Who
+// asks for the agent by its name next finds it at once.
 func (l *Ledger) AgentAt(slot int) (AgentView, bool) {
 	a := l.slots.accounts[slot]
+	if a != nil {
+		l.recent = a
+	}
 	return AgentView{a}, a != nil
 }
 
 // Ranks returns for each slot a number that puts the agents in the order of their
 // names. It is the ledger's own, and good until an agent is added.
 func (l *Ledger) Ranks() []uint64 { return l.slots.ranks }
+
+// Ranked returns how often all agents were ranked anew. Otherwise an agent keeps its
+// rank when another is added.
+func (l *Ledger) Ranked() int { return l.slots.ranked }

@@ -65,6 +65,14 @@ func (v AgentView) Balance(t resource.Type) Balance {
 	return Balance{}
 }
 
+// Available returns what new claims may take of one type.
+func (v AgentView) Available(t resource.Type) int64 {
+	if r, ok := v.account.row(t); ok {
+		return r.Available
+	}
+	return 0
+}
+
 // Types iterates over the types that the agent has, in order.
 func (v AgentView) Types() iter.Seq[resource.Type] {
 	return func(yield func(resource.Type) bool) {
@@ -105,9 +113,13 @@ func (v AgentView) Agent() Agent {
 // tasks. The claims are the ledger's own and not to be changed.
 func (v AgentView) Claims() iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
-		byTask := func(a, b *Claim) int { return cmp.Compare(a.Task, b.Task) }
-		for _, claim := range slices.SortedFunc(slices.Values(v.account.claims), byTask) {
-			if !yield(*claim) {
+		list := make([]Claim, 0, len(v.account.claims))
+		for _, cell := range v.account.claims {
+			list = append(list, *v.account.all.at(cell))
+		}
+		slices.SortFunc(list, func(a, b Claim) int { return cmp.Compare(a.Task, b.Task) })
+		for _, claim := range list {
+			if !yield(claim) {
 				return
 			}
 		}
@@ -166,7 +178,8 @@ func (v PoolView) Overcommitted() bool { return v.account.overcommitted() }
 // Shortage returns what keeps the pool from giving what is wanted with so many
 // ports, or nil.
 func (v PoolView) Shortage(wanted resource.Vector, ports int) *ShortageError {
-	var needs []need
+	var few [4]need // so that the usual few need no memory
+	needs := few[:0]
 	for t, q := range wanted.All() {
 		if q.Amount() > 0 {
 			needs = addNeed(needs, need{t, q.Kind(), q.Amount()})
@@ -181,8 +194,8 @@ func (v PoolView) Shortage(wanted resource.Vector, ports int) *ShortageError {
 // ClaimOf returns what a task holds. The claim is the ledger's own and not to
 // be changed.
 func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
-	claim, held := l.claims[task]
-	if !held {
+	claim := l.claims.get(task)
+	if claim == nil {
 		return Claim{}, false
 	}
 	return *claim, true
@@ -192,8 +205,8 @@ func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
 // the ledger's own and not to be changed.
 func (l *Ledger) Claims() iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
-		for _, task := range slices.Sorted(maps.Keys(l.claims)) {
-			if claim, held := l.claims[task]; held && !yield(*claim) {
+		for _, task := range slices.Sorted(l.claims.tasks) {
+			if claim := l.claims.get(task); claim != nil && !yield(*claim) {
 				return
 			}
 		}

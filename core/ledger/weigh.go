@@ -32,6 +32,10 @@ func (a *account) weigh(wanted resource.Vector, ports []PortWish, scalars bool) 
 		if !ok || r.kind != q.Kind() || r.Available < q.Amount() {
 			return 0, 0, false
 		}
+		if r.weight > 0 && r.kind == resource.KindScalar {
+			sum, types = sum+r.weight, types+1
+			continue
+		}
 		var m Mean
 		if m.takeAll(a.shares[r.first:r.end], q); m.amount < uint64(q.Amount()) {
 			return 0, 0, false

@@ -2,12 +2,17 @@ package placement
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/resource"
 )
+
+// staleMost is of how many agents one may have changed for each to be put in its place
+// by itself. Of more, all contests are held anew.
+const staleMost = 8
 
 // Batch finds places for copies of one request, one after the other, while what is
 // chosen is claimed and other claims are made and given back. Each place is the one
@@ -22,33 +27,51 @@ type Batch struct {
 	wards    int      // levels that have wards: the host and the agent, if they come last, need none
 	byHost   bool     // the host comes last but one
 	dominant resource.Type
-	seats    []seat // by the agents' slots
+	dose     int64    // of the dominant resource that each takes
+	seats    []seat   // by the agents' slots
+	ratings  []rating // of the seats
 	root     ward
 	crowds   []map[string]*crowd // of each level that has wards
 	hosts    map[string]*crowd   // nil while every agent is a host of its own
 	siblings int
-	ranks    []uint64
-	read     int  // changes of the books
-	ready    bool // the contests are held
+	counted  []int32 // slots that have siblings, or had some
+	ranked   int     // how often the books had ranked the agents anew
+	read     int     // changes of the books
+	ready    bool    // the contests are held
+	upset    bool    // they are to be held anew
 	stale    []int32
-	chosen   int32            // the slot of the last place
 	away     map[id.Agent]int // siblings on agents that have no seat
 	cut      []ledger.Slice   // of the last place: most are cut alike, and share one list
 	room     []ledger.Slice
 }
 
-// seat is an agent with all that decides.
+// seat is an agent with what it is judged by.
 type seat struct {
-	weight   int64 // thousandths
-	leftover int64 // of the dominant resource
-	ward     *ward // nil: no agent has the slot
-	host     *crowd
 	view     ledger.AgentView
+	host     *crowd
 	place    int32 // in the ward
-	own      int32 // siblings on the agent
 	eligible bool  // it satisfies the constraints
 	fits     bool
-	stale    bool
+	stale    bool // it is to be put in its place again
+	changed  bool // it is to be weighed before
+	counted  bool
+}
+
+// rating is what decides between agents. It stands apart because a contest looks at
+// those of many.
+type rating struct {
+	ward     *ward // nil: no agent has the slot
+	leftover int64 // of the dominant resource
+	rank     uint64
+	weight   int32 // thousandths
+	own      int32 // siblings on the agent
+}
+
+// key returns numbers by which agents of one ward, each of them a host of its own, are
+// ordered: by the first, then by the second, then by the third.
+func (r *rating) key() (first, second, third uint64) {
+	const sign32, sign64 = 1 << 31, 1 << 63
+	return uint64(math.MaxInt32-r.weight)<<32 | uint64(uint32(r.own)^sign32), uint64(r.leftover) ^ sign64, r.rank
 }
 
 // NewBatch returns a batch for copies of a request, which names no agent to avoid
@@ -80,20 +103,19 @@ func wardsOf(names []string) (wards int, byHost bool) {
 
 // readAll reads all agents anew.
 func (b *Batch) readAll() {
-	b.seats, b.root, b.ready = make([]seat, b.books.Slots()), ward{}, false
+	b.seats, b.ratings = make([]seat, b.books.Slots()), make([]rating, b.books.Slots())
+	b.root, b.ready, b.upset, b.counted = ward{}, false, false, nil
 	b.crowds, b.hosts = make([]map[string]*crowd, b.wards), nil
 	for i := range b.crowds {
 		b.crowds[i] = make(map[string]*crowd)
 	}
-	b.read, b.stale, b.ranks = b.books.Changes(), b.stale[:0], b.books.Ranks()
-	b.dominant = dominant(b.books, b.request.Resources)
+	b.read, b.stale, b.ranked = b.books.Changes(), b.stale[:0], b.books.Ranked()
+	b.setDominant(dominant(b.books, b.request.Resources))
 	for agent := range b.books.Agents() {
 		slot := int32(agent.Slot())
 		b.sit(slot, agent)
-		s := &b.seats[slot]
-		if b.weigh(s); s.fits {
-			s.ward.enter(s.place, slot)
-		}
+		b.weigh(slot)
+		b.enter(slot)
 	}
 	b.ready = true
 	b.holdAll(&b.root)
@@ -108,14 +130,8 @@ func (b *Batch) Count(on id.Agent, n int) {
 
 // credit counts siblings on an agent that may have a seat.
 func (b *Batch) credit(on id.Agent, n int) {
-	if last := &b.seats[b.chosen]; last.ward != nil && last.view.ID() == on {
-		if now, there := b.books.AgentAt(int(b.chosen)); there && now == last.view {
-			b.count(b.chosen, int32(n))
-			return
-		}
-	}
 	if agent, known := b.books.Agent(on); known && agent.Slot() < len(b.seats) {
-		if slot := int32(agent.Slot()); b.seats[slot].ward != nil && b.seats[slot].view.ID() == on {
+		if slot := int32(agent.Slot()); b.ratings[slot].ward != nil && b.seats[slot].view.ID() == on {
 			b.count(slot, int32(n))
 			return
 		}
@@ -127,8 +143,11 @@ func (b *Batch) credit(on id.Agent, n int) {
 
 // count counts siblings on an agent that has a seat.
 func (b *Batch) count(slot, n int32) {
-	s := &b.seats[slot]
-	s.own += n
+	s, r := &b.seats[slot], &b.ratings[slot]
+	if !s.counted {
+		s.counted, b.counted = true, append(b.counted, slot)
+	}
+	r.own += n
 	b.touch(slot)
 	if s.host != nil {
 		s.host.siblings += int(n)
@@ -136,7 +155,7 @@ func (b *Batch) count(slot, n int32) {
 			b.touch(other)
 		}
 	}
-	for _, of := range s.ward.crowds {
+	for _, of := range r.ward.crowds {
 		of.siblings += int(n)
 		for _, w := range of.wards {
 			b.settle(w.parent, w.place, w.winner())
@@ -144,7 +163,7 @@ func (b *Batch) count(slot, n int32) {
 	}
 }
 
-// touch has an agent judged again before the next choice.
+// touch has an agent put in its place again before the next choice.
 func (b *Batch) touch(slot int32) {
 	if s := &b.seats[slot]; !s.stale {
 		s.stale = true
@@ -153,84 +172,105 @@ func (b *Batch) touch(slot int32) {
 }
 
 // Next finds the next place. The error is a *RefusedError.
-func (b *Batch) Next() (Choice, error) {
-	pool, gives := choosePool(b.books, b.request)
+func (b *Batch) Next() (found Choice, err error) {
+	pool, gives := choosePool(b.books, &b.request)
 	if !gives {
-		return Choice{}, refuse(b.books, b.request)
+		return found, refuse(b.books, b.request)
 	}
 	b.catchUp()
 	slot := b.root.winner()
 	if slot == nobody {
-		return Choice{}, refuse(b.books, b.request)
+		return found, refuse(b.books, b.request)
 	}
-	b.chosen = slot
-	s := &b.seats[slot]
-	why := Grounds{
-		agent: s.view, weight: s.weight, levels: b.names, siblings: b.siblings, dominant: b.dominant, leftover: s.leftover,
-		pool: pool, pools: len(b.request.Pools),
-	}
+	b.books.AgentAt(int(slot)) // whoever claims the place asks for the agent by its name
+	s, r := &b.seats[slot], &b.ratings[slot]
+	why := &found.Why
+	why.agent, why.weight, why.leftover, why.dominant = s.view, int64(r.weight), r.leftover, b.dominant
+	why.levels, why.siblings, why.pool, why.pools = b.names, b.siblings, pool, len(b.request.Pools)
 	if b.siblings > 0 {
-		b.crowdsOf(s, &why.near)
+		b.crowdsOf(slot, &why.near)
 	}
 	if len(b.request.Ports) == 0 {
 		if room, ok := s.view.Cut(b.room[:0], b.request.Resources); ok {
 			if b.room = room; !slices.Equal(room, b.cut) {
 				b.cut = slices.Clone(room)
 			}
-			return Choice{Agent: s.view.ID(), Pool: pool, Slices: b.cut, Why: why}, nil
+			found.Agent, found.Pool, found.Slices = s.view.ID(), pool, b.cut
+			return found, nil
 		}
 	}
-	return choice(b.books, &b.request, why), nil
+	return choice(b.books, &b.request, *why), nil
 }
 
 // crowdsOf counts the siblings on each level.
-func (b *Batch) crowdsOf(s *seat, near *nearby) {
+func (b *Batch) crowdsOf(slot int32, near *nearby) {
 	level := 0
-	for _, of := range s.ward.crowds {
+	for _, of := range b.ratings[slot].ward.crowds {
 		near.set(level, of.siblings)
 		level++
 	}
 	if b.byHost {
-		near.set(level, s.hosted())
+		near.set(level, b.hosted(slot))
 		level++
 	}
 	if level < len(b.names) {
-		near.set(level, int(s.own))
+		near.set(level, int(b.ratings[slot].own))
 	}
 }
 
-// hosted returns how many siblings are on the host.
-func (s *seat) hosted() int {
-	if s.host != nil {
+// hosted returns how many siblings are on the host of an agent.
+func (b *Batch) hosted(slot int32) int {
+	if s := &b.seats[slot]; s.host != nil {
 		return s.host.siblings
 	}
-	return int(s.own)
+	return int(b.ratings[slot].own)
 }
 
 // before reports whether the agent of slot x is better than that of y. Both fit.
 func (b *Batch) before(x, y int32) bool {
-	p, q := &b.seats[x], &b.seats[y]
-	if p.weight != q.weight {
+	p, q := &b.ratings[x], &b.ratings[y]
+	switch {
+	case p.weight != q.weight:
 		return p.weight > q.weight
+	case p.ward != q.ward || b.hosts != nil:
+		if order := b.compareCrowds(x, y); order != 0 {
+			return order < 0
+		}
 	}
-	if p.ward != q.ward {
-		for i, of := range p.ward.crowds {
-			if other := q.ward.crowds[i]; of.siblings != other.siblings {
-				return of.siblings < other.siblings
+	switch {
+	case p.own != q.own:
+		return p.own < q.own
+	case p.leftover != q.leftover:
+		return p.leftover < q.leftover
+	default:
+		return p.rank < q.rank
+	}
+}
+
+// compareCrowds compares how many siblings are near two agents, but on themselves.
+func (b *Batch) compareCrowds(x, y int32) int {
+	p, q := b.ratings[x].ward, b.ratings[y].ward
+	if p != q {
+		for i, of := range p.crowds {
+			if order := cmp.Compare(of.siblings, q.crowds[i].siblings); order != 0 {
+				return order
 			}
 		}
 	}
 	if b.byHost {
-		if here, there := p.hosted(), q.hosted(); here != there {
-			return here < there
-		}
+		return cmp.Compare(b.hosted(x), b.hosted(y))
 	}
-	return cmp.Or(cmp.Compare(p.own, q.own), cmp.Compare(p.leftover, q.leftover), cmp.Compare(b.ranks[x], b.ranks[y])) < 0
+	return 0
 }
 
 // catchUp takes in what has changed in the books.
 func (b *Batch) catchUp() {
-	b.ranks = b.books.Ranks()
+	if now := b.books.Ranked(); now != b.ranked {
+		for slot, rank := range b.books.Ranks()[:len(b.ratings)] {
+			b.ratings[slot].rank = rank
+		}
+		b.ranked = now
+	}
 	for ; b.read < b.books.Changes(); b.read++ {
 		slot, known := b.books.Changed(b.read)
 		if !known {
@@ -239,26 +279,44 @@ func (b *Batch) catchUp() {
 		}
 		b.notice(int32(slot))
 	}
+	all := b.upset || len(b.stale) > len(b.seats)/staleMost
 	for _, slot := range b.stale {
-		s := &b.seats[slot]
-		if s.stale = false; s.ward == nil {
+		s, r := &b.seats[slot], &b.ratings[slot]
+		if s.stale = false; r.ward == nil {
 			continue
 		}
-		b.weigh(s)
-		entrant := slot
-		if !s.fits {
-			entrant = nobody
+		if s.changed {
+			b.weigh(slot)
 		}
-		b.settle(s.ward, s.place, entrant)
+		switch {
+		case all:
+			b.enter(slot)
+		case s.fits:
+			b.settle(r.ward, s.place, slot)
+		default:
+			b.settle(r.ward, s.place, nobody)
+		}
 	}
-	b.stale = b.stale[:0]
+	if all {
+		b.holdAll(&b.root)
+	}
+	b.stale, b.upset = b.stale[:0], false
+}
+
+// enter puts an agent in its place if it fits, for contests that are held later.
+func (b *Batch) enter(slot int32) {
+	s, w := &b.seats[slot], b.ratings[slot].ward
+	if !s.fits {
+		slot = nobody
+	}
+	w.enter(s.place, slot)
 }
 
 // reread reads all agents anew, after more has changed than the books remember.
 func (b *Batch) reread() {
 	for slot := range b.seats {
-		if s := &b.seats[slot]; s.own != 0 {
-			b.away[s.view.ID()] += int(s.own)
+		if own := b.ratings[slot].own; own != 0 {
+			b.away[b.seats[slot].view.ID()] += int(own)
 		}
 	}
 	b.readAll()
@@ -275,22 +333,21 @@ func (b *Batch) reread() {
 // it is, or whether it is there at all.
 func (b *Batch) notice(slot int32) {
 	if missing := b.books.Slots() - len(b.seats); missing > 0 {
-		b.seats = append(b.seats, make([]seat, missing)...)
+		b.seats, b.ratings = append(b.seats, make([]seat, missing)...), append(b.ratings, make([]rating, missing)...)
 	}
 	now, there := b.books.AgentAt(int(slot))
 	s := &b.seats[slot]
-	switch known := s.ward != nil; {
+	b.touch(slot)
+	s.changed = true
+	switch known := b.ratings[slot].ward != nil; {
 	case known && there && now == s.view:
-		b.touch(slot)
 		return
 	case known && there && b.alike(s, now):
 		s.view, s.eligible = now, broken(b.request.Where, now) == nil
-		b.touch(slot)
 	default:
 		b.leave(slot)
 		if there {
 			b.sit(slot, now)
-			b.touch(slot)
 		}
 	}
 	if there && b.away[now.ID()] != 0 {
@@ -298,9 +355,10 @@ func (b *Batch) notice(slot int32) {
 		delete(b.away, now.ID())
 	}
 	if is := dominant(b.books, b.request.Resources); is != b.dominant {
-		b.dominant = is
+		b.setDominant(is)
 		for other := range b.seats {
 			b.touch(int32(other))
+			b.seats[other].changed = true
 		}
 	}
 }
@@ -321,32 +379,33 @@ func (b *Batch) alike(s *seat, now ledger.AgentView) bool {
 
 // leave takes an agent out of its ward, with its siblings.
 func (b *Batch) leave(slot int32) {
-	s := &b.seats[slot]
-	if s.ward == nil {
+	s, r := &b.seats[slot], &b.ratings[slot]
+	if r.ward == nil {
 		return
 	}
-	name, own := s.view.ID(), s.own
+	name, own := s.view.ID(), r.own
 	b.count(slot, -own)
 	if s.host != nil {
 		s.host.agents = slices.DeleteFunc(s.host.agents, func(other int32) bool { return other == slot })
 	}
-	b.settle(s.ward, s.place, nobody)
-	s.ward.spare = append(s.ward.spare, s.place)
-	*s = seat{stale: s.stale}
+	b.settle(r.ward, s.place, nobody)
+	r.ward.spare = append(r.ward.spare, s.place)
+	*s, *r = seat{stale: s.stale, changed: s.changed, counted: s.counted}, rating{}
 	if own != 0 {
 		b.credit(name, int(own)) // it may have come back in another slot
 	}
 }
 
+func (b *Batch) setDominant(is resource.Type) {
+	q, _ := b.request.Resources.Get(is)
+	b.dominant, b.dose = is, q.Amount()
+}
+
 // sit gives an agent a place in its ward, in which it does not take part yet.
 func (b *Batch) sit(slot int32, agent ledger.AgentView) {
-	s := &b.seats[slot]
-	values := make([]string, b.wards)
-	for i := range values {
-		values[i], _ = attribute(agent, b.names[i])
-	}
-	s.ward = b.wardOf(values)
-	s.place = b.lodge(s.ward)
+	s, r := &b.seats[slot], &b.ratings[slot]
+	r.ward = b.wardOf(agent)
+	s.place, r.rank = b.lodge(r.ward), b.books.Ranks()[slot]
 	s.view, s.eligible = agent, broken(b.request.Where, agent) == nil
 	if b.byHost {
 		b.house(slot, agent)
@@ -360,7 +419,7 @@ func (b *Batch) house(slot int32, agent ledger.AgentView) {
 	if b.hosts == nil && named && host != string(agent.ID()) {
 		b.hosts = make(map[string]*crowd)
 		for other := range b.seats {
-			if s := &b.seats[other]; s.ward != nil && int32(other) != slot {
+			if s := &b.seats[other]; b.ratings[other].ward != nil && int32(other) != slot {
 				name, _ := attribute(s.view, HostAttribute)
 				b.join(int32(other), name)
 			}
@@ -379,18 +438,22 @@ func (b *Batch) join(slot int32, host string) {
 		of = new(crowd)
 		b.hosts[host] = of
 	}
-	s := &b.seats[slot]
-	s.host = of
+	b.seats[slot].host = of
 	of.agents = append(of.agents, slot)
-	of.siblings += int(s.own)
+	of.siblings += int(b.ratings[slot].own)
 }
 
 // weigh judges an agent by what is free of it.
-func (b *Batch) weigh(s *seat) {
-	s.fits = false
+func (b *Batch) weigh(slot int32) {
+	s, r := &b.seats[slot], &b.ratings[slot]
+	s.changed, s.fits = false, false
 	if !s.eligible {
 		return
 	}
-	s.weight, s.fits = s.view.Weigh(b.request.Resources, b.request.Ports)
-	s.leftover = leftover(s.view, b.request.Resources, b.dominant)
+	var weight int64
+	weight, s.fits = s.view.Weigh(b.request.Resources, b.request.Ports)
+	r.weight, r.leftover = int32(weight), 0
+	if b.dominant != "" {
+		r.leftover = s.view.Available(b.dominant) - b.dose
+	}
 }

@@ -1,6 +1,8 @@
 package placement_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -64,5 +66,41 @@ func TestCopiesShareWhatTheyTake(t *testing.T) {
 			t.Errorf("%s and %s hold lists of their own", last.Task, name)
 		}
 		last = claim
+	}
+}
+
+// TestBatchWhoseAgentsAreRankedAnew has so many agents come between two that there is no
+// number left between the ranks of their neighbours.
+func TestBatchWhoseAgentsAreRankedAnew(t *testing.T) {
+	t.Parallel()
+	const more = 70
+	books := cluster(t, agent(t, "a", "cpus 1", ""), agent(t, "z", "cpus 1", ""))
+	batch := placement.NewBatch(books, placement.Request{Resources: vector(t, "cpus 1")})
+	if _, err := batch.Next(); err != nil {
+		t.Fatal(err)
+	}
+	want := []id.Agent{"a"}
+	for n := range more {
+		want = append(want, id.Agent(fmt.Sprintf("b%d", 10+n)))
+		if err := books.SetAgent(agent(t, id.Agent(fmt.Sprintf("b%d", 9+more-n)), "cpus 1", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want = append(want, "z")
+
+	var got []id.Agent
+	for range want {
+		choice, err := batch.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := books.Claim(choice.Claim(id.Task("on-" + choice.Agent))); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, choice.Agent)
+	}
+
+	if !slices.Equal(got, want) {
+		t.Errorf("chosen %v, want all by name", got)
 	}
 }

@@ -28,7 +28,7 @@ type Improvement struct {
 // first. Siblings in the request count all of the service, also those that cannot
 // move.
 func Improve(books *ledger.Ledger, request Request, instances []id.Task) (Improvement, bool) {
-	pool, gives := choosePool(books, request)
+	pool, gives := choosePool(books, &request)
 	if !gives {
 		return Improvement{}, false
 	}

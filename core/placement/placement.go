@@ -64,7 +64,7 @@ func (c Choice) Claim(task id.Task) ledger.Claim {
 //
 // The error is a *RefusedError.
 func Choose(books *ledger.Ledger, request Request) (Choice, error) {
-	pool, ok := choosePool(books, request)
+	pool, ok := choosePool(books, &request)
 	if !ok {
 		return Choice{}, refuse(books, request)
 	}
@@ -86,7 +86,7 @@ func choice(books *ledger.Ledger, request *Request, why Grounds) Choice {
 }
 
 // choosePool returns the pool that gives. It is false if none has room.
-func choosePool(books *ledger.Ledger, request Request) (id.Pool, bool) {
+func choosePool(books *ledger.Ledger, request *Request) (id.Pool, bool) {
 	if len(request.Pools) == 0 {
 		return "", true
 	}

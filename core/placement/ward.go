@@ -1,5 +1,7 @@
 package placement
 
+import "github.com/aloft-run/aloft/core/ledger"
+
 // ward is the agents with the same values of the first attributes to spread over:
 // of none, of the first, of the first two and so on. The wards of the last
 // attribute hold agents, the others wards.
@@ -23,8 +25,14 @@ type crowd struct {
 // settle finds the best of a ward after one place in it has changed, and of the
 // wards around it.
 func (b *Batch) settle(w *ward, place, slot int32) {
-	for w.set(place, slot, b.before) && w.parent != nil {
-		place, slot, w = w.place, w.winner(), w.parent
+	var changed bool
+	if len(w.crowds) == b.wards && b.hosts == nil {
+		changed = w.climb(place, slot, b.ratings)
+	} else {
+		changed = w.set(place, slot, b)
+	}
+	if changed && w.parent != nil {
+		b.settle(w.parent, w.place, w.winner())
 	}
 }
 
@@ -39,7 +47,7 @@ func (b *Batch) lodge(w *ward) int32 {
 	if w.lodged++; int(w.lodged) > w.size() {
 		w.reserve(int(w.lodged))
 		if b.ready {
-			if w.hold(b.before); w.parent != nil {
+			if w.hold(b); w.parent != nil {
 				b.settle(w.parent, w.place, w.winner())
 			}
 		}
@@ -53,13 +61,14 @@ func (b *Batch) holdAll(w *ward) {
 		b.holdAll(kid)
 		w.enter(kid.place, kid.winner())
 	}
-	w.hold(b.before)
+	w.hold(b)
 }
 
 // wardOf returns the ward of an agent, which it makes if there is none.
-func (b *Batch) wardOf(values []string) *ward {
+func (b *Batch) wardOf(agent ledger.AgentView) *ward {
 	w := &b.root
-	for i, value := range values {
+	for i, name := range b.names[:b.wards] {
+		value, _ := attribute(agent, name)
 		kid := w.kids[value]
 		if kid == nil {
 			of := b.crowdOf(i, value)

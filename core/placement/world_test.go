@@ -162,10 +162,7 @@ func (w *world) happen() {
 			w.tasks = slices.Delete(w.tasks, i, i+1)
 		}
 	case 7:
-		request := w.request()
-		b := &watched{placement.NewBatch(&w.books, request), request}
-		b.request.Siblings = maps.Clone(request.Siblings)
-		w.batches = append(w.batches[max(0, len(w.batches)-2):], b)
+		w.watch()
 	case 8:
 		if len(w.batches) > 0 {
 			b := one(w.dice, "batch", w.batches...)
@@ -191,6 +188,25 @@ func (w *world) happen() {
 			}
 		}
 	}
+}
+
+// watch has a batch look on: a new one, or one that begins again for another service.
+func (w *world) watch() {
+	request := w.request()
+	if len(w.batches) > 0 && w.dice.roll("again", 2) == 0 {
+		b := one(w.dice, "batch", w.batches...)
+		alike := b.request
+		alike.Pools, alike.Siblings = request.Pools, request.Siblings
+		if !b.Again(alike) {
+			w.dice.fatal("%+v is not asked for again by %+v", b.request, alike)
+		}
+		b.request = alike
+		b.request.Siblings = maps.Clone(request.Siblings)
+		return
+	}
+	b := &watched{placement.NewBatch(&w.books, request), request}
+	b.request.Siblings = maps.Clone(request.Siblings)
+	w.batches = append(w.batches[max(0, len(w.batches)-2):], b)
 }
 
 // check compares what is chosen with what the oracle chooses.

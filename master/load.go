@@ -124,6 +124,8 @@ func withoutRemains(records []engine.Record) (cluster []engine.Record, remains [
 			revisions[r.Key()] = true
 		}
 	}
+	cluster = make([]engine.Record, 0, len(records))
+	var of *engine.Service // that of the task before: most are together
 	for _, record := range records {
 		whole := true
 		switch r := record.(type) {
@@ -134,7 +136,10 @@ func withoutRemains(records []engine.Record) (cluster []engine.Record, remains [
 			s := services[r.Service]
 			whole = s != nil && (r.State.Ended() || s.Deployment == r.ID)
 		case *engine.Task:
-			whole = services[r.Service] != nil && (!r.Status.State.Ended() || revisions[engine.RevisionKey(r.Service, r.Revision)])
+			if of == nil || of.Name != r.Service {
+				of = services[r.Service]
+			}
+			whole = of != nil && (!r.Status.State.Ended() || revisions[engine.RevisionKey(r.Service, r.Revision)])
 		}
 		if whole {
 			cluster = append(cluster, record)

@@ -15,7 +15,8 @@ const namesMax = 100_000
 //
 // A Reader is not safe for concurrent use. The zero value is ready.
 type Reader struct {
-	names map[string]string
+	names  map[string]string
+	recent [64]string // of the names, by what they look like: a record has most of those of the one before
 }
 
 // Unmarshal returns the record that Marshal made value from. It keeps nothing of
@@ -29,17 +30,24 @@ func (r *Reader) Unmarshal(value []byte) (engine.Record, error) {
 
 // name returns a name that other records may have, too.
 func (r *Reader) name(text []byte) string {
-	if known, ok := r.names[string(text)]; ok {
-		return known
+	if len(text) == 0 {
+		return ""
 	}
-	if r.names == nil {
-		r.names = make(map[string]string)
+	recent := &r.recent[(len(text)+3*int(text[0])+7*int(text[len(text)-1]))%len(r.recent)]
+	if *recent == string(text) {
+		return *recent
 	}
-	name := string(text)
-	if len(r.names) < namesMax {
-		r.names[name] = name
+	known, ok := r.names[string(text)]
+	if !ok {
+		if r.names == nil {
+			r.names = make(map[string]string)
+		}
+		if known = string(text); len(r.names) < namesMax {
+			r.names[known] = known
+		}
 	}
-	return name
+	*recent = known
+	return known
 }
 
 // StandsAt reports whether a record stands at that key of the store.

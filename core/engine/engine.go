@@ -100,6 +100,8 @@ type Engine struct {
 	daemons     map[id.Service]*service
 	timers      timers
 	dirty       map[id.Service]*service // to be planned
+	seen        int                     // tasks that this Take has looked at for plans
+	planFrom    id.Service              // the first that a Take had no time for, "" if there is none
 	fell        bool                    // an agent fell silent since the breaker was tended
 	doubtAt     time.Time               // of that look: it is at all agents, so one serves for all services
 	doubt       bool                    // the breaker may have to open, by the last look at those that are awaited
@@ -145,6 +147,11 @@ func (e *Engine) Step(event Event, now time.Time) (Answer, error) {
 // up the cluster.
 const roundsMax = 100
 
+// seenMax is how many tasks a Take looks at for plans, or those of one service. When
+// there are more, as there are when a leader has loaded a large cluster, the rest is for
+// the next Take, which is due at once: so nobody waits for all of them.
+const seenMax = 50_000
+
 // Take plans all that is due at now, and returns what changed since the Take
 // before. It is empty when nothing did.
 func (e *Engine) Take(now time.Time) Changes {
@@ -152,13 +159,14 @@ func (e *Engine) Take(now time.Time) Changes {
 	e.wake()
 	e.tendBreaker()
 	e.queue.begin()
+	e.seen = 0
 	for range roundsMax {
 		e.plan()
 		e.place()
-		if len(e.dirty) > 0 {
+		if len(e.dirty) > 0 && e.seen < seenMax {
 			continue
 		}
-		if freed := e.refreshTable(); !freed && len(e.dirty) == 0 {
+		if freed := e.refreshTable(); e.seen >= seenMax || !freed && len(e.dirty) == 0 {
 			break
 		}
 	}
@@ -234,12 +242,20 @@ func (e *Engine) wake() {
 // touch has a service planned by the next Take.
 func (e *Engine) touch(s *service) { e.dirty[s.record.Name] = s }
 
-// plan plans every service that is dirty, in the order of their names.
+// plan plans every service that is dirty, in the order of their names, or as many as a
+// Take has time for: then the next goes on where it ended.
 func (e *Engine) plan() {
 	names := slices.Sorted(maps.Keys(e.dirty))
-	for _, name := range names {
+	from, _ := slices.BinarySearch(names, e.planFrom)
+	e.planFrom = ""
+	for _, name := range slices.Concat(names[from:], names[:from]) {
+		if e.seen >= seenMax {
+			e.planFrom = name
+			return
+		}
 		s := e.dirty[name]
 		delete(e.dirty, name)
+		e.seen += len(s.live) + len(s.ended)
 		e.planService(s)
 	}
 }

@@ -25,7 +25,7 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	var problems []error
 	problem := func(of string, err error) {
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%w: %s: %w", ErrRecords, of, err))
+			problems = append(problems, damaged(of, err))
 		}
 	}
 	all, tasks := inOrder(records)
@@ -42,19 +42,17 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 		entries = append(entries, t)
 	}
 	held := e.countLoaded(problem)
-	var refused []error
+	var refused, unsettled []error
 	e.config.Together(
 		func() { refused = e.restoreClaims(held) },
-		func() { e.nameLoaded(entries) },
+		func() {
+			e.nameLoaded(entries)
+			if unsettled = e.settleAll(); len(problems)+len(unsettled) == 0 {
+				e.makeTable()
+			}
+		},
 	)
-	problems = append(problems, refused...)
-	for _, s := range e.services {
-		e.claimWanted(s)
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.services)) {
-		problem(string(name), e.settleLoaded(e.services[name]))
-	}
-	if len(problems) > 0 {
+	if problems = slices.Concat(problems, refused, unsettled); len(problems) > 0 {
 		return errors.Join(problems...)
 	}
 	for _, m := range e.agents {
@@ -64,9 +62,11 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 	e.countTotals()
 	e.recall()
 	e.batch.reset()
-	e.makeTable()
 	return nil
 }
+
+// damaged returns the error for a record, or what belongs to it.
+func damaged(of string, err error) error { return fmt.Errorf("%w: %s: %w", ErrRecords, of, err) }
 
 // inOrder parts the tasks, of which there are most, from the other records, and
 // sorts these by kind and name. What the order of tasks decides waits until they are
@@ -210,7 +210,7 @@ func (e *Engine) restoreClaims(held int) (refused []error) {
 	for _, name := range e.agentNames() {
 		for _, t := range e.agents[name].loaded {
 			if err := e.books.Restore(t.record.Claim); err != nil {
-				refused = append(refused, fmt.Errorf("%w: %s: %w", ErrRecords, t.record.ID, err))
+				refused = append(refused, damaged(string(t.record.ID), err))
 			}
 		}
 	}
@@ -230,6 +230,19 @@ func (e *Engine) nameLoaded(entries []*entry) {
 			m.tasks[t] = struct{}{}
 		}
 	}
+}
+
+// settleAll settles all services that were loaded. It does not touch the books.
+func (e *Engine) settleAll() (problems []error) {
+	for _, s := range e.services {
+		e.claimWanted(s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.services)) {
+		if err := e.settleLoaded(e.services[name]); err != nil {
+			problems = append(problems, damaged(string(name), err))
+		}
+	}
+	return problems
 }
 
 // settleLoaded brings what was loaded of a service into order, and has all of it

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +11,9 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -215,5 +218,47 @@ func TestNumbersAfterARestore(t *testing.T) {
 
 	if after := restored.Service("hello").Tasks; before >= 1_000_000_000 || after != 2_000_000_002 {
 		t.Errorf("the newest task had the number %d, and now %d", before, after)
+	}
+}
+
+// TestNobodyWaitsForAllPlans has a new leader of many tasks plan no more of them in one
+// Take than it may, and those for which it had no time next, whatever happens to others.
+func TestNobodyWaitsForAllPlans(t *testing.T) {
+	t.Parallel()
+	const services, each, some = 60, 1_000, 50
+	records := []engine.Record{&engine.Agent{Agent: ledger.Agent{ID: "a1", Partitions: hugePartitions()}}}
+	for n := range services {
+		name := id.Service(fmt.Sprintf("s%02d", n))
+		asked := web(name, "ok", each).Spec
+		records = append(records,
+			&engine.Service{Name: name, Kind: spec.Service, Revision: 1, Newest: 1, LastGood: 1, Instances: each + 1, Tasks: each},
+			&engine.Revision{Service: name, Number: 1, Generation: 1, Spec: asked})
+		for i := range each {
+			records = append(records, &engine.Task{
+				ID: id.Task(fmt.Sprintf("%s-1-%d", name, i+1)), Service: name, Revision: 1,
+				Claim:  ledger.Claim{Task: id.Task(fmt.Sprintf("%s-1-%d", name, i+1)), Agent: "a1", Slices: []ledger.Slice{{Partition: "cpus", Quantity: resource.Scalar(250)}}},
+				Status: task.Status{State: task.Ready, Since: noon, ReadySince: noon, Attempt: 1},
+			})
+		}
+	}
+	e := engine.New(engine.Config{Epoch: 2})
+	if err := e.Load(slices.Values(records)); err != nil {
+		t.Fatal(err)
+	}
+	planned := func(n int) int64 { return e.Service(id.Service(fmt.Sprintf("s%02d", n))).Tasks - each }
+
+	e.Take(noon)
+
+	if planned(some-1) != 1 || planned(some) != 0 || e.AskAgain().After(noon) {
+		t.Fatalf("planned %d of the %dth and %d of the next, and the rest is due at %v", planned(some-1), some, planned(some), e.AskAgain())
+	}
+	for n := range some {
+		if _, err := e.Step(engine.Scale{Service: id.Service(fmt.Sprintf("s%02d", n)), Instances: each + 2}, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Take(noon)
+	if planned(some) != 1 || planned(services-1) != 1 {
+		t.Errorf("planned %d of the %dth and %d of the last, which were next", planned(some), some+1, planned(services-1))
 	}
 }

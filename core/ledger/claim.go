@@ -65,7 +65,11 @@ func (l *Ledger) Restore(claim Claim) error {
 		return fmt.Errorf("restore the claim of task %s: %w", claim.Task, err)
 	}
 	for i, s := range e.shares {
-		if q := claim.Slices[i].Quantity; heldTwice(e.agent.shares, s, q) || e.doubles(claim.Slices, i) {
+		q := claim.Slices[i].Quantity
+		if q.Kind() == resource.KindScalar {
+			continue // of which there are no two that are the same
+		}
+		if heldTwice(e.agent.shares, s, q) || e.doubles(claim.Slices, i) {
 			return fmt.Errorf("restore the claim of task %s: %w", claim.Task, &ShortageError{
 				Agent: claim.Agent, Partition: s.ID, Type: s.Type, Kind: q.Kind(), Wanted: q.Amount(),
 				Free: q.Without(s.claimed).Amount(),
@@ -79,9 +83,13 @@ func (l *Ledger) Restore(claim Claim) error {
 // heldTwice reports whether another task holds some of q, or another partition
 // than own has it.
 func heldTwice(shares []share, own *share, q resource.Quantity) bool {
-	return slices.ContainsFunc(shares, func(s share) bool {
-		return s.Type == own.Type && (q.Meets(s.claimed) || s.ID != own.ID && q.Meets(s.Quantity))
-	})
+	for i := range shares {
+		s := &shares[i]
+		if s.Type == own.Type && (q.Meets(s.claimed) || s != own && q.Meets(s.Quantity)) {
+			return true
+		}
+	}
+	return false
 }
 
 // doubles reports whether a slice has something in common with one before it.

@@ -94,7 +94,7 @@ func newTask(service id.Service, number int, on *Agent, since time.Time) (*engin
 	ports, err := resource.RangesOf(resource.Range{First: port, Last: port})
 	name := id.Task(fmt.Sprintf("%s-1-%d", service, number))
 	return &engine.Task{
-		ID: name, Service: service, Revision: 1, Ports: map[string]int{"http": int(port)}, CreatedAt: since,
+		ID: name, Service: service, Revision: 1, Ports: engine.Ports{{Name: "http", Number: int(port)}}, CreatedAt: since,
 		Status: task.Status{State: task.Ready, Since: since, ReadySince: since, Attempt: 1},
 		Claim: ledger.Claim{Task: name, Agent: on.ID, Slices: []ledger.Slice{
 			{Partition: "cpus", Quantity: resource.Scalar(100)},

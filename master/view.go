@@ -45,11 +45,14 @@ func newView(cfg Config, records []engine.Record, revision int64) *view {
 		published: make(chan struct{}),
 	}
 	var sizes [engine.TaskKind + 1]int // maps that grow record by record would take twice the time
-	tasks := make(map[id.Service]int)
+	tasks, held := make(map[id.Service]int), make(map[id.Agent]int)
 	for _, record := range records {
 		sizes[record.Key().Kind]++
 		if t, ok := record.(*engine.Task); ok {
 			tasks[t.Service]++
+			if t.Status.State.HoldsClaim() {
+				held[t.Claim.Agent]++
+			}
 		}
 	}
 	for kind := range v.kinds {
@@ -57,6 +60,9 @@ func newView(cfg Config, records []engine.Record, revision int64) *view {
 	}
 	for service, n := range tasks {
 		v.byService[service] = newServiceIndex(n)
+	}
+	for agent, n := range held {
+		v.byAgent[agent] = make(map[id.Task]struct{}, n)
 	}
 	for _, record := range records {
 		v.put(engine.Change{Key: record.Key(), Record: record})

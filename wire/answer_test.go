@@ -95,7 +95,7 @@ func usualTask() *engine.Task {
 	ports := must(resource.RangesOf(resource.Range{First: 20_001, Last: 20_001}))
 	since := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	return &engine.Task{
-		ID: "service-0042-1-17", Service: "service-0042", Revision: 1, Ports: map[string]int{"http": 20_001}, CreatedAt: since,
+		ID: "service-0042-1-17", Service: "service-0042", Revision: 1, Ports: engine.Ports{{Name: "http", Number: 20_001}}, CreatedAt: since,
 		Status: task.Status{State: task.Ready, Since: since, ReadySince: since, Attempt: 1},
 		Claim: ledger.Claim{Task: "service-0042-1-17", Agent: "agent-000042", Slices: []ledger.Slice{
 			{Partition: "cpus", Quantity: resource.Scalar(100)},

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -106,15 +105,9 @@ func (w *writer) task(t *engine.Task) {
 }
 
 // ports appends ports in the order of their names. Most tasks have one at most.
-func (w *writer) ports(ports map[string]int) {
-	if len(ports) > 1 {
-		for _, name := range slices.Sorted(maps.Keys(ports)) {
-			w.port(name, ports[name])
-		}
-		return
-	}
-	for name, port := range ports {
-		w.port(name, port)
+func (w *writer) ports(ports engine.Ports) {
+	for _, port := range ports {
+		w.port(port.Name, port.Number)
 	}
 }
 

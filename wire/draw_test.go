@@ -314,9 +314,11 @@ func drawTask(t *rapid.T) engine.Record {
 		ID: id.Task(drawName(t, "task")), Service: id.Service(drawText(t, "service")),
 		Revision: id.Revision(rapid.Int64().Draw(t, "revision")), Run: rapid.Int64().Draw(t, "run"), Copy: drawSmall(t, "copy"),
 		Retry:  drawSmall(t, "retry"),
-		Ports:  rapid.MapOfN(rapid.StringN(0, 8, 40), rapid.IntRange(0, 65535), 0, 3).Draw(t, "ports"),
 		Status: drawStatus(t), Restart: rapid.Bool().Draw(t, "restart"), CreatedAt: drawTime(t, "created"),
 		Moves: engine.Move{To: id.Agent(drawText(t, "moves to")), Turn: drawSmall(t, "turn")}, Follows: id.Task(drawText(t, "follows")),
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "ports") {
+		r.Ports = r.Ports.With(rapid.StringN(0, 8, 40).Draw(t, "port"), rapid.IntRange(0, 65535).Draw(t, "number"))
 	}
 	if rapid.Bool().Draw(t, "placed") {
 		r.Claim = ledger.Claim{Task: r.ID, Agent: id.Agent(drawName(t, "agent")), Pool: id.Pool(drawText(t, "pool"))}

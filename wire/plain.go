@@ -257,10 +257,7 @@ func (r *Reader) port(f *fields, t *engine.Task) {
 	if f.and(in.plain); !in.plain {
 		return
 	}
-	if t.Ports == nil {
-		t.Ports = make(map[string]int)
-	}
-	t.Ports[name] = port
+	t.Ports = t.Ports.With(name, port)
 }
 
 // readStatus reads a status that says its state.

@@ -169,7 +169,7 @@ func marshalTask(tb testing.TB, i int) []byte {
 	}
 	name := id.Task(fmt.Sprintf("web-1-%d", i))
 	value, err := wire.Marshal(&engine.Task{
-		ID: name, Service: "web", Revision: 1, Ports: map[string]int{"http": 20_000}, CreatedAt: since,
+		ID: name, Service: "web", Revision: 1, Ports: engine.Ports{{Name: "http", Number: 20_000}}, CreatedAt: since,
 		Claim: ledger.Claim{Task: name, Agent: "a1", Slices: []ledger.Slice{
 			{Partition: "cpus", Quantity: resource.Scalar(100)}, {Partition: "mem", Quantity: resource.Scalar(64 << 20)}, {Partition: "ports", Quantity: port},
 		}},

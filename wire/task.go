@@ -95,24 +95,20 @@ func ToExit(m *pb.Exit) *task.Exit {
 }
 
 // FromPorts returns ports by name as a message has them, nil for none.
-func FromPorts(ports map[string]int) map[string]int32 {
+func FromPorts(ports engine.Ports) map[string]int32 {
 	if len(ports) == 0 {
 		return nil
 	}
 	m := make(map[string]int32, len(ports))
-	for name, number := range ports {
-		m[name] = int32(number)
+	for _, port := range ports {
+		m[port.Name] = int32(port.Number)
 	}
 	return m
 }
 
-func toPorts(m map[string]int32) map[string]int {
-	if len(m) == 0 {
-		return nil
-	}
-	ports := make(map[string]int, len(m))
-	for name, number := range m {
-		ports[name] = int(number)
+func toPorts(m map[string]int32) (ports engine.Ports) {
+	for name, number := range m { // in any order: they are sorted
+		ports = ports.With(name, int(number))
 	}
 	return ports
 }

@@ -183,12 +183,9 @@ func (e *Engine) hold(t *entry, choice placement.Choice) error {
 	if err := e.books.Claim(claim); err != nil {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
-	var ports map[string]int
-	if len(choice.Ports) > 0 {
-		ports = make(map[string]int, len(choice.Ports))
-	}
+	var ports Ports
 	for _, p := range choice.Ports {
-		ports[p.Name] = int(p.Number)
+		ports = ports.With(p.Name, int(p.Number))
 	}
 	if c := t.group.cell; c != nil {
 		c.key.shape.placedAt = e.now

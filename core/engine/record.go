@@ -202,7 +202,7 @@ type Task struct {
 	Copy      int          // of a job or cron, from 0; a retry has the copy of the task it follows
 	Retry     int          // 0 for the first task of a copy
 	Claim     ledger.Claim // while Pending empty, but for the agent of a daemon's task; kept for reading after the end
-	Ports     map[string]int
+	Ports     Ports
 	Status    task.Status
 	Restart   bool    // asked to be replaced
 	Moves     Move    // asked to move to another agent

@@ -40,7 +40,7 @@ func (w *world) shares(placed *engine.Task, endpoint route.Endpoint) bool {
 		return false
 	}
 	for _, port := range w.engine.SpecOf(placed.ID).Spec.Ports {
-		if port.Number == 0 && endpoint.Address == fmt.Sprintf("%s:%d", w.engine.Agent(placed.Claim.Agent).Address, placed.Ports[port.Name]) {
+		if port.Number == 0 && endpoint.Address == fmt.Sprintf("%s:%d", w.engine.Agent(placed.Claim.Agent).Address, placed.Ports.Number(port.Name)) {
 			return true
 		}
 	}

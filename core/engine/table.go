@@ -192,7 +192,7 @@ func (e *Engine) endpoints(s *service, rule route.Rule) []route.Endpoint {
 	var list []route.Endpoint
 	for _, t := range s.live {
 		port, has := portFor(s.specOf(t), rule)
-		number := t.record.Ports[port]
+		number := t.record.Ports.Number(port)
 		if !has || !t.state().Serving() || number == 0 {
 			continue
 		}

@@ -42,6 +42,9 @@ func Scalar(amount int64) Quantity { return Quantity{amount: amount} }
 // touch become one; it is an error if they overlap, are inverted, or leave
 // 0 to RangeMax.
 func RangesOf(ranges ...Range) (Quantity, error) {
+	if len(ranges) == 1 && 0 <= ranges[0].First && ranges[0].First <= ranges[0].Last && ranges[0].Last <= RangeMax {
+		return ofRange(ranges[0]), nil
+	}
 	joined, err := normal(ranges)
 	if err != nil {
 		return Quantity{}, err
@@ -72,6 +75,16 @@ func notInMember(r rune) bool {
 
 func ofRanges(ranges []Range) Quantity {
 	return Quantity{kind: KindRanges, amount: count(ranges), list: &list{ranges: ranges}}
+}
+
+// ofRange is ofRanges for one, in one piece of memory: most ports are claimed one by one.
+func ofRange(r Range) Quantity {
+	single := &struct {
+		list
+		one [1]Range
+	}{one: [1]Range{r}}
+	single.ranges = single.one[:]
+	return Quantity{kind: KindRanges, amount: r.Last - r.First + 1, list: &single.list}
 }
 
 func ofMembers(members []string) Quantity {

@@ -27,7 +27,7 @@ func (r Range) String() string {
 }
 
 // Number returns ranges of one number, which has to be from 0 to RangeMax.
-func Number(n int64) Quantity { return ofRanges([]Range{{n, n}}) }
+func Number(n int64) Quantity { return ofRange(Range{n, n}) }
 
 // Next returns the lowest number of q that is not below from. It is false if
 // there is none. It takes logarithmic time in the number of ranges.

@@ -168,11 +168,16 @@ func (c *clientConn) writeAt(p []byte, now time.Time) (int, error) {
 		case err == nil, c.handed.Load(), !errors.Is(err, os.ErrDeadlineExceeded):
 			return written, err
 		case n == 0:
-			c.stalled()
-			_ = c.Close() // the error that is returned is the first one
+			c.giveUp()
 			return written, err
 		}
 	}
+}
+
+// giveUp closes the connection of a client that takes nothing.
+func (c *clientConn) giveUp() {
+	c.stalled()
+	_ = c.Close() // the error that counts is the first one
 }
 
 // extend sees to it that the limit is left. It sets the deadline a little late,

@@ -69,7 +69,7 @@ const turnsMax = 8
 // read takes what is there. When a buffer is full of it, a pipe comes in its place.
 func (e *end) read(buffer []byte) error {
 	if e.pipe != nil {
-		n, err := e.pipe.fill(e.fd)
+		n, err := e.pipe.fill(e.fd, pipeSize)
 		return e.took(n, err)
 	}
 	n, err := again(func() (int, error) { return unix.Read(e.fd, buffer) })

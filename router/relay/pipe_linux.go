@@ -10,8 +10,9 @@ import (
 const (
 	// pipeSize is how much the kernel may hold between two sockets.
 	pipeSize = 256 << 10
-	// pipesMax is how many pipes are kept for the next bulk.
-	pipesMax = 64
+	// pipesMax is how many pipes are kept for the next bulk, and lentMax how many there
+	// are at all: a slow reader keeps one, and connections want descriptors, too.
+	pipesMax, lentMax = 64, 512
 )
 
 // pipe holds bytes in the kernel on their way between two sockets.
@@ -22,9 +23,9 @@ type pipe struct {
 
 func (p *pipe) close() { _, _ = unix.Close(p.read), unix.Close(p.write) }
 
-// fill moves into the pipe what a socket has.
-func (p *pipe) fill(from int) (n int, err error) {
-	n, err = splice(from, p.write, pipeSize)
+// fill moves into the pipe what a socket has, up to a most.
+func (p *pipe) fill(from, most int) (n int, err error) {
+	n, err = splice(from, p.write, min(most, pipeSize))
 	p.held += max(0, n)
 	return n, err
 }
@@ -56,6 +57,7 @@ func again(do func() (int, error)) (n int, err error) {
 type pipes struct {
 	mu   sync.Mutex
 	kept []*pipe
+	lent int
 }
 
 func (s *pipes) close() {
@@ -71,9 +73,13 @@ func (s *pipes) close() {
 func (s *pipes) take() *pipe {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.lent == lentMax {
+		return nil
+	}
 	if last := len(s.kept) - 1; last >= 0 {
 		kept := s.kept[last]
 		s.kept = s.kept[:last]
+		s.lent++
 		return kept
 	}
 	var ends [2]int
@@ -82,6 +88,7 @@ func (s *pipes) take() *pipe {
 	}
 	// Where the kernel gives an unprivileged user no larger one, a smaller one does.
 	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, pipeSize)
+	s.lent++
 	return &pipe{read: ends[0], write: ends[1]}
 }
 
@@ -89,6 +96,7 @@ func (s *pipes) take() *pipe {
 func (s *pipes) giveBack(p *pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lent--
 	if p.held == 0 && len(s.kept) < pipesMax {
 		s.kept = append(s.kept, p)
 	} else {

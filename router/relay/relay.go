@@ -42,6 +42,12 @@ type Passed struct {
 	Down int64
 }
 
+// Moved is what came of Move: how much the other socket took, and the error of either.
+type Moved struct {
+	Bytes             int64
+	ReadErr, WriteErr error
+}
+
 // Relay is what connections share while they are relayed: buffers, and pipes of the
 // kernel. The zero value is ready. It must not be copied, and may be used by many
 // goroutines.

@@ -18,6 +18,9 @@ func (*shared) Close() {}
 // inLoop relays nothing: there are no loops.
 func (*shared) inLoop(context.Context, Conn, Conn) (Passed, bool, error) { return Passed{}, false, nil }
 
+// Move passes on nothing.
+func (*shared) Move(_, _ syscall.RawConn, _ int64, _ func()) Moved { return Moved{} }
+
 // watch has the kernel find out that nobody is at the other end.
 func watch(conn Conn) {
 	if socket, ok := conn.(*net.TCPConn); ok {

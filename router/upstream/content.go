@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"syscall"
 
 	"github.com/aloft-run/aloft/router/plain"
 )
@@ -20,7 +21,9 @@ func (a *Answer) Next(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	a.passHead()
-	if a.inChunks {
+	if a.broken != nil {
+		err = a.broken
+	} else if a.inChunks {
 		n, err = a.nextOfChunks(p)
 	} else {
 		n, err = a.nextCounted(p)
@@ -57,6 +60,26 @@ func (a *Answer) take(p []byte) (int, error) {
 		err = errCutShort
 	}
 	return n, err
+}
+
+// Bulk returns the socket from which the rest of a counted body comes, and how much of it
+// there is, none of which was read. Who takes some of it must say so by Took.
+func (a *Answer) Bulk() (from syscall.RawConn, left int64) {
+	if a.exchange == nil || a.inChunks || a.exchange.conn.in.Buffered() > 0 {
+		return nil, 0
+	}
+	c := a.exchange.conn
+	c.freeRead()
+	return c.sock.raw, a.left
+}
+
+// Took says how much of the body was taken from the socket, and with what error; the next
+// one to read hears of it.
+func (a *Answer) Took(n int64, err error) {
+	a.left -= n
+	if a.broken = err; errors.Is(err, io.ErrUnexpectedEOF) {
+		a.broken = errCutShort
+	}
 }
 
 // nextOfChunks reads on over the borders of chunks as long as it need not wait.

@@ -49,6 +49,7 @@ type Answer struct {
 	left     int64     // of the body, or of the present chunk
 	inChunks bool      // the body is chunked
 	inChunk  bool      // some of a chunk was read, and its end was not
+	broken   error     // of Took
 }
 
 // Relay is Exchange for a request that is here in its words, whose answer is read
@@ -115,7 +116,7 @@ func (p *Pool) relayOn(ctx context.Context, c *conn, m *Message, a *Answer) (fai
 func (a *Answer) begin(x *exchange, headOnly bool) error {
 	in := x.conn.in
 	a.exchange, a.Odd, a.Trailers, a.inChunks = x, false, a.Trailers[:0], false
-	a.inChunk, a.waits, a.Ended = false, false, time.Time{}
+	a.inChunk, a.waits, a.Ended, a.broken = false, false, time.Time{}, nil
 	for {
 		if in.Buffered() > 0 {
 			text, _ := in.Peek(in.Buffered()) // it is there

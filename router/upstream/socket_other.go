@@ -9,9 +9,12 @@ import (
 
 // socket knows nothing where the kernel is not asked: an idle connection is held
 // for open, a request for read, and a connection for heard.
-type socket struct{}
+type socket struct{ raw syscall.RawConn }
 
-func (*socket) open(syscall.Conn, time.Duration) error { return nil }
+func (s *socket) open(c syscall.Conn, _ time.Duration) (err error) {
+	s.raw, err = c.SyscallConn()
+	return err
+}
 
 func (*socket) quiet() bool { return true }
 

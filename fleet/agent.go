@@ -24,6 +24,7 @@ type agent struct {
 	info    *pb.Agent
 	epoch   atomic.Uint64        // of the leader that it is in a session with; 0 for none
 	reports chan *pb.AgentReport // holds what the master must still be told
+	out     int                  // by what number it came to be in no session last; owned by run
 
 	length func(task id.Task, service id.Service) time.Duration
 	ending sync.WaitGroup // programs whose time has come
@@ -55,11 +56,10 @@ func (a *agent) run(ctx context.Context, masters *shared) {
 	a.resume()
 	defer a.stop()
 	for pause := masters.pauses.Min; ; pause = min(2*pause, masters.pauses.Max) {
-		masters.knock(ctx)
+		masters.knock(ctx, a.info.GetId(), a.out)
 		if ctx.Err() != nil {
 			return
 		}
-		masters.goIn(a.info.GetId())
 		session, hang := context.WithCancel(ctx)
 		_ = masters.AgentSession(session, a.join(hang), a.reports, func(message *pb.SessionResponse) { // it ends with an error always
 			a.epoch.Store(message.GetEpoch())
@@ -68,7 +68,7 @@ func (a *agent) run(ctx context.Context, masters *shared) {
 		})
 		hang()
 		a.epoch.Store(0)
-		masters.goOut(a.info.GetId())
+		a.out = masters.goOut(a.info.GetId())
 		masters.broken.Add(1)
 		wait(ctx, drawn(pause))
 	}

@@ -104,8 +104,9 @@ func New(cfg Config) (*Fleet, error) {
 			}
 			f.clients = append(f.clients, &shared{Client: c, pauses: cfg.Pauses, broken: &f.broken, out: make(map[string]bool)})
 		}
-		f.clients[i/cfg.PerClient].goOut(string(a.ID))
-		f.agents = append(f.agents, newAgent(a, cfg.Length))
+		made := newAgent(a, cfg.Length)
+		made.out = f.clients[i/cfg.PerClient].goOut(string(a.ID))
+		f.agents = append(f.agents, made)
 	}
 	return f, nil
 }
@@ -131,7 +132,7 @@ func (f *Fleet) Break() {
 		a.cut()
 	}
 	for _, c := range f.clients {
-		c.lose()
+		c.Close()
 	}
 }
 

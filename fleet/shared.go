@@ -22,47 +22,67 @@ type shared struct {
 	broken *atomic.Int64 // counts knocks in vain, too
 
 	mu  sync.Mutex      // guards all below
-	out map[string]bool // agents that are in no session, and begin none
-	its *knock          // the newest; nil if it says nothing any more
+	out map[string]bool // agents that are in no session, and were not let in
+	seq int             // counts how often an agent came to be so
+	its *knock          // the newest; nil before the first
 }
 
 // knock asks for the way in, again and again.
 type knock struct {
 	ended chan struct{} // closed when a master has let them in, or nobody asks any more
-	in    bool          // it has
+	named int           // agents that came to be in no session until then are named
+	in    bool          // a master has let them in
 	at    time.Time     // when
 }
 
-// knock waits until a master has time for the agents, or ctx is done.
-func (s *shared) knock(ctx context.Context) {
-	k, first := s.join()
-	if !first {
+// knock waits until a master has time for an agent, which came to be in no session by
+// that number, or ctx is done.
+func (s *shared) knock(ctx context.Context, agent string, number int) {
+	for ctx.Err() == nil {
+		k, own := s.join(number)
+		if own {
+			s.ask(ctx, k)
+		}
 		select {
 		case <-k.ended:
 		case <-ctx.Done():
+			return
 		}
-		return
+		if k.counts(number) {
+			return
+		}
+		if k.in && number <= k.named {
+			number = s.goOut(agent) // it was let in, and came too late
+		}
 	}
+}
+
+// join returns the newest knock, or one that the caller has to make, where that one's
+// answer does not count for it.
+func (s *shared) join(number int) (k *knock, own bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.its != nil && (s.its.awaited() || s.its.counts(number)) {
+		return s.its, false
+	}
+	s.its = &knock{ended: make(chan struct{})}
+	return s.its, true
+}
+
+// ask knocks until a master has let them in, or ctx is done.
+func (s *shared) ask(ctx context.Context, k *knock) {
 	defer close(k.ended)
 	for pause := s.pauses.Min; ctx.Err() == nil; pause = min(2*pause, s.pauses.Max) {
-		if s.Knock(ctx, s.outside()) == nil {
+		var names []string
+		names, k.named = s.outside()
+		if s.Knock(ctx, names) == nil {
 			k.in, k.at = true, time.Now()
+			s.goIn(names...)
 			return
 		}
 		s.broken.Add(1)
 		wait(ctx, drawn(pause))
 	}
-}
-
-// join returns the knock that counts, and whether the caller has to make it.
-func (s *shared) join() (k *knock, first bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.its != nil && s.its.counts() {
-		return s.its, false
-	}
-	s.its = &knock{ended: make(chan struct{})}
-	return s.its, true
 }
 
 // awaited reports whether the answer is not there yet.
@@ -75,43 +95,37 @@ func (k *knock) awaited() bool {
 	}
 }
 
-// counts reports whether the answer is awaited, or of now.
-func (k *knock) counts() bool { return k.awaited() || k.in && time.Since(k.at) < letInFor }
+// counts reports whether the answer, which is there, lets in an agent that was named.
+func (k *knock) counts(number int) bool {
+	return k.in && number <= k.named && time.Since(k.at) < letInFor
+}
 
-// outside returns the agents that wait to begin a session.
-func (s *shared) outside() []string {
+// outside returns the agents that wait to begin a session, and the number of the last.
+func (s *shared) outside() (names []string, last int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := make([]string, 0, len(s.out))
+	names = make([]string, 0, len(s.out))
 	for name := range s.out {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return names
+	return names, s.seq
 }
 
-// goIn takes note that an agent begins a session.
-func (s *shared) goIn(agent string) {
+// goIn takes note that agents were let in.
+func (s *shared) goIn(agents ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.out, agent)
-}
-
-// goOut takes note that an agent is in no session. What a master answered before tells
-// nothing any more.
-func (s *shared) goOut(agent string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.out[agent] = true
-	if s.its != nil && !s.its.awaited() {
-		s.its = nil
+	for _, name := range agents {
+		delete(s.out, name)
 	}
 }
 
-// lose ends the connections.
-func (s *shared) lose() {
+// goOut takes note that an agent is in no session from now on, and numbers that.
+func (s *shared) goOut(agent string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Close()
-	s.its = nil
+	s.out[agent] = true
+	s.seq++
+	return s.seq
 }

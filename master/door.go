@@ -24,35 +24,34 @@ const comeInWithin = time.Second
 // shall pass between them. They are let in by their order, as many at a time as there are
 // places.
 type door struct {
-	mu      sync.Mutex // guards all below, and what guests have below
-	places  int        // in all
-	free    int
-	queue   []*guests            // those that wait, the first in front
-	present map[*guests]struct{} // those that wait or come in
+	mu       sync.Mutex // guards all below, and what guests have below
+	places   int        // in all
+	free     int
+	queue    []*guests            // those that wait, the first in front
+	present  map[*guests]struct{} // those that wait or come in
+	expected map[id.Agent]*guests // who may begin a session at once, on a place of them
 }
 
-// guests are agents that come in together, by one connection.
+// guests are agents that wait and come in together.
 type guests struct {
-	agents []id.Agent
+	agents []id.Agent    // each has a place but for those at the end, where there are too many
 	open   chan struct{} // closed when they may come in
 	places int           // that they wait for, and then have
-	coming int           // those of them that have not begun a session
 	gone   bool          // they wait no more
 	late   *time.Timer   // takes their places from them; nil until they may come in
 }
 
 func newDoor(places int) *door {
-	return &door{places: places, free: places, present: make(map[*guests]struct{})}
+	return &door{places: places, free: places, present: make(map[*guests]struct{}), expected: make(map[id.Agent]*guests)}
 }
 
 // enter waits until agents may come in. They keep their places until they have, or
 // comeInWithin has passed.
 func (d *door) enter(ctx context.Context, over <-chan struct{}, agents ...id.Agent) (*guests, error) {
-	g := d.knock(agents)
+	g := d.wait(agents)
 	var err error
 	select {
 	case <-g.open:
-		d.hurry(g)
 		return g, nil
 	case <-over:
 		err = ErrNoLeader
@@ -63,49 +62,30 @@ func (d *door) enter(ctx context.Context, over <-chan struct{}, agents ...id.Age
 	return nil, err
 }
 
-// knock has agents wait, if they must.
-func (d *door) knock(agents []id.Agent) *guests {
+// wait has agents wait, if they must. Those of them that were let in before and have not
+// come give their places back.
+func (d *door) wait(agents []id.Agent) *guests {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	number := min(len(agents), d.places)
-	g := &guests{agents: agents, open: make(chan struct{}), places: number, coming: number}
+	g := &guests{agents: agents, open: make(chan struct{}), places: min(len(agents), d.places)}
+	for _, name := range agents {
+		if before := d.take(name); before != nil {
+			d.back(before, 1)
+		}
+	}
 	d.queue, d.present[g] = append(d.queue, g), struct{}{}
 	d.admit()
 	return g
-}
-
-// hurry gives agents that were let in only so long to come in.
-func (d *door) hurry(g *guests) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	g.late = time.AfterFunc(comeInWithin, func() { d.giveBack(g, d.places) })
 }
 
 // leave has agents wait no more.
 func (d *door) leave(g *guests) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	select {
-	case <-g.open:
-		d.free += g.places // they were let in at the same moment
-		g.places = 0
-	default:
-	}
 	g.gone = true
 	delete(d.present, g)
-	d.admit()
-}
-
-// giveBack gives back so many places of agents that have come in, or take too long.
-func (d *door) giveBack(g *guests, places int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	places = min(places, g.places)
-	g.places, d.free = g.places-places, d.free+places
-	if g.places == 0 {
-		g.late.Stop()
-		g.coming = 0
-		delete(d.present, g)
+	if g.late != nil { // they were let in at the same moment
+		d.back(g, g.places)
 	}
 	d.admit()
 }
@@ -115,23 +95,64 @@ func (d *door) admit() {
 	for len(d.queue) > 0 && (d.queue[0].gone || d.queue[0].places <= d.free) {
 		g := d.queue[0]
 		d.queue[0], d.queue = nil, d.queue[1:]
-		if !g.gone {
-			d.free -= g.places
-			close(g.open)
+		if g.gone {
+			continue
 		}
+		d.free -= g.places
+		close(g.open)
+		g.late = time.AfterFunc(comeInWithin, func() { d.giveBack(g, d.places) })
 	}
 }
 
-// begins reports whether an agent that begins a session is one of guests that were let
-// in, and have a place for it.
-func (d *door) begins(g *guests) bool {
+// expect has agents that were let in begin their sessions at once.
+func (d *door) expect(g *guests) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g == nil || g.coming == 0 {
-		return false
+	for _, name := range g.agents[:g.places] {
+		d.expected[name] = g
 	}
-	g.coming--
-	return true
+}
+
+// begins returns those with whom an agent was let in that begins a session, nil if it was
+// not.
+func (d *door) begins(agent id.Agent) *guests {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.take(agent)
+}
+
+// take is begins for a caller that holds d.mu.
+func (d *door) take(agent id.Agent) *guests {
+	g := d.expected[agent]
+	delete(d.expected, agent)
+	return g
+}
+
+// giveBack gives back so many places of agents that have come in, or take too long.
+func (d *door) giveBack(g *guests, places int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.back(g, places)
+	d.admit()
+}
+
+// back is giveBack for a caller that holds d.mu, and lets others in.
+func (d *door) back(g *guests, places int) {
+	places = min(places, g.places)
+	if places == 0 {
+		return
+	}
+	g.places, d.free = g.places-places, d.free+places
+	if g.places > 0 {
+		return
+	}
+	g.late.Stop()
+	delete(d.present, g)
+	for _, name := range g.agents {
+		if d.expected[name] == g {
+			delete(d.expected, name)
+		}
+	}
 }
 
 // waiting returns the agents that wait or come in, as far as they have told their names.
@@ -173,12 +194,8 @@ func (r *reign) tellWaiting(ctx context.Context) {
 // enterAgent has an agent wait at the door that begins a session. in lets the next one
 // come in.
 func (r *reign) enterAgent(ctx context.Context, name id.Agent) (in func(), err error) {
-	c, _ := ctx.Value(connKey{}).(*conn)
-	var g *guests
-	if c != nil {
-		g = c.guests.Load()
-	}
-	if !r.door.begins(g) {
+	g := r.door.begins(name)
+	if g == nil {
 		if g, err = r.door.enter(ctx, r.over, name); err != nil {
 			return nil, err
 		}
@@ -186,8 +203,8 @@ func (r *reign) enterAgent(ctx context.Context, name id.Agent) (in func(), err e
 	return sync.OnceFunc(func() { r.door.giveBack(g, 1) }), nil
 }
 
-// Knock has agents wait at the door that will begin their sessions on one connection.
-// Until then they cost next to nothing.
+// Knock has agents wait at the door that will begin their sessions together. Until then
+// they cost next to nothing.
 func (s agentService) Knock(ctx context.Context, req *connect.Request[pb.KnockRequest]) (*connect.Response[pb.KnockResponse], error) {
 	r, err := s.master.current()
 	if err != nil {
@@ -203,9 +220,7 @@ func (s agentService) Knock(ctx context.Context, req *connect.Request[pb.KnockRe
 	if err != nil {
 		return nil, apiError(err)
 	}
-	if c, ok := ctx.Value(connKey{}).(*conn); ok {
-		c.guests.Store(g)
-	}
+	r.door.expect(g)
 	return connect.NewResponse(&pb.KnockResponse{}), nil
 }
 

@@ -16,57 +16,58 @@ import (
 	"github.com/aloft-run/aloft/store/memory"
 )
 
-// knocker is a connection of agents that knock together.
-type knocker struct {
-	*node
-
-	over connect.HTTPClient
-}
-
-func (n *node) knocker() knocker { return knocker{n, n.client()} }
-
-// knock waits until so many agents may come in, and returns how long that took.
-func (k knocker) knock(agents ...string) time.Duration {
-	k.Helper()
+// knock waits until agents may come in, and returns how long that took.
+func (n *node) knock(agents ...string) time.Duration {
+	n.Helper()
 	began := time.Now()
-	api := aloftv1connect.NewAgentServiceClient(k.over, "http://masters")
-	if _, err := api.Knock(k.Context(), connect.NewRequest(&pb.KnockRequest{Agents: agents})); err != nil {
-		k.Error(err)
+	api := aloftv1connect.NewAgentServiceClient(n.client(), "http://masters")
+	if _, err := api.Knock(n.Context(), connect.NewRequest(&pb.KnockRequest{Agents: agents})); err != nil {
+		n.Error(err)
 	}
 	return time.Since(began)
 }
 
+// comes opens a session of an agent, which says its name at once.
+func (n *node) comes(name string, tasks ...*pb.TaskReport) {
+	n.Helper()
+	s := n.open(n.client())
+	s.stream.RequestHeader().Set("Aloft-Agent", name)
+	s.send(joinOf(small(name), tasks...))
+}
+
 // crowd is so many names that nobody else may come in beside them.
-func crowd() (names []string) {
+func crowd(number int) (names []string) {
 	for i := range master.ComingMax {
-		names = append(names, fmt.Sprint("crowd-", i))
+		names = append(names, fmt.Sprintf("crowd-%d-%d", number, i))
 	}
 	return names
 }
 
 // TestAgentsKnock: agents that were let in together keep others out until they have
-// begun their sessions, or a moment has passed.
+// begun their sessions, or a moment has passed, or they have knocked again.
 func TestAgentsKnock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
-		first, second := n.knocker(), n.knocker()
-		if waited := first.knock("a1"); waited != 0 {
+		if waited := n.knock("a1"); waited != 0 {
 			t.Errorf("with nobody else at the door it waited for %v", waited)
 		}
-		if waited := second.knock(append(crowd(), "one-too-many")...); waited != time.Second {
+		if waited := n.knock(append(crowd(1), "one-too-many")...); waited != time.Second {
 			t.Errorf("as many as may come in waited for %v for one that does not come", waited)
 		}
-		if waited := first.knock("a1"); waited != time.Second {
+		if waited := n.knock("a1"); waited != time.Second {
 			t.Errorf("one waited for %v for as many as may come in", waited)
 		}
 		time.Sleep(time.Second)
 
-		first.knock(append(crowd()[1:], "a1")...)
-		n.open(first.over).send(joinOf(small("a1")))
+		n.knock(append(crowd(2)[1:], "a1")...)
+		n.comes("a1")
 		synctest.Wait()
-		if waited := second.knock("a2"); waited != 0 {
+		if waited := n.knock("a2"); waited != 0 {
 			t.Errorf("it waited for %v, and one had come in", waited)
+		}
+		if waited := n.knock(crowd(2)[1:]...); waited != 0 {
+			t.Errorf("who knocks again waited for %v for the places that it had", waited)
 		}
 	})
 }
@@ -76,11 +77,10 @@ func TestAgentsComeInInTheirOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
-		var waited []time.Duration
+		waited := make([]time.Duration, 4)
 		var knocking sync.WaitGroup
-		for range 4 {
-			k := n.knocker()
-			knocking.Go(func() { waited = append(waited, k.knock(crowd()...)) })
+		for i := range waited {
+			knocking.Go(func() { waited[i] = n.knock(crowd(i)...) })
 			synctest.Wait()
 		}
 		knocking.Wait()
@@ -97,7 +97,7 @@ func TestAKnockIsHeldUntilAMasterLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := memory.New(memory.Config{})
 		n := start(t, cluster, master.Config{ID: "m1", Advertise: "http://m1:7117"})
-		if n.knocker().knock("a1"); n.master.Ready() != nil {
+		if n.knock("a1"); n.master.Ready() != nil {
 			t.Error("it was let in by a master that does not lead")
 		}
 		standby := start(t, cluster, master.Config{ID: "m2", Advertise: "http://m2:7117"})
@@ -115,7 +115,7 @@ func TestWhoWaitsAtTheDoorKeepsItsTasks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
-		before := n.open(n.client())
+		before := n.open(n.client()) // it says its name in its first message only
 		before.send(joinOf(small("a1")))
 		n.deploy("service: web\nresources: {cpus: 1}\nrun: {command: [./web]}\n")
 		n.eventually("it is placed", func() bool { return len(n.service("web").GetTasks()) == 1 })
@@ -124,18 +124,15 @@ func TestWhoWaitsAtTheDoorKeepsItsTasks(t *testing.T) {
 		n.eventually("it is ready", func() bool { return n.service("web").GetReady() == 1 })
 		n.join("a2", 4)
 		var knocking sync.WaitGroup
-		for range 20 {
-			k := n.knocker()
-			knocking.Go(func() { k.knock(crowd()...) })
+		for i := range 20 {
+			knocking.Go(func() { n.knock(crowd(i)...) })
 			synctest.Wait()
 		}
 		before.cancel()
 		n.eventually("it is missed", func() bool { return n.silent("a1") })
 		began := time.Now()
 
-		back := n.open(n.client())
-		back.stream.RequestHeader().Set("Aloft-Agent", "a1")
-		back.send(joinOf(small("a1"), ready))
+		n.comes("a1", ready)
 		n.eventually("it is back", func() bool { return !n.silent("a1") })
 
 		knocking.Wait()

@@ -31,9 +31,8 @@ func (l line) lastHeard() time.Time {
 type conn struct {
 	net.Conn
 
-	began  time.Time
-	heard  atomic.Int64           // as time since began
-	guests atomic.Pointer[guests] // those that were let in last on it, of whatever term
+	began time.Time
+	heard atomic.Int64 // as time since began
 }
 
 // Read reads what comes.

@@ -19,7 +19,7 @@ import (
 const (
 	recallMost   = 1000 // revisions
 	recallWithin = 2 * time.Second
-	recallAfter  = 10 * time.Second
+	recallAfter  = 45 * time.Second
 )
 
 // recall makes the changes of earlier terms known to watches that resume, and lets

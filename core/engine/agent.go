@@ -49,15 +49,20 @@ func (m *machine) closed() bool {
 // putAgent replaces an agent's record by a changed copy, and keeps the books'
 // word on whether it takes claims.
 func (e *Engine) putAgent(m *machine, change func(*Agent)) {
+	e.markAgent(m, change)
+	for t := range m.tasks {
+		e.touch(t.owner)
+	}
+}
+
+// markAgent is putAgent for what no service has to be planned for.
+func (e *Engine) markAgent(m *machine, change func(*Agent)) {
 	next := *m.record
 	change(&next)
 	m.record = &next
 	e.listSilent(m)
 	e.closeAsNeeded(m)
 	e.batch.put(m.record.Key(), m.record)
-	for t := range m.tasks {
-		e.touch(t.owner)
-	}
 }
 
 // listSilent keeps account of whether an agent is silent.
@@ -134,14 +139,13 @@ func (v AgentJoined) fold(e *Engine) (Answer, error) {
 	} else {
 		silent, rebooted = m.silent(), m.record.BootID != v.BootID
 	}
-	if m.record != nil && (silent || m.record.Address != record.Address) {
-		e.retable(m)
-	}
+	moved := m.record != nil && m.record.Address != record.Address
 	clear(m.daemons)
 	record.BootID, record.JoinedAt, record.SilentSince, record.Unreachable = v.BootID, e.now, time.Time{}, false
 	m.record, m.awaited = record, false
 	e.returned(m, v, rebooted)
-	e.putAgent(m, func(*Agent) {})
+	e.markAgent(m, func(*Agent) {})
+	e.seeAgain(m, silent && !moved && !undrained)
 	e.timers.set(timerKey{agentTimer, string(record.ID)}, time.Time{})
 	e.batch.order(record.ID)
 	e.roomGrew()
@@ -190,14 +194,6 @@ func (e *Engine) goOn(m *machine, v AgentJoined) {
 	e.closeAsNeeded(m)
 	e.timers.set(timerKey{agentTimer, string(m.record.ID)}, time.Time{})
 	e.batch.order(m.record.ID)
-}
-
-// retable has the table made anew for the tasks of an agent that moved, fell silent
-// or came back.
-func (e *Engine) retable(m *machine) {
-	for t := range m.tasks {
-		e.tableStale[t.record.Service] = struct{}{}
-	}
 }
 
 // returned folds the complete report of an agent that joins.
@@ -365,8 +361,8 @@ func (v AgentsWait) fold(e *Engine) (Answer, error) {
 // fallSilent begins to count for how long nothing is heard of an agent.
 func (e *Engine) fallSilent(m *machine, since time.Time) {
 	m.awaited, e.fell = false, e.fell || !m.record.Draining
-	e.putAgent(m, func(a *Agent) { a.SilentSince = since })
-	e.retable(m)
+	e.markAgent(m, func(a *Agent) { a.SilentSince = since })
+	e.sight(m)
 	left := m.left()
 	if left {
 		e.note(Note{Kind: AgentLeft, Agent: m.record.ID, Text: "on purpose, with no tasks"})
@@ -385,7 +381,7 @@ func (e *Engine) fallSilent(m *machine, since time.Time) {
 
 // giveUpHope says that a silent agent will not be back in a moment.
 func (e *Engine) giveUpHope(m *machine) {
-	e.putAgent(m, func(a *Agent) { a.Unreachable = true })
+	e.markAgent(m, func(a *Agent) { a.Unreachable = true })
 	if m.left() {
 		return // nobody hopes
 	}

@@ -98,8 +98,8 @@ func (e *Engine) doubts() bool {
 		}
 	}
 	b := e.breaker()
-	missed, all := e.missed(e.began.Add(-window(b)))
-	e.doubt = awaited > 0 && b.trips(len(missed)+awaited, all)
+	missed, all := e.countMissed(e.began.Add(-window(b)))
+	e.doubt = awaited > 0 && b.trips(missed+awaited, all)
 	return e.doubt
 }
 
@@ -115,18 +115,19 @@ func (e *Engine) tendBreaker() {
 	b := e.breaker()
 	switch {
 	case b.Open():
-		if missed, all := e.missed(b.From); !b.trips(len(missed), all) {
-			text := fmt.Sprintf("%s missing; what is still silent is given up in its time from now", countOf(len(missed), all))
+		if missed, all := e.countMissed(b.From); !b.trips(missed, all) {
+			text := fmt.Sprintf("%s missing; what is still silent is given up in its time from now", countOf(missed, all))
 			e.closeBreaker(func(c *Cluster) { c.Regained = e.now })
 			e.note(Note{Kind: BreakerClosed, Text: text})
 		}
 	case fell:
 		from := e.newestSilence().Add(-window(b))
-		if missed, all := e.missed(from); b.trips(len(missed), all) {
+		if count, all := e.countMissed(from); b.trips(count, all) {
+			missed, _ := e.missed(from)
 			e.putCluster(func(c *Cluster) { c.Breaker.OpenSince, c.Breaker.From = e.now, from })
 			e.touchUnhealthy()
 			e.note(Note{Kind: BreakerOpened, Text: fmt.Sprintf("%s fell silent within %v: %s; nothing is replaced for that, or for being unhealthy",
-				countOf(len(missed), all), window(b), nameAgents(missed))})
+				countOf(count, all), window(b), nameAgents(missed))})
 		}
 	}
 }
@@ -146,6 +147,20 @@ func (e *Engine) newestSilence() time.Time {
 		}
 	}
 	return newest
+}
+
+// countMissed returns how many missed does.
+func (e *Engine) countMissed(from time.Time) (missed, all int) {
+	b := e.breaker()
+	for _, m := range e.agents {
+		switch {
+		case b.counts(m.record, from):
+			missed++
+		case !m.silent() && !m.record.Draining:
+			all++
+		}
+	}
+	return missed, all + missed
 }
 
 // missed returns the agents that are missed, of those silent since then, and the

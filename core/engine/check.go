@@ -130,8 +130,8 @@ func (s *service) check() error {
 // checkTable returns what is in the table and not ready, or not suspect exactly
 // while its agent is silent.
 func (e *Engine) checkTable() error {
-	if len(e.tableStale) > 0 {
-		return nil // it is made anew by the next Take
+	if len(e.tableStale)+len(e.sights.late) > 0 {
+		return nil // it is made anew by the next Take, or in its time
 	}
 	for _, part := range e.table.Services {
 		for _, endpoint := range part.Endpoints {

@@ -100,11 +100,12 @@ type Engine struct {
 	daemons     map[id.Service]*service
 	timers      timers
 	dirty       map[id.Service]*service // to be planned
-	seen        int                     // tasks that this Take has looked at for plans
-	planFrom    id.Service              // the first that a Take had no time for, "" if there is none
-	fell        bool                    // an agent fell silent since the breaker was tended
-	doubtAt     time.Time               // of that look: it is at all agents, so one serves for all services
-	doubt       bool                    // the breaker may have to open, by the last look at those that are awaited
+	sights      sights
+	seen        int        // tasks that this Take has looked at for plans
+	planFrom    id.Service // the first that a Take had no time for, "" if there is none
+	fell        bool       // an agent fell silent since the breaker was tended
+	doubtAt     time.Time  // of that look: it is at all agents, so one serves for all services
+	doubt       bool       // the breaker may have to open, by the last look at those that are awaited
 	batch       batch
 }
 
@@ -122,6 +123,7 @@ func New(config Config) *Engine {
 		routers:     make(map[id.Router]*router),
 		rules:       make(map[route.Rule]id.Service),
 		tableStale:  make(map[id.Service]struct{}),
+		sights:      sights{late: make(map[id.Service]*service)},
 		draining:    make(map[*entry]struct{}),
 		resting:     make(map[id.Task]*entry),
 		daemons:     make(map[id.Service]*service),
@@ -229,6 +231,8 @@ func (e *Engine) wake() {
 			e.wakeAgent(id.Agent(key.name))
 		case routerTimer:
 			e.wakeRouter(id.Router(key.name))
+		case sightTimer:
+			e.wakeSights()
 		case queueTimer:
 			e.queue.fresh = true
 		case serviceTimer:

@@ -27,20 +27,30 @@ type machine struct {
 
 // addAgent starts an agent with some cpus, the same number of GiB, and ports.
 func (w *world) addAgent(name id.Agent, cpus int64, attributes ...string) {
-	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
-	if err != nil {
-		w.Fatalf("ports: %v", err)
-	}
-	a := ledger.Agent{ID: name, Attributes: map[string]string{}, Partitions: []ledger.Partition{
-		{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(cpus * 1000), Weight: ledger.WeightOne},
-		{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(cpus << 30), Weight: ledger.WeightOne},
-		{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
-	}}
+	a := ledger.Agent{ID: name, Attributes: map[string]string{}, Partitions: partitionsOf(w, cpus)}
 	for _, attribute := range attributes {
 		key, value, _ := strings.Cut(attribute, "=")
 		a.Attributes[key] = value
 	}
 	w.bootMachine(a)
+}
+
+// fataler is a test, or the world of one.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
+// partitionsOf returns so many cpus, the same number of GiB, and ports.
+func partitionsOf(tb fataler, cpus int64) []ledger.Partition {
+	ports, err := resource.RangesOf(resource.Range{First: 20000, Last: 29999})
+	if err != nil {
+		tb.Fatalf("ports: %v", err)
+	}
+	return []ledger.Partition{
+		{ID: "cpus", Type: resource.CPUs, Quantity: resource.Scalar(cpus * 1000), Weight: ledger.WeightOne},
+		{ID: "mem", Type: resource.Mem, Quantity: resource.Scalar(cpus << 30), Weight: ledger.WeightOne},
+		{ID: "ports", Type: resource.Ports, Quantity: ports, Weight: ledger.WeightOne},
+	}
 }
 
 func (w *world) bootMachine(a ledger.Agent) {

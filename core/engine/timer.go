@@ -11,6 +11,7 @@ type timerKind uint8
 const (
 	agentTimer timerKind = iota + 1
 	routerTimer
+	sightTimer
 	serviceTimer
 	queueTimer
 )

@@ -53,8 +53,8 @@ type AgentServiceClient interface {
 	// Session tells an agent what to run and the master what runs. The agent's
 	// first message is a join; the master answers with complete orders.
 	Session(context.Context) *connect.BidiStreamForClient[v1.SessionRequest, v1.SessionResponse]
-	// Knock returns when the master leads, and has time for agents that share the
-	// connection to begin their sessions on it. One of an older version does not know it.
+	// Knock returns when the master leads, and has time for agents of one client to begin
+	// their sessions. One of an older version does not know it.
 	Knock(context.Context, *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error)
 	// SendLogs carries the answer to a LogOrder.
 	SendLogs(context.Context) *connect.ClientStreamForClient[v1.SendLogsRequest, v1.SendLogsResponse]
@@ -119,8 +119,8 @@ type AgentServiceHandler interface {
 	// Session tells an agent what to run and the master what runs. The agent's
 	// first message is a join; the master answers with complete orders.
 	Session(context.Context, *connect.BidiStream[v1.SessionRequest, v1.SessionResponse]) error
-	// Knock returns when the master leads, and has time for agents that share the
-	// connection to begin their sessions on it. One of an older version does not know it.
+	// Knock returns when the master leads, and has time for agents of one client to begin
+	// their sessions. One of an older version does not know it.
 	Knock(context.Context, *connect.Request[v1.KnockRequest]) (*connect.Response[v1.KnockResponse], error)
 	// SendLogs carries the answer to a LogOrder.
 	SendLogs(context.Context, *connect.ClientStream[v1.SendLogsRequest]) (*connect.Response[v1.SendLogsResponse], error)

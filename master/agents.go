@@ -122,7 +122,7 @@ func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJo
 		return err
 	}
 	defer done()
-	_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+	_, err = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if other := r.hub.link(link.agent); other != nil && other.folder != link.folder {
 			return engine.Answer{}, fmt.Errorf("agent %s %w", link.agent, errNamesake)
 		}
@@ -143,7 +143,7 @@ func (r *reign) join(ctx context.Context, link *agentLink, joined engine.AgentJo
 // taken its place. It waits for as long as this master leads: a new leader
 // learns by itself who is there.
 func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
-	_, _ = r.fold(context.WithoutCancel(ctx), func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+	_, _ = r.hear(context.WithoutCancel(ctx), func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 		if r.hub.link(link.agent) != link {
 			return engine.Answer{}, nil
 		}
@@ -174,7 +174,7 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
 		v.pause()
-		_, err = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		_, err = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
 			if r.hub.link(link.agent) != link {
 				return engine.Answer{}, errReplaced // what it says may be older than what the newer session said
 			}

@@ -11,6 +11,9 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/aloft-run/aloft/core/engine"
+	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 	"github.com/aloft-run/aloft/master"
@@ -63,5 +66,37 @@ func TestTooManyCallsAreAskedToComeBack(t *testing.T) {
 			})
 		}
 		calling.Wait()
+	})
+}
+
+// TestCallsPassWhatAgentsSay has very many agents have something to say while a commit
+// takes long: a call that comes after all of them does not wait for all of them.
+func TestCallsPassWhatAgentsSay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const agents = 4 * master.WordsMax
+		j := keepJournal(t)
+		j.delay = time.Second
+		n := start(t, memory.New(memory.Config{Fault: j.fault}), master.Config{})
+		n.leads()
+		var heard atomic.Int32
+		var saying sync.WaitGroup
+		for i := range agents {
+			saying.Go(func() {
+				joined := engine.AgentJoined{Agent: ledger.Agent{ID: id.Agent(fmt.Sprint("a", i))}, BootID: "boot", Hostname: "host"}
+				if err := n.master.Hear(t.Context(), joined); err != nil {
+					t.Error(err)
+				}
+				heard.Add(1)
+			})
+		}
+		synctest.Wait()
+
+		_, err := n.master.Submit(t.Context(), engine.SetPool{Pool: ledger.Pool{ID: "p"}})
+
+		if before := heard.Load(); err != nil || before > 2*master.WordsMax {
+			t.Errorf("%d of %d agents were heard before a call, which returned %v", before, agents, err)
+		}
+		saying.Wait()
 	})
 }

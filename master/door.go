@@ -185,7 +185,7 @@ func (r *reign) tellWaiting(ctx context.Context) {
 		if len(names) == 0 {
 			continue
 		}
-		_, _ = r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { // if it leads no more, nobody is given up
+		_, _ = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { // if it leads no more, nobody is given up
 			return e.Step(engine.AgentsWait{Agents: names}, now)
 		})
 	}

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -36,6 +37,19 @@ func (m *Master) AskWhatPanics(ctx context.Context) error {
 // Submit has the loop fold in an event.
 func (m *Master) Submit(ctx context.Context, event engine.Event) (engine.Answer, error) {
 	return m.submit(ctx, event)
+}
+
+// WordsMax is how many words of agents one commit carries.
+const WordsMax = wordsMax
+
+// Hear has the loop fold in an event as an agent's word.
+func (m *Master) Hear(ctx context.Context, event engine.Event) error {
+	r, err := m.current()
+	if err != nil {
+		return err
+	}
+	_, err = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
+	return err
 }
 
 // PercentFor returns by how much a heap may grow of which so many bytes are alive.

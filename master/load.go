@@ -43,6 +43,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		asker:    newConfirmer(term),
 		pace:     newPace(),
 		requests: make(chan request),
+		words:    make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
 		door:     newDoor(comingMax),
 		joining:  make(chan struct{}, joinsMax),

@@ -13,13 +13,14 @@ import (
 	"github.com/aloft-run/aloft/store"
 )
 
-// batchMax bounds how many events one commit carries, and joinsMax how many of
-// them are agents that join: each changes more than most events do, and when all
-// agents of a large cluster come at once, other calls shall not wait for them.
+// batchMax bounds how many events one commit carries, wordsMax how many of them are
+// words of agents, and joinsMax how many agents may wait for their join to be durable:
+// when all agents of a large cluster come or go at once, calls shall not wait for them.
 // No more than comingMax of them are about to say what they have at one time.
 // So it is with deployments that ask for largeFrom tasks or more, and largeMax.
 const (
 	batchMax  = 4096
+	wordsMax  = 1_000
 	joinsMax  = 2_000
 	comingMax = 400
 	largeFrom = 1_000
@@ -39,6 +40,7 @@ type reign struct {
 	pace     *pace
 	metrics  *metrics
 	requests chan request
+	words    chan request  // of agents: requests go before them
 	entered  chan struct{} // holds as many as calls may wait
 	door     *door
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
@@ -131,7 +133,14 @@ func (r *reign) enter() (leave func(), err error) {
 func (r *reign) fold(
 	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
 ) (engine.Answer, error) {
-	return r.send(ctx, request{fold: fold})
+	return r.send(ctx, r.requests, request{fold: fold})
+}
+
+// hear is fold for what agents say, and what is said of them.
+func (r *reign) hear(
+	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
+) (engine.Answer, error) {
+	return r.send(ctx, r.words, request{fold: fold})
 }
 
 // ask returns the answer to a question about what is durable.
@@ -146,16 +155,16 @@ func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (
 		answer, err = question(e)
 		return err
 	}
-	if _, err := r.send(ctx, request{ask: asked}); err != nil {
+	if _, err := r.send(ctx, r.requests, request{ask: asked}); err != nil {
 		return none, err
 	}
 	return answer, nil
 }
 
-func (r *reign) send(ctx context.Context, req request) (engine.Answer, error) {
+func (r *reign) send(ctx context.Context, to chan<- request, req request) (engine.Answer, error) {
 	req.back = make(chan reply, 1)
 	select {
-	case r.requests <- req:
+	case to <- req:
 	case <-r.over:
 		return engine.Answer{}, ErrNoLeader
 	case <-ctx.Done():
@@ -217,34 +226,39 @@ func (r *reign) run(ctx context.Context) error {
 }
 
 // loop is the one that owns the engine. It folds in what comes and hands it on in
-// groups. While one is being committed the next one is planned, and what comes
-// meanwhile is folded in already; so a group is as large as commits are slow.
+// groups. While one is being committed the next one is planned, and what is asked for
+// meanwhile is folded in already; so a group is as large as commits are slow. What
+// agents say waits until the planned one is handed on.
 func (r *reign) loop(ctx context.Context, c commits) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var calls []call // folded in since the newest group was planned
-	var next *group  // waits until the one before is durable
+	var in gathered
+	var next *group // waits until the one before is durable
 	defer func() {
 		next.refuse(ErrNoLeader) // nothing of it was written
-		refuse(calls, ErrNoLeader)
+		refuse(in.calls, ErrNoLeader)
 	}()
 	for {
-		if next == nil && len(calls) > 0 {
-			next, calls = r.plan(ctx, calls), nil
+		if next == nil && len(in.calls) > 0 {
+			next, in = r.plan(ctx, in.calls), gathered{}
 		}
 		requests, out, due := r.requests, c.groups, timer.C
-		if len(calls) >= batchMax {
+		words := (<-chan request)(r.words)
+		if in.full() {
 			requests = nil
 		}
 		if next == nil {
 			out = nil
 			r.setTimer(timer)
 		} else {
-			due = nil
+			words, due = nil, nil // a call that comes would have to wait for them
 		}
 		select {
 		case first := <-requests:
-			calls = r.gather(calls, first)
+			in.gather(r, first, words)
+		case first := <-words:
+			in.words++
+			in.gather(r, first, words)
 		case out <- next:
 			next = nil
 		case <-due:
@@ -271,19 +285,36 @@ func (r *reign) setTimer(timer *time.Timer) {
 	timer.Reset(due)
 }
 
-// gather folds in all requests that wait, up to a bound.
-func (r *reign) gather(calls []call, first request) []call {
+// gathered is what was folded in since the newest group was planned.
+type gathered struct {
+	calls []call
+	words int // of them
+}
+
+func (g *gathered) full() bool { return len(g.calls) >= batchMax }
+
+// gather folds in all that waits, up to its bounds. Requests go before words.
+func (g *gathered) gather(r *reign, first request, words <-chan request) {
 	now := time.Now()
-	calls = append(calls, r.begin(first, now))
-	for len(calls) < batchMax {
+	g.calls = append(g.calls, r.begin(first, now))
+	for !g.full() {
+		if g.words >= wordsMax {
+			words = nil
+		}
 		select {
 		case req := <-r.requests:
-			calls = append(calls, r.begin(req, now))
+			g.calls = append(g.calls, r.begin(req, now))
+			continue
 		default:
-			return calls
+		}
+		select {
+		case req := <-words:
+			g.words++
+			g.calls = append(g.calls, r.begin(req, now))
+		default:
+			return
 		}
 	}
-	return calls
 }
 
 // begin folds in one request. A question waits for the plan.

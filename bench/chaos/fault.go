@@ -60,6 +60,8 @@ type lane struct {
 	told   func(fault)
 	// target chooses the part, and says whether it leads.
 	target func(context.Context) (p *part, leads bool)
+	// ended reports whether a program has done its work, and may have ended by itself.
+	ended func(attempt) bool
 	// back reports whether a part is in service.
 	back func(context.Context, *part) bool
 }
@@ -229,7 +231,7 @@ func (l *lane) kept(ctx context.Context, p *part, before []attempt, f fault) err
 		wanted := slices.ContainsFunc(tasks, func(t task) bool {
 			return t.ID == a.task && t.ready() && (t.Service != alone || inTouch)
 		})
-		if wanted && !slices.Contains(after, a) {
+		if wanted && !slices.Contains(after, a) && !l.ended(a) {
 			problems = append(problems, fmt.Errorf("task %s did not run on as process %d: %v", a.task, a.pid, after))
 		}
 	}

@@ -61,6 +61,17 @@ func readJobs(folder string) (done labour, laws []string, err error) {
 	return done, laws, nil
 }
 
+// hasWorked reports whether an attempt of a job's copy has done its work, and so may have
+// ended. Masters that do not hear of its agent do not know.
+func hasWorked(folder string, a attempt) bool {
+	done := false
+	err := eachLine(filepath.Join(folder, jobsFolder, a.task+"."+a.number), func(line []byte) error {
+		done = done || strings.HasPrefix(string(line), doneWord)
+		return nil
+	})
+	return done && err == nil // of what is not a job there is no such file
+}
+
 // judge holds the work to what was told of it: every copy of a job that succeeded was
 // done, and none was done twice in one run unless a fault of its machine explains it.
 // Those that were not said to have succeeded were told to fail, or were stopped.

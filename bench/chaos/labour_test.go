@@ -34,6 +34,13 @@ func TestJobsAreHeldToWhatWasSaid(t *testing.T) {
 	done, laws, err := readJobs(folder)
 	laws = append(laws, done.judge(map[string]int{"whole": 2, "half": 2, "again": 1, "taken": 1, "gone": 1}, faults)...)
 
+	for a, wanted := range map[attempt]bool{
+		{task: "whole-1-1", number: "1"}: true, {task: "whole-1-1", number: "2"}: false, {task: "begun-1-1", number: "1"}: false,
+	} {
+		if hasWorked(folder, a) != wanted {
+			t.Errorf("hasWorked(%v) = %v", a, !wanted)
+		}
+	}
 	told := strings.Join(laws, "\n")
 	if err != nil || len(laws) != 5 {
 		t.Errorf("it found, with %v,\n%s\nwant 5 laws", err, told)

@@ -221,6 +221,7 @@ func (s *story) lanes() []*lane {
 		kinds = slices.DeleteFunc(kinds, func(k kind) bool { return !wanted.MatchString(role + " " + k.name) })
 		l := &lane{parts: list, kinds: kinds, random: s.random(actor), api: s.api, probe: s.probe, book: &s.book, told: s.tellFault}
 		l.target = func(context.Context) (*part, bool) { return list[l.random.IntN(len(list))], false }
+		l.ended = func(a attempt) bool { return hasWorked(s.parts.folder, a) }
 		return l
 	}
 	masters := one(1, "master", s.parts.masters, masterKinds())

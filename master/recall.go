@@ -23,9 +23,9 @@ const (
 )
 
 // recall makes the changes of earlier terms known to watches that resume, and lets
-// these begin. Only they wait for it, for etcd takes a tenth of a second to look at
-// its past, and the cluster can be led without. While etcd reads what was, nothing is
-// written: so it waits until a watch wants it, or the leader has had the time to take
+// these begin. Only they wait for it, for it takes a tenth of a second or more, and the
+// cluster can be led without. An etcd that is asked for its past writes nothing while it
+// reads that: so it waits until a watch wants it, or the leader has had the time to take
 // its agents in. When it fails, they begin anew.
 func (r *reign) recall(ctx context.Context) {
 	defer close(r.recalled)

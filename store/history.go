@@ -33,9 +33,13 @@ func (t *Term) History(ctx context.Context, prefix string, most int64, visit fun
 	return since, nil
 }
 
-// History watches the past: it ends where the leader's key was made.
+// History reads the file of the embedded member, or watches the past of another: it ends
+// where the leader's key was made.
 func (e *etcd) History(ctx context.Context, epoch uint64, prefix string, most int64, visit func(Change) error) (since int64, err error) {
 	since = max(0, int64(epoch)-1-most)
+	if e.embedded != nil {
+		return e.historyOfFile(ctx, epoch, prefix, since, visit)
+	}
 	for {
 		compacted, err := e.replay(ctx, epoch, prefix, since, visit)
 		if compacted == 0 || err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/ledger"
+	"github.com/aloft-run/aloft/core/spec"
 	"github.com/aloft-run/aloft/core/task"
 )
 
@@ -41,6 +42,55 @@ func BenchmarkBurst(b *testing.B) {
 			b.ReportMetric(float64(most.Nanoseconds()), "max-ns")
 		})
 	}
+}
+
+// BenchmarkDeclined has 50 users, or one, try in vain whether there is room for them on
+// 5,000 agents, each for another amount: a round in which nothing can be placed.
+func BenchmarkDeclined(b *testing.B) {
+	for _, users := range []int{1, 50} {
+		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) { decline(b, users) })
+	}
+}
+
+func decline(b *testing.B, users int) {
+	b.Helper()
+	const agents = 5_000
+	c := &burst{engine: engine.New(engine.Config{Epoch: 1}), now: noon}
+	for n := range agents {
+		name := id.Agent(fmt.Sprintf("a%d", n))
+		fold(b, c.engine, engine.AgentJoined{BootID: "boot", Agent: ledger.Agent{ID: name, Partitions: benchPartitions(b)}}, c.now)
+	}
+	fold(b, c.engine, deployOf(job("fill", "ok", agents, func(s *spec.Spec) { s.Resources = vector(15_500, 60<<30) })), c.now)
+	c.settle()
+	for n := range users {
+		asked := func(s *spec.Spec) { s.Resources = vector(int64(1_000+n), 64<<20) }
+		fold(b, c.engine, deployOf(job(id.Service(fmt.Sprintf("j%d", n)), "ok", 10, asked, ofUser(fmt.Sprintf("u%d", n)))), c.now)
+	}
+	c.settle()
+	if n := c.waiting(); n != 10*users {
+		b.Fatalf("%d tasks wait", n)
+	}
+	for n := 0; b.Loop(); n++ {
+		c.now = c.now.Add(time.Millisecond)
+		fold(b, c.engine, engine.SetPool{Pool: ledger.Pool{ID: "other", Priority: n % 2}}, c.now) // there may be more room
+		c.settle()
+	}
+	if n := c.waiting(); n != 10*users {
+		b.Fatalf("%d tasks wait after all rounds", n)
+	}
+}
+
+// waiting counts the tasks of jobs by users that have no place.
+func (c *burst) waiting() (n int) {
+	for s := range c.engine.Services() {
+		live, _ := c.engine.Tasks(s.Name)
+		for _, t := range live {
+			if t.Status.State == task.Pending {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // burst is a full cluster.

@@ -227,8 +227,7 @@ func (r *reign) run(ctx context.Context) error {
 
 // loop is the one that owns the engine. It folds in what comes and hands it on in
 // groups. While one is being committed the next one is planned, and what is asked for
-// meanwhile is folded in already; so a group is as large as commits are slow. What
-// agents say waits until the planned one is handed on.
+// meanwhile is folded in already; so a group is as large as commits are slow.
 func (r *reign) loop(ctx context.Context, c commits) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -240,27 +239,29 @@ func (r *reign) loop(ctx context.Context, c commits) error {
 	}()
 	for {
 		if next == nil && len(in.calls) > 0 {
-			next, in = r.plan(ctx, in.calls), gathered{}
+			next, in = r.plan(ctx, in.calls), gathered{before: in.words}
 		}
-		requests, out, due := r.requests, c.groups, timer.C
-		words := (<-chan request)(r.words)
+		requests, words, out, due := r.requests, r.words, c.groups, timer.C
 		if in.full() {
 			requests = nil
+		}
+		if in.heard() {
+			words = nil
 		}
 		if next == nil {
 			out = nil
 			r.setTimer(timer)
 		} else {
-			words, due = nil, nil // a call that comes would have to wait for them
+			due = nil
 		}
 		select {
 		case first := <-requests:
-			in.gather(r, first, words)
+			in.gather(r, first)
 		case first := <-words:
 			in.words++
-			in.gather(r, first, words)
+			in.gather(r, first)
 		case out <- next:
-			next = nil
+			next, in.before = nil, 0
 		case <-due:
 			next = r.plan(ctx, nil)
 		case t := <-c.told:
@@ -287,28 +288,33 @@ func (r *reign) setTimer(timer *time.Timer) {
 
 // gathered is what was folded in since the newest group was planned.
 type gathered struct {
-	calls []call
-	words int // of them
+	calls  []call
+	words  int // of them
+	before int // words of that group, until it is handed on
 }
 
 func (g *gathered) full() bool { return len(g.calls) >= batchMax }
 
+// heard reports whether no more words may be folded in: a call that comes would have to
+// wait until they all are durable.
+func (g *gathered) heard() bool { return g.full() || g.before+g.words >= wordsMax }
+
 // gather folds in all that waits, up to its bounds. Requests go before words.
-func (g *gathered) gather(r *reign, first request, words <-chan request) {
+func (g *gathered) gather(r *reign, first request) {
 	now := time.Now()
 	g.calls = append(g.calls, r.begin(first, now))
 	for !g.full() {
-		if g.words >= wordsMax {
-			words = nil
-		}
 		select {
 		case req := <-r.requests:
 			g.calls = append(g.calls, r.begin(req, now))
 			continue
 		default:
 		}
+		if g.heard() {
+			return
+		}
 		select {
-		case req := <-words:
+		case req := <-r.words:
 			g.words++
 			g.calls = append(g.calls, r.begin(req, now))
 		default:

@@ -16,8 +16,12 @@ import (
 // agentHeader names the agent of a session before its first message is read.
 const agentHeader = "Aloft-Agent"
 
-// comeInWithin bounds how long agents keep others at the door.
-const comeInWithin = time.Second
+// comeInWithin bounds how long agents keep others at the door. The rush of those that come
+// to a new leader lasts for at least rushFor, and until nobody waits.
+const (
+	comeInWithin = time.Second
+	rushFor      = 5 * time.Second
+)
 
 // door is where agents wait until the leader has time for them. All of a large cluster
 // come at once when it begins to lead, and each has much to say: the calls of others
@@ -100,7 +104,7 @@ func (d *door) admit() {
 		}
 		d.free -= g.places
 		close(g.open)
-		g.late = time.AfterFunc(comeInWithin, func() { d.giveBack(g, d.places) })
+		g.late = time.AfterFunc(comeInWithin, func() { d.giveBack(g, len(g.agents)) })
 	}
 }
 
@@ -110,6 +114,16 @@ func (d *door) expect(g *guests) {
 	defer d.mu.Unlock()
 	for _, name := range g.agents[:g.places] {
 		d.expected[name] = g
+	}
+}
+
+// narrow leaves no more than so many places, unless somebody waits for more.
+func (d *door) narrow(places int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.queue) == 0 {
+		d.free -= d.places - places
+		d.places = places
 	}
 }
 
@@ -183,6 +197,9 @@ func (r *reign) tellWaiting(ctx context.Context) {
 		}
 		names := r.door.waiting()
 		if len(names) == 0 {
+			if time.Since(r.since) >= rushFor {
+				r.door.narrow(comingMax)
+			}
 			continue
 		}
 		_, _ = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { // if it leads no more, nobody is given up

@@ -37,7 +37,7 @@ func (n *node) comes(name string, tasks ...*pb.TaskReport) {
 
 // crowd is so many names that nobody else may come in beside them.
 func crowd(number int) (names []string) {
-	for i := range master.ComingMax {
+	for i := range master.RushMax {
 		names = append(names, fmt.Sprintf("crowd-%d-%d", number, i))
 	}
 	return names
@@ -68,6 +68,30 @@ func TestAgentsKnock(t *testing.T) {
 		}
 		if waited := n.knock(crowd(2)[1:]...); waited != 0 {
 			t.Errorf("who knocks again waited for %v for the places that it had", waited)
+		}
+	})
+}
+
+// TestFewerComeInAfterTheRush: a leader that is new lets in more of them, for it knows of
+// what there is by them alone. Later they are fewer, so that calls pass between them.
+func TestFewerComeInAfterTheRush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		n.knock(crowd(1)[1:]...)
+		if waited := n.knock("a1"); waited != 0 {
+			t.Errorf("one waited for %v at a new leader", waited)
+		}
+		time.Sleep(15 * time.Second)
+		n.knock(crowd(2)[:master.ComingMax-1]...)
+		if waited := n.knock("a1"); waited != 0 {
+			t.Errorf("one waited for %v, and there was a place", waited)
+		}
+		if waited := n.knock("a2"); waited != time.Second {
+			t.Errorf("one too many waited for %v", waited)
+		}
+		if waited := n.knock(crowd(3)...); waited != time.Second {
+			t.Errorf("more than may ever come in waited for %v", waited)
 		}
 	})
 }

@@ -55,8 +55,8 @@ func (m *Master) Hear(ctx context.Context, event engine.Event) error {
 // PercentFor returns by how much a heap may grow of which so many bytes are alive.
 func PercentFor(live uint64) int { return percentFor(live) }
 
-// ComingMax is how many agents come in at one time.
-const ComingMax = comingMax
+// ComingMax is how many agents come in at one time, and RushMax while the leader is new.
+const ComingMax, RushMax = comingMax, rushMax
 
 // View is the published state.
 type View struct{ v *view }

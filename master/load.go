@@ -45,7 +45,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		requests: make(chan request),
 		words:    make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
-		door:     newDoor(comingMax),
+		door:     newDoor(rushMax),
 		joining:  make(chan struct{}, joinsMax),
 		large:    make(chan struct{}, largeMax),
 		handOver: make(chan struct{}),

@@ -477,7 +477,7 @@ func TestWhoSaysNothingKeepsNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
 		client := n.client()
-		for range master.ComingMax {
+		for range master.RushMax {
 			n.open(client).send(nil) // the session is open, and nothing is said
 		}
 		synctest.Wait()

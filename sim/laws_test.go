@@ -258,7 +258,7 @@ func (o *observer) mayBeCut(t *engine.Task) bool {
 	since, draining := o.drains[t.ID]
 	drain := time.Duration(0)
 	if s := o.service(t.Service); s != nil {
-		for _, number := range []id.Revision{t.Revision, s.Revision} {
+		for number := t.Revision; number <= s.Revision; number++ { // by one between them it may have been decided
 			if r := o.revision(t.Service, number); r != nil && (drain == 0 || r.Spec.Deploy.Drain < drain) {
 				drain = r.Spec.Deploy.Drain
 			}

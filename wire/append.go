@@ -104,7 +104,7 @@ func (w *writer) task(t *engine.Task) {
 	w.text(16, string(t.Follows))
 }
 
-// ports appends ports in the order of their names. Most tasks have one at most.
+// ports appends ports in their order.
 func (w *writer) ports(ports engine.Ports) {
 	for _, port := range ports {
 		w.port(port.Name, port.Number)

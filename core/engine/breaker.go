@@ -149,37 +149,35 @@ func (e *Engine) newestSilence() time.Time {
 	return newest
 }
 
-// countMissed returns how many missed does.
+// countMissed returns how many missed does, in less time.
 func (e *Engine) countMissed(from time.Time) (missed, all int) {
-	b := e.breaker()
-	for _, m := range e.agents {
-		switch {
-		case b.counts(m.record, from):
-			missed++
-		case !m.silent() && !m.record.Draining:
-			all++
-		}
-	}
-	return missed, all + missed
+	return e.eachMissed(from, func(*Agent) {})
 }
 
 // missed returns the agents that are missed, of those silent since then, and the
 // number of these and all that are in a session or awaited. What drains counts
 // on neither side.
 func (e *Engine) missed(from time.Time) (missed []*Agent, all int) {
+	_, all = e.eachMissed(from, func(a *Agent) { missed = append(missed, a) })
+	slices.SortFunc(missed, func(x, y *Agent) int {
+		return cmp.Or(x.SilentSince.Compare(y.SilentSince), cmp.Compare(x.ID, y.ID))
+	})
+	return missed, all
+}
+
+// eachMissed visits those that are missed, in no order, and counts as missed does.
+func (e *Engine) eachMissed(from time.Time, visit func(*Agent)) (missed, all int) {
 	b := e.breaker()
 	for _, m := range e.agents {
 		switch {
 		case b.counts(m.record, from):
-			missed = append(missed, m.record)
+			missed++
+			visit(m.record)
 		case !m.silent() && !m.record.Draining:
 			all++
 		}
 	}
-	slices.SortFunc(missed, func(x, y *Agent) int {
-		return cmp.Or(x.SilentSince.Compare(y.SilentSince), cmp.Compare(x.ID, y.ID))
-	})
-	return missed, all + len(missed)
+	return missed, all + missed
 }
 
 // closeBreaker closes the breaker, and has planned anew what it held back.

@@ -23,13 +23,8 @@ type Balance struct {
 func (b Balance) Overcommitted() bool { return b.Free < 0 || b.Outside > 0 }
 
 func (b Balance) plus(other Balance) Balance {
-	return Balance{
-		Quantity:  b.Quantity + other.Quantity,
-		Claimed:   b.Claimed + other.Claimed,
-		Outside:   b.Outside + other.Outside,
-		Free:      b.Free + other.Free,
-		Available: b.Available + other.Available,
-	}
+	b.add(other)
+	return b
 }
 
 // add adds another account to b.

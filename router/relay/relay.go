@@ -120,7 +120,7 @@ func Break(conn Conn) {
 	_ = conn.Close()
 }
 
-// copied is pump for connections that the kernel cannot help with.
+// copied passes on what the kernel cannot move by itself.
 func copied(to io.Writer, from io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
 }

@@ -186,6 +186,55 @@ func TestASuspectThatAnswersIsUsedOn(t *testing.T) {
 	}
 }
 
+// TestALostInstanceThatAnswers: what waits at an instance that the masters have given up
+// goes on, for only its agent may be gone. A GET too: it has three tries in all.
+func TestALostInstanceThatAnswers(t *testing.T) {
+	t.Parallel()
+	r := start(t, router.Config{})
+	came, answers := make(chan struct{}), make(chan struct{})
+	lost := backend(t, "t1", func(w http.ResponseWriter, req *http.Request) {
+		close(came)
+		<-answers
+		named("t1")(w, req)
+	})
+	lost.Suspect = true
+	r.apply(t, hello(lost))
+	ask := func(path string) <-chan answer {
+		asked := make(chan answer, 1)
+		go func() {
+			got, err := do(newClient(t), http.MethodGet, "http://"+r.addr+path, "")
+			if err != nil {
+				t.Error(err)
+			}
+			asked <- got
+		}()
+		return asked
+	}
+	waits := ask("/")
+	<-came
+	absent := nobody(t, "t3")
+	back := route.Service{Name: "back", Rules: []route.Rule{{Path: "/back"}}, Hold: time.Minute, Endpoints: []route.Endpoint{absent}}
+	r.apply(t, back, hello(backend(t, "t2", named("t2"))))
+
+	held := ask("/back") // until the router has looked after its endpoints
+	r.awaitHeld(t, 1)
+	listener, err := net.Listen("tcp", absent.Address)
+	if err != nil {
+		close(answers)
+		t.Skipf("the port was taken by somebody else: %v", err)
+	}
+	server := &http.Server{Handler: named("t3")}
+	go func() { _ = server.Serve(listener) }()
+	defer drop(server)
+	if got := <-held; got.body != "t3" {
+		t.Errorf("what was held got %d %q", got.status, got.body)
+	}
+	close(answers)
+	if got := <-waits; got.body != "t1" {
+		t.Errorf("what waited at the lost instance got %d %q", got.status, got.body)
+	}
+}
+
 // TestPoison: requests that no instance survives take half of a service at most,
 // and the rest of the requests notice nothing.
 func TestPoison(t *testing.T) {

@@ -178,7 +178,7 @@ func (r *reach) Drop(what upstream.Extent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.waiting {
-		if what >= upstream.Repeatable && e.again || what == upstream.Unheard && time.Since(r.within) >= unheardMax || what == upstream.All {
+		if what == upstream.Repeatable && e.again || what == upstream.Unheard && time.Since(r.within) >= unheardMax || what == upstream.All {
 			e.giveUp(upstream.ErrGivenUp)
 		}
 	}

@@ -289,19 +289,21 @@ type State struct {
 	Silence time.Duration // for how long requests have waited for an answer while none came
 }
 
-// Extent is how much of what a pool has is lost. Each includes those before it.
+// Extent is how much of what a pool has is lost. The idle connections always are: they
+// may have met one end.
 type Extent int
 
 const (
-	// Idle is the connections without a request: they may have met one end.
+	// Idle is nothing else.
 	Idle Extent = iota
 	// Repeatable is also the connections that are being opened, and the requests without
 	// an answer that may be sent again: nothing comes from the instance any more. The
 	// other requests go on, for the instance may have heard them.
 	Repeatable
-	// Unheard is also each request without an answer whose own connection is not heard
-	// any more: the other kernel was asked for a word and gives none. It is for an
-	// instance that others have given up, too, and needs Config.MachineTimeout.
+	// Unheard is also the connections that are being opened, and the requests without an
+	// answer, whatever they are, whose own connection is not heard any more: the other
+	// kernel was asked for a word and gives none. It is for an instance that others have
+	// given up, which may be well, and needs Config.MachineTimeout.
 	Unheard
 	// All is all requests without an answer: nobody will pass one on.
 	All

@@ -111,11 +111,14 @@ func (w *waiting) giveUp(what Extent, unheardMax time.Duration) {
 
 // isLost reports whether an exchange without an answer belongs to what is lost.
 func (x *exchange) isLost(what Extent, unheardMax time.Duration) bool {
-	switch {
-	case what == All, x.stream == nil && x.idempotent:
+	switch what {
+	case Repeatable:
+		return x.stream == nil && x.idempotent
+	case Unheard:
+		return unheardMax > 0 && x.conn.sock.unheard() >= unheardMax
+	case All:
 		return true
-	case what == Unheard && unheardMax > 0:
-		return x.conn.sock.unheard() >= unheardMax
+	case Idle:
 	}
 	return false
 }

@@ -38,9 +38,9 @@ func TestGivingUp(t *testing.T) {
 		"a PATCH without any body": {upstream.Repeatable, kind{method: http.MethodPatch}, true},
 
 		"a GET beside a connection that broke":           {upstream.Idle, kind{method: http.MethodGet}, true},
-		"a GET at an instance that is lost":              {upstream.Unheard, kind{method: http.MethodGet}, false},
-		"a POST at one whose machine is heard":           {upstream.Unheard, kind{method: http.MethodPost, body: "body"}, true},
-		"a stream at one whose machine is heard":         {upstream.Unheard, kind{method: http.MethodPut, body: "body", stream: true}, true},
+		"a GET at a lost instance that is heard":         {upstream.Unheard, kind{method: http.MethodGet}, true},
+		"a POST at a lost one":                           {upstream.Unheard, kind{method: http.MethodPost, body: "body"}, true},
+		"a stream at a lost one":                         {upstream.Unheard, kind{method: http.MethodPut, body: "body", stream: true}, true},
 		"a POST whose answer nobody will pass on":        {upstream.All, kind{method: http.MethodPost, body: "body"}, false},
 		"a stream for which nobody will pass one on":     {upstream.All, kind{method: http.MethodPost, body: "body", stream: true}, false},
 		"a PATCH without a body whose answer is in vain": {upstream.All, kind{method: http.MethodPatch}, false},

@@ -20,18 +20,22 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 	if err != nil {
 		return nil, err
 	}
-	records, remains := withoutRemains(records)
+	whole, remains := withoutRemains(records)
+	dropped := revision
 	if len(remains) > 0 {
 		cfg.Log.WarnContext(ctx, "records of a commit that broke off are dropped", slog.Int("records", len(remains)))
-		if revision, err = term.Commit(ctx, remains); err != nil {
+		if dropped, err = drop(ctx, term, remains); err != nil {
 			return nil, fmt.Errorf("drop what a broken commit left: %w", err)
 		}
 	}
 	e := engine.New(engine.Config{Epoch: term.Epoch(), Restores: store.Restores(term.Epoch()), SuspectAfter: cfg.SuspectAfter, EndedMax: cfg.EndedMax, EndedFor: cfg.EndedFor, Zones: time.LoadLocation, Together: together})
 	var showing sync.WaitGroup
 	var view *view
-	showing.Go(func() { view = newView(cfg, records, revision) }) // records are never changed
-	err = e.Load(slices.Values(records))
+	showing.Go(func() { // records are never changed
+		view = newView(cfg, records, revision)
+		view.apply(dropped, engine.Changes{Records: remains}) // for watches that resume
+	})
+	err = e.Load(slices.Values(whole))
 	showing.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("load the cluster: %w", err)
@@ -112,9 +116,9 @@ func decodeRecords(reader *wire.Reader, pairs []store.Pair) ([]engine.Record, er
 
 // withoutRemains parts the cluster from what a commit left that was too large
 // for one transaction and broke off: what belongs to a service that had not come
-// yet or was already gone, and what the service does not know of yet. Nobody has
-// ever been told of it. The remains are returned as their deletion.
-func withoutRemains(records []engine.Record) (cluster []engine.Record, remains []store.Op) {
+// yet or was already gone, and what the service does not know of yet. The remains are
+// returned as their deletion.
+func withoutRemains(records []engine.Record) (cluster []engine.Record, remains []engine.Change) {
 	services := make(map[id.Service]*engine.Service)
 	revisions := make(map[engine.Key]bool)
 	for _, record := range records {
@@ -145,8 +149,17 @@ func withoutRemains(records []engine.Record) (cluster []engine.Record, remains [
 		if whole {
 			cluster = append(cluster, record)
 		} else {
-			remains = append(remains, store.Op{Key: wire.StoreKey(record.Key()), Delete: true})
+			remains = append(remains, engine.Change{Key: record.Key()})
 		}
 	}
 	return cluster, remains
+}
+
+// drop deletes for good what a commit left, and returns the revision.
+func drop(ctx context.Context, term *store.Term, remains []engine.Change) (revision int64, err error) {
+	ops, err := operations(remains)
+	if err != nil {
+		return 0, err
+	}
+	return term.Commit(ctx, ops)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/master"
@@ -17,8 +19,12 @@ import (
 )
 
 // life takes a cluster through a life in which everybody is told something. The
-// commits may fail meanwhile.
+// commits may fail meanwhile. Who watches it has been told of all in the end.
 func life(n *node, j *journal) {
+	n.Helper()
+	n.leads()
+	follower := n.follow("")
+	synctest.Wait()
 	n.join("a1", 3, func(m *machine) { m.heard = j.hears })
 	n.join("a2", 3, func(m *machine) { m.heard = j.hears })
 	r := n.balance("r1")
@@ -47,6 +53,10 @@ func life(n *node, j *journal) {
 		_, err := n.api.GetService(n.Context(), ask(&pb.GetServiceRequest{Service: "web"}))
 		return connect.CodeOf(err) == connect.CodeNotFound
 	})
+	if diff := cmp.Diff(n.listed(), follower.seen(), protocmp.Transform()); diff != "" {
+		n.Errorf("a watcher, who was told until it ended with %v (-lists +watch):\n%s", follower.ended(), diff)
+	}
+	follower.stop()
 }
 
 func (n *node) try(spec string) error {

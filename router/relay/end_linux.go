@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aloft-run/aloft/router/kernel"
 	"github.com/aloft-run/aloft/router/poller"
 )
 
@@ -72,7 +73,7 @@ func (e *end) read(buffer []byte) error {
 		n, err := e.pipe.fill(e.fd, pipeSize)
 		return e.took(n, err)
 	}
-	n, err := again(func() (int, error) { return unix.Read(e.fd, buffer) })
+	n, err := again(func() (int, error) { return kernel.Read(e.fd, buffer) })
 	if n <= 0 || err != nil {
 		return e.took(n, err)
 	}
@@ -99,7 +100,7 @@ func (e *end) took(n int, err error) error {
 
 // give has the other end take what was read, and keeps what it does not take.
 func (e *end) give(text []byte) error {
-	n, err := e.put(func() (int, error) { return unix.Write(e.other.fd, text) })
+	n, err := e.put(func() (int, error) { return kernel.Write(e.other.fd, text) })
 	if n < len(text) && err == nil {
 		e.held = bytes.Clone(text[n:])
 	}
@@ -126,7 +127,7 @@ func (e *end) flush() error {
 			}
 			continue
 		}
-		n, err := e.put(func() (int, error) { return unix.Write(e.other.fd, e.held) })
+		n, err := e.put(func() (int, error) { return kernel.Write(e.other.fd, e.held) })
 		if err != nil {
 			return err
 		}

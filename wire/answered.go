@@ -11,7 +11,7 @@ import (
 )
 
 // UnmarshalAnswer reads a message as proto.Unmarshal does. Of those that are mostly
-// tasks, the answers to ListTasks and Watch, it reads the tasks by itself and in a third
+// tasks, the answers to ListTasks and Watch, it reads these and agents by itself and in a third
 // of the time: their parts come from shared memory, and their texts are of one string.
 // What is not plain in that is read in full.
 func UnmarshalAnswer(text []byte, into proto.Message) error {
@@ -34,6 +34,7 @@ func UnmarshalAnswer(text []byte, into proto.Message) error {
 type answerReader struct {
 	texts
 	tasks      []taskParts
+	agents     []agentParts
 	times      []timestamppb.Timestamp
 	slices     []pb.Slice
 	quantities []pb.Quantity
@@ -41,27 +42,34 @@ type answerReader struct {
 	changes    []changeParts
 }
 
+// spanParts are the one range that the quantities of most have.
+type spanParts struct {
+	span       pb.Range
+	ofQuantity [1]*pb.Range
+}
+
 // taskParts are a task with the parts that most have, which lie together.
 type taskParts struct {
+	spanParts
+
 	task       pb.Task
 	status     pb.TaskStatus
 	times      [timesUsual]timestamppb.Timestamp
 	slices     [slicesUsual]pb.Slice
 	quantities [slicesUsual]pb.Quantity
-	span       pb.Range
 	ofTask     [slicesUsual]*pb.Slice
-	ofQuantity [1]*pb.Range
 }
 
 // timesUsual is how many times most tasks have: when it was created, became what it is,
 // and was ready.
 const timesUsual = 3
 
-// changeParts are a change that is a task, as most are.
+// changeParts are a change that is a task, as most are, or an agent.
 type changeParts struct {
 	change pb.WatchChange
 	record pb.Record
 	task   pb.Record_Task
+	agent  pb.Record_Agent
 }
 
 // madeTogether is how many tasks or changes share their memory, and madeMore how many
@@ -97,8 +105,8 @@ func (r *answerReader) listed(text []byte, m *pb.ListTasksResponse) (plain bool)
 	return f.plain
 }
 
-// watched reads an answer to Watch of which everything is plain but records that are no
-// tasks, which may be anything.
+// watched reads an answer to Watch of which everything is plain but records that are
+// neither tasks nor agents, which may be anything.
 func (r *answerReader) watched(text []byte, m *pb.WatchResponse) (plain bool) {
 	f := fieldsOf(text)
 	for f.next() {
@@ -140,15 +148,21 @@ func (r *answerReader) change(text []byte, c *changeParts) (plain bool) {
 	return f.plain
 }
 
-// record reads a record, in full if it is not one plain task.
+// record reads a record, in full if it is not one task or agent.
 func (r *answerReader) record(text []byte, c *changeParts) (plain bool) {
 	f := fieldsOf(text)
-	if !f.next() || f.field != recordTask || len(f.left) > 0 {
+	switch one := f.next() && len(f.left) == 0; {
+	case one && f.field == recordTask:
+		c.task.Task, plain = r.task(f.bytes)
+		c.record.Record = &c.task
+		return plain
+	case one && f.field == recordAgent:
+		c.agent.Agent, plain = r.agent(f.bytes)
+		c.record.Record = &c.agent
+		return plain
+	default:
 		return proto.Unmarshal(text, &c.record) == nil
 	}
-	c.task.Task, plain = r.task(f.bytes)
-	c.record.Record = &c.task
-	return plain
 }
 
 // texts are the texts of a part of an answer: parts of one string that has all of it.
@@ -235,7 +249,7 @@ func (r *answerReader) slice(f *fields, parts *taskParts) {
 		case 2:
 			in.and(m.Quantity == nil)
 			m.Quantity = one(&r.quantities, madeMore)
-			in.and(r.quantity(in.bytes, m.Quantity, parts))
+			in.and(r.quantity(in.bytes, m.Quantity, &parts.spanParts))
 		default:
 			in.stop()
 		}
@@ -247,7 +261,7 @@ func (r *answerReader) slice(f *fields, parts *taskParts) {
 	parts.task.Slices = append(parts.task.Slices, m)
 }
 
-func (r *answerReader) quantity(message []byte, q *pb.Quantity, parts *taskParts) (plain bool) {
+func (r *answerReader) quantity(message []byte, q *pb.Quantity, parts *spanParts) (plain bool) {
 	f := fieldsOf(message)
 	for f.next() {
 		switch f.field {
@@ -256,7 +270,7 @@ func (r *answerReader) quantity(message []byte, q *pb.Quantity, parts *taskParts
 		case -2:
 			q.Scalar = int64(f.number)
 		case 3:
-			r.span(&f, q, parts)
+			r.spanOf(&f, q, parts)
 		case 4:
 			q.Members = append(q.Members, r.text(&f))
 		case -5:
@@ -268,8 +282,8 @@ func (r *answerReader) quantity(message []byte, q *pb.Quantity, parts *taskParts
 	return f.plain
 }
 
-// span reads one more range of a quantity. The first of a task has its place.
-func (r *answerReader) span(f *fields, q *pb.Quantity, parts *taskParts) {
+// spanOf reads one more range of a quantity. The first of a task or agent has its place.
+func (r *answerReader) spanOf(f *fields, q *pb.Quantity, parts *spanParts) {
 	m := &parts.span
 	if parts.ofQuantity[0] == nil {
 		parts.ofQuantity[0] = m

@@ -35,6 +35,26 @@ const LengthMax = 63
 // ErrName is the error for a name that is not a DNS label.
 var ErrName = errors.New("not a name")
 
+// The bytes that a name may have: bit n of low for byte n, bit n of high for byte 64+n.
+const (
+	low  = 1<<'-' | (1<<10-1)<<'0'
+	high = (1<<26 - 1) << ('a' - 64)
+)
+
+// allowed reports whether a name has no other bytes. It does not branch by the byte:
+// every claim is checked.
+func allowed(name string) bool {
+	good, all := uint64(1), byte(0)
+	for i := range len(name) {
+		c, set := name[i], uint64(low)
+		if c >= 64 {
+			set = high
+		}
+		good, all = good&(set>>(c&63)), all|c
+	}
+	return good == 1 && all < 128
+}
+
 // Check returns an error that wraps ErrName unless name is a DNS label: 1 to 63
 // lower-case letters, digits and inner hyphens.
 func Check[T ~string](name T) error {
@@ -44,12 +64,8 @@ func Check[T ~string](name T) error {
 	case len(name) > LengthMax:
 		return fmt.Errorf("%w: %d bytes are more than %d", ErrName, len(name), LengthMax)
 	}
-	for i := range len(name) {
-		c := name[i]
-		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-		if inner := 0 < i && i < len(name)-1; !letter && (c != '-' || !inner) {
-			return fmt.Errorf("%w: %q: want lower-case letters, digits and inner hyphens", ErrName, string(name))
-		}
+	if name[0] == '-' || name[len(name)-1] == '-' || !allowed(string(name)) {
+		return fmt.Errorf("%w: %q: want lower-case letters, digits and inner hyphens", ErrName, string(name))
 	}
 	return nil
 }

@@ -21,8 +21,7 @@ const (
 	watchedChanges = 2 // of WatchResponse
 	changeRecord   = 1 // of WatchChange
 	changeDeleted  = 2
-	recordAgent    = 1 // of Record
-	recordTask     = 6
+	recordTask     = 6 // of Record
 )
 
 // errTexts is the error for a text that protobuf refuses.
@@ -49,8 +48,6 @@ func AppendChange(answer []byte, change engine.Change) ([]byte, error) {
 			w.text(changeDeleted, StoreKey(change.Key))
 		case *engine.Task:
 			w.message(changeRecord, func() { w.message(recordTask, func() { w.task(r) }) })
-		case *engine.Agent:
-			w.message(changeRecord, func() { w.message(recordAgent, func() { w.agent(r) }) })
 		default:
 			w.message(changeRecord, func() { w.bytes, err = proto.MarshalOptions{}.MarshalAppend(w.bytes, FromRecord(r)) })
 		}

@@ -13,49 +13,84 @@ import (
 type account struct {
 	id         id.Agent
 	slot       int32
-	attributes map[string]string
 	closed     bool
-	shares     []share  // by type, heavier first, then by id
-	rows       []row    // by type
-	all        *claims  // of the books
-	claims     []uint32 // cells, in no order
+	shares     []share     // by type, heavier first, then by id
+	rows       *rows       // of the shares; other agents may have the same
+	all        *claims     // of the books
+	claims     []uint32    // cells, in no order
+	attributes []attribute // which other agents may share
 }
 
-// plotMax is how many partitions an account has room for by itself.
-const plotMax = 4
+// plotMax is how many partitions an account has room for by itself, and fewMax how many
+// claims.
+const (
+	plotMax = 4
+	fewMax  = 12
+)
 
-// plot is the account of an agent with few partitions in one piece of memory.
+// plot is the account of an agent with few partitions in one piece of memory, of which
+// a claim looks at the first part only.
 type plot struct {
 	account
+	few    [fewMax]uint32
 	shares [plotMax]share
-	rows   [plotMax]row
 }
 
-func newAccount(partitions int) *account {
+// newAccount returns an account with room for partitions, and for the claims of one
+// before, if there was one.
+func newAccount(partitions int, cells []uint32) *account {
 	if partitions > plotMax {
-		return new(account)
+		return &account{claims: cells}
 	}
 	p := new(plot)
-	p.account.shares, p.account.rows = p.shares[:0], p.rows[:0]
+	p.account.shares = p.shares[:0]
+	if p.claims = cells; len(cells) <= fewMax {
+		p.claims = append(p.few[:0], cells...)
+	}
 	return &p.account
 }
 
-// row is the account of one type on one agent.
+// rows are what an agent's shares come to, by type. All agents of which that is equal may
+// have the same.
+type rows []row
+
+// row is the shares of one type on one agent.
 type row struct {
-	Balance
-	kind       resource.Kind
 	of         resource.Type
+	kind       resource.Kind
 	weight     int64 // of its shares, 0 if they have several
 	first, end int32 // its shares
 }
 
 func (a *account) row(t resource.Type) (*row, bool) {
-	for i := range a.rows {
-		if a.rows[i].of == t {
-			return &a.rows[i], true
+	rows := *a.rows
+	for i := range rows {
+		if rows[i].of == t {
+			return &rows[i], true
 		}
 	}
 	return nil, false
+}
+
+// balance returns the account of one type.
+func (a *account) balance(r *row) Balance {
+	var sum Balance
+	for i := r.first; i < r.end; i++ {
+		sum.add(a.shares[i].balance(a.closed))
+	}
+	return sum
+}
+
+// available returns what new claims may take of one type.
+func (a *account) available(r *row) int64 {
+	if a.closed {
+		return 0
+	}
+	var sum int64
+	for i := r.first; i < r.end; i++ {
+		sum += max(0, a.shares[i].free.Amount())
+	}
+	return sum
 }
 
 func (a *account) share(name id.Partition) (*share, bool) {
@@ -75,16 +110,15 @@ func (a *account) drop(cell uint32) {
 }
 
 // rule draws the rows for the shares.
-func (a *account) rule() {
-	a.rows = a.rows[:0]
+func (l *Ledger) rule(a *account) {
+	rows := l.alike.drawn[:0]
 	for i := range a.shares {
 		s := &a.shares[i]
-		if last := len(a.rows) - 1; last < 0 || a.rows[last].of != s.Type {
-			a.rows = append(a.rows, row{of: s.Type, kind: s.kind(), weight: s.Weight, first: int32(i)})
+		if last := len(rows) - 1; last < 0 || rows[last].of != s.Type {
+			rows = append(rows, row{of: s.Type, kind: s.kind(), weight: s.Weight, first: int32(i)})
 		}
-		r := &a.rows[len(a.rows)-1]
-		s.row = len(a.rows) - 1
-		r.end, r.Balance = int32(i+1), r.plus(s.balance(a.closed))
+		r := &rows[len(rows)-1]
+		r.end = int32(i + 1)
 		if s.Weight != r.weight {
 			r.weight = 0
 		}
@@ -92,13 +126,15 @@ func (a *account) rule() {
 			r.kind = s.kind()
 		}
 	}
+	l.alike.drawn = rows
+	a.rows = l.alike.sameRows(rows)
 }
 
 // replaced appends the shares for the partitions that an agent now has, with
 // what is claimed carried over.
-func (a *account) replaced(shares []share, partitions []Partition) ([]share, error) {
-	for _, p := range partitions {
-		s := share{Partition: p}
+func (a *account) replaced(shares []share, parts []*part) ([]share, error) {
+	for _, p := range parts {
+		s := share{part: p}
 		if old, ok := a.share(p.ID); ok {
 			if !old.claimed.IsZero() && (old.Type != p.Type || !p.Quantity.IsZero() && old.claimed.Kind() != p.Quantity.Kind()) {
 				return nil, fmt.Errorf("partition %s: %w: what is claimed of it is %s", p.ID, ErrInUse, old.Type)
@@ -109,9 +145,11 @@ func (a *account) replaced(shares []share, partitions []Partition) ([]share, err
 		shares = append(shares, s)
 	}
 	for _, old := range a.shares {
-		kept := func(p Partition) bool { return p.ID == old.ID }
-		if !old.claimed.IsZero() && !slices.ContainsFunc(partitions, kept) {
-			old.Quantity, old.retired = resource.Quantity{}, true
+		kept := func(p *part) bool { return p.ID == old.ID }
+		if !old.claimed.IsZero() && !slices.ContainsFunc(parts, kept) {
+			gone := old.Partition
+			gone.Quantity = resource.Quantity{}
+			old.part, old.retired = newPart(gone), true
 			old.book(old.claimed)
 			shares = append(shares, old)
 		}

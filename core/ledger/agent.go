@@ -3,7 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 
@@ -17,9 +16,6 @@ const (
 	WeightOne = 1000
 	WeightMax = 1_000_000 * WeightOne
 )
-
-// namesMax is how many names of partitions and types share their memory.
-const namesMax = 1000
 
 // Partition is a share of one resource type on one agent.
 type Partition struct {
@@ -87,16 +83,16 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	}
 	old, known := l.agent(agent.ID)
 	if !known {
-		old = &account{id: agent.ID}
+		old = &account{id: agent.ID, rows: new(rows)}
 	}
-	next := newAccount(len(agent.Partitions))
-	next.id, next.slot, next.attributes, next.closed = agent.ID, old.slot, maps.Clone(agent.Attributes), agent.Closed
-	next.all, next.claims = &l.claims, old.claims
+	next := newAccount(len(agent.Partitions), old.claims)
+	next.id, next.slot, next.all, next.closed = agent.ID, old.slot, &l.claims, agent.Closed
+	next.attributes = l.alike.sameAttributes(agent.Attributes)
 	var err error
-	if next.shares, err = old.replaced(next.shares, l.sameNames(agent.Partitions)); err != nil {
+	if next.shares, err = old.replaced(next.shares, l.alike.sameParts(agent.Partitions)); err != nil {
 		return fmt.Errorf("agent %s: %w", agent.ID, err)
 	}
-	next.rule()
+	l.rule(next)
 	if err := l.roomInTotals(old, next); err != nil {
 		return fmt.Errorf("%w agent %s: %w", ErrInvalid, agent.ID, err)
 	}
@@ -105,30 +101,6 @@ func (l *Ledger) SetAgent(agent Agent) error {
 	l.seat(next, known)
 	l.changed(next)
 	return nil
-}
-
-// sameNames returns the partitions by names and types that share their memory with those
-// of other agents: who compares them looks at few places of memory.
-func (l *Ledger) sameNames(partitions []Partition) []Partition {
-	same := make([]Partition, len(partitions))
-	for i, p := range partitions {
-		p.ID, p.Type = id.Partition(l.sameName(string(p.ID))), resource.Type(l.sameName(string(p.Type)))
-		same[i] = p
-	}
-	return same
-}
-
-func (l *Ledger) sameName(name string) string {
-	if known, there := l.names[name]; there {
-		return known
-	}
-	if l.names == nil {
-		l.names = make(map[string]string)
-	}
-	if len(l.names) < namesMax {
-		l.names[name] = name
-	}
-	return name
 }
 
 // seat puts an agent's account where the one before stands, or among the others.
@@ -152,11 +124,11 @@ func (l *Ledger) seat(a *account, known bool) {
 // a type.
 func (l *Ledger) roomInTotals(old, next *account) error {
 	left := make(map[resource.Type]int64)
-	for _, r := range next.rows {
+	for _, r := range *next.rows {
 		left[r.of] = math.MaxInt64 - l.Total(r.of)
 	}
-	for _, r := range old.rows {
-		left[r.of] += r.Quantity
+	for _, r := range *old.rows {
+		left[r.of] += old.balance(&r).Quantity
 	}
 	for i := range next.shares {
 		s := &next.shares[i]
@@ -205,7 +177,7 @@ func (l *Ledger) setClosed(agent id.Agent, closed bool) error {
 	}
 	l.detach(a)
 	a.closed = closed
-	a.rule()
+	l.rule(a)
 	l.attach(a)
 	l.changed(a)
 	return nil

@@ -66,20 +66,29 @@ func (l *Ledger) total(t resource.Type) *total {
 
 // change books a partition's change of balance.
 func (t *total) change(weight int64, by Balance) {
-	t.add(by)
-	if by.Available == 0 {
+	t.Quantity += by.Quantity
+	t.Claimed += by.Claimed
+	t.Outside += by.Outside
+	t.Free += by.Free
+	t.avail(weight, by.Available)
+}
+
+// avail books a change of what is available of partitions of a weight.
+func (t *total) avail(weight, by int64) {
+	t.Available += by
+	switch {
+	case by == 0:
 		return
-	}
-	if len(t.weights) == 1 && t.weights[0].weight == weight && t.weights[0].available != -by.Available {
-		t.weights[0].available += by.Available // it is mostly so
+	case len(t.weights) == 1 && t.weights[0].weight == weight && t.weights[0].available != -by:
+		t.weights[0].available += by // it is mostly so
 		return
 	}
 	at, found := slices.BinarySearchFunc(t.weights, weight, func(h heft, weight int64) int { return cmp.Compare(h.weight, weight) })
 	if !found {
-		t.weights = slices.Insert(t.weights, at, heft{weight, by.Available})
+		t.weights = slices.Insert(t.weights, at, heft{weight, by})
 		return
 	}
-	if t.weights[at].available += by.Available; t.weights[at].available == 0 {
+	if t.weights[at].available += by; t.weights[at].available == 0 {
 		t.weights = slices.Delete(t.weights, at, at+1)
 	}
 }

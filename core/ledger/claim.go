@@ -158,7 +158,11 @@ func (l *Ledger) entry(claim *Claim) (*entry, error) {
 // countable returns an error if the cluster's claims would exceed 64 bits with the
 // last of several slices. Only claims that are restored can.
 func (e *entry) countable(cut []Slice) error {
+	const few, little = 32, 1 << 57 // so many of so much are never too much
 	last := e.shares[len(cut)-1]
+	if len(cut) <= few && last.total.Claimed|cut[len(cut)-1].Quantity.Amount() < little {
+		return nil
+	}
 	left := math.MaxInt64 - last.total.Claimed
 	for i, s := range e.shares {
 		if s.total != last.total {
@@ -190,30 +194,32 @@ func (l *Ledger) book(claim *Claim, e *entry) {
 			e.pool.used = addNeed(e.pool.used, n)
 		}
 	}
-	e.agent.claims = append(e.agent.claims, l.claims.add(claim, e.at, e.hash))
+	own := held{task: claim.Task, slices: claim.Slices, slot: e.agent.slot}
+	if e.pool != nil {
+		own.pool = e.pool.number
+	}
+	e.agent.claims = append(e.agent.claims, l.claims.add(own, e.at, e.hash))
 	l.changed(e.agent)
 }
 
 // take claims so much of a partition of scalars, or gives back what is below zero: in
-// its own account, its agent's and the cluster's. It is what rebook does, in less time.
+// its own account and the cluster's. It is what rebook does, in less time.
 func take(a *account, s *share, amount int64) {
-	before := max(0, s.free.Amount())
-	s.claimed, s.free = resource.Scalar(s.claimed.Amount()+amount), resource.Scalar(s.free.Amount()-amount)
-	by := Balance{Claimed: amount, Free: -amount}
+	before := s.free.Amount()
+	after := before - amount
+	s.claimed, s.free = resource.Scalar(s.claimed.Amount()+amount), resource.Scalar(after)
+	s.total.Claimed += amount
+	s.total.Free -= amount
 	if !a.closed {
-		by.Available = max(0, s.free.Amount()) - before
+		s.total.avail(s.Weight, max(0, after)-max(0, before))
 	}
-	a.rows[s.row].add(by)
-	s.total.change(s.Weight, by)
 }
 
-// rebook sets what is claimed of a partition, in its own account, its agent's
-// and the cluster's.
+// rebook sets what is claimed of a partition, in its own account and the cluster's.
 func rebook(a *account, s *share, claimed resource.Quantity) {
 	before := s.balance(a.closed)
 	s.book(claimed)
 	by := s.balance(a.closed).minus(before)
-	a.rows[s.row].add(by)
 	s.total.change(s.Weight, by)
 }
 
@@ -232,9 +238,10 @@ func (l *Ledger) Release(task id.Task) (Claim, bool) {
 	if !held {
 		return Claim{}, false
 	}
-	claim, cell := l.claims.drop(at)
-	a, _ := l.agent(claim.Agent)
+	own, cell := l.claims.drop(at)
+	a := l.slots.accounts[own.slot]
 	a.drop(cell)
+	claim := l.claims.claim(&own, a.id)
 	pool, _, pooled := l.pool(claim.Pool)
 	if pooled {
 		pool.claims--
@@ -264,6 +271,6 @@ func (l *Ledger) Release(task id.Task) (Claim, bool) {
 func (l *Ledger) dropRetired(a *account) {
 	l.detach(a)
 	a.shares = slices.DeleteFunc(a.shares, func(s share) bool { return s.retired && s.claimed.IsZero() })
-	a.rule()
+	l.rule(a)
 	l.attach(a)
 }

@@ -14,11 +14,42 @@ const blockSize = 64
 // found by a table of the tasks' hashes. A cell that was given back is the next to be
 // used. It takes less memory than a map of claims, and less time.
 type claims struct {
-	blocks [][]Claim
-	used   int      // cells, with those given back
-	unused []uint32 // cells that were given back
-	table  []mark   // of a power of two, at most three quarters full; a task's mark is at its hash or behind
+	blocks [][]held
+	used   int       // cells, with those given back
+	unused []uint32  // cells that were given back
+	table  []mark    // of a power of two, at most three quarters full; a task's mark is at its hash or behind
+	pools  []id.Pool // by number; that of number 0 has no name and is none
 	count  int
+}
+
+// held is a claim in its cell.
+type held struct {
+	task   id.Task
+	slices []Slice
+	slot   int32 // of the agent
+	pool   int32 // its number
+}
+
+// claim returns what is in a cell of an agent, whose name is given.
+func (c *claims) claim(h *held, agent id.Agent) Claim {
+	claim := Claim{Task: h.task, Agent: agent, Slices: h.slices}
+	if h.pool != 0 {
+		claim.Pool = c.pools[h.pool]
+	}
+	return claim
+}
+
+// number returns the number of a pool, the same whenever it is asked for.
+func (c *claims) number(pool id.Pool) int32 {
+	if len(c.pools) == 0 {
+		c.pools = append(c.pools, "")
+	}
+	at := slices.Index(c.pools, pool)
+	if at < 0 {
+		at = len(c.pools)
+		c.pools = append(c.pools, pool)
+	}
+	return int32(at)
 }
 
 // mark is a hash, and a cell's number and one. It is zero where there is none.
@@ -49,8 +80,8 @@ func fold(a, b uint64) uint64 {
 	return high ^ low
 }
 
-// at returns the claim in a cell.
-func (c *claims) at(cell uint32) *Claim { return &c.blocks[cell/blockSize][cell%blockSize] }
+// at returns what is in a cell.
+func (c *claims) at(cell uint32) *held { return &c.blocks[cell/blockSize][cell%blockSize] }
 
 // find returns where the mark of a task is. It is false if the task holds nothing:
 // then that is where its mark would be.
@@ -61,15 +92,15 @@ func (c *claims) find(task id.Task) (at int, of uint32, held bool) {
 	}
 	last := len(c.table) - 1
 	for at = int(of) & last; c.table[at] != 0; at = (at + 1) & last {
-		if m := c.table[at]; m.hash() == of && c.at(m.cell()).Task == task {
+		if m := c.table[at]; m.hash() == of && c.at(m.cell()).task == task {
 			return at, of, true
 		}
 	}
 	return at, of, false
 }
 
-// get returns what a task holds, or nil.
-func (c *claims) get(task id.Task) *Claim {
+// get returns the cell of what a task holds, or nil.
+func (c *claims) get(task id.Task) *held {
 	at, _, held := c.find(task)
 	if !held {
 		return nil
@@ -91,10 +122,10 @@ func (c *claims) reserve(n int) {
 
 // add adds the claim of a task that holds nothing, at the place and with the hash that
 // find returned, and returns its cell.
-func (c *claims) add(claim *Claim, at int, of uint32) uint32 {
+func (c *claims) add(claim held, at int, of uint32) uint32 {
 	if c.count+1 > len(c.table)/4*3 {
 		c.grow()
-		at, of, _ = c.find(claim.Task)
+		at, of, _ = c.find(claim.task)
 	}
 	cell := uint32(c.used)
 	if last := len(c.unused) - 1; last >= 0 {
@@ -102,11 +133,11 @@ func (c *claims) add(claim *Claim, at int, of uint32) uint32 {
 		c.unused = c.unused[:last]
 	} else {
 		if c.used%blockSize == 0 {
-			c.blocks = append(c.blocks, make([]Claim, blockSize))
+			c.blocks = append(c.blocks, make([]held, blockSize))
 		}
 		c.used++
 	}
-	*c.at(cell) = *claim
+	*c.at(cell) = claim
 	c.table[at] = mark(of)<<32 | mark(cell+1)
 	c.count++
 	return cell
@@ -128,7 +159,7 @@ func (c *claims) grow() {
 }
 
 // drop takes out the claim whose mark is at a place, and returns it with its cell.
-func (c *claims) drop(at int) (Claim, uint32) {
+func (c *claims) drop(at int) (held, uint32) {
 	cell := c.table[at].cell()
 	last := len(c.table) - 1
 	hole := at
@@ -142,7 +173,7 @@ func (c *claims) drop(at int) (Claim, uint32) {
 	c.table[hole] = 0
 	c.count--
 	claim := *c.at(cell)
-	*c.at(cell) = Claim{}
+	*c.at(cell) = held{}
 	c.unused = append(c.unused, cell)
 	return claim, cell
 }
@@ -151,18 +182,18 @@ func (c *claims) drop(at int) (Claim, uint32) {
 // booked of a claim is never changed, but its cell is used again.
 func (c *claims) clone() claims {
 	copied := *c
-	copied.blocks = make([][]Claim, len(c.blocks))
+	copied.blocks = make([][]held, len(c.blocks))
 	for i, block := range c.blocks {
 		copied.blocks[i] = slices.Clone(block)
 	}
-	copied.unused, copied.table = slices.Clone(c.unused), slices.Clone(c.table)
+	copied.unused, copied.table, copied.pools = slices.Clone(c.unused), slices.Clone(c.table), slices.Clone(c.pools)
 	return copied
 }
 
 // tasks iterates over the tasks that hold something, in no order that means anything.
 func (c *claims) tasks(yield func(id.Task) bool) {
 	for cell := range c.used {
-		if claim := c.at(uint32(cell)); claim.Task != "" && !yield(claim.Task) {
+		if task := c.at(uint32(cell)).task; task != "" && !yield(task) {
 			return
 		}
 	}

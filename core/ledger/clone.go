@@ -25,9 +25,9 @@ func (l *Ledger) Clone() *Ledger {
 	}
 	books.agents = make([]*account, len(l.agents))
 	for i, a := range l.agents {
-		copied := *a // the attributes of an account are never changed
+		copied := *a // the attributes and rows of an account are never changed
 		copied.all = &books.claims
-		copied.shares, copied.rows, copied.claims = slices.Clone(a.shares), slices.Clone(a.rows), slices.Clone(a.claims)
+		copied.shares, copied.claims = slices.Clone(a.shares), slices.Clone(a.claims)
 		for j := range copied.shares {
 			copied.shares[j].total = books.totals[copied.shares[j].Type]
 		}

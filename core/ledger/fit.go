@@ -95,7 +95,7 @@ func (a *account) cut(list []Slice, wanted resource.Vector) ([]Slice, bool) {
 			continue
 		}
 		r, ok := a.row(t)
-		if !ok || q.Kind() != resource.KindScalar || r.kind != resource.KindScalar || r.Available < left {
+		if !ok || q.Kind() != resource.KindScalar || r.kind != resource.KindScalar || a.available(r) < left {
 			return list, false
 		}
 		for i := r.first; i < r.end && left > 0; i++ {
@@ -125,7 +125,7 @@ func (a *account) cutOne(wanted resource.Vector, name string) (Fitted, bool) {
 	}
 	for i := r.first; i < r.end; i++ {
 		s := &a.shares[i]
-		if port, free := nextPort(s.free, s.cursor+1); free {
+		if port, free := nextPort(s.free, int64(s.cursor)+1); free {
 			list = append(list, Slice{Partition: s.ID, Quantity: resource.Number(port)})
 			return Fitted{Slices: list, Ports: []PortGrant{{name, port}}}, true
 		}
@@ -217,7 +217,7 @@ func (c *cutter) takePort(choose func(free resource.Quantity, from int64) (int64
 		return false
 	}
 	for i := r.first; i < r.end; i++ {
-		port, ok := choose(c.free[i], c.agent.shares[i].cursor+1)
+		port, ok := choose(c.free[i], int64(c.agent.shares[i].cursor)+1)
 		if !ok {
 			continue
 		}

@@ -85,7 +85,7 @@ func (l *Ledger) recount() (map[place]resource.Quantity, map[id.Pool]drawing, er
 	claimed, drawn := make(map[place]resource.Quantity), make(map[id.Pool]drawing)
 	for claim := range l.Claims() {
 		a, ok := l.agent(claim.Agent)
-		if !ok || !slices.ContainsFunc(a.claims, func(cell uint32) bool { return l.claims.at(cell).Task == claim.Task }) {
+		if !ok || !slices.ContainsFunc(a.claims, func(cell uint32) bool { return l.claims.at(cell).task == claim.Task }) {
 			return nil, nil, fmt.Errorf("task %s: agent %s does not know its claim", claim.Task, claim.Agent)
 		}
 		d := drawn[claim.Pool]
@@ -130,13 +130,13 @@ func (a *account) imbalance(claimed map[place]resource.Quantity, totals map[reso
 		totals[s.Type].shares++
 		totals[s.Type].change(s.Weight, sum)
 	}
-	for _, r := range a.rows {
-		if rows[r.of] != r.Balance {
-			return fmt.Errorf("%s: partitions add up to %+v, the books say %+v", r.of, rows[r.of], r.Balance)
+	for _, r := range *a.rows {
+		if said := a.balance(&r); rows[r.of] != said || a.available(&r) != said.Available {
+			return fmt.Errorf("%s: partitions add up to %+v, the books say %+v", r.of, rows[r.of], said)
 		}
 	}
-	if len(rows) != len(a.rows) {
-		return fmt.Errorf("%d types are booked, %d are there", len(a.rows), len(rows))
+	if len(rows) != len(*a.rows) {
+		return fmt.Errorf("%d types are booked, %d are there", len(*a.rows), len(rows))
 	}
 	return checkApart(a.shares)
 }

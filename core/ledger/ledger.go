@@ -50,7 +50,7 @@ type Ledger struct {
 	claims  claims
 	totals  map[resource.Type]*total
 	entered entry // of the claim that is being entered
-	names   map[string]string
+	alike   alike
 }
 
 func (l *Ledger) agent(name id.Agent) (*account, bool) {

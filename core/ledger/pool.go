@@ -36,6 +36,7 @@ func (p Pool) check() error {
 // counted: a pool does not say which.
 type poolAccount struct {
 	Pool
+	number int32  // by which claims know it
 	used   []need // by type; types of which nothing is claimed are not there
 	claims int
 }
@@ -115,7 +116,7 @@ func (l *Ledger) SetPool(pool Pool) error {
 	if known {
 		p.Pool = pool
 	} else {
-		l.pools = slices.Insert(l.pools, at, &poolAccount{Pool: pool})
+		l.pools = slices.Insert(l.pools, at, &poolAccount{Pool: pool, number: l.claims.number(pool.ID)})
 	}
 	return nil
 }

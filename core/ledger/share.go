@@ -8,13 +8,27 @@ import (
 
 // share is the books of one partition.
 type share struct {
-	Partition
+	*part   // which other agents may share
 	claimed resource.Quantity
 	free    resource.Quantity
-	cursor  int64 // the port that was given out last
-	retired bool  // its agent no longer has it; it stays while it is claimed
-	row     int   // of its agent
 	total   *total
+	cursor  int32 // the port that was given out last
+	retired bool  // its agent no longer has it; it stays while it is claimed
+}
+
+// part is a partition, with the kind of its quantity if that is always the same.
+type part struct {
+	Partition
+	form  resource.Kind
+	fixed bool
+}
+
+func newPart(p Partition) *part {
+	made := &part{Partition: p}
+	if made.form, made.fixed = p.Type.Kind(); !made.fixed && !p.Quantity.IsZero() {
+		made.form, made.fixed = p.Quantity.Kind(), true
+	}
+	return made
 }
 
 // book sets what is claimed, and with it what is free.
@@ -29,14 +43,10 @@ func (s *share) book(claimed resource.Quantity) {
 
 // kind returns the form of what the partition holds.
 func (s *share) kind() resource.Kind {
-	switch kind, known := s.Type.Kind(); {
-	case known:
-		return kind
-	case s.Quantity.IsZero():
-		return s.claimed.Kind()
-	default:
-		return s.Quantity.Kind()
+	if s.fixed {
+		return s.form
 	}
+	return s.claimed.Kind()
 }
 
 func (s *share) balance(closed bool) Balance {
@@ -52,14 +62,11 @@ func (s *share) empty() bool { return s.Quantity.IsZero() && s.claimed.IsZero() 
 
 // suits returns an error unless q could be a slice of the partition.
 func (s *share) suits(q resource.Quantity) error {
-	kind, fixed := s.Type.Kind()
-	if !fixed && !s.empty() {
-		kind, fixed = s.kind(), true
-	}
+	kind := s.kind()
 	switch {
 	case q.Amount() <= 0:
 		return fmt.Errorf("%w: a slice of partition %s is not above zero", ErrInvalid, s.ID)
-	case fixed && q.Kind() != kind:
+	case q.Kind() != kind && (s.fixed || !s.empty()):
 		return fmt.Errorf("%w: a slice of partition %s is %s, want %s", ErrInvalid, s.ID, q.Kind(), kind)
 	}
 	return nil
@@ -81,11 +88,11 @@ func (s *share) shortage(q resource.Quantity) *ShortageError {
 // out next. Ports that were asked for by number do not move it.
 func (s *share) advance(given resource.Quantity) {
 	for range given.Amount() {
-		next, ok := nextPort(s.free, s.cursor+1)
+		next, ok := nextPort(s.free, int64(s.cursor)+1)
 		if !ok || !given.Has(next) {
 			return
 		}
-		s.cursor = next
+		s.cursor = int32(next)
 	}
 }
 

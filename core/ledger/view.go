@@ -53,14 +53,18 @@ func (v AgentView) Closed() bool { return v.account.closed }
 
 // Attribute returns one attribute of the agent.
 func (v AgentView) Attribute(name string) (string, bool) {
-	value, ok := v.account.attributes[name]
-	return value, ok
+	for i := range v.account.attributes {
+		if a := &v.account.attributes[i]; a.name == name {
+			return a.value, true
+		}
+	}
+	return "", false
 }
 
 // Balance returns the account of one type on the agent.
 func (v AgentView) Balance(t resource.Type) Balance {
 	if r, ok := v.account.row(t); ok {
-		return r.Balance
+		return v.account.balance(r)
 	}
 	return Balance{}
 }
@@ -68,7 +72,7 @@ func (v AgentView) Balance(t resource.Type) Balance {
 // Available returns what new claims may take of one type.
 func (v AgentView) Available(t resource.Type) int64 {
 	if r, ok := v.account.row(t); ok {
-		return r.Available
+		return v.account.available(r)
 	}
 	return 0
 }
@@ -76,8 +80,8 @@ func (v AgentView) Available(t resource.Type) int64 {
 // Types iterates over the types that the agent has, in order.
 func (v AgentView) Types() iter.Seq[resource.Type] {
 	return func(yield func(resource.Type) bool) {
-		for i := range v.account.rows {
-			if !yield(v.account.rows[i].of) {
+		for _, r := range *v.account.rows {
+			if !yield(r.of) {
 				return
 			}
 		}
@@ -102,7 +106,13 @@ func (v AgentView) Partitions() iter.Seq[PartitionView] {
 // on what is returned.
 func (v AgentView) Agent() Agent {
 	a := v.account
-	agent := Agent{ID: a.id, Attributes: maps.Clone(a.attributes), Closed: a.closed}
+	agent := Agent{ID: a.id, Closed: a.closed}
+	if len(a.attributes) > 0 {
+		agent.Attributes = make(map[string]string, len(a.attributes))
+	}
+	for _, has := range a.attributes {
+		agent.Attributes[has.name] = has.value
+	}
 	for i := range a.shares {
 		agent.Partitions = append(agent.Partitions, a.shares[i].Partition)
 	}
@@ -115,7 +125,7 @@ func (v AgentView) Claims() iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
 		list := make([]Claim, 0, len(v.account.claims))
 		for _, cell := range v.account.claims {
-			list = append(list, *v.account.all.at(cell))
+			list = append(list, v.account.all.claim(v.account.all.at(cell), v.account.id))
 		}
 		slices.SortFunc(list, func(a, b Claim) int { return cmp.Compare(a.Task, b.Task) })
 		for _, claim := range list {
@@ -194,11 +204,11 @@ func (v PoolView) Shortage(wanted resource.Vector, ports int) *ShortageError {
 // ClaimOf returns what a task holds. The claim is the ledger's own and not to
 // be changed.
 func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
-	claim := l.claims.get(task)
-	if claim == nil {
+	own := l.claims.get(task)
+	if own == nil {
 		return Claim{}, false
 	}
-	return *claim, true
+	return l.claims.claim(own, l.slots.accounts[own.slot].id), true
 }
 
 // Claims iterates over all claims, in the order of their tasks. The claims are
@@ -206,7 +216,7 @@ func (l *Ledger) ClaimOf(task id.Task) (Claim, bool) {
 func (l *Ledger) Claims() iter.Seq[Claim] {
 	return func(yield func(Claim) bool) {
 		for _, task := range slices.Sorted(l.claims.tasks) {
-			if claim := l.claims.get(task); claim != nil && !yield(*claim) {
+			if claim, holds := l.ClaimOf(task); holds && !yield(claim) {
 				return
 			}
 		}

@@ -29,7 +29,7 @@ func (a *account) weigh(wanted resource.Vector, ports []PortWish, scalars bool) 
 			continue
 		}
 		r, ok := a.row(t)
-		if !ok || r.kind != q.Kind() || r.Available < q.Amount() {
+		if !ok || r.kind != q.Kind() || a.available(r) < q.Amount() {
 			return 0, 0, false
 		}
 		if r.weight > 0 && r.kind == resource.KindScalar {

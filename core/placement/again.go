@@ -20,7 +20,7 @@ func (b *Batch) Again(request Request) bool {
 		case b.upset:
 			b.clear(slot)
 		default:
-			b.count(slot, -r.own)
+			b.count(slot, -r.own())
 		}
 	}
 	for _, slot := range b.counted {
@@ -38,7 +38,7 @@ func (b *Batch) Again(request Request) bool {
 
 // clear counts no more siblings on an agent and near it. All contests are held after.
 func (b *Batch) clear(slot int32) {
-	b.ratings[slot].own = 0
+	b.ratings[slot].add(-b.ratings[slot].own())
 	b.touch(slot)
 	for _, of := range b.ratings[slot].ward.crowds {
 		of.siblings = 0

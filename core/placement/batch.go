@@ -2,7 +2,6 @@ package placement
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/aloft-run/aloft/core/id"
@@ -26,8 +25,7 @@ type Batch struct {
 	names    []string // of the levels to spread over, the most important first
 	wards    int      // levels that have wards: the host and the agent, if they come last, need none
 	byHost   bool     // the host comes last but one
-	dominant resource.Type
-	dose     int64    // of the dominant resource that each takes
+	pattern  *ledger.Pattern
 	seats    []seat   // by the agents' slots
 	ratings  []rating // of the seats
 	root     ward
@@ -41,8 +39,6 @@ type Batch struct {
 	upset    bool    // they are to be held anew
 	stale    []int32
 	away     map[id.Agent]int // siblings on agents that have no seat
-	cut      []ledger.Slice   // of the last place: most are cut alike, and share one list
-	room     []ledger.Slice
 }
 
 // seat is an agent with what it is judged by.
@@ -50,28 +46,12 @@ type seat struct {
 	view     ledger.AgentView
 	host     *crowd
 	place    int32 // in the ward
+	cut      int32 // of the pattern
 	eligible bool  // it satisfies the constraints
 	fits     bool
 	stale    bool // it is to be put in its place again
 	changed  bool // it is to be weighed before
 	counted  bool
-}
-
-// rating is what decides between agents. It stands apart because a contest looks at
-// those of many.
-type rating struct {
-	ward     *ward // nil: no agent has the slot
-	leftover int64 // of the dominant resource
-	rank     uint64
-	weight   int32 // thousandths
-	own      int32 // siblings on the agent
-}
-
-// key returns numbers by which agents of one ward, each of them a host of its own, are
-// ordered: by the first, then by the second, then by the third.
-func (r *rating) key() (first, second, third uint64) {
-	const sign32, sign64 = 1 << 31, 1 << 63
-	return uint64(math.MaxInt32-r.weight)<<32 | uint64(uint32(r.own)^sign32), uint64(r.leftover) ^ sign64, r.rank
 }
 
 // NewBatch returns a batch for copies of a request, which names no agent to avoid
@@ -147,7 +127,7 @@ func (b *Batch) count(slot, n int32) {
 	if !s.counted {
 		s.counted, b.counted = true, append(b.counted, slot)
 	}
-	r.own += n
+	r.add(n)
 	b.touch(slot)
 	if s.host != nil {
 		s.host.siblings += int(n)
@@ -185,17 +165,18 @@ func (b *Batch) Next() (found Choice, err error) {
 	b.books.AgentAt(int(slot)) // whoever claims the place asks for the agent by its name
 	s, r := &b.seats[slot], &b.ratings[slot]
 	why := &found.Why
-	why.agent, why.weight, why.leftover, why.dominant = s.view, int64(r.weight), r.leftover, b.dominant
+	why.agent, why.weight, why.leftover, why.dominant = s.view, r.weight(), r.left, b.pattern.Dominant()
 	why.levels, why.siblings, why.pool, why.pools = b.names, b.siblings, pool, len(b.request.Pools)
 	if b.siblings > 0 {
 		b.crowdsOf(slot, &why.near)
 	}
 	if len(b.request.Ports) == 0 {
-		if room, ok := s.view.Cut(b.room[:0], b.request.Resources); ok {
-			if b.room = room; !slices.Equal(room, b.cut) {
-				b.cut = slices.Clone(room)
-			}
-			found.Agent, found.Pool, found.Slices = s.view.ID(), pool, b.cut
+		cut, ok := b.pattern.List(s.cut)
+		if !ok {
+			cut, ok = b.pattern.Cut(s.view)
+		}
+		if ok {
+			found.Agent, found.Pool, found.Slices = s.view.ID(), pool, cut
 			return found, nil
 		}
 	}
@@ -214,7 +195,7 @@ func (b *Batch) crowdsOf(slot int32, near *nearby) {
 		level++
 	}
 	if level < len(b.names) {
-		near.set(level, int(b.ratings[slot].own))
+		near.set(level, int(b.ratings[slot].own()))
 	}
 }
 
@@ -223,25 +204,25 @@ func (b *Batch) hosted(slot int32) int {
 	if s := &b.seats[slot]; s.host != nil {
 		return s.host.siblings
 	}
-	return int(b.ratings[slot].own)
+	return int(b.ratings[slot].own())
 }
 
 // before reports whether the agent of slot x is better than that of y. Both fit.
 func (b *Batch) before(x, y int32) bool {
 	p, q := &b.ratings[x], &b.ratings[y]
 	switch {
-	case p.weight != q.weight:
-		return p.weight > q.weight
+	case p.weight() != q.weight():
+		return p.weight() > q.weight()
 	case p.ward != q.ward || b.hosts != nil:
 		if order := b.compareCrowds(x, y); order != 0 {
 			return order < 0
 		}
 	}
 	switch {
-	case p.own != q.own:
-		return p.own < q.own
-	case p.leftover != q.leftover:
-		return p.leftover < q.leftover
+	case p.merit != q.merit:
+		return p.merit < q.merit
+	case p.left != q.left:
+		return p.left < q.left
 	default:
 		return p.rank < q.rank
 	}
@@ -315,7 +296,7 @@ func (b *Batch) enter(slot int32) {
 // reread reads all agents anew, after more has changed than the books remember.
 func (b *Batch) reread() {
 	for slot := range b.seats {
-		if own := b.ratings[slot].own; own != 0 {
+		if own := b.ratings[slot].own(); own != 0 {
 			b.away[b.seats[slot].view.ID()] += int(own)
 		}
 	}
@@ -354,7 +335,7 @@ func (b *Batch) notice(slot int32) {
 		b.count(slot, int32(b.away[now.ID()]))
 		delete(b.away, now.ID())
 	}
-	if is := dominant(b.books, b.request.Resources); is != b.dominant {
+	if is := dominant(b.books, b.request.Resources); is != b.pattern.Dominant() {
 		b.setDominant(is)
 		for other := range b.seats {
 			b.touch(int32(other))
@@ -383,7 +364,7 @@ func (b *Batch) leave(slot int32) {
 	if r.ward == nil {
 		return
 	}
-	name, own := s.view.ID(), r.own
+	name, own := s.view.ID(), r.own()
 	b.count(slot, -own)
 	if s.host != nil {
 		s.host.agents = slices.DeleteFunc(s.host.agents, func(other int32) bool { return other == slot })
@@ -397,8 +378,7 @@ func (b *Batch) leave(slot int32) {
 }
 
 func (b *Batch) setDominant(is resource.Type) {
-	q, _ := b.request.Resources.Get(is)
-	b.dominant, b.dose = is, q.Amount()
+	b.pattern = ledger.NewPattern(b.request.Resources, is)
 }
 
 // sit gives an agent a place in its ward, in which it does not take part yet.
@@ -440,7 +420,7 @@ func (b *Batch) join(slot int32, host string) {
 	}
 	b.seats[slot].host = of
 	of.agents = append(of.agents, slot)
-	of.siblings += int(b.ratings[slot].own)
+	of.siblings += int(b.ratings[slot].own())
 }
 
 // weigh judges an agent by what is free of it.
@@ -450,10 +430,8 @@ func (b *Batch) weigh(slot int32) {
 	if !s.eligible {
 		return
 	}
-	var weight int64
-	weight, s.fits = s.view.Weigh(b.request.Resources, b.request.Ports)
-	r.weight, r.leftover = int32(weight), 0
-	if b.dominant != "" {
-		r.leftover = s.view.Available(b.dominant) - b.dose
-	}
+	fitting := b.pattern.Weigh(s.view, b.request.Ports)
+	s.fits, s.cut = fitting.Fits, fitting.Cut
+	r.setWeight(fitting.Weight)
+	r.left = fitting.Left
 }

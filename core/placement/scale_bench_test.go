@@ -2,6 +2,7 @@ package placement_test
 
 import (
 	"fmt"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -156,6 +157,7 @@ func BenchmarkPlaces(b *testing.B) {
 func timed(b *testing.B, most int, do func(i int)) {
 	b.Helper()
 	b.ReportAllocs()
+	runtime.GC() // of what was made before: the collector would go on with that meanwhile
 	b.ResetTimer()
 	n := min(b.N, most)
 	began := processor(b)

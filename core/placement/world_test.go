@@ -82,7 +82,9 @@ func (w *world) setAgent() {
 	a := agent(w.dice, w.agent(), one(w.dice, "size", sizes[:min(w.kinds, len(sizes))]...),
 		one(w.dice, "attributes", []string{"", "zone=a", "zone=b", "zone=b host=h1", "zone=a host=h1 rack=r1", "zone=c rack=r1", "rack=r2", "host=a3 rack=r2"}[:min(3*w.kinds, 8)]...))
 	weights := one(w.dice, "weights", [][]int64{{1000}, {1000}, {1000}, {1000, 1500, 2000}}[:min(2*w.kinds, 4)]...)
+	before := one(w.dice, "before names", "", "", "", "old-") // what is claimed of "keys" may be of another kind than "old-keys"
 	for i := range a.Partitions {
+		a.Partitions[i].ID = id.Partition(before) + a.Partitions[i].ID
 		a.Partitions[i].Weight = one(w.dice, "weight", weights...)
 	}
 	for i, extra := range one(w.dice, "more", w.extras...) {
@@ -93,7 +95,7 @@ func (w *world) setAgent() {
 		}
 	}
 	a.Closed = w.dice.roll("closed", 6) == 0
-	if err := w.books.SetAgent(a); err != nil && !errors.Is(err, ledger.ErrInUse) {
+	if err := w.books.SetAgent(a); err != nil && !errors.Is(err, ledger.ErrInUse) && !errors.Is(err, ledger.ErrInvalid) {
 		w.dice.Fatal(err)
 	}
 }

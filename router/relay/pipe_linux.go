@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/aloft-run/aloft/router/kernel"
 )
 
 const (
@@ -41,7 +39,8 @@ func (p *pipe) drain(to int) (n int, err error) {
 
 func splice(from, to, size int) (int, error) {
 	return again(func() (int, error) {
-		return kernel.Splice(from, to, size)
+		n, err := unix.Splice(from, nil, to, nil, size, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		return int(n), err
 	})
 }
 

@@ -96,8 +96,8 @@ func measureGrowth(b *testing.B, tasks int) {
 		b.ReportMetric(millis(took), fmt.Sprintf("%s-%d-ms", what, tasks))
 	}
 	report("load", c.load)
-	report("list", several(3, func() { listAll(b, reader, tasks) }))
-	report("watch", several(3, func() { watchAll(b, reader, tasks) }))
+	report("list", several(3, func() { listAll(b, reader, tasks, ignore) }))
+	report("watch", several(3, func() { watchAll(b, reader, tasks, ignore) }))
 	report("deploy", c.deployed("grown", fmt.Sprintf(
 		"service: grown\ninstances: %d\nresources: {cpus: 0.1, mem: 32MiB}\nrun: {command: [./serve]}\ndeploy: {settle: 0s}\n", tasks/growDeploys)))
 	c.leave()

@@ -28,6 +28,8 @@ type collector struct {
 	waiters int        // loads that are under way
 	waiting bool       // the collector does; also until it has worked once after the last of them
 	percent int        // as it was set before the first of them, or else last
+	tended  bool       // it works by the size of the heap
+	rushed  time.Time  // when agents had to wait at the door last
 }
 
 // begin has the collector wait until as many have called end.
@@ -73,21 +75,27 @@ func heapBytes(name string) uint64 {
 // alive: as Go does by itself while that is little. The memory of a large cluster is
 // mostly records that stay, and looking through them all again and again is a quarter
 // of what it costs to start many tasks. So a larger heap may grow by heapSpare, but by
-// percentMax at most.
+// percentMax at most. A small one may grow by rushSpare while more agents come than the
+// door lets in: their sessions will take as much, and stay.
 const (
 	percentUsual = 100
 	percentMin   = 75
 	percentMax   = 300
 	heapSmall    = 128 << 20 // bytes; also not worth to be collected at once after a load
 	heapSpare    = 3 << 29
+	rushSpare    = 256 << 20
 )
 
 // percentFor returns by how much a heap may grow of which so many bytes are alive.
-func percentFor(live uint64) int {
-	if live < heapSmall {
+func percentFor(live uint64, rush bool) int {
+	switch {
+	case live >= heapSmall:
+		return int(min(max(heapSpare*100/live, percentMin), percentMax))
+	case rush:
+		return int(rushSpare * 100 / max(live, 1))
+	default:
 		return percentUsual
 	}
-	return int(min(max(heapSpare*100/live, percentMin), percentMax))
 }
 
 // tendEvery is how often a master looks at the size of its heap.
@@ -99,15 +107,31 @@ func TendCollector(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
+	calm.mu.Lock()
+	calm.tended = true
+	calm.mu.Unlock()
 	for wait(ctx, tendEvery) {
-		calm.set(percentFor(heapBytes("/gc/heap/live:bytes")))
+		calm.tend()
 	}
 }
 
-// set has the collector work by that percentage, at the latest when nobody loads.
-func (c *collector) set(percent int) {
+// rush has the heap grow for a while by what the sessions take of the agents that wait.
+func (c *collector) rush() {
+	c.mu.Lock()
+	begins := c.tended && time.Since(c.rushed) > tendEvery
+	c.rushed = time.Now()
+	c.mu.Unlock()
+	if begins {
+		c.tend()
+	}
+}
+
+// tend has the collector work by the size of the heap, at the latest when nobody loads.
+func (c *collector) tend() {
+	live := heapBytes("/gc/heap/live:bytes")
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	percent := percentFor(live, time.Since(c.rushed) < rushFor)
 	if c.percent == percent {
 		return
 	}

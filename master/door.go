@@ -69,9 +69,18 @@ func (d *door) enter(ctx context.Context, over <-chan struct{}, agents ...id.Age
 // wait has agents wait, if they must. Those of them that were let in before and have not
 // come give their places back.
 func (d *door) wait(agents []id.Agent) *guests {
+	g, must := d.queueUp(agents)
+	if must {
+		calm.rush()
+	}
+	return g
+}
+
+// queueUp is wait, and reports whether anybody must.
+func (d *door) queueUp(agents []id.Agent) (g *guests, must bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	g := &guests{agents: agents, open: make(chan struct{}), places: min(len(agents), d.places)}
+	g = &guests{agents: agents, open: make(chan struct{}), places: min(len(agents), d.places)}
 	for _, name := range agents {
 		if before := d.take(name); before != nil {
 			d.back(before, 1)
@@ -79,7 +88,7 @@ func (d *door) wait(agents []id.Agent) *guests {
 	}
 	d.queue, d.present[g] = append(d.queue, g), struct{}{}
 	d.admit()
-	return g
+	return g, len(d.queue) > 0
 }
 
 // leave has agents wait no more.

@@ -52,8 +52,9 @@ func (m *Master) Hear(ctx context.Context, event engine.Event) error {
 	return err
 }
 
-// PercentFor returns by how much a heap may grow of which so many bytes are alive.
-func PercentFor(live uint64) int { return percentFor(live) }
+// PercentFor returns by how much a heap may grow of which so many bytes are alive, while
+// more agents come than the door lets in or not.
+func PercentFor(live uint64, rush bool) int { return percentFor(live, rush) }
 
 // ComingMax is how many agents come in at one time, and RushMax while the leader is new.
 const ComingMax, RushMax = comingMax, rushMax

@@ -225,6 +225,7 @@ type calls struct {
 
 // ServeHTTP serves a call, unless the server is closed.
 func (c *calls) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	makeRoom()
 	c.mu.Lock()
 	closed := c.closed
 	if !closed {

@@ -96,6 +96,10 @@ func (v *view) apply(revision int64, changes engine.Changes) []publishedChange {
 func (v *view) put(change engine.Change) (before engine.Record) {
 	of, names := v.kinds[change.Key.Kind], &v.names[change.Key.Kind]
 	before, there := of[change.Key.ID]
+	if v.replaceTask(change.Record, before) {
+		of[change.Key.ID] = change.Record
+		return before
+	}
 	if there {
 		v.index(before, false)
 	}
@@ -111,6 +115,20 @@ func (v *view) put(change engine.Change) (before engine.Record) {
 		names.remove()
 	}
 	return before
+}
+
+// replaceTask is index for most changes: a task is found where it was before. Else it
+// does nothing, and returns false.
+func (v *view) replaceTask(record, before engine.Record) bool {
+	t, ok := record.(*engine.Task)
+	old, was := before.(*engine.Task)
+	if !ok || !was || t.Service != old.Service || t.Claim.Agent != old.Claim.Agent || t.Status.State.HoldsClaim() != old.Status.State.HoldsClaim() {
+		return false
+	}
+	v.byService[t.Service].tasks[t.ID] = t
+	v.states[old.Status.State]--
+	v.states[t.Status.State]++
+	return true
 }
 
 // index makes a record found by what it belongs to, or no longer.

@@ -156,13 +156,13 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 }
 
 // Write goes on for as long as some of p is taken within the limit.
-func (c *clientConn) Write(p []byte) (int, error) { return c.writeAt(p, time.Now()) }
+func (c *clientConn) Write(p []byte) (int, error) { return c.writeAt(c.Conn, p, time.Now()) }
 
-// writeAt is Write by whoever knows what time it is.
-func (c *clientConn) writeAt(p []byte, now time.Time) (int, error) {
+// writeAt is Write by whoever knows what time it is, and how to write to the socket.
+func (c *clientConn) writeAt(to io.Writer, p []byte, now time.Time) (int, error) {
 	for written := 0; ; now = time.Now() {
 		c.extend(now)
-		n, err := c.Conn.Write(p[written:])
+		n, err := to.Write(p[written:])
 		written += n
 		switch {
 		case err == nil, c.handed.Load(), !errors.Is(err, os.ErrDeadlineExceeded):

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aloft-run/aloft/router/kernel"
 	"github.com/aloft-run/aloft/router/plain"
 	"github.com/aloft-run/aloft/router/upstream"
 )
@@ -37,7 +38,8 @@ type lane struct {
 	conn   *clientConn
 	raw    syscall.RawConn
 	try    func(fd uintptr) bool // readNow, made once
-	client string                // the address without the port
+	sender sender
+	client string // the address without the port
 
 	in     *buffer // nil while nothing of a request is here
 	filled int     // so much of it is
@@ -71,6 +73,8 @@ func (r *Router) newLane(conn *clientConn, hand func(*clientConn) bool) *lane {
 	l := &lane{errand: errand{seeker: seeker{router: r}}, conn: conn, raw: raw, hand: hand}
 	l.client, _, err = net.SplitHostPort(conn.RemoteAddr().String())
 	l.try = l.readNow
+	l.sender = sender{raw: raw}
+	l.sender.try = l.sender.writeNow
 	l.message.Client = conn
 	if err != nil {
 		return nil
@@ -297,7 +301,7 @@ func (l *lane) readNow(fd uintptr) bool {
 		l.in = newBuffer()
 	}
 	for {
-		l.got, l.broken = syscall.Read(int(fd), l.in[l.filled:])
+		l.got, l.broken = kernel.Read(int(fd), l.in[l.filled:])
 		switch {
 		case errors.Is(l.broken, syscall.EINTR):
 			continue

@@ -248,7 +248,7 @@ func (l *lane) writeAt(b []byte, now time.Time) error {
 	if len(b) == 0 {
 		return nil
 	}
-	_, err := l.conn.writeAt(b, now)
+	_, err := l.conn.writeAt(&l.sender, b, now)
 	return err
 }
 

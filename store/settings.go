@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 )
@@ -55,6 +56,11 @@ const (
 	manySnapshotEvery, manyCatchUp   = 5_000, 1_000
 )
 
+// slowFrom is from when on etcd says that a transaction takes long, and writes all of it
+// into that line. Those of a large launch, beside much else, may take 100 ms as a matter
+// of course.
+const slowFrom = 500 * time.Millisecond
+
 // joiningMax is how many members may be added that do not vote yet.
 const joiningMax = 8
 
@@ -74,6 +80,7 @@ func memberSettings(cfg Config, dir string) (*embed.Config, error) {
 	s.TickMs, s.ElectionMs = aloneTickMillis, aloneElectionMillis
 	s.SnapshotCount, s.SnapshotCatchUpEntries = aloneSnapshotEvery, aloneCatchUp
 	s.MaxLearners = joiningMax
+	s.WarningApplyDuration = slowFrom
 	if len(cfg.Cluster) > 0 {
 		s.TickMs, s.ElectionMs = manyTickMillis, manyElectionMillis
 		s.SnapshotCount, s.SnapshotCatchUpEntries = manySnapshotEvery, manyCatchUp

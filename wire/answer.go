@@ -21,7 +21,8 @@ const (
 	watchedChanges = 2 // of WatchResponse
 	changeRecord   = 1 // of WatchChange
 	changeDeleted  = 2
-	recordTask     = 6 // of Record
+	recordAgent    = 1 // of Record
+	recordTask     = 6
 )
 
 // errTexts is the error for a text that protobuf refuses.
@@ -48,6 +49,8 @@ func AppendChange(answer []byte, change engine.Change) ([]byte, error) {
 			w.text(changeDeleted, StoreKey(change.Key))
 		case *engine.Task:
 			w.message(changeRecord, func() { w.message(recordTask, func() { w.task(r) }) })
+		case *engine.Agent:
+			w.message(changeRecord, func() { w.message(recordAgent, func() { w.agent(r) }) })
 		default:
 			w.message(changeRecord, func() { w.bytes, err = proto.MarshalOptions{}.MarshalAppend(w.bytes, FromRecord(r)) })
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // UnmarshalAnswer reads a message as proto.Unmarshal does. Of those that are mostly
-// tasks, the answers to ListTasks and Watch, it reads the tasks by itself and in a third
+// tasks, the answers to ListTasks and Watch, it reads these and agents by itself and in a third
 // of the time: their parts come from shared memory, and their texts are of one string.
 // What is not plain in that is read in full.
 func UnmarshalAnswer(text []byte, into proto.Message) error {
@@ -32,24 +32,54 @@ func UnmarshalAnswer(text []byte, into proto.Message) error {
 // answerReader makes the messages of an answer. A pointer to one keeps those that were
 // made with it.
 type answerReader struct {
-	tasks      []pb.Task
-	statuses   []pb.TaskStatus
+	texts
+	tasks      []taskParts
+	agents     []agentParts
 	times      []timestamppb.Timestamp
 	slices     []pb.Slice
 	quantities []pb.Quantity
 	ranges     []pb.Range
-	changes    []pb.WatchChange
-	records    []pb.Record
-	ofTask     []pb.Record_Task
+	changes    []changeParts
 }
 
-// madeTogether is how many messages share their memory.
-const madeTogether = 32
+// spanParts are the one range that the quantities of most have.
+type spanParts struct {
+	span       pb.Range
+	ofQuantity [1]*pb.Range
+}
 
-// one returns the next message of those that were made together.
-func one[M any](made *[]M) *M {
+// taskParts are a task with the parts that most have, which lie together.
+type taskParts struct {
+	spanParts
+
+	task       pb.Task
+	status     pb.TaskStatus
+	times      [timesUsual]timestamppb.Timestamp
+	slices     [slicesUsual]pb.Slice
+	quantities [slicesUsual]pb.Quantity
+	ofTask     [slicesUsual]*pb.Slice
+}
+
+// timesUsual is how many times most tasks have: when it was created, became what it is,
+// and was ready.
+const timesUsual = 3
+
+// changeParts are a change that is a task, as most are, or an agent.
+type changeParts struct {
+	change pb.WatchChange
+	record pb.Record
+	task   pb.Record_Task
+	agent  pb.Record_Agent
+}
+
+// madeTogether is how many tasks or changes share their memory, and madeMore how many
+// parts of a task of which it has more than most.
+const madeTogether, madeMore = 16, 4
+
+// one returns the next message of those that were made together, or that many new ones.
+func one[M any](made *[]M, together int) *M {
 	if len(*made) == 0 {
-		*made = make([]M, madeTogether)
+		*made = make([]M, together)
 	}
 	m := &(*made)[0]
 	*made = (*made)[1:]
@@ -62,8 +92,9 @@ func (r *answerReader) listed(text []byte, m *pb.ListTasksResponse) (plain bool)
 	for f.next() {
 		switch f.field {
 		case listedTasks:
-			t := one(&r.tasks)
-			f.and(r.task(f.bytes, t))
+			r.cover(&f)
+			t, plain := r.task(f.bytes)
+			f.and(plain)
 			m.Tasks = append(m.Tasks, t)
 		case 2:
 			m.NextPageToken = f.text()
@@ -74,8 +105,8 @@ func (r *answerReader) listed(text []byte, m *pb.ListTasksResponse) (plain bool)
 	return f.plain
 }
 
-// watched reads an answer to Watch of which everything is plain but records that are no
-// tasks, which may be anything.
+// watched reads an answer to Watch of which everything is plain but records that are
+// neither tasks nor agents, which may be anything.
 func (r *answerReader) watched(text []byte, m *pb.WatchResponse) (plain bool) {
 	f := fieldsOf(text)
 	for f.next() {
@@ -83,9 +114,10 @@ func (r *answerReader) watched(text []byte, m *pb.WatchResponse) (plain bool) {
 		case -1:
 			m.Revision = int64(f.number)
 		case watchedChanges:
-			c := one(&r.changes)
+			c := one(&r.changes, madeTogether)
+			r.cover(&f)
 			f.and(r.change(f.bytes, c))
-			m.Changes = append(m.Changes, c)
+			m.Changes = append(m.Changes, &c.change)
 		case 3:
 			n := &pb.Note{}
 			f.and(proto.Unmarshal(f.bytes, n) == nil)
@@ -99,16 +131,16 @@ func (r *answerReader) watched(text []byte, m *pb.WatchResponse) (plain bool) {
 	return f.plain
 }
 
-func (r *answerReader) change(text []byte, m *pb.WatchChange) (plain bool) {
+func (r *answerReader) change(text []byte, c *changeParts) (plain bool) {
 	f := fieldsOf(text)
 	for f.next() {
 		switch f.field {
 		case changeRecord:
-			f.and(m.Record == nil)
-			m.Record = one(&r.records)
-			f.and(r.record(f.bytes, m.Record))
+			f.and(c.change.Record == nil)
+			c.change.Record = &c.record
+			f.and(r.record(f.bytes, c))
 		case changeDeleted:
-			m.Deleted = f.text()
+			c.change.Deleted = f.text()
 		default:
 			f.stop()
 		}
@@ -116,40 +148,60 @@ func (r *answerReader) change(text []byte, m *pb.WatchChange) (plain bool) {
 	return f.plain
 }
 
-// record reads a record, in full if it is not one plain task.
-func (r *answerReader) record(text []byte, m *pb.Record) (plain bool) {
+// record reads a record, in full if it is not one task or agent.
+func (r *answerReader) record(text []byte, c *changeParts) (plain bool) {
 	f := fieldsOf(text)
-	if !f.next() || f.field != recordTask || len(f.left) > 0 {
-		return proto.Unmarshal(text, m) == nil
+	switch one := f.next() && len(f.left) == 0; {
+	case one && f.field == recordTask:
+		c.task.Task, plain = r.task(f.bytes)
+		c.record.Record = &c.task
+		return plain
+	case one && f.field == recordAgent:
+		c.agent.Agent, plain = r.agent(f.bytes)
+		c.record.Record = &c.agent
+		return plain
+	default:
+		return proto.Unmarshal(text, &c.record) == nil
 	}
-	of := one(&r.ofTask)
-	of.Task = one(&r.tasks)
-	m.Record = of
-	return r.task(f.bytes, of.Task)
 }
 
-// texts are the texts of a message: parts of one string that has all of it.
+// texts are the texts of a part of an answer: parts of one string that has all of it.
 type texts struct {
 	all string
 	of  []byte
 }
 
+// textsBytes is about how much of an answer has its texts in one string.
+const textsBytes = 4 << 10
+
+// cover has texts be of the message that f stands at, and of some that follow.
+func (s *texts) cover(f *fields) {
+	begin := cap(s.of) - cap(f.bytes) // both end where the memory that they share ends
+	if begin < 0 || begin+len(f.bytes) > len(s.all) {
+		s.of = f.bytes[:min(len(f.bytes)+len(f.left), max(len(f.bytes), textsBytes))] // what is left follows it
+		s.all = string(s.of)
+	}
+}
+
 // text returns the part of the string that f stands at.
 func (s *texts) text(f *fields) string {
 	f.and(utf8.Valid(f.bytes))
-	begin := cap(s.of) - cap(f.bytes) // both end where the memory that they share ends
+	begin := cap(s.of) - cap(f.bytes)
 	return s.all[begin : begin+len(f.bytes)]
 }
 
-func (r *answerReader) task(message []byte, t *pb.Task) (plain bool) {
-	s := texts{string(message), message}
+// task reads a task. Its texts are covered.
+func (r *answerReader) task(message []byte) (t *pb.Task, plain bool) {
+	parts := one(&r.tasks, madeTogether)
+	t = &parts.task
+	r.times, r.slices, r.quantities, r.ranges = parts.times[:], parts.slices[:], parts.quantities[:], nil
 	f := fieldsOf(message)
 	for f.next() {
 		switch f.field {
 		case 1:
-			t.Id = s.text(&f)
+			t.Id = r.text(&f)
 		case 2:
-			t.Service = s.text(&f)
+			t.Service = r.text(&f)
 		case -3:
 			t.Revision = int64(f.number)
 		case -4:
@@ -159,71 +211,68 @@ func (r *answerReader) task(message []byte, t *pb.Task) (plain bool) {
 		case -6:
 			t.Retry = int32(f.number)
 		case 7:
-			t.Agent = s.text(&f)
+			t.Agent = r.text(&f)
 		case 8:
-			t.Pool = s.text(&f)
+			t.Pool = r.text(&f)
 		case 9:
-			r.slice(&s, &f, t)
+			r.slice(&f, parts)
 		case 10:
-			s.port(&f, t)
+			r.port(&f, t)
 		case 11:
 			f.and(t.Status == nil)
-			t.Status = one(&r.statuses)
-			f.and(r.status(&s, f.bytes, t.Status))
+			t.Status = &parts.status
+			f.and(r.status(f.bytes, t.Status))
 		case -12:
 			t.Restart = protowire.DecodeBool(f.number)
 		case 13:
 			r.time(&f, &t.CreatedAt)
 		case 14:
-			t.MovesTo = s.text(&f)
+			t.MovesTo = r.text(&f)
 		case -15:
 			t.MovesTurn = int32(f.number)
 		case 16:
-			t.Follows = s.text(&f)
+			t.Follows = r.text(&f)
 		default:
 			f.stop()
 		}
 	}
-	return f.plain
+	return t, f.plain
 }
 
-func (r *answerReader) slice(s *texts, f *fields, t *pb.Task) {
-	m := one(&r.slices)
+func (r *answerReader) slice(f *fields, parts *taskParts) {
+	m := one(&r.slices, madeMore)
 	in := fieldsOf(f.bytes)
 	for in.next() {
 		switch in.field {
 		case 1:
-			m.Partition = s.text(&in)
+			m.Partition = r.text(&in)
 		case 2:
 			in.and(m.Quantity == nil)
-			m.Quantity = one(&r.quantities)
-			in.and(r.quantity(s, in.bytes, m.Quantity))
+			m.Quantity = one(&r.quantities, madeMore)
+			in.and(r.quantity(in.bytes, m.Quantity, &parts.spanParts))
 		default:
 			in.stop()
 		}
 	}
 	f.and(in.plain)
-	if t.Slices == nil {
-		t.Slices = make([]*pb.Slice, 0, slicesUsual)
+	if parts.task.Slices == nil {
+		parts.task.Slices = parts.ofTask[:0]
 	}
-	t.Slices = append(t.Slices, m)
+	parts.task.Slices = append(parts.task.Slices, m)
 }
 
-func (r *answerReader) quantity(s *texts, message []byte, q *pb.Quantity) (plain bool) {
+func (r *answerReader) quantity(message []byte, q *pb.Quantity, parts *spanParts) (plain bool) {
 	f := fieldsOf(message)
 	for f.next() {
 		switch f.field {
 		case 1:
-			q.Type = s.text(&f)
+			q.Type = r.text(&f)
 		case -2:
 			q.Scalar = int64(f.number)
 		case 3:
-			m := one(&r.ranges)
-			found := f.rangeOf()
-			m.First, m.Last = found.First, found.Last
-			q.Ranges = append(q.Ranges, m)
+			r.spanOf(&f, q, parts)
 		case 4:
-			q.Members = append(q.Members, s.text(&f))
+			q.Members = append(q.Members, r.text(&f))
 		case -5:
 			q.Kind = pb.QuantityKind(f.number)
 		default:
@@ -233,14 +282,28 @@ func (r *answerReader) quantity(s *texts, message []byte, q *pb.Quantity) (plain
 	return f.plain
 }
 
-func (s *texts) port(f *fields, t *pb.Task) {
+// spanOf reads one more range of a quantity. The first of a task or agent has its place.
+func (r *answerReader) spanOf(f *fields, q *pb.Quantity, parts *spanParts) {
+	m := &parts.span
+	if parts.ofQuantity[0] == nil {
+		parts.ofQuantity[0] = m
+		q.Ranges = parts.ofQuantity[:]
+	} else {
+		m = one(&r.ranges, madeMore)
+		q.Ranges = append(q.Ranges, m)
+	}
+	found := f.rangeOf()
+	m.First, m.Last = found.First, found.Last
+}
+
+func (r *answerReader) port(f *fields, t *pb.Task) {
 	var name string
 	var port int32
 	in := fieldsOf(f.bytes)
 	for in.next() {
 		switch in.field {
 		case 1:
-			name = s.text(&in)
+			name = r.text(&in)
 		case -2:
 			port = int32(in.number)
 		default:
@@ -256,7 +319,7 @@ func (s *texts) port(f *fields, t *pb.Task) {
 	t.Ports[name] = port
 }
 
-func (r *answerReader) status(s *texts, message []byte, m *pb.TaskStatus) (plain bool) {
+func (r *answerReader) status(message []byte, m *pb.TaskStatus) (plain bool) {
 	f := fieldsOf(message)
 	for f.next() {
 		switch f.field {
@@ -277,11 +340,11 @@ func (r *answerReader) status(s *texts, message []byte, m *pb.TaskStatus) (plain
 			m.Last = &pb.Exit{}
 			f.and(proto.Unmarshal(f.bytes, m.Last) == nil)
 		case 8:
-			m.Reason = s.text(&f)
+			m.Reason = r.text(&f)
 		case 9:
 			r.time(&f, &m.UnhealthySince)
 		case 10:
-			m.Unhealthy = s.text(&f)
+			m.Unhealthy = r.text(&f)
 		default:
 			f.stop()
 		}
@@ -291,7 +354,7 @@ func (r *answerReader) status(s *texts, message []byte, m *pb.TaskStatus) (plain
 
 func (r *answerReader) time(f *fields, into **timestamppb.Timestamp) {
 	f.and(*into == nil)
-	m := one(&r.times)
+	m := one(&r.times, madeMore)
 	in := fieldsOf(f.bytes)
 	for in.next() {
 		switch in.field {

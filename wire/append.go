@@ -14,13 +14,13 @@ import (
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
-// A leader writes the record of every task again and again, and nearly no others. The
-// functions of this file write it without messages in between, as protobuf would:
+// A leader writes the record of every task again and again, and few others but those of
+// agents. The functions of this file write it without messages in between, as protobuf would:
 // fields by their numbers, which are those of state.proto and spec.proto, what is zero
 // left out, and the ports in the order of their names.
 
-// taskBytesUsual is more than most tasks take.
-const taskBytesUsual = 320
+// recordBytesUsual is more than most tasks and agents take.
+const recordBytesUsual = 320
 
 // writer appends the fields of messages. It is false about texts once one is not UTF-8,
 // which protobuf refuses.
@@ -29,10 +29,18 @@ type writer struct {
 	texts bool
 }
 
-// marshalTask returns the record of a task; false if a text of it is not UTF-8.
-func marshalTask(t *engine.Task) ([]byte, bool) {
-	w := writer{bytes: make([]byte, 0, taskBytesUsual), texts: true}
-	w.message(6, func() { w.task(t) })
+// marshalShort returns the record of a task or an agent; false for others, or if a text
+// of it is not UTF-8.
+func marshalShort(record engine.Record) ([]byte, bool) {
+	w := writer{bytes: make([]byte, 0, recordBytesUsual), texts: true}
+	switch r := record.(type) {
+	case *engine.Task:
+		w.message(recordTask, func() { w.task(r) })
+	case *engine.Agent:
+		w.message(recordAgent, func() { w.agent(r) })
+	default:
+		return nil, false
+	}
 	return w.bytes, w.texts
 }
 

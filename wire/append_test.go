@@ -11,12 +11,12 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// TestTasksAreWrittenAsMessages: the short way to the record of a task leads where the
-// one through its message does.
-func TestTasksAreWrittenAsMessages(t *testing.T) {
+// TestRecordsAreWrittenAsMessages: the short way to the record of a task or an agent leads
+// where the one through its message does.
+func TestRecordsAreWrittenAsMessages(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		record := drawTask(t)
+		record := rapid.SampledFrom([]func(*rapid.T) engine.Record{drawTask, drawAgent}).Draw(t, "kind")(t)
 
 		value, err := wire.Marshal(record)
 		if err != nil {

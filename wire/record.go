@@ -12,10 +12,8 @@ import (
 
 // Marshal returns what the store keeps of a record.
 func Marshal(record engine.Record) ([]byte, error) {
-	if t, ok := record.(*engine.Task); ok {
-		if value, texts := marshalTask(t); texts {
-			return value, nil
-		}
+	if value, short := marshalShort(record); short {
+		return value, nil
 	}
 	return proto.Marshal(FromRecord(record))
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aloft-run/aloft/router/kernel"
 )
 
 // batchMax is how many sockets are told of by one call of the kernel.
@@ -183,7 +185,7 @@ func (l *Loop) run(raw syscall.RawConn) {
 
 // look asks the kernel what is ready, without a wait.
 func (l *Loop) look() int {
-	n, _ := unix.EpollWait(l.epoll, l.batch[:], 0) // without a wait nothing can interrupt it
+	n, _ := kernel.Poll(l.epoll, l.batch[:]) // without a wait nothing can interrupt it
 	return max(n, 0)
 }
 

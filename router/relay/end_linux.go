@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aloft-run/aloft/router/kernel"
 	"github.com/aloft-run/aloft/router/poller"
 )
 
@@ -26,6 +27,7 @@ type end struct {
 
 	held   []byte // what was read and the other did not take
 	pipe   *pipe  // the same, while it speaks in bulk; else nil
+	bulk   bool   // what it said last was much
 	passed int64  // what the other took
 }
 
@@ -66,19 +68,24 @@ func (e *end) move(buffer []byte) (more bool, err error) {
 // others.
 const turnsMax = 8
 
-// read takes what is there. When a buffer is full of it, a pipe comes in its place.
+// read takes what is there. When a buffer is full of it, a pipe comes in its place, until
+// there was less.
 func (e *end) read(buffer []byte) error {
+	if e.pipe == nil && e.bulk {
+		e.pipe = e.couple.relay.pipes.take() // without a descriptor the buffer goes on
+	}
 	if e.pipe != nil {
 		n, err := e.pipe.fill(e.fd, pipeSize)
+		if n > 0 {
+			e.bulk = n >= bufferSize
+		}
 		return e.took(n, err)
 	}
-	n, err := again(func() (int, error) { return unix.Read(e.fd, buffer) })
+	n, err := again(func() (int, error) { return kernel.Read(e.fd, buffer) })
 	if n <= 0 || err != nil {
 		return e.took(n, err)
 	}
-	if n == len(buffer) {
-		e.pipe = e.couple.relay.pipes.take() // without a descriptor the buffer goes on
-	} else if !e.ending {
+	if e.bulk = n == len(buffer); !e.bulk && !e.ending {
 		e.readable = false // that was all
 	}
 	return e.give(buffer[:n])
@@ -99,7 +106,7 @@ func (e *end) took(n int, err error) error {
 
 // give has the other end take what was read, and keeps what it does not take.
 func (e *end) give(text []byte) error {
-	n, err := e.put(func() (int, error) { return unix.Write(e.other.fd, text) })
+	n, err := e.put(func() (int, error) { return kernel.Write(e.other.fd, text) })
 	if n < len(text) && err == nil {
 		e.held = bytes.Clone(text[n:])
 	}
@@ -126,7 +133,7 @@ func (e *end) flush() error {
 			}
 			continue
 		}
-		n, err := e.put(func() (int, error) { return unix.Write(e.other.fd, e.held) })
+		n, err := e.put(func() (int, error) { return kernel.Write(e.other.fd, e.held) })
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aloft-run/aloft/router/kernel"
 )
 
 const (
@@ -39,8 +41,7 @@ func (p *pipe) drain(to int) (n int, err error) {
 
 func splice(from, to, size int) (int, error) {
 	return again(func() (int, error) {
-		n, err := unix.Splice(from, nil, to, nil, size, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		return int(n), err
+		return kernel.Splice(from, to, size)
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aloft-run/aloft/router/kernel"
 )
 
 // socket asks the kernel about a connection. The functions are made once, since
@@ -37,9 +39,8 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	}
 	s.raw = raw
 	s.peek = func(fd uintptr) {
-		var one [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		s.isQuiet = err == syscall.EAGAIN || err == syscall.EINTR
+		_, err := kernel.Peek(int(fd))
+		s.isQuiet = errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 	}
 	s.converse = s.goOn
 	s.ask = func(fd uintptr) {
@@ -113,7 +114,7 @@ func (s *socket) goOn(fd uintptr) bool {
 			return true
 		}
 		t.stage = partSent
-		sent, err := syscall.Write(int(fd), t.text)
+		sent, err := kernel.Write(int(fd), t.text)
 		t.sent = max(sent, 0)
 		if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
 			t.sendErr = os.NewSyscallError("write", err)
@@ -125,7 +126,7 @@ func (s *socket) goOn(fd uintptr) bool {
 		return false
 	}
 	for {
-		got, err := syscall.Read(int(fd), t.into)
+		got, err := kernel.Read(int(fd), t.into)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

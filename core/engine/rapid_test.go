@@ -250,6 +250,7 @@ func (c *chaos) heal(t *rapid.T) {
 		}
 	}
 	c.attempt(engine.StopService{Service: "cron"})
+	c.attempt(engine.StopService{Service: "job"}) // of which copies that never end may fill an agent that the daemon needs
 	if s := c.engine.Service("daemon"); s != nil && !s.Stopped {
 		c.versions++
 		c.deploy(daemon("daemon", "ok", version(c.versions)))

@@ -210,7 +210,6 @@ type trouble struct {
 
 	mu      sync.Mutex // guards all below
 	slow    time.Duration
-	slowed  time.Time      // when the store was slow last
 	upset   map[int]string // by the number of the commit from now on: what becomes of it
 	commits int
 }
@@ -258,14 +257,7 @@ func (t *trouble) fate(call memory.Call) memory.Fate {
 func (t *trouble) set(slow time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.slow, t.slowed = slow, time.Now()
-}
-
-// slowSince reports whether the store was slow at any time since then.
-func (t *trouble) slowSince(then time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.slow > 0 || t.slowed.After(then)
+	t.slow = slow
 }
 
 // plan has something become of a commit to come.

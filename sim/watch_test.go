@@ -61,15 +61,9 @@ func (w *watcher) follow(ctx context.Context) {
 			return
 		}
 	}
-	if connect.CodeOf(stream.Err()) != connect.CodeOutOfRange {
-		return
-	}
-	if !w.c.trouble.slowSince(time.Now().Add(-15 * time.Second)) {
+	if connect.CodeOf(stream.Err()) == connect.CodeOutOfRange {
 		w.c.obs.fail(lawWatched, "the watch from %d: %v", from, stream.Err())
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = 0 // the leader had no time to look back so far: it is begun anew
 }
 
 // told takes in a message, and says what is wrong with it.

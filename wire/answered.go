@@ -151,12 +151,12 @@ func (r *answerReader) change(text []byte, c *changeParts) (plain bool) {
 // record reads a record, in full if it is not one task or agent.
 func (r *answerReader) record(text []byte, c *changeParts) (plain bool) {
 	f := fieldsOf(text)
-	switch one := f.next() && len(f.left) == 0; {
-	case one && f.field == recordTask:
+	switch single := f.next() && len(f.left) == 0; {
+	case single && f.field == recordTask:
 		c.task.Task, plain = r.task(f.bytes)
 		c.record.Record = &c.task
 		return plain
-	case one && f.field == recordAgent:
+	case single && f.field == recordAgent:
 		c.agent.Agent, plain = r.agent(f.bytes)
 		c.record.Record = &c.agent
 		return plain

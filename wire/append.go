@@ -97,7 +97,7 @@ func (w *writer) task(t *engine.Task) {
 	w.number(3, int64(t.Revision))
 	w.number(4, t.Run)
 	w.number(5, int64(int32(t.Copy)))
-	w.number(6, int64(int32(t.Retry)))
+	w.number(6, int64(t.Retry))
 	w.text(7, string(t.Claim.Agent))
 	w.text(8, string(t.Claim.Pool))
 	for i := range t.Claim.Slices {

@@ -313,7 +313,7 @@ func drawTask(t *rapid.T) engine.Record {
 	r := &engine.Task{
 		ID: id.Task(drawName(t, "task")), Service: id.Service(drawText(t, "service")),
 		Revision: id.Revision(rapid.Int64().Draw(t, "revision")), Run: rapid.Int64().Draw(t, "run"), Copy: drawSmall(t, "copy"),
-		Retry:  drawSmall(t, "retry"),
+		Retry:  int32(drawSmall(t, "retry")),
 		Status: drawStatus(t), Restart: rapid.Bool().Draw(t, "restart"), CreatedAt: drawTime(t, "created"),
 		Moves: engine.Move{To: id.Agent(drawText(t, "moves to")), Turn: drawSmall(t, "turn")}, Follows: id.Task(drawText(t, "follows")),
 	}

@@ -129,7 +129,7 @@ func (r *Reader) taskFields(message []byte, t *engine.Task) (plain bool) {
 		case -5:
 			t.Copy = f.small()
 		case -6:
-			t.Retry = f.small()
+			t.Retry = int32(f.number)
 		case 7:
 			agent = f.name(r)
 		case 8:

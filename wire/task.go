@@ -15,7 +15,7 @@ import (
 func FromTask(t *engine.Task) *pb.Task {
 	return &pb.Task{
 		Id: string(t.ID), Service: string(t.Service), Revision: int64(t.Revision), Run: t.Run, Copy: int32(t.Copy),
-		Retry: int32(t.Retry), Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
+		Retry: t.Retry, Agent: string(t.Claim.Agent), Pool: string(t.Claim.Pool),
 		Slices: fromSlices(t.Claim.Slices), Ports: FromPorts(t.Ports), Status: FromStatus(t.Status),
 		Restart: t.Restart, CreatedAt: FromTime(t.CreatedAt),
 		MovesTo: string(t.Moves.To), MovesTurn: int32(t.Moves.Turn), Follows: string(t.Follows),
@@ -33,7 +33,7 @@ func toTask(m *pb.Task) (*engine.Task, error) {
 	}
 	t := &engine.Task{
 		ID: id.Task(m.GetId()), Service: id.Service(m.GetService()), Revision: id.Revision(m.GetRevision()),
-		Run: m.GetRun(), Copy: int(m.GetCopy()), Retry: int(m.GetRetry()),
+		Run: m.GetRun(), Copy: int(m.GetCopy()), Retry: m.GetRetry(),
 		Ports: toPorts(m.GetPorts()), Status: status, Restart: m.GetRestart(),
 		CreatedAt: ToTime(m.GetCreatedAt()), Follows: id.Task(m.GetFollows()),
 		Moves: engine.Move{To: id.Agent(m.GetMovesTo()), Turn: int(m.GetMovesTurn())},

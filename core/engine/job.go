@@ -115,7 +115,7 @@ func (e *Engine) startCopies(s *service, run int64, numbers []int) {
 	}
 	revision, first := s.revisionOfRun(run), e.number(s, len(numbers))
 	for i, number := range numbers {
-		e.newTask(s, first+int64(i), Task{Revision: revision, Run: run, Copy: number, Retry: tries[number]})
+		e.newTask(s, first+int64(i), Task{Revision: revision, Run: run, Copy: number, Retry: int32(tries[number])})
 	}
 }
 

@@ -200,11 +200,11 @@ type Task struct {
 	Revision  id.Revision
 	Run       int64        // of a job or cron
 	Copy      int          // of a job or cron, from 0; a retry has the copy of the task it follows
-	Retry     int          // 0 for the first task of a copy
+	Retry     int32        // 0 for the first task of a copy
+	Restart   bool         // asked to be replaced
 	Claim     ledger.Claim // while Pending empty, but for the agent of a daemon's task; kept for reading after the end
 	Ports     Ports
 	Status    task.Status
-	Restart   bool    // asked to be replaced
 	Moves     Move    // asked to move to another agent
 	Follows   id.Task // the instance in whose place it was started, if that moves
 	CreatedAt time.Time

@@ -60,6 +60,9 @@ func (c *collector) end() {
 	defer c.mu.Unlock()
 	if c.waiting && c.waiters == 0 {
 		c.waiting = false
+		if c.tended { // what was alive when it was looked at last, before the load, says nothing
+			c.percent = c.wanted()
+		}
 		debug.SetGCPercent(c.percent)
 	}
 }
@@ -81,7 +84,8 @@ const (
 	percentUsual = 100
 	percentMin   = 75
 	percentMax   = 300
-	heapSmall    = 128 << 20 // bytes; also not worth to be collected at once after a load
+	heapLeast    = 4 << 20   // bytes
+	heapSmall    = 128 << 20 // also not worth to be collected at once after a load
 	heapSpare    = 3 << 29
 	rushSpare    = 256 << 20
 )
@@ -92,7 +96,7 @@ func percentFor(live uint64, rush bool) int {
 	case live >= heapSmall:
 		return int(min(max(heapSpare*100/live, percentMin), percentMax))
 	case rush:
-		return int(rushSpare * 100 / max(live, 1))
+		return int(rushSpare * 100 / max(live, heapLeast))
 	default:
 		return percentUsual
 	}
@@ -126,17 +130,17 @@ func (c *collector) rush() {
 	}
 }
 
-// tend has the collector work by the size of the heap, at the latest when nobody loads.
+// tend has the collector work by the size of the heap, unless somebody loads.
 func (c *collector) tend() {
-	live := heapBytes("/gc/heap/live:bytes")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	percent := percentFor(live, time.Since(c.rushed) < rushFor)
-	if c.percent == percent {
-		return
-	}
-	c.percent = percent
-	if !c.waiting {
+	if percent := c.wanted(); !c.waiting && c.percent != percent {
+		c.percent = percent
 		debug.SetGCPercent(percent)
 	}
+}
+
+// wanted returns what the heap may grow by. The caller holds c.mu.
+func (c *collector) wanted() int {
+	return percentFor(heapBytes("/gc/heap/live:bytes"), time.Since(c.rushed) < rushFor)
 }

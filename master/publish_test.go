@@ -162,6 +162,7 @@ func TestFailedCommitEndsTheTerm(t *testing.T) {
 		err := n.try(web(1, "v2"))
 
 		checkError(t, err, connect.CodeUnavailable, "outcome is not known", errBroken.Error())
+		synctest.Wait() // the call is answered first
 		if n.master.Ready() == nil {
 			t.Error("the master still leads")
 		}

@@ -227,7 +227,7 @@ func (p *Process) Start(ctx context.Context, launch Launch) error {
 	start.Cgroup = p.limiter.create(launch)
 	pid, err := client.Start(ctx, start)
 	if lost(client, err) {
-		pid, err = p.startAgain(ctx, launch, start, errors.Is(err, supervisor.ErrGone))
+		pid, err = p.startAgain(ctx, launch, start, mayHaveCome(err))
 	}
 	if err == nil && pid == 0 {
 		return fmt.Errorf("start %s: %w", launch.Key, ErrNeverRan)
@@ -256,13 +256,19 @@ func (p *Process) startAgain(ctx context.Context, launch Launch, start superviso
 		if !lost(client, err) {
 			return pid, err
 		}
-		unknown = unknown || errors.Is(err, supervisor.ErrGone)
+		unknown = unknown || mayHaveCome(err)
 		select {
 		case <-time.After(reconnectMin):
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// mayHaveCome reports whether the supervisor may have done what was asked of it on a
+// connection that is of no more use.
+func mayHaveCome(err error) bool {
+	return errors.Is(err, supervisor.ErrGone) && !errors.Is(err, supervisor.ErrUnsent)
 }
 
 // pidOf returns the process number of an attempt that the supervisor knows, 0 if

@@ -16,7 +16,8 @@ import (
 
 // Client is one connection to a supervisor. The newest one has the say: an
 // older one can only list, and gets ErrSuperseded else. Its methods may be
-// called from any goroutine; when the connection has ended they return ErrGone.
+// called from any goroutine; when the connection has ended they return ErrGone, and
+// ErrUnsent where it had ended before.
 type Client struct {
 	dir  string
 	conn net.Conn
@@ -186,12 +187,15 @@ func (c *Client) call(ctx context.Context, r request) (reply, error) {
 		return reply{}, fmt.Errorf("supervisor request: %w", err)
 	}
 	c.sending.Lock()
-	_, err = c.conn.Write(append(line, '\n'))
+	sent, err := c.conn.Write(append(line, '\n'))
 	c.sending.Unlock()
 	if err != nil {
 		select {
 		case <-c.gone: // read has found out who left: this side closes next
 		case <-ctx.Done():
+		}
+		if sent == 0 {
+			return reply{}, fmt.Errorf("%w: %v", ErrUnsent, err)
 		}
 		return reply{}, fmt.Errorf("%w: %v", ErrGone, err)
 	}

@@ -40,6 +40,9 @@ var ErrLocked = errors.New("another supervisor has the folder")
 // ErrGone is the error of a Client whose connection has ended.
 var ErrGone = errors.New("the supervisor is gone")
 
+// ErrUnsent is an ErrGone of which it is known that nothing was asked of the supervisor.
+var ErrUnsent = fmt.Errorf("%w before it was asked", ErrGone)
+
 // Key names one start of a task's program.
 type Key struct {
 	Task    id.Task `json:"task"`

@@ -26,9 +26,9 @@ const (
 // these begin. Only they wait for it, for it takes a tenth of a second or more, and the
 // cluster can be led without. An etcd that is asked for its past writes nothing while it
 // reads that: so it waits until a watch wants it, or the leader has had the time to take
-// its agents in. When it fails, they begin anew.
+// its agents in. When it fails, they begin anew, unless that is because the term is over:
+// then they go on under the next leader.
 func (r *reign) recall(ctx context.Context) {
-	defer close(r.recalled)
 	later := time.NewTimer(recallAfter)
 	defer later.Stop()
 	select {
@@ -43,9 +43,12 @@ func (r *reign) recall(ctx context.Context) {
 	switch {
 	case err == nil:
 		r.view.remember(since, batches)
-	case ctx.Err() == nil: // else the term is over
+	case r.asker.confirm(ctx) != nil:
+		return
+	default:
 		r.cfg.Log.WarnContext(ctx, "watches of the terms before cannot be resumed", slog.Any("error", err))
 	}
+	close(r.recalled)
 }
 
 // awaitRecall returns when watches may resume.

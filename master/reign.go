@@ -49,7 +49,7 @@ type reign struct {
 	large    chan struct{} // the same for large deployments
 	handOver chan struct{} // ends the term, so that another master leads
 	over     chan struct{} // closed when run has returned
-	recalled chan struct{} // closed when watches of earlier terms may resume
+	recalled chan struct{} // closed when watches of earlier terms may resume, unless the term was over before
 
 	recallNow chan struct{} // holds one signal: a watch wants to
 	since     time.Time

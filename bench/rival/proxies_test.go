@@ -24,7 +24,8 @@ func backend(t *testing.T, folder string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := exec.CommandContext(t.Context(), arguments[0], arguments[1:]...)
+	// Not by a context: it ends nginx's first process by SIGKILL, and its workers run on.
+	server := exec.Command(arguments[0], arguments[1:]...)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -155,8 +155,8 @@ func (*limiter) remove(groups supervisor.Cgroup) {
 	}
 }
 
-// removeOthers removes the groups of attempts that the supervisor does not run:
-// they are left by one that was killed.
+// removeOthers removes the groups of attempts that the supervisor does not run, and
+// the agent's own if there is none that it runs: they are left by one that was killed.
 func (l *limiter) removeOthers(known []supervisor.Task) {
 	if l.tree == nil {
 		return
@@ -169,9 +169,10 @@ func (l *limiter) removeOthers(known []supervisor.Task) {
 		entries, _ := os.ReadDir(folder) // removed: empty
 		for _, entry := range entries {
 			if entry.IsDir() && !running[entry.Name()] {
-				_ = os.Remove(filepath.Join(folder, entry.Name())) // not while a process is in it
+				_ = supervisor.RemoveGroup(filepath.Join(folder, entry.Name())) // not while a process is in it
 			}
 		}
+		supervisor.RemoveEmpty(folder)
 	}
 }
 

@@ -49,6 +49,42 @@ func setting(agent id.Agent, attempt string, names ...string) string {
 	return ""
 }
 
+// groupsInside has a program make a group inside each of its own, as far as it may.
+const groupsInside = `sed -n 's|^[0-9]*:\([^:]*\):\(/aloft/.*\)|\1\2/inner|p' /proc/self/cgroup |
+	while read -r group; do mkdir "/sys/fs/cgroup/$group"; done
+	echo made
+	`
+
+func waitForGroupsInside(t *testing.T, launch runtime.Launch) {
+	t.Helper()
+	waitFor(t, "groups inside", func() bool {
+		text, _ := os.ReadFile(filepath.Join(launch.Log.Dir, "stdout.0.log"))
+		return strings.Contains(string(text), "made\n")
+	})
+}
+
+// TestGroupsInsideGoToo: those that a program made inside of its own.
+func TestGroupsInsideGoToo(t *testing.T) {
+	needCgroups(t)
+	t.Parallel()
+	b := setUp(t, "inside", runtime.LimitsSoft)
+	launch := b.launch("inside", groupsInside+"exec sleep 1000")
+	b.start(t, launch)
+	waitForGroupsInside(t, launch)
+	if made := groups("inside", "inside.1/inner"); len(made) == 0 {
+		t.Error("no group was made")
+	}
+
+	if err := b.Kill(t.Context(), launch.Key); err != nil {
+		t.Fatal(err)
+	}
+
+	b.nextExit(t)
+	if left := groups("inside", "inside.1"); len(left) > 0 {
+		t.Errorf("cgroups are left: %s", left)
+	}
+}
+
 func TestLimitsAreSetBeforeTheProgramRuns(t *testing.T) {
 	needCgroups(t)
 	t.Parallel()

@@ -372,8 +372,9 @@ func TestExitsComeAgainUntilForgotten(t *testing.T) {
 func TestAKilledSupervisorIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, "replaced", runtime.LimitsSoft)
-	launch := b.launch("lost", "exec sleep 1000")
+	launch := b.launch("lost", groupsInside+"exec sleep 1000")
 	b.start(t, launch)
+	waitForGroupsInside(t, launch)
 	client, err := supervisor.Dial(t.Context(), filepath.Join(b.dir, "supervisor"))
 	if err != nil {
 		t.Fatal(err)
@@ -388,6 +389,9 @@ func TestAKilledSupervisorIsReplaced(t *testing.T) {
 
 	if exit.Key != launch.Key || exit.StartError == "" || exit.Code == 0 {
 		t.Errorf("exit = %+v", exit)
+	}
+	if left := groups("replaced", ""); len(left) > 0 {
+		t.Errorf("cgroups of the killed one are left: %s", left)
 	}
 	b.start(t, b.launch("next", "exit 0"))
 	if exit := b.nextExit(t); exit.Key.Task != "next" || exit.Code != 0 {

@@ -70,6 +70,31 @@ func TestAUnifiedCgroup(t *testing.T) {
 	}
 }
 
+// TestACgroupInsideACgroup has a daemon in a group that the program made inside of
+// its own; nothing else tells whose it is, while another task runs.
+func TestACgroupInsideACgroup(t *testing.T) {
+	client := ensure(t, t.TempDir())
+	start(t, client, shell("neighbour", 1, "exec sleep 1000"))
+	out := filepath.Join(t.TempDir(), "pid")
+	s := shell("outer", 1, "env -i setsid sh -c 'echo $$ >$0/inner/cgroup.procs; echo $$ >"+out+"; exec sleep 1000' $GROUP & until [ -s "+out+" ]; do sleep 0.01; done")
+	s.Cgroup.Unified = group(t, unifiedMount(t), "outer.1")
+	s.Env = append(s.Env, "GROUP="+s.Cgroup.Unified)
+	s.Argv[2] = "mkdir $GROUP/inner; " + s.Argv[2]
+	start(t, client, s)
+
+	exit := nextExit(t, client)
+
+	if exit.Key != s.Key || exit.Code != 0 {
+		t.Errorf("exit = %+v", exit)
+	}
+	if alive(readPID(t, out)) {
+		t.Error("the daemon lives on")
+	}
+	if _, err := os.Stat(s.Cgroup.Unified); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its group is left: %v", err)
+	}
+}
+
 // TestTheCgroupOfAKilledSupervisor is emptied and removed by the next one.
 func TestTheCgroupOfAKilledSupervisor(t *testing.T) {
 	dir := t.TempDir()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,84 +171,4 @@ func readMark(pid int) (Key, bool) {
 		}
 	}
 	return key, key.validate() == nil
-}
-
-// killGroups kills every process in the groups, and reports whether all are
-// empty. cgroup v2 does it in one write; in v1 the freezer, when it is among
-// the groups, keeps them from forking meanwhile.
-func killGroups(groups Cgroup) (empty bool) {
-	empty = true
-	for _, dir := range groups.dirs() {
-		members := groupMembers(dir)
-		if len(members) == 0 {
-			continue
-		}
-		empty = false
-		if os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) == nil {
-			continue
-		}
-		freezer := filepath.Join(dir, "freezer.state")
-		_ = writeExisting(freezer, "FROZEN") // only one of the groups has it
-		for _, pid := range groupMembers(dir) {
-			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
-		}
-		_ = writeExisting(freezer, "THAWED")
-	}
-	return empty
-}
-
-func writeExisting(path, text string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	return errors.Join(err, file.Close())
-}
-
-func groupMembers(dir string) []int {
-	content, _ := readKernel(filepath.Join(dir, "cgroup.procs")) // removed: empty
-	var found []int
-	for line := range strings.Lines(string(content)) {
-		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 && pid != os.Getpid() {
-			found = append(found, pid)
-		}
-	}
-	return found
-}
-
-// oomKilled reports whether the kernel killed in the groups for lack of memory.
-func oomKilled(groups Cgroup) bool {
-	for _, dir := range groups.dirs() {
-		for _, name := range []string{"memory.oom_control", "memory.events"} {
-			content, _ := readKernel(filepath.Join(dir, name)) // only one of them has it
-			for line := range strings.Lines(string(content)) {
-				if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok && count != "0" {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// removeGroups removes empty groups. One that cannot be removed is left.
-func removeGroups(groups Cgroup) error {
-	var problems []error
-	for _, dir := range groups.dirs() {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			problems = append(problems, err)
-		}
-	}
-	return errors.Join(problems...)
-}
-
-// removeParents removes the groups that are above those of tasks, as far as
-// they are empty.
-func removeParents(parents map[string]bool) {
-	for dir := range parents {
-		for os.Remove(dir) == nil {
-			dir = filepath.Dir(dir)
-		}
-	}
 }

@@ -79,12 +79,13 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	ts.Setenv("ROUTER", "http://"+router)
 }
 
-// stop ends the cluster with Ctrl-C, as a user does, and checks that it leaves
-// neither a process nor, if it made one itself, a folder.
+// stop ends the cluster with Ctrl-C, as a user does, and checks that it leaves no
+// process, no control group of a task and, if it made one itself, no folder.
 func (c *cluster) stop(ts *testscript.TestScript) {
 	if c.dev == nil {
 		return
 	}
+	groups := c.groups()
 	ts.Check(c.dev.Process.Signal(syscall.SIGINT))
 	var err error
 	select {
@@ -95,15 +96,40 @@ func (c *cluster) stop(ts *testscript.TestScript) {
 	}
 	c.dev = nil
 	left := processes(c.owns)
+	for _, group := range groups {
+		if _, err := os.Stat(group); err == nil {
+			left = append(left, group)
+		}
+	}
 	_, statErr := os.Stat(c.dir)
 	switch {
 	case err != nil:
 		ts.Fatalf("aloft dev: %v\n%s", err, ts.ReadFile("dev.log"))
 	case len(left) > 0:
-		ts.Fatalf("aloft dev left processes:\n%s", strings.Join(left, "\n"))
+		ts.Fatalf("aloft dev left processes or control groups:\n%s", strings.Join(left, "\n"))
 	case !c.keeps && !errors.Is(statErr, os.ErrNotExist):
 		ts.Fatalf("aloft dev left its folder %s", c.dir)
 	}
+}
+
+// groups returns the control groups of its tasks, with those that they are in.
+func (c *cluster) groups() []string {
+	var found []string
+	processes(func(p process) bool {
+		if !c.owns(p) {
+			return false
+		}
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid)) // gone: it is in none
+		for line := range strings.Lines(string(text)) {
+			fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+			if group := fields[len(fields)-1]; strings.HasPrefix(group, "/aloft/") {
+				folder := filepath.Join("/sys/fs/cgroup", fields[1], group)
+				found = append(found, folder, filepath.Dir(folder))
+			}
+		}
+		return false
+	})
+	return found
 }
 
 // owns reports whether a process belongs to the cluster: it names its folder, or

@@ -72,15 +72,26 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "")
 }
 
-// endAll ends the processes that name a folder or work in it, and waits for
-// their end.
+// endAll ends the processes that name a folder or work in it, and waits for their
+// end. The supervisors come last and in peace: they remove the control groups.
 func endAll(t *testing.T, dir string) {
+	t.Helper()
+	end(t, syscall.SIGKILL, func(p process) bool {
+		return !isSupervisor(p) && (strings.Contains(p.commandLine, dir+"/") || strings.HasPrefix(p.folder, dir))
+	})
+	end(t, syscall.SIGTERM, func(p process) bool { return isSupervisor(p) && strings.Contains(p.commandLine, dir+"/") })
+}
+
+func isSupervisor(p process) bool { return strings.Contains(p.commandLine, " supervisor --dir ") }
+
+// end sends a signal to processes until none is left.
+func end(t *testing.T, signal syscall.Signal, which func(process) bool) {
 	t.Helper()
 	there := func() []string {
 		return processes(func(p process) bool {
-			ours := strings.Contains(p.commandLine, dir+"/") || strings.HasPrefix(p.folder, dir)
+			ours := which(p)
 			if ours {
-				_ = syscall.Kill(p.pid, syscall.SIGKILL)
+				_ = syscall.Kill(p.pid, signal) // it may have ended
 			}
 			return ours
 		})

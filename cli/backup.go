@@ -117,6 +117,9 @@ func WriteNew(path string, write func(w io.Writer) error) error {
 	if _, err := os.Stat(path); err == nil {
 		return UsageError("FILE: there is %s already; name another", path)
 	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return UsageError("FILE: %s: there is no folder %s", path, filepath.Dir(path))
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

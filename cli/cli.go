@@ -7,6 +7,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -31,9 +32,36 @@ type Config struct {
 // app is what the commands share.
 type app struct {
 	cfg     Config
-	address string
+	address addressFlag
 	json    bool
 	masters *client.Client // nil until the first call
+}
+
+// addressFlag is the masters' addresses on the command line. An empty one is
+// refused: what a variable did not name must not be asked of another cluster.
+type addressFlag string
+
+// Set takes addresses.
+func (a *addressFlag) Set(text string) error {
+	if text == "" {
+		return errors.New("want an address such as " + client.DefaultAddress)
+	}
+	*a = addressFlag(text)
+	return nil
+}
+
+// String is how they are written.
+func (a *addressFlag) String() string { return string(*a) }
+
+// Type is their name in the help.
+func (*addressFlag) Type() string { return "string" }
+
+// origin says who named the masters.
+func (a *addressFlag) origin() string {
+	if *a == "" {
+		return "$" + addressVariable
+	}
+	return "--addr"
 }
 
 // New returns the command that all others hang on.
@@ -55,7 +83,7 @@ func New(cfg Config) *cobra.Command {
 	root.SetIn(cfg.In)
 	root.SetOut(cfg.Out)
 	root.SetErr(cfg.Err)
-	root.PersistentFlags().StringVar(&a.address, "addr", "", "address of a master, or of several with commas (default $"+addressVariable+" or "+client.DefaultAddress+")")
+	root.PersistentFlags().Var(&a.address, "addr", "address of a master, or of several with commas (default $"+addressVariable+" or "+client.DefaultAddress+")")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the API's answer as JSON")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return UsageError("%v\nSee '%s --help'", err, cmd.CommandPath())
@@ -125,8 +153,14 @@ func (a *app) addCommands(root *cobra.Command) {
 // environment names.
 func (a *app) cluster() (clusterAPI, error) {
 	if a.masters == nil {
-		addresses := cmp.Or(a.address, os.Getenv(addressVariable), client.DefaultAddress)
-		masters, err := client.New(strings.Split(addresses, ",")...)
+		addresses := cmp.Or(string(a.address), os.Getenv(addressVariable), client.DefaultAddress)
+		list := strings.Split(addresses, ",")
+		for _, address := range list {
+			if err := client.CheckAddress(address); err != nil {
+				return nil, UsageError("%s: %v", a.address.origin(), err)
+			}
+		}
+		masters, err := client.New(list...)
 		if err != nil {
 			return nil, &exitError{ExitUsage, err}
 		}

@@ -87,6 +87,12 @@ type master struct {
 	turn    int64 // when it was the first
 }
 
+// CheckAddress says why something is no address of a master.
+func CheckAddress(address string) error {
+	_, err := parseMaster(address)
+	return err
+}
+
 func parseMaster(address string) (master, error) {
 	text := strings.TrimSuffix(address, "/")
 	if !strings.Contains(text, "://") {

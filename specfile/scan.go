@@ -87,7 +87,7 @@ func isEmptyItem(before, t *token.Token) bool {
 func refusal(before, t *token.Token) string {
 	switch t.Type {
 	case token.InvalidType:
-		return t.Error
+		return strings.Replace(t.Error, "character '\t' that cannot start any token", "a tab; want spaces for the indent", 1)
 	case token.StringType:
 		inBlock := before != nil && (before.Type == token.LiteralType || before.Type == token.FoldedType)
 		if !inBlock && strings.ContainsAny(strings.TrimSpace(t.Origin), "\t\n") {

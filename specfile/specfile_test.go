@@ -133,7 +133,7 @@ func TestLoadRefuses(t *testing.T) {
 		"an open quote": {
 			"service: \"web\nrun: x", "f.yaml: line 1: could not find end character of double-quoted text\n    1 | service: \"web\n      |          ^",
 		},
-		"a tab for an indent": {"run:\n\tshell: x", "f.yaml: line 2: found character '\t' that cannot start any token\n    2 |  shell: x\n      | ^"},
+		"a tab for an indent": {"run:\n\tshell: x", "f.yaml: line 2: found a tab; want spaces for the indent\n    2 |  shell: x\n      | ^"},
 		"a tab in a text":     {"a: b\tc", "f.yaml: line 1: a text without quotes has a tab or goes on in the next line; put it in quotes, or check the indents\n    1 | a: b c\n      |    ^"},
 		"a text of two lines": {"run:\n  command\n  dir: x", "f.yaml: line 2: a text without quotes has a tab or goes on in the next line; put it in quotes, or check the indents\n    2 |   command\n      |   ^"},
 		"an empty item":       {"ports:\n-\nservice: x", "f.yaml: line 2: the item is empty; write its value behind the -, or leave it out\n    2 | -\n      | ^"},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -195,6 +196,21 @@ func (c Config) validateEmbedded() error {
 	return errors.Join(problems...)
 }
 
+// checkNewName wants a name that can be read in lists and typed: etcd takes any.
+func checkNewName(name string) error {
+	const bytesMax = 63
+	for _, r := range name {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (r < '0' || '9' < r) && !strings.ContainsRune("-_.", r) {
+			return fmt.Errorf("found the name %q; want letters, digits and any of - _ . in it", name)
+		}
+	}
+	if len(name) > bytesMax {
+		return fmt.Errorf("found a name of %d bytes; want at most %d", len(name), bytesMax)
+	}
+	return nil
+}
+
 // checkMember wants a name and a URL that etcd can tell from those of others.
 func checkMember(name, peerURL string) error {
 	if name == "" || strings.ContainsAny(name, ",=") {
@@ -220,6 +236,11 @@ func checkURL(text string, schemes ...string) error {
 	}
 	if parsed.Scheme == "unix" && parsed.Path == "" || parsed.Scheme != "unix" && parsed.Port() == "" {
 		return fmt.Errorf("%q lacks its port or path", text)
+	}
+	if port := parsed.Port(); port != "" {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return fmt.Errorf("%q has the port %s; want 1 to 65535", text, port)
+		}
 	}
 	return nil
 }

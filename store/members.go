@@ -13,7 +13,7 @@ var (
 	// ErrBadMember says that no member can have such a name or URL.
 	ErrBadMember = errors.New("no member can be called or reached so")
 	// ErrDeaf says that no other member can reach this one.
-	ErrDeaf = errors.New("this member awaits no others; start it with its own URL in Cluster first")
+	ErrDeaf = errors.New("this member awaits no others; start it with its own URL in its cluster (--cluster) first; its data is kept")
 	// ErrUnknownMember says that there is no member of that name.
 	ErrUnknownMember = errors.New("unknown member")
 	// ErrMemberExists says that the name or the URL is another member's.
@@ -62,7 +62,7 @@ func (s *Store) Members(ctx context.Context) ([]Member, error) {
 
 // CheckMember says why no member can have that name and URL.
 func CheckMember(name, peerURL string) error {
-	if err := checkMember(name, peerURL); err != nil {
+	if err := errors.Join(checkNewName(name), checkMember(name, peerURL)); err != nil {
 		return fmt.Errorf("%w: %v", ErrBadMember, err)
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/resource"
 	"github.com/aloft-run/aloft/telemetry"
 )
 
@@ -56,7 +57,7 @@ func agentCommand() *cobra.Command {
 		Args:    cli.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := flags.common.logger(cmd.ErrOrStderr(), "agent")
-			if err != nil {
+			if err := errors.Join(err, flags.check()); err != nil {
 				return err
 			}
 			return replaceable(cmd.Context(), log, func(ctx context.Context) error { return runAgent(ctx, flags, log) })
@@ -78,16 +79,32 @@ func agentCommand() *cobra.Command {
 	return cmd
 }
 
+// check refuses flags that cannot be meant.
+func (f agentFlags) check() error {
+	switch runtime.Limits(f.limits) {
+	case runtime.LimitsSoft, runtime.LimitsHard, runtime.LimitsOff:
+	default:
+		return cli.UsageError("--limits: found %q; want soft, hard or off", f.limits)
+	}
+	if f.within <= 0 {
+		return cli.UsageError("--drain-timeout: found %v; want a time above 0s", f.within)
+	}
+	if _, err := resource.Parse(resource.Ports, cmp.Or(f.ports, machine.PortsDefault)); err != nil {
+		return cli.UsageError("--ports: %v", err)
+	}
+	return cmp.Or(checkMasters(f.masters), checkFolder("--data-dir", f.dataDir), checkID("--id", f.id), checkListen("--admin", f.admin))
+}
+
 // agentConfig joins what the machine has, the file and the flags.
 func agentConfig(flags agentFlags, log *slog.Logger) (agent.Config, error) {
 	var file machine.File
 	if flags.config != "" {
 		text, err := os.ReadFile(flags.config)
 		if err != nil {
-			return agent.Config{}, fmt.Errorf("configuration: %w", err)
+			return agent.Config{}, cli.UsageError("--config: %v", err)
 		}
 		if file, err = machine.ParseFile(text); err != nil {
-			return agent.Config{}, fmt.Errorf("configuration %s: %w", flags.config, err)
+			return agent.Config{}, cli.UsageError("--config: %s: %v", flags.config, err)
 		}
 	}
 	if err := os.MkdirAll(flags.dataDir, 0o755); err != nil {
@@ -99,7 +116,7 @@ func agentConfig(flags agentFlags, log *slog.Logger) (agent.Config, error) {
 	}
 	partitions, err := file.Apply(found.Partitions)
 	if err != nil {
-		return agent.Config{}, fmt.Errorf("configuration %s: %w", flags.config, err)
+		return agent.Config{}, cli.UsageError("--config: %s: %v", flags.config, err)
 	}
 	attributes := maps.Clone(file.Attributes)
 	if attributes == nil {
@@ -148,7 +165,7 @@ func runAgent(ctx context.Context, flags agentFlags, log *slog.Logger) error {
 	defer masters.Close()
 	a, err := agent.New(cfg, masters, processes, fetcher)
 	if err != nil {
-		return err
+		return cli.UsageError("%v", err) // flags and file made the configuration
 	}
 	if err := a.Open(); err != nil { // before the runtime takes over tasks that may be another's
 		return err

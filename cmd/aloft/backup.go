@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -85,7 +86,7 @@ func restoreBackup() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&flags.name, "name", "", "name of the master (default: the host name)")
 	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/master", "data folder to make; it must be empty or not there")
-	f.StringToStringVar(&flags.cluster, "cluster", nil, "all masters of the new cluster, as `NAME=URL,...` (default: this master alone)")
+	f.Var(&flags.cluster, "cluster", "all masters of the new cluster, as `NAME=URL,...` (default: this master alone)")
 	return cmd
 }
 
@@ -93,6 +94,9 @@ func restore(cmd *cobra.Command, flags masterFlags, path string) error {
 	host, err := os.Hostname()
 	if err != nil && flags.name == "" {
 		return fmt.Errorf("--name is missing, and the host has no name: %w", err)
+	}
+	if err := checkEmpty(flags.dataDir); err != nil {
+		return err
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -113,6 +117,21 @@ func restore(cmd *cobra.Command, flags masterFlags, path string) error {
 		Revision int64  `json:"revision"`
 	}{flags.dataDir, name, revision},
 		fmt.Sprintf("%s: restored for master %s, revision %d\nStart it with the same --name, --cluster and --data-dir.", flags.dataDir, name, revision))
+}
+
+// checkEmpty refuses a data folder that holds anything, but for an empty etcd, of
+// a backup that could not be restored, and for what a new file system has.
+func checkEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cli.UsageError("--data-dir: %v", err)
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != etcdFolder && name != "lost+found" {
+			return cli.UsageError("--data-dir: %s is not empty: it holds %s", dir, name)
+		}
+	}
+	return nil
 }
 
 func salvageBackup() *cobra.Command {

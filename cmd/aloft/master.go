@@ -29,7 +29,7 @@ import (
 type masterFlags struct {
 	name         string
 	dataDir      string
-	cluster      map[string]string
+	cluster      members
 	listenPeer   string
 	join         bool
 	endpoints    []string
@@ -90,7 +90,7 @@ func masterCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&flags.name, "name", "", "name of this master (default: the host name)")
 	f.StringVar(&flags.dataDir, "data-dir", "/var/lib/aloft/master", "folder of the embedded etcd member")
-	f.StringToStringVar(&flags.cluster, "cluster", nil,
+	f.Var(&flags.cluster, "cluster",
 		"all masters with an embedded member, as `NAME=URL,...`: where the others reach each member (default: this master alone,\nwhich cannot grow; one that names itself can)")
 	f.BoolVar(&flags.join, "join", false, "join the cluster of the other masters in --cluster, to which 'aloft masters add' has added this one")
 	f.StringVar(&flags.listenPeer, "listen-peer", "", "`URL` on which this member awaits the others, by IP address (default: its own in --cluster)")
@@ -156,11 +156,14 @@ func serveMaster(ctx context.Context, m *master.Master, log *slog.Logger, listen
 	return parts.Wait()
 }
 
+// etcdFolder is the embedded member's, in the data folder.
+const etcdFolder = "etcd"
+
 // store says where the state is.
 func (f masterFlags) store(name string, log *slog.Logger) store.Config {
 	cfg := store.Config{Quota: int64(f.quota), Endpoints: f.endpoints, Cluster: f.cluster, Join: f.join, ListenPeer: f.listenPeer, Log: log}
 	if len(f.endpoints) == 0 {
-		cfg.DataDir = filepath.Join(f.dataDir, "etcd")
+		cfg.DataDir = filepath.Join(f.dataDir, etcdFolder)
 	}
 	if len(f.cluster) > 0 {
 		cfg.Name = name

@@ -57,6 +57,41 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 	})
 }
 
+// TestFaultsNameStoriesThatExist holds docs/faults.md to the stories and scripts that
+// it says show something.
+func TestFaultsNameStoriesThatExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, suffix := range []string{".txt", ".txtar"} {
+		eachFile(t, suffix, func(path, _ string) { have[strings.TrimSuffix(filepath.Base(path), suffix)] = true })
+	}
+	const names = `[a-z][a-z-]*(?:\\\*)?(?:, [a-z][a-z-]*(?:\\\*)?)*`
+	named := regexp.MustCompile(`(?:script|story|stories|TestStories) [\x60(]?(` + names + `)|([\w-]+)\.txtar|\x60sim\x60 ([a-z]+-[a-z-]+)`)
+	found := 0
+	for row := range strings.Lines(string(page)) {
+		for _, m := range named.FindAllStringSubmatch(row[strings.LastIndex(strings.TrimRight(row, "|\n "), "|")+1:], -1) {
+			for name := range strings.SplitSeq(m[1]+m[2]+m[3], ",") {
+				found++
+				name, many := strings.CutSuffix(strings.TrimSpace(name), `\*`)
+				there := have[name]
+				for other := range have {
+					there = there || many && strings.HasPrefix(other, name)
+				}
+				if !there {
+					t.Errorf("docs/faults.md names %q, and there is no such story or script", name)
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("docs/faults.md names %d stories and scripts; it is not read as it is written", found)
+	}
+}
+
 // TestTablesSayThingsOnce finds a word or a fault that has two rows in one table.
 func TestTablesSayThingsOnce(t *testing.T) {
 	t.Parallel()

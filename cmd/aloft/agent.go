@@ -92,7 +92,7 @@ func (f agentFlags) check() error {
 	if _, err := resource.Parse(resource.Ports, cmp.Or(f.ports, machine.PortsDefault)); err != nil {
 		return cli.UsageError("--ports: %v", err)
 	}
-	return cmp.Or(checkMasters(f.masters), checkFolder("--data-dir", f.dataDir), checkID("--id", f.id), checkListen("--admin", f.admin))
+	return cmp.Or(checkMasters(f.masters), checkFolder(f.dataDir), checkID("--id", f.id), checkAdmin(f.admin))
 }
 
 // agentConfig joins what the machine has, the file and the flags.

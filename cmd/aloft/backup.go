@@ -122,6 +122,9 @@ func restore(cmd *cobra.Command, flags masterFlags, path string) error {
 // checkEmpty refuses a data folder that holds anything, but for an empty etcd, of
 // a backup that could not be restored, and for what a new file system has.
 func checkEmpty(dir string) error {
+	if err := checkFolder(dir); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return cli.UsageError("--data-dir: %v", err)
@@ -143,6 +146,9 @@ func salvageBackup() *cobra.Command {
 			"all that this master had heard of. The folder is left as it is.",
 		Example: "  aloft backup salvage last.aloft --data-dir /var/lib/aloft/master", Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFolder(dataDir); err != nil {
+				return err
+			}
 			saved, err := salvage(cmd.Context(), masterFlags{dataDir: dataDir}, args[0])
 			if err != nil {
 				return err

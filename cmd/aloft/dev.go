@@ -99,6 +99,9 @@ func (f devFlags) check(ctx context.Context) error {
 		return err
 	}
 	for _, flag := range []struct{ name, address string }{{"--api", f.api}, {"--http", f.http}} {
+		if err := checkListen(flag.name, flag.address); err != nil {
+			return err
+		}
 		var listening net.ListenConfig
 		listener, err := listening.Listen(ctx, "tcp", flag.address)
 		if err != nil {

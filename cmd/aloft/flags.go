@@ -70,10 +70,10 @@ func checkMasters(addresses []string) error {
 	return nil
 }
 
-// checkFolder refuses a folder without a name.
-func checkFolder(flag, dir string) error {
+// checkFolder refuses --data-dir without a folder.
+func checkFolder(dir string) error {
 	if dir == "" {
-		return cli.UsageError("%s: found %q; want a folder", flag, dir)
+		return cli.UsageError("--data-dir: found %q; want a folder", dir)
 	}
 	return nil
 }
@@ -89,11 +89,16 @@ func checkID(flag, name string) error {
 	return nil
 }
 
-// checkListen refuses an address on which nobody can listen; "" is none.
-func checkListen(flag, address string) error {
+// checkAdmin refuses an address for --admin on which nobody can listen; "" is none.
+func checkAdmin(address string) error {
 	if address == "" {
 		return nil
 	}
+	return checkListen("--admin", address)
+}
+
+// checkListen refuses an address on which nobody can listen.
+func checkListen(flag, address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port) // it reads a file

@@ -105,12 +105,35 @@ func masterCommand() *cobra.Command {
 	return cmd
 }
 
+// check refuses flags that cannot be meant.
+func (f masterFlags) check(name string) error {
+	_, named := f.cluster[name]
+	switch {
+	case f.suspectAfter <= 0:
+		return cli.UsageError("--suspect-after: found %v; want a time above 0s", f.suspectAfter)
+	case f.keepEnded < 1:
+		return cli.UsageError("--keep-ended: found %d; want 1 or more", f.keepEnded)
+	case f.keepEndedFor < 0:
+		return cli.UsageError("--keep-ended-for: found %v; want a time, or 0 for good", f.keepEndedFor)
+	case len(f.endpoints) > 0 && (len(f.cluster) > 0 || f.join || f.listenPeer != ""):
+		return cli.UsageError("--etcd-endpoints: found --cluster, --join or --listen-peer, too; they are for an embedded member")
+	case len(f.cluster) > 0 && !named:
+		return cli.UsageError("--cluster: it does not name this master, %s", name)
+	case f.join && len(f.cluster) < 2:
+		return cli.UsageError("--join: --cluster must name this master and at least one other")
+	}
+	return cmp.Or(checkFolder(f.dataDir), checkListen("--listen", f.listen))
+}
+
 func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	host, err := os.Hostname()
 	if err != nil && flags.name == "" {
 		return fmt.Errorf("--name is missing, and the host has no name: %w", err)
 	}
 	name := cmp.Or(flags.name, strings.ToLower(host))
+	if err := flags.check(name); err != nil {
+		return err
+	}
 	// The address comes first: a port in use is told before the state is opened.
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", flags.listen)

@@ -83,11 +83,8 @@ func (f routerFlags) check() error {
 			return cli.UsageError("%s: found %v; want a time above 0s", flag.name, flag.time)
 		}
 	}
-	if f.http == "" {
-		return cli.UsageError("--http: found %q; want HOST:PORT, as in 127.0.0.1:8080", f.http)
-	}
-	return cmp.Or(checkMasters(f.masters), checkFolder("--data-dir", f.dataDir), checkID("--id", f.id),
-		checkListen("--http", f.http), checkListen("--admin", f.admin))
+	return cmp.Or(checkMasters(f.masters), checkFolder(f.dataDir), checkID("--id", f.id),
+		checkListen("--http", f.http), checkAdmin(f.admin))
 }
 
 // routerMasters follows the masters for one router.

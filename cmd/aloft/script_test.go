@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			slots <- struct{}{}
 			env.Defer(func() { <-slots })
+			env.Defer(func() { endAll(t, env.WorkDir) }) // what a script that failed has left
 			env.Values[clusterKey{}] = &cluster{}
 			repository, err := filepath.Abs(filepath.Join("..", ".."))
 			if err != nil {

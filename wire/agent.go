@@ -26,13 +26,13 @@ func (w *writer) agent(a *engine.Agent) {
 	names := slices.AppendSeq(make([]string, 0, len(a.Attributes)), maps.Keys(a.Attributes))
 	slices.Sort(names)
 	for _, name := range names {
-		w.message(6, func() {
-			w.element(1, name)
-			w.element(2, a.Attributes[name])
-		})
+		at := w.begin(6)
+		w.element(1, name)
+		w.element(2, a.Attributes[name])
+		w.end(at)
 	}
 	for i := range a.Partitions {
-		w.message(7, func() { w.partition(a.ID, &a.Partitions[i]) })
+		w.partition(7, a.ID, &a.Partitions[i])
 	}
 	w.truth(8, a.Draining)
 	w.time(9, a.DrainedBy)
@@ -43,14 +43,16 @@ func (w *writer) agent(a *engine.Agent) {
 	w.truth(14, a.Leaving)
 }
 
-func (w *writer) partition(agent id.Agent, p *ledger.Partition) {
+func (w *writer) partition(field protowire.Number, agent id.Agent, p *ledger.Partition) {
+	at := w.begin(field)
 	w.text(1, string(p.ID))
 	w.text(2, string(agent))
-	w.message(3, func() {
-		w.text(1, string(p.Type))
-		w.quantity(p.Quantity)
-	})
+	of := w.begin(3)
+	w.text(1, string(p.Type))
+	w.quantity(p.Quantity)
+	w.end(of)
 	w.number(4, p.Weight)
+	w.end(at)
 }
 
 // agentParts are an agent with the parts that most have, which lie together.

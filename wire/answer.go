@@ -31,7 +31,9 @@ var errTexts = errors.New("a text is not UTF-8")
 // AppendListed appends a task as one of those of a ListTasksResponse.
 func AppendListed(answer []byte, t *engine.Task) ([]byte, error) {
 	w := writer{bytes: answer, texts: true}
-	w.message(listedTasks, func() { w.task(t) })
+	at := w.begin(listedTasks)
+	w.task(t)
+	w.end(at)
 	if !w.texts {
 		return answer, errTexts
 	}
@@ -43,25 +45,32 @@ func AppendListed(answer []byte, t *engine.Task) ([]byte, error) {
 func AppendChange(answer []byte, change engine.Change) ([]byte, error) {
 	w := writer{bytes: answer, texts: true}
 	var err error
-	w.message(watchedChanges, func() {
-		switch r := change.Record.(type) {
-		case nil:
-			w.text(changeDeleted, StoreKey(change.Key))
-		case *engine.Task:
-			w.message(changeRecord, func() { w.message(recordTask, func() { w.task(r) }) })
-		case *engine.Agent:
-			w.message(changeRecord, func() { w.message(recordAgent, func() { w.agent(r) }) })
-		default:
-			w.message(changeRecord, func() { w.bytes, err = proto.MarshalOptions{}.MarshalAppend(w.bytes, FromRecord(r)) })
-		}
-	})
+	at := w.begin(watchedChanges)
+	if change.Record == nil {
+		w.text(changeDeleted, StoreKey(change.Key))
+	} else {
+		err = w.record(changeRecord, change.Record)
+	}
 	if err == nil && !w.texts {
 		err = errTexts
 	}
 	if err != nil {
 		return answer, err
 	}
+	w.end(at)
 	return w.bytes, nil
+}
+
+// record appends a record.
+func (w *writer) record(field protowire.Number, record engine.Record) (err error) {
+	at := w.begin(field)
+	if !w.short(record) {
+		if w.bytes, err = (proto.MarshalOptions{}).MarshalAppend(w.bytes, FromRecord(record)); err != nil {
+			return err
+		}
+	}
+	w.end(at)
+	return nil
 }
 
 // WatchHead returns what a WatchResponse says of itself, without reading its changes.

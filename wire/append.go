@@ -33,21 +33,45 @@ type writer struct {
 // of it is not UTF-8.
 func marshalShort(record engine.Record) ([]byte, bool) {
 	w := writer{bytes: make([]byte, 0, recordBytesUsual), texts: true}
-	switch r := record.(type) {
-	case *engine.Task:
-		w.message(recordTask, func() { w.task(r) })
-	case *engine.Agent:
-		w.message(recordAgent, func() { w.agent(r) })
-	default:
+	if !w.short(record) {
 		return nil, false
 	}
 	return w.bytes, w.texts
 }
 
+// short appends what a record says that is a task or an agent; nothing of others.
+func (w *writer) short(record engine.Record) bool {
+	switch r := record.(type) {
+	case *engine.Task:
+		at := w.begin(recordTask)
+		w.task(r)
+		w.end(at)
+	case *engine.Agent:
+		at := w.begin(recordAgent)
+		w.agent(r)
+		w.end(at)
+	default:
+		return false
+	}
+	return true
+}
+
+// appendTag appends the number and the type of a field.
+func appendTag(b []byte, field protowire.Number, kind protowire.Type) []byte {
+	return appendVarint(b, uint64(field)<<3|uint64(kind))
+}
+
+// appendVarint appends a number. protowire does so, too, but looks at its size first.
+func appendVarint(b []byte, n uint64) []byte {
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
+}
+
 func (w *writer) number(field protowire.Number, n int64) {
 	if n != 0 {
-		w.bytes = protowire.AppendTag(w.bytes, field, protowire.VarintType)
-		w.bytes = protowire.AppendVarint(w.bytes, uint64(n))
+		w.bytes = appendVarint(appendTag(w.bytes, field, protowire.VarintType), uint64(n))
 	}
 }
 
@@ -64,31 +88,39 @@ func (w *writer) text(field protowire.Number, s string) {
 // element is text for one of a list, which is there when it is empty, too.
 func (w *writer) element(field protowire.Number, s string) {
 	w.texts = w.texts && utf8.ValidString(s)
-	w.bytes = protowire.AppendTag(w.bytes, field, protowire.BytesType)
-	w.bytes = protowire.AppendString(w.bytes, s)
+	w.bytes = append(appendVarint(appendTag(w.bytes, field, protowire.BytesType), uint64(len(s))), s...)
 }
 
-// message appends what fill appends as the message of a field.
-func (w *writer) message(field protowire.Number, fill func()) {
-	w.bytes = append(protowire.AppendTag(w.bytes, field, protowire.BytesType), 0) // room for the length
-	begin := len(w.bytes)
-	fill()
-	length := len(w.bytes) - begin
-	if more := protowire.SizeVarint(uint64(length)) - 1; more > 0 {
-		w.bytes = slices.Grow(w.bytes, more)[:len(w.bytes)+more]
-		copy(w.bytes[begin+more:], w.bytes[begin:begin+length])
+// begin begins the message of a field: what is appended until end is of it.
+func (w *writer) begin(field protowire.Number) (at int) {
+	w.bytes = append(appendTag(w.bytes, field, protowire.BytesType), 0) // room for the length
+	return len(w.bytes)
+}
+
+// end ends the message that begins there.
+func (w *writer) end(at int) {
+	if length := len(w.bytes) - at; length < 0x80 {
+		w.bytes[at-1] = byte(length)
+	} else {
+		w.endLong(at, length)
 	}
-	protowire.AppendVarint(w.bytes[:begin-1], uint64(length))
+}
+
+func (w *writer) endLong(at, length int) {
+	more := protowire.SizeVarint(uint64(length)) - 1
+	w.bytes = slices.Grow(w.bytes, more)[:len(w.bytes)+more]
+	copy(w.bytes[at+more:], w.bytes[at:at+length])
+	protowire.AppendVarint(w.bytes[:at-1], uint64(length))
 }
 
 func (w *writer) time(field protowire.Number, t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	w.message(field, func() {
-		w.number(1, t.Unix())
-		w.number(2, int64(t.Nanosecond()))
-	})
+	at := w.begin(field)
+	w.number(1, t.Unix())
+	w.number(2, int64(t.Nanosecond()))
+	w.end(at)
 }
 
 func (w *writer) task(t *engine.Task) {
@@ -101,10 +133,10 @@ func (w *writer) task(t *engine.Task) {
 	w.text(7, string(t.Claim.Agent))
 	w.text(8, string(t.Claim.Pool))
 	for i := range t.Claim.Slices {
-		w.message(9, func() { w.slice(&t.Claim.Slices[i]) })
+		w.slice(9, &t.Claim.Slices[i])
 	}
 	w.ports(t.Ports)
-	w.message(11, func() { w.status(&t.Status) })
+	w.status(11, &t.Status)
 	w.truth(12, t.Restart)
 	w.time(13, t.CreatedAt)
 	w.text(14, string(t.Moves.To))
@@ -120,16 +152,19 @@ func (w *writer) ports(ports engine.Ports) {
 }
 
 func (w *writer) port(name string, port int) {
-	w.message(10, func() {
-		w.element(1, name)
-		w.bytes = protowire.AppendTag(w.bytes, 2, protowire.VarintType)
-		w.bytes = protowire.AppendVarint(w.bytes, uint64(int32(port)))
-	})
+	at := w.begin(10)
+	w.element(1, name)
+	w.bytes = appendVarint(appendTag(w.bytes, 2, protowire.VarintType), uint64(int32(port)))
+	w.end(at)
 }
 
-func (w *writer) slice(s *ledger.Slice) {
+func (w *writer) slice(field protowire.Number, s *ledger.Slice) {
+	at := w.begin(field)
 	w.text(1, string(s.Partition))
-	w.message(2, func() { w.quantity(s.Quantity) })
+	of := w.begin(2)
+	w.quantity(s.Quantity)
+	w.end(of)
+	w.end(at)
 }
 
 // quantity appends one whose type the partition tells.
@@ -138,11 +173,11 @@ func (w *writer) quantity(q resource.Quantity) {
 	switch q.Kind() {
 	case resource.KindRanges:
 		kind = pb.QuantityKind_QUANTITY_KIND_RANGES
-		for _, r := range q.Ranges() {
-			w.message(3, func() {
-				w.number(1, r.First)
-				w.number(2, r.Last)
-			})
+		for r := range q.EachRange {
+			at := w.begin(3)
+			w.number(1, r.First)
+			w.number(2, r.Last)
+			w.end(at)
 		}
 	case resource.KindSet:
 		kind = pb.QuantityKind_QUANTITY_KIND_SET
@@ -155,7 +190,8 @@ func (w *writer) quantity(q resource.Quantity) {
 	w.number(5, int64(kind))
 }
 
-func (w *writer) status(s *task.Status) {
+func (w *writer) status(field protowire.Number, s *task.Status) {
+	at := w.begin(field)
 	w.number(1, int64(s.State))
 	w.time(2, s.Since)
 	w.number(3, int64(int32(s.Attempt)))
@@ -163,14 +199,16 @@ func (w *writer) status(s *task.Status) {
 	w.number(5, int64(int32(s.Failures)))
 	w.time(6, s.RetryAt)
 	if s.Last != nil {
-		w.message(7, func() { w.exit(s.Last) })
+		w.exit(7, s.Last)
 	}
 	w.text(8, s.Reason)
 	w.time(9, s.UnhealthySince)
 	w.text(10, s.Unhealthy)
+	w.end(at)
 }
 
-func (w *writer) exit(e *task.Exit) {
+func (w *writer) exit(field protowire.Number, e *task.Exit) {
+	at := w.begin(field)
 	w.number(1, int64(int32(e.Code)))
 	w.number(2, int64(int32(e.Signal)))
 	w.truth(3, e.OOM)
@@ -179,4 +217,5 @@ func (w *writer) exit(e *task.Exit) {
 	for _, line := range e.LastLogs {
 		w.element(6, line)
 	}
+	w.end(at)
 }

@@ -102,6 +102,15 @@ func (q Quantity) Amount() int64 { return q.amount }
 // It is empty for other kinds.
 func (q Quantity) Ranges() []Range { return slices.Clone(q.ranges()) }
 
+// EachRange yields what Ranges returns, and copies nothing.
+func (q Quantity) EachRange(yield func(Range) bool) {
+	for _, r := range q.ranges() {
+		if !yield(r) {
+			return
+		}
+	}
+}
+
 // Members returns a copy of the members of q, sorted. It is empty for other
 // kinds.
 func (q Quantity) Members() []string { return slices.Clone(q.members()) }

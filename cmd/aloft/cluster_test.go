@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -187,8 +189,28 @@ func processes(wanted func(process) bool) []string {
 
 // freeAddress returns an address on which nothing listens.
 func freeAddress(ts *testscript.TestScript) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAt("127.0.0.1")
 	ts.Check(err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	return address
+}
+
+// given are the ports that freeAt has returned.
+var given sync.Map
+
+// freeAt returns an address of a host on which nothing listens, and which it returns once.
+// The kernel would give a port that it may give to a connection, too, before anybody
+// listens there; those below 20000 are neither its own nor those of tasks.
+func freeAt(host string) (string, error) {
+	const first, count = 10_000, 10_000
+	for range count {
+		port := strconv.Itoa(first + rand.IntN(count)) //nolint:gosec // it is no secret
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		address := net.JoinHostPort(host, port)
+		if listener, err := net.Listen("tcp", address); err == nil {
+			return address, listener.Close()
+		}
+	}
+	return "", errors.New("no port is free")
 }

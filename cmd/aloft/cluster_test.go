@@ -199,9 +199,9 @@ var given sync.Map
 
 // freeAt returns an address of a host on which nothing listens, and which it returns once.
 // The kernel would give a port that it may give to a connection, too, before anybody
-// listens there; those below 20000 are neither its own nor those of tasks.
+// listens there; those above 61000 are neither its own nor those of tasks and of other tests.
 func freeAt(host string) (string, error) {
-	const first, count = 10_000, 10_000
+	const first, count = 61_000, 4_000
 	for range count {
 		port := strconv.Itoa(first + rand.IntN(count)) //nolint:gosec // it is no secret
 		if _, taken := given.LoadOrStore(port, true); taken {

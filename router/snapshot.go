@@ -105,6 +105,5 @@ func (r *Router) reach(address string) Upstream {
 		AnswerTimeout:  r.cfg.AnswerTimeout,
 		MachineTimeout: r.cfg.MachineTimeout,
 		Senders:        &r.senders,
-		Loops:          r.loops,
 	})
 }

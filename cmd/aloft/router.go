@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -99,16 +98,6 @@ func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Co
 	return m.client.RouterSession(ctx, m.router, confirmations, apply)
 }
 
-// holdThreads makes room in Go's scheduler for loops that hold a thread each, and returns for
-// how many. They are more than the machine's processors, so that of one that is put aside
-// fewer connections wait.
-func holdThreads() int {
-	processors := runtime.GOMAXPROCS(0)
-	loops := processors + 2
-	runtime.GOMAXPROCS(processors + loops)
-	return loops
-}
-
 func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.Logger) error {
 	if err := flags.check(); err != nil {
 		return err
@@ -136,7 +125,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	cfg := post.complete(router.Config{
 		StateFile:     filepath.Join(flags.dataDir, "table.json"),
 		ClientTimeout: flags.patience, ShutdownGrace: flags.shutdown, Registerer: registry, Log: log,
-		FastPathOff: !flags.fastPath, LoopThreads: holdThreads(),
+		FastPathOff: !flags.fastPath,
 	})
 	if flags.accessLog != "" {
 		cfg.AccessLog = access

@@ -6,7 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"time"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -24,19 +24,22 @@ const turnsMax = 4
 const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
 
 // Loop has sockets. Make it with New and end it with Close.
+//
+// Its epoll is a file like others to Go's own poller, on which its goroutine waits. So it
+// holds no thread while nothing happens, and others run between its turns.
 type Loop struct {
 	epoll int
-	file  *os.File // of it, for Go's poller; nil: the loop has a thread
+	file  *os.File // of it
 	wake  int      // an eventfd
 	ended chan struct{}
 
-	mu     sync.Mutex // guards what is below
+	mu     sync.Mutex // guards the two below
 	asked  []func()
 	closed bool
-	slots  []slot
-	free   []uint32
 
 	// Owned by the goroutine.
+	slots []slot
+	free  []uint32
 	again []Token // of the sources that want another turn
 	batch [batchMax]unix.EpollEvent
 }
@@ -57,15 +60,8 @@ type Token struct {
 // wakeToken is what the kernel says of the eventfd. No source has it.
 func wakeToken() Token { return Token{at: 1<<31 - 1, number: -1} }
 
-// New starts a loop. One with threaded waits in the kernel itself, and holds a thread
-// and one of GOMAXPROCS for so long: it is for a process that has more of these than
-// loops. Else its epoll is a file like others to Go's own poller, on which its goroutine
-// waits, and others run between its turns.
-//
-// A thread of its own is what makes a loop as quick as other servers'. Go's scheduler asks
-// the kernel what is ready when it has nothing else to do: if the kernel puts the thread
-// aside that does so, nobody asks, though there may be a processor with nothing to do.
-func New(threaded bool) (*Loop, error) {
+// New starts a loop.
+func New() (*Loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -74,15 +70,13 @@ func New(threaded bool) (*Loop, error) {
 	if err != nil {
 		return nil, errors.Join(os.NewSyscallError("eventfd", err), unix.Close(epoll))
 	}
-	l := &Loop{epoll: epoll, wake: wake, ended: make(chan struct{})}
-	wait := l.waitInKernel
-	if err = l.follow(wake, wakeToken()); err == nil && !threaded {
-		wait, err = l.shared()
+	err = unix.SetNonblock(epoll, true) // or Go's poller does not take it
+	l := &Loop{epoll: epoll, file: os.NewFile(uintptr(epoll), "epoll"), wake: wake, ended: make(chan struct{})}
+	raw, rawErr := l.file.SyscallConn()
+	if err = errors.Join(err, rawErr, l.follow(wake, wakeToken())); err != nil {
+		return nil, errors.Join(err, l.file.Close(), unix.Close(wake))
 	}
-	if err != nil {
-		return nil, errors.Join(err, l.release())
-	}
-	go l.run(wait)
+	go l.run(raw)
 	return l, nil
 }
 
@@ -117,10 +111,8 @@ func (l *Loop) rouse() {
 }
 
 // Add has a source told of its socket from now on. It begins with what is ready already.
-// Who is not called by the loop may be told before it has the token.
+// Only what the loop calls may call it, and Remove.
 func (l *Loop) Add(fd int, source Source) (Token, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var at uint32
 	if last := len(l.free) - 1; last >= 0 {
 		at, l.free = l.free[last], l.free[:last]
@@ -138,16 +130,12 @@ func (l *Loop) Add(fd int, source Source) (Token, error) {
 	return token, nil
 }
 
-// Remove has nobody told of a socket any more. It must be open still. Who is not called by
-// the loop may be told once more.
+// Remove has nobody told of a socket any more. It must be open still.
 func (l *Loop) Remove(fd int, token Token) {
 	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) // it is there
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.forget(token)
 }
 
-// forget makes a slot free. The caller holds mu.
 func (l *Loop) forget(token Token) {
 	l.slots[token.at] = slot{number: token.number + 1}
 	l.free = append(l.free, token.at)
@@ -159,18 +147,22 @@ func (l *Loop) follow(fd int, token Token) error {
 }
 
 // run tells the sources until the loop is closed.
-func (l *Loop) run(wait func() int) {
+func (l *Loop) run(raw syscall.RawConn) {
 	defer close(l.ended)
-	defer func() { _ = l.release() }()
-	for turns := 1; ; turns++ {
-		if l.file != nil && (turns%turnsMax == 0 || len(l.again) > 0) {
+	defer func() { _, _ = l.file.Close(), unix.Close(l.wake) }()
+	n, turns := 0, 0
+	wait := func(uintptr) bool {
+		n = l.look()
+		return n > 0
+	}
+	for {
+		if turns++; turns%turnsMax == 0 || len(l.again) > 0 {
 			runtime.Gosched() // for others than sources, too
 		}
-		var n int
 		if len(l.again) > 0 {
-			n = l.look(0)
-		} else {
-			n = wait()
+			n = l.look()
+		} else if raw.Read(wait) != nil {
+			return // which has no reason
 		}
 		again := l.again
 		l.again = nil
@@ -183,81 +175,30 @@ func (l *Loop) run(wait func() int) {
 			}
 		}
 		for _, token := range again {
-			if l.wants(token, false) {
+			if s := &l.slots[token.at]; s.number == token.number {
+				s.again = false
 				l.tell(token, 0)
 			}
 		}
 	}
 }
 
-// shared gives the epoll to Go's poller, and returns how to wait on it.
-func (l *Loop) shared() (wait func() int, err error) {
-	err = unix.SetNonblock(l.epoll, true) // or Go's poller does not take it
-	l.file = os.NewFile(uintptr(l.epoll), "epoll")
-	raw, rawErr := l.file.SyscallConn()
-	n := 0
-	try := func(uintptr) bool {
-		n = l.look(0)
-		return n > 0
-	}
-	return func() int {
-		_ = raw.Read(try) // nobody closes it
-		return n
-	}, errors.Join(err, rawErr)
-}
-
-// patience is how long a loop waits in the kernel before it tells Go that it waits. Go has
-// a thread look for such calls every 20 µs, and give away what they hold; under load, when
-// the next event is near, that costs more than it gives.
-const patience = time.Millisecond
-
-// waitInKernel waits until sockets are ready, and returns how many.
-func (l *Loop) waitInKernel() int {
-	if n := l.look(patience); n > 0 {
-		return n
-	}
-	n, _ := unix.EpollWait(l.epoll, l.batch[:], -1) // an interruption finds nothing
+// look asks the kernel what is ready, without a wait.
+func (l *Loop) look() int {
+	n, _ := kernel.Poll(l.epoll, l.batch[:]) // without a wait nothing can interrupt it
 	return max(n, 0)
-}
-
-// look asks the kernel what is ready, and waits for so long without telling Go.
-func (l *Loop) look(limit time.Duration) int {
-	n, _ := kernel.Poll(l.epoll, l.batch[:], limit) // an interruption finds nothing
-	return max(n, 0)
-}
-
-// release gives the descriptors back.
-func (l *Loop) release() error {
-	if l.file != nil {
-		return errors.Join(l.file.Close(), unix.Close(l.wake))
-	}
-	return errors.Join(unix.Close(l.epoll), unix.Close(l.wake))
 }
 
 // tell gives a source its turn, unless it is gone.
 func (l *Loop) tell(token Token, events Events) {
-	l.mu.Lock()
 	s := l.slots[token.at]
-	l.mu.Unlock()
 	if s.source == nil || s.number != token.number || !s.source.Ready(events) {
 		return
 	}
-	if l.wants(token, true) {
+	if s := &l.slots[token.at]; s.number == token.number && !s.again { // Ready may have moved it
+		s.again = true
 		l.again = append(l.again, token)
 	}
-}
-
-// wants notes whether a source wants another turn, and reports whether that is new. It may
-// have been moved or removed meanwhile.
-func (l *Loop) wants(token Token, again bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := &l.slots[token.at]
-	if s.number != token.number || s.again == again {
-		return false
-	}
-	s.again = again
-	return true
 }
 
 // answer does what the loop was asked for, and reports whether it goes on.

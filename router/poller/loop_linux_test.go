@@ -2,7 +2,6 @@ package poller_test
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -24,9 +23,9 @@ type fataler interface {
 	Fatal(args ...any)
 }
 
-func newLoop(t fataler, threaded bool) *poller.Loop {
+func newLoop(t fataler) *poller.Loop {
 	t.Helper()
-	l, err := poller.New(threaded)
+	l, err := poller.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +48,12 @@ func do(t fataler, l *poller.Loop, f func()) {
 
 // reader is a source that reads a few bytes of a pipe in each turn.
 type reader struct {
-	ends    [2]int // of the pipe
-	atOnce  int
-	got     []byte
-	events  poller.Events
-	ended   bool
-	whole   chan struct{} // closed when the pipe is at its end, and the reader was told so
-	settled bool          // it is closed
+	ends   [2]int // of the pipe
+	atOnce int
+	got    []byte
+	events poller.Events
+	ended  bool
+	whole  chan struct{} // closed when the pipe is at its end
 }
 
 func newReader(t fataler, atOnce int) *reader {
@@ -68,14 +66,10 @@ func newReader(t fataler, atOnce int) *reader {
 }
 
 func (r *reader) Ready(events poller.Events) (again bool) {
-	if r.settled {
-		return false // the test may be looking
-	}
-	r.events |= events
-	defer r.settle()
 	if r.ended {
 		return false
 	}
+	r.events |= events
 	piece := make([]byte, r.atOnce)
 	n, err := unix.Read(r.ends[0], piece)
 	if errors.Is(err, unix.EAGAIN) {
@@ -86,15 +80,8 @@ func (r *reader) Ready(events poller.Events) (again bool) {
 		return true
 	}
 	r.ended = true
+	close(r.whole)
 	return false
-}
-
-// settle closes whole, once. A reader may be at the end before it is told of that.
-func (r *reader) settle() {
-	if r.ended && r.events&poller.Ending != 0 && !r.settled {
-		r.settled = true
-		close(r.whole)
-	}
 }
 
 // TestAllIsTold: whatever is written, in pieces of any size and by many at once, is read
@@ -102,7 +89,7 @@ func (r *reader) settle() {
 func TestAllIsTold(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		l := newLoop(t, rapid.Bool().Draw(t, "threaded"))
+		l := newLoop(t)
 		defer l.Close()
 		var writing sync.WaitGroup
 		var readers []*reader
@@ -135,7 +122,7 @@ func TestAllIsTold(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("source %d was told of %d bytes of %d", i, len(r.got), len(texts[i]))
 			}
-			if !slices.Equal(r.got, texts[i]) || r.events&poller.Readable == 0 {
+			if !slices.Equal(r.got, texts[i]) || r.events&poller.Readable == 0 || r.events&poller.Ending == 0 {
 				t.Fatalf("source %d read %q of %q, by events %b", i, r.got, texts[i], r.events)
 			}
 			_ = unix.Close(r.ends[0])
@@ -165,7 +152,7 @@ func (u *usurper) Ready(poller.Events) (again bool) {
 // Neither that one is told anything any more, nor a third in its place.
 func TestOldNewsIsNotTold(t *testing.T) {
 	t.Parallel()
-	l := newLoop(t, false)
+	l := newLoop(t)
 	defer l.Close()
 	third := &usurper{loop: l, at: newReader(t, 1)}
 	one := &usurper{loop: l, at: newReader(t, 1), third: third}
@@ -212,16 +199,7 @@ func TestOldNewsIsNotTold(t *testing.T) {
 // nothing when the loop has ended.
 func TestWhatALoopIsAskedFor(t *testing.T) {
 	t.Parallel()
-	for _, threaded := range []bool{false, true} {
-		t.Run(fmt.Sprintf("threaded %t", threaded), func(t *testing.T) {
-			t.Parallel()
-			testWhatALoopIsAskedFor(t, newLoop(t, threaded))
-		})
-	}
-}
-
-func testWhatALoopIsAskedFor(t *testing.T, l *poller.Loop) {
-	t.Helper()
+	l := newLoop(t)
 	const callers, each = 8, 500
 	done := make([][]int, callers) // only the loop writes
 	var calling sync.WaitGroup

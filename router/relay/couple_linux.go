@@ -18,10 +18,7 @@ const bufferSize = 16 << 10
 // shared is what the connections have in common: one that waits for bytes has none of it
 // but two sockets in a loop.
 type shared struct {
-	Loops *poller.Loops // that have the sockets; nil: the relay's own, one for each processor
-
 	pipes pipes
-	own   bool // the loops are the relay's
 
 	mu     sync.Mutex
 	lanes  []*lane // one for each processor, from the first connection on
@@ -38,11 +35,11 @@ type lane struct {
 // Close gives back what is kept. Nothing may be relayed any more.
 func (s *shared) Close() {
 	s.mu.Lock()
+	lanes := s.lanes
 	s.lanes, s.opened = nil, true
-	own := s.own
 	s.mu.Unlock()
-	if own {
-		s.Loops.Close()
+	for _, l := range lanes {
+		l.Close()
 	}
 	s.pipes.close()
 }
@@ -72,13 +69,15 @@ func (s *shared) leave(l *lane) {
 	l.couples--
 }
 
-// open starts the loops, or none if no descriptor is left. The caller holds mu.
+// open starts the loops; with fewer descriptors left than they want there are fewer. The
+// caller holds mu.
 func (s *shared) open() {
 	s.opened = true
-	if s.Loops == nil {
-		s.Loops, s.own = poller.NewLoops(runtime.GOMAXPROCS(0), false), true
-	}
-	for _, loop := range s.Loops.All() {
+	for range runtime.GOMAXPROCS(0) {
+		loop, err := poller.New()
+		if err != nil {
+			return
+		}
 		s.lanes = append(s.lanes, &lane{Loop: loop})
 	}
 }

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"net"
 	"syscall"
-
-	"github.com/aloft-run/aloft/router/poller"
 )
 
 // shared is empty where nothing is shared.
-type shared struct{ Loops *poller.Loops }
+type shared struct{}
 
 // Close gives back what is kept: nothing.
 func (*shared) Close() {}

@@ -20,8 +20,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/aloft-run/aloft/router/poller"
 )
 
 // Config is what a pool is made with. Zero fields get their defaults.
@@ -37,7 +35,6 @@ type Config struct {
 	// owner of several pools can wait for all. Each ends when its request's body
 	// does. Default: a group of the pool's own.
 	Senders *sync.WaitGroup
-	Loops   *poller.Loops // have the connections; default: none, and goroutines wait for them
 }
 
 func (c Config) withDefaults() Config {
@@ -104,7 +101,7 @@ func (p *Pool) failed(c *conn, failure *Error) {
 // Connect tells whether the instance accepts a connection. The connection is kept
 // for the next request, if none is.
 func (p *Pool) Connect(ctx context.Context) error {
-	c, err := p.dial(ctx, nil)
+	c, err := p.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,7 +118,7 @@ func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *E
 	for {
 		c := p.pop(repeatable, idempotent, nil)
 		if c == nil {
-			return p.openFor(ctx, nil)
+			return p.openFor(ctx)
 		}
 		if c.alive() {
 			return c, nil
@@ -131,54 +128,35 @@ func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *E
 	}
 }
 
-// pop takes the connection that was idle for the shortest time of those that suit best,
-// unless even that is too long for the request. A message that is to be relayed waits on it
-// from now on.
+// pop takes the connection that was idle for the shortest time, unless even that
+// is too long for the request. A message that is to be relayed waits on it from now on.
 func (p *Pool) pop(repeatable, idempotent bool, relayed *Message) *conn {
 	if !repeatable {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.suiting(relayed)
-	if at < 0 {
+	last := len(p.idle) - 1
+	if last < 0 {
 		return nil
 	}
-	c := p.idle[at]
+	c := p.idle[last]
 	// The time is not from before the lock, or it could be idle for less than no time.
 	if !idempotent && time.Since(c.idleSince) >= p.trust.limit() {
 		return nil
 	}
-	p.idle = slices.Delete(p.idle, at, at+1)
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
 	if c.reused = true; relayed != nil {
 		p.waiting.add(c.relay(p, relayed))
 	}
 	return c
 }
 
-// suiting returns where the idle connection is that suits best, or -1. A strand needs one
-// that a loop has, at best its own loop, for it must not wait for another. Goroutines had
-// better leave those to strands. The caller holds mu.
-func (p *Pool) suiting(relayed *Message) (at int) {
-	at = -1
-	strand := relayed != nil && relayed.Near != nil
-	for i, c := range slices.Backward(p.idle) {
-		switch {
-		case strand && c.polled == nil:
-			continue
-		case strand && c.polled.Beside(relayed.Near), !strand && c.polled == nil:
-			return i
-		case at < 0:
-			at = i
-		}
-	}
-	return at
-}
-
 // openFor is open for a request that has come no further.
-func (p *Pool) openFor(ctx context.Context, near *poller.Conn) (*conn, *Error) {
+func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
 	began := time.Now()
-	c, err := p.open(ctx, near)
+	c, err := p.open(ctx)
 	if err == nil {
 		return c, nil
 	}
@@ -188,18 +166,18 @@ func (p *Pool) openFor(ctx context.Context, near *poller.Conn) (*conn, *Error) {
 	return nil, &Error{Reach: Unreached, Err: err, Began: began}
 }
 
-// open opens a connection for a request, which comes from near.
-func (p *Pool) open(ctx context.Context, near *poller.Conn) (*conn, error) {
+// open opens a connection for a request.
+func (p *Pool) open(ctx context.Context) (*conn, error) {
 	ctx, done := p.dialBegins(ctx)
 	defer done()
-	c, err := p.dial(ctx, near)
+	c, err := p.dial(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), ErrGivenUp) {
 		return nil, ErrGivenUp
 	}
 	return c, err
 }
 
-func (p *Pool) dial(ctx context.Context, near *poller.Conn) (*conn, error) {
+func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: p.cfg.DialTimeout}
 	if p.cfg.MachineTimeout > 0 {
 		every := p.cfg.keepAliveEvery()
@@ -209,11 +187,7 @@ func (p *Pool) dial(ctx context.Context, near *poller.Conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	var polled *poller.Conn
-	if near != nil {
-		polled = p.cfg.Loops.Adopt(tcp, near)
-	}
-	c, err := newConn(tcp, polled, p.cfg.MachineTimeout)
+	c, err := newConn(tcp, p.cfg.MachineTimeout)
 	if err == nil {
 		c.limit = p.cfg.AnswerTimeout
 	}

@@ -87,6 +87,9 @@ func TestAllIsPassedOn(t *testing.T) {
 				most := rapid.IntRange(1, 150).Draw(t, "most")
 				there := len(wrote) - len(got) - piped
 				n, err := kernel.Splice(ends[1], pipe[1], most)
+				if piped > 0 && errors.Is(err, unix.EAGAIN) {
+					return // the pipe may be full: it holds few pieces, be they ever so small
+				}
 				if moved := min(most, there); moved > 0 && (n <= 0 || n > moved || err != nil) || moved == 0 && !errors.Is(err, unix.EAGAIN) {
 					t.Fatalf("%d of %d bytes, %v", n, moved, err)
 				}

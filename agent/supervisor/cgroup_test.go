@@ -42,6 +42,18 @@ func group(t *testing.T, mount, name string) string {
 	return dir
 }
 
+// wantNothingLeft wants a daemon that took off its marks to have ended, and the group of its
+// task to be gone.
+func wantNothingLeft(t *testing.T, daemon int, group string) {
+	t.Helper()
+	if alive(daemon) {
+		t.Error("the daemon, which took off its marks, lives on")
+	}
+	if _, err := os.Stat(group); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its group is left: %v", err)
+	}
+}
+
 // TestAUnifiedCgroup has a program born in a group of cgroup v2, with a daemon
 // that only the group can find while other tasks run.
 func TestAUnifiedCgroup(t *testing.T) {
@@ -58,16 +70,11 @@ func TestAUnifiedCgroup(t *testing.T) {
 	if exit.Key != s.Key || exit.Code != 0 || exit.OOM {
 		t.Errorf("exit = %+v", exit)
 	}
-	if alive(readPID(t, out)) {
-		t.Error("the daemon lives on")
-	}
 	lines, err := logs.Tail(s.Log.Dir, "stdout", 100)
 	if err != nil || !strings.Contains(strings.Join(lines, "\n"), "/aloft-test/grouped.1") {
 		t.Errorf("it was born in %q, %v", lines, err)
 	}
-	if _, err := os.Stat(s.Cgroup.Unified); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its group is left: %v", err)
-	}
+	wantNothingLeft(t, readPID(t, out), s.Cgroup.Unified)
 }
 
 // TestACgroupInsideACgroup has a daemon in a group that the program made inside of
@@ -87,12 +94,7 @@ func TestACgroupInsideACgroup(t *testing.T) {
 	if exit.Key != s.Key || exit.Code != 0 {
 		t.Errorf("exit = %+v", exit)
 	}
-	if alive(readPID(t, out)) {
-		t.Error("the daemon lives on")
-	}
-	if _, err := os.Stat(s.Cgroup.Unified); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its group is left: %v", err)
-	}
+	wantNothingLeft(t, readPID(t, out), s.Cgroup.Unified)
 }
 
 // TestTheCgroupOfAKilledSupervisor is emptied and removed by the next one.
@@ -108,12 +110,7 @@ func TestTheCgroupOfAKilledSupervisor(t *testing.T) {
 
 	client = ensure(t, dir)
 
-	if alive(daemon) {
-		t.Error("the daemon, which took off its marks, lives on")
-	}
-	if _, err := os.Stat(s.Cgroup.Unified); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its group is left: %v", err)
-	}
+	wantNothingLeft(t, daemon, s.Cgroup.Unified)
 	if tasks, err := client.List(t.Context()); err != nil || len(tasks) != 1 || tasks[0].Exit == nil {
 		t.Errorf("List = %+v, %v", tasks, err)
 	}

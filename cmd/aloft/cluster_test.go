@@ -77,8 +77,8 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	go func() { c.ended <- c.dev.Wait() }() // stop takes from it
 	if c.dir == "" {
 		_ = c.dev.Process.Kill() // it has ended, or said too little
-		_ = <-c.ended // its log tells why
-		c.dev = nil // or stop would fail while the script does, which ends all scripts at once
+		_ = <-c.ended            // its log tells why
+		c.dev = nil              // or stop would fail while the script does, which ends all scripts at once
 		ts.Fatalf("aloft dev did not get ready:\n%s", ts.ReadFile("dev.log"))
 	}
 	ts.Setenv("ROUTER", "http://"+router)

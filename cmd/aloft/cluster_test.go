@@ -77,9 +77,9 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	go func() { c.ended <- c.dev.Wait() }() // stop takes from it
 	if c.dir == "" {
 		_ = c.dev.Process.Kill() // it has ended, or said too little
-		_ = <-c.ended            // its log tells why
-		c.dev = nil              // or stop would fail while the script does, which ends all scripts at once
-		ts.Fatalf("aloft dev did not get ready:\n%s", ts.ReadFile("dev.log"))
+		err := <-c.ended
+		c.dev = nil // or stop would fail while the script does, which ends all scripts at once
+		ts.Fatalf("aloft dev did not get ready: %v\n%s", err, ts.ReadFile("dev.log"))
 	}
 	ts.Setenv("ROUTER", "http://"+router)
 }

@@ -11,14 +11,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // evidence is what instances and routers have written down.
 type evidence struct {
-	carried map[int]int         // how often each POST was carried out
-	twice   []string            // attempts that were started when they must not
-	agents  map[string]string   // of tasks
-	sent    map[crossing]string // the task to which a router sent a request last
+	carried map[int]int          // how often each POST was carried out
+	twice   []string             // attempts that were started when they must not
+	agents  map[string]string    // of tasks
+	stops   map[string]time.Time // when tasks were told to stop, last
+	sent    map[crossing]string  // the task to which a router sent a request last
 }
 
 // crossing names a request at a router.
@@ -30,7 +32,7 @@ type crossing struct {
 // gather reads the journals of the instances, and what the routers have logged of the
 // requests that failed.
 func gather(folder string, failures []failure) (evidence, error) {
-	e := evidence{carried: make(map[int]int), agents: make(map[string]string), sent: make(map[crossing]string)}
+	e := evidence{carried: make(map[int]int), agents: make(map[string]string), stops: make(map[string]time.Time), sent: make(map[crossing]string)}
 	journals := filepath.Join(folder, "journals")
 	entries, err := os.ReadDir(journals)
 	if err != nil {
@@ -59,9 +61,13 @@ func gather(folder string, failures []failure) (evidence, error) {
 	return e, nil
 }
 
-// agentOf returns the agent of the instance that had a request last, by the log of its
-// router; nothing if that does not say.
-func (e evidence) agentOf(f failure) string { return e.agents[e.sent[crossing{f.door, f.number}]] }
+// traced notes which instance had a request last, by the log of its router: its agent, and
+// when it was told to stop; nothing if the log does not say.
+func (e evidence) traced(f failure) failure {
+	task := e.sent[crossing{f.door, f.number}]
+	f.agent, f.stopped = e.agents[task], e.stops[task]
+	return f
+}
 
 func (e evidence) readJournal(path string) error {
 	task, _, _ := strings.Cut(filepath.Base(path), ".")
@@ -69,6 +75,11 @@ func (e evidence) readJournal(path string) error {
 		if agent, found := strings.CutPrefix(string(line), onWord); found {
 			e.agents[task] = agent
 			return nil
+		}
+		if word, found := strings.CutPrefix(string(line), stopWord); found {
+			at, err := time.Parse(time.RFC3339Nano, word)
+			e.stops[task] = at
+			return err
 		}
 		number, err := strconv.Atoi(string(line))
 		if err != nil {

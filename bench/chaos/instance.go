@@ -76,6 +76,7 @@ func beInstance(arguments []string) error {
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		<-ctx.Done()
+		_, _ = fmt.Fprintln(journal, stopWord+time.Now().Format(time.RFC3339Nano)) // without it the law is stricter
 		_ = server.Shutdown(context.WithoutCancel(ctx))
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -88,8 +89,9 @@ func beInstance(arguments []string) error {
 // started again; an instance ran beside another one though there may be one alone.
 const twiceSuffix, togetherSuffix = ".twice", ".together"
 
-// onWord stands before the name of the agent in the first line of a journal.
-const onWord = "on "
+// onWord stands before the name of the agent in the first line of a journal, stopWord
+// before the time at which the instance was told to stop.
+const onWord, stopWord = "on ", "told to stop at "
 
 // takeAlone locks a file for as long as this process lives. When another one has it,
 // that is written down.

@@ -19,9 +19,9 @@ const (
 	breaks               // a POST in flight there may be lost
 )
 
-// The names of the kinds of a master or router that ends in order, and of a router that
-// another process takes over from.
-const toldToStop, replaced = "SIGTERM", "router --replace"
+// The names of the kinds of a master or router that ends in order, of a router that
+// another process takes over from, and of an agent or router that no master hears.
+const toldToStop, replaced, cutFromMasters = "SIGTERM", "router --replace", "cut off from the masters"
 
 // kind is one way in which a part fails.
 type kind struct {
@@ -94,7 +94,7 @@ func agentKinds(masters, routers []*part, many *blackout) []kind {
 		{name: "cut off, long", weight: 2, least: 9 * s, most: 13 * s, harm: breaks, loses: true, strike: cut(machine.Both), mend: heal},
 		{name: "hears nothing", weight: 1, least: 2 * s, most: 10 * s, harm: breaks, loses: true, strike: cut(machine.Direction{In: true}), mend: heal},
 		{name: "is not heard", weight: 1, least: 2 * s, most: 10 * s, harm: breaks, loses: true, strike: cut(machine.Direction{Out: true}), mend: heal},
-		{name: "cut off from the masters", weight: 1, least: 9 * s, most: 13 * s, loses: true, strike: cut(machine.Both, masters...), mend: heal},
+		{name: cutFromMasters, weight: 1, least: 9 * s, most: 13 * s, loses: true, strike: cut(machine.Both, masters...), mend: heal},
 		{name: "many cut off: the breaker", weight: 2, least: s, most: 6 * s, keeps: true, with: many.with, strike: many.strike, mend: many.mend},
 		{name: "cut off from one router", weight: 1, least: 2 * s, most: 6 * s, harm: breaks, strike: cut(machine.Both, routers[0]), mend: heal},
 		{name: "instance kill -9", weight: 2, least: s, most: s + 1, harm: breaks, loses: true, strike: toInstance(syscall.SIGKILL), mend: nothing},
@@ -113,7 +113,7 @@ func routerKinds(masters []*part) []kind {
 		{name: "cut off", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Both), mend: heal},
 		{name: "hears nothing", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Direction{In: true}), mend: heal},
 		{name: "is not heard", weight: 1, least: s, most: 4 * s, harm: breaks, strike: cut(machine.Direction{Out: true}), mend: heal},
-		{name: "cut off from the masters", weight: 2, least: 2 * s, most: 12 * s, strike: cut(machine.Both, masters...), mend: heal},
+		{name: cutFromMasters, weight: 2, least: 2 * s, most: 12 * s, strike: cut(machine.Both, masters...), mend: heal},
 		{name: "power lost", weight: 1, least: s, most: 4 * s, harm: breaks, strike: powerOff, mend: powerOn},
 	}
 }

@@ -16,6 +16,10 @@ const lagMax = 2 * time.Second
 // all that time, it cannot know of a request that is on its way.
 const linger = 900 * time.Millisecond
 
+// drainOf is how long an instance that must go waits for a router of which nothing is
+// heard: what the services' specs say.
+const drainOf = 10 * time.Second
+
 // verdict is what became of the requests, judged.
 type verdict struct {
 	lost    []failure // that were safe to save
@@ -32,7 +36,7 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 		return v, err
 	}
 	for _, f := range c.failures {
-		if f.agent = seen.agentOf(f); f.method == http.MethodPost && f.ending == unknown && explained(f, faults) {
+		if f = seen.traced(f); f.method == http.MethodPost && f.ending == unknown && explained(f, faults) {
 			v.unsaved = append(v.unsaved, f)
 		} else {
 			v.lost = append(v.lost, f)
@@ -57,7 +61,8 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 // explained reports whether a fault that can break a POST was there while it was
 // under way: at the router that had it, or at the agent of the instance to which that
 // router had sent it. A router that was told to stop, or replaced, may also have closed a
-// connection that had been silent.
+// connection that had been silent; and one that the masters did not hear for the whole of a
+// drain may have sent it to an instance that was just told to stop.
 func explained(f failure, faults []fault) bool {
 	return slices.ContainsFunc(faults, func(one fault) bool {
 		switch {
@@ -65,6 +70,8 @@ func explained(f failure, faults []fault) bool {
 			return false
 		case one.part == f.door && (one.name == toldToStop || one.name == replaced):
 			return f.begun.After(one.from.Add(linger))
+		case one.part == f.door && one.name == cutFromMasters:
+			return !f.stopped.Before(one.from.Add(drainOf)) && f.begun.Before(f.stopped.Add(lagMax)) && f.ended.After(f.stopped)
 		}
 		return one.harm == breaks && (one.part == f.door || one.part == f.agent)
 	})

@@ -19,12 +19,16 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"journals/web-1-1.1": "on a1\n1\n", "journals/web-1-2.1": "on a2\n",
+		"journals/web-1-3.1": "on a3\ntold to stop at 1970-01-01T00:17:01Z\n", // second 21
+		"journals/web-1-4.1": "on a3\ntold to stop at 1970-01-01T00:16:58Z\n", // second 18
 		"r1-access.log": `{"method":"POST","path":"/3","status":200,"task":"web-1-1"}
 {"method":"POST","path":"/5","status":499,"task":"web-1-2","reason":"client-gone"}
 {"method":"POST","path":"/7","status":499,"task":"web-1-1","reason":"client-gone"}
 {"method":"POST","path":"/9","status":502,"task":"web-1-1","reason":"broken"}
 {"method":"POST","path":"/15","status":504,"task":"web-1-2","reason":"unanswered"}
 {"method":"POST","path":"/17","status":504,"task":"web-1-1","reason":"unanswered"}
+{"method":"POST","path":"/19","status":502,"task":"web-1-3","reason":"broken"}
+{"method":"POST","path":"/21","status":502,"task":"web-1-4","reason":"broken"}
 {"method":"POST","pa`,
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
@@ -43,11 +47,13 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		{kind: kind{name: "power lost", harm: breaks}, part: "a2", from: at(11), to: at(15)},
 		{kind: kind{name: "agent kill -9"}, part: "a1", from: at(11), to: at(15)},
 		{kind: kind{name: "kill -9", harm: breaks}, part: "r2", from: at(11), to: at(15)},
+		{kind: kind{name: cutFromMasters}, part: "r1", from: at(10.5), to: at(21)},
 	}
 
 	v, err := judge(counts{failures: []failure{
 		failed(5, "r1", ""), failed(7, "r1", ""), failed(9, "r1", "broken"), failed(11, "r1", ""), failed(13, "r2", ""),
 		failed(15, "r1", "unanswered"), failed(17, "r1", "unanswered"),
+		failed(19, "r1", "broken"), failed(21, "r1", "broken"),
 	}}, faults, folder)
 
 	if err != nil || len(v.laws) > 0 {
@@ -59,10 +65,10 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		}
 		return found
 	}
-	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15}) {
-		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, and 13, which was at r2", got)
+	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15, 19}) {
+		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, 13, which was at r2, and 19, whose instance had waited for r1 for a whole drain", got)
 	}
-	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17}) {
-		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, and 11, of which nothing is known", got)
+	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17, 21}) {
+		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, 11, of which nothing is known, and 21, whose instance was stopped too early", got)
 	}
 }

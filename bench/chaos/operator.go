@@ -96,9 +96,9 @@ run:
   env: {VERSION: "%d"}
 ports: [http]
 ready: {http: /ready, every: 1s, timeout: 2s, failures: 3}
-deploy: {surge: 1, unavailable: 0, settle: 500ms, deadline: %s, drain: 10s, grace: 5s, failures: 4}
+deploy: {surge: 1, unavailable: 0, settle: 500ms, deadline: %s, drain: %s, grace: 5s, failures: 4}
 placement: {spread: [host]}
-`, o.service, instances, command, o.version, deadline)
+`, o.service, instances, command, o.version, deadline, drainOf)
 	if o.routed {
 		text += fmt.Sprintf("route: {host: %s, port: http}\n", hostOf(o.service))
 	}

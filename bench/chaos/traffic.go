@@ -26,8 +26,9 @@ type request struct {
 // failure is a request that got no right answer.
 type failure struct {
 	request
-	door         string // the router that had it last
-	agent        string // that of the instance to which the router sent it, if it is known
+	door         string    // the router that had it last
+	agent        string    // that of the instance to which the router sent it, if it is known
+	stopped      time.Time // when that instance was told to stop, if it was
 	begun, ended time.Time
 	try
 }

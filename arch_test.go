@@ -56,7 +56,7 @@ var keptFor = map[string][]string{
 	"router/handover":    {},
 	"router/kernel":      {"router", "router/poller", "router/relay", "router/upstream"},
 	"router/plain":       {"router", "router/upstream"},
-	"router/poller":      {"router/relay"},
+	"router/poller":      {"router", "router/relay", "router/upstream"},
 	"router/relay":       {"router"},
 	"router/upstream":    {"router"},
 	"store":              {"master", "store/memory", "store/storetest"},

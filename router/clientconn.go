@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/aloft-run/aloft/router/poller"
 )
 
 // clientConn is closed when its client takes nothing of what is written for
@@ -17,7 +19,7 @@ import (
 // written does not matter. The limit stands for as long as the server has the
 // connection, and ends when another protocol takes it over.
 type clientConn struct {
-	net.Conn
+	net.Conn // mu guards that a loop takes it over; then another stands here
 
 	limit   time.Duration
 	header  time.Duration
@@ -121,9 +123,30 @@ func (c *clientConn) bytesWait() bool {
 	return n > 0 && err == nil
 }
 
+// adopt has a loop take the connection over, and returns it then. Who calls it owns the
+// connection, and has set no deadline that is to go on.
+func (c *clientConn) adopt(loop *poller.Loop) *poller.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	polled := loop.Adopt(c.Conn)
+	if polled != nil {
+		c.Conn = polled
+		c.until.Store(0)
+	}
+	return polled
+}
+
+// Close may be called by anybody.
+func (c *clientConn) Close() error {
+	c.mu.Lock()
+	conn := c.Conn
+	c.mu.Unlock()
+	return conn.Close()
+}
+
 // peek looks for the next byte without a wait, and leaves it there. Without one it
 // returns 0 if the client will send nothing more, and else an error. Where there is no
-// kernel to be asked it is one of errors.ErrUnsupported.
+// kernel to be asked it is one of errors.ErrUnsupported. The caller holds mu.
 func (c *clientConn) peek() (n int, err error) {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -254,7 +277,9 @@ func (c *clientConn) abandon() {
 // hasLeft reports whether the client will send nothing more, and has sent nothing
 // more than what was read.
 func (c *clientConn) hasLeft() bool {
+	c.mu.Lock()
 	n, err := c.peek()
+	c.mu.Unlock()
 	switch {
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return false

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router/poller"
 	"github.com/aloft-run/aloft/router/upstream"
 )
 
@@ -49,6 +51,7 @@ type Config struct {
 	ClientTimeout  time.Duration // for a client to send more of a body, or take more of an answer; default 1m
 	IdleTimeout    time.Duration // for a client's connection without a request; default 2m
 	HeaderBytesMax int           // of a request; default 1 MiB
+	LoopThreads    int           // of the loop that has the sockets, in a process whose GOMAXPROCS is larger by their number; default: it shares Go's threads
 	FastPathOff    bool          // all requests go through net/http, not only the unusual ones
 	DialTimeout    time.Duration // for an instance to accept a connection; default 2s
 	ProbeTimeout   time.Duration // for an instance in doubt to accept a connection; default 500ms
@@ -106,6 +109,14 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// newLoop returns the loop for the sockets.
+func (c Config) newLoop() *poller.Loop {
+	if c.LoopThreads > 0 {
+		return poller.New(c.LoopThreads, true)
+	}
+	return poller.New(runtime.GOMAXPROCS(0), false)
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aloft-run/aloft/router/kernel"
 	"github.com/aloft-run/aloft/router/plain"
+	"github.com/aloft-run/aloft/router/poller"
 	"github.com/aloft-run/aloft/router/upstream"
 )
 
@@ -30,12 +31,14 @@ type relayer interface {
 // lane is a client's connection on the fast path. It serves plain requests that are
 // small and can be sent to an instance at once. With any other the connection goes
 // to net/http for good, with all bytes that were not answered; so does one whose
-// instance failed or said something unusual. One goroutine owns the lane.
+// instance failed or said something unusual. One strand owns the lane or, where no loop
+// has the connection, one goroutine.
 type lane struct {
 	errand // of the present request
 
 	hand   func(*clientConn) bool // gives the connection to net/http
 	conn   *clientConn
+	polled *poller.Conn // the same, or nil
 	raw    syscall.RawConn
 	try    func(fd uintptr) bool // readNow, made once
 	sender sender
@@ -82,8 +85,48 @@ func (r *Router) newLane(conn *clientConn, hand func(*clientConn) bool) *lane {
 	return l
 }
 
-// run serves until the connection ends or is handed over.
-func (l *lane) run(ctx context.Context) {
+// begin serves until the connection ends or is handed over, and calls ended then. It
+// returns when nothing is to be done for now. When the first request is plain, more will
+// come, and a loop takes the connection over.
+func (l *lane) begin(ctx context.Context, ended func()) {
+	switch {
+	case !l.attempt(ctx, func() bool { return l.next(ctx) }):
+	case !l.adopt():
+		l.attempt(ctx, func() bool { return l.run(ctx) })
+	default:
+		poller.Spin(func(s *poller.Strand) {
+			defer ended()
+			l.polled.Use(s)
+			l.message.Strand = s
+			l.attempt(ctx, func() bool { return l.run(ctx) })
+		})
+		return
+	}
+	ended()
+}
+
+// adopt has a loop take the connection over, and reports whether one did.
+func (l *lane) adopt() bool {
+	if l.polled = l.conn.adopt(l.router.sockets); l.polled == nil {
+		return false
+	}
+	l.raw, _ = l.polled.SyscallConn() // which it has
+	l.sender.raw = l.raw
+	l.until = time.Time{}
+	return true
+}
+
+// run serves the request that is here, and those that follow. It returns false when the
+// connection has ended or was handed over.
+func (l *lane) run(ctx context.Context) bool {
+	for l.serve(ctx) && l.next(ctx) {
+	}
+	return false
+}
+
+// attempt does a part of the work. If that breaks down it ends the connection and returns
+// false.
+func (l *lane) attempt(ctx context.Context, part func() bool) (again bool) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			l.router.cfg.Log.ErrorContext(ctx, "a connection broke down", slog.Any("panic", broken), slog.String("stack", string(debug.Stack())))
@@ -93,13 +136,10 @@ func (l *lane) run(ctx context.Context) {
 				l.router.calls.Add(-1)
 			}
 			l.close()
+			again = false
 		}
 	}()
-	for l.next(ctx) {
-		if !l.serve(ctx) {
-			return
-		}
-	}
+	return part()
 }
 
 // close ends the connection.
@@ -131,6 +171,10 @@ const (
 // leave gives the connection to net/http, with what was done for the request.
 func (l *lane) leave(ctx context.Context, why exit, done *begun) {
 	l.router.metrics.exits.WithLabelValues(string(why)).Inc()
+	l.message.Strand.Detach() // it may have to wait for net/http
+	if l.polled != nil {
+		l.polled.Use(nil)
+	}
 	c := l.conn
 	c.pending, c.headBy = bytes.Clone(l.in[:l.filled]), l.headBy
 	l.free()

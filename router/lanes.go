@@ -74,9 +74,10 @@ func (l *lanes) begin(ctx context.Context, conn *clientConn) {
 	}
 	conn.fast.Store(true)
 	l.count.Add(1)
-	l.running.Go(func() {
-		defer l.count.Add(-1)
-		made.run(ctx)
+	l.running.Add(1)
+	go made.begin(ctx, func() {
+		l.count.Add(-1)
+		l.running.Done()
 	})
 }
 

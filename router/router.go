@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
+	"github.com/aloft-run/aloft/router/poller"
 	"github.com/aloft-run/aloft/router/relay"
 )
 
@@ -44,6 +45,7 @@ type Router struct {
 	clients   clients        // their connections
 	ports     ports          // that have a route of their own
 	relay     relay.Relay    // of their connections
+	sockets   *poller.Loop   // has the sockets of plain requests and of relayed connections
 	departing atomic.Bool    // each answer is the last one of its connection
 	attended  atomic.Bool    // the masters speak with this router
 	replaced  atomic.Bool    // another process takes the connections
@@ -92,6 +94,8 @@ func New(cfg Config, master Master) (*Router, error) {
 		stopping:  make(chan struct{}),
 		keep:      make(chan route.Table, 1),
 	}
+	r.sockets = cfg.newLoop()
+	r.relay.Loop = r.sockets
 	r.metrics = newMetrics(r)
 	empty, err := route.Compile(route.Table{})
 	if err != nil {
@@ -194,6 +198,7 @@ func (r *Router) closeAll() {
 	r.senders.Wait()
 	r.vigil.close()
 	r.relay.Close()
+	r.sockets.Close()
 }
 
 // signal leaves word in a box of one, unless there is word already that nobody has

@@ -105,5 +105,6 @@ func (r *Router) reach(address string) Upstream {
 		AnswerTimeout:  r.cfg.AnswerTimeout,
 		MachineTimeout: r.cfg.MachineTimeout,
 		Senders:        &r.senders,
+		Loop:           r.sockets,
 	})
 }

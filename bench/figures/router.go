@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ const (
 	otherTakes  = 2 * time.Second
 
 	barConnections, manyConnections = 32, 256
+
+	barRounds = 7 // of the former: p99 moves by half and more from run to run
 )
 
 // subject is a proxy, or the backend itself, under load.
@@ -48,8 +51,12 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	for _, connections := range []int{barConnections, manyConnections} {
 		runs := make(map[string][]carried)
-		for round := range rounds {
-			b.say("router, %d connections, round %d of %d", connections, round+1, rounds)
+		times := rounds
+		if connections == barConnections {
+			times = barRounds
+		}
+		for round := range times {
+			b.say("router, %d connections, round %d of %d", connections, round+1, times)
 			for _, s := range subjects {
 				run, err := s.load(ctx, connections)
 				if err != nil {
@@ -59,8 +66,7 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 			}
 		}
 		for _, s := range subjects {
-			slices.SortFunc(runs[s.name], func(a, b carried) int { return int(a.perSecond - b.perSecond) })
-			b.results.proxies = append(b.results.proxies, runs[s.name][rounds/2])
+			b.results.proxies = append(b.results.proxies, medians(runs[s.name]))
 		}
 	}
 	b.compare()
@@ -76,6 +82,27 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// medians returns the median of each measure of several runs. A run whose rate is the one in
+// the middle may have any p99.
+func medians(runs []carried) carried {
+	return carried{
+		proxy: runs[0].proxy, connections: runs[0].connections,
+		perSecond: medianOf(runs, func(c carried) float64 { return c.perSecond }),
+		p50:       medianOf(runs, func(c carried) time.Duration { return c.p50 }),
+		p99:       medianOf(runs, func(c carried) time.Duration { return c.p99 }),
+		cpu:       medianOf(runs, func(c carried) time.Duration { return c.cpu }),
+	}
+}
+
+func medianOf[T cmp.Ordered](runs []carried, of func(carried) T) T {
+	var all []T
+	for _, run := range runs {
+		all = append(all, of(run))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // named returns the subject of a name, which must be there.

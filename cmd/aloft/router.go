@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -98,6 +99,16 @@ func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Co
 	return m.client.RouterSession(ctx, m.router, confirmations, apply)
 }
 
+// holdThreads makes room in Go's scheduler for the hands of a loop, which hold a thread each, and
+// returns how many there are to be. They are more than the machine's processors, so that one is
+// there to go on when the kernel puts another aside.
+func holdThreads() (hands int) {
+	processors := runtime.GOMAXPROCS(0)
+	hands = processors + 2
+	runtime.GOMAXPROCS(processors + hands)
+	return hands
+}
+
 func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.Logger) error {
 	if err := flags.check(); err != nil {
 		return err
@@ -125,7 +136,7 @@ func runRouter(ctx context.Context, flags routerFlags, out io.Writer, log *slog.
 	cfg := post.complete(router.Config{
 		StateFile:     filepath.Join(flags.dataDir, "table.json"),
 		ClientTimeout: flags.patience, ShutdownGrace: flags.shutdown, Registerer: registry, Log: log,
-		FastPathOff: !flags.fastPath,
+		FastPathOff: !flags.fastPath, LoopThreads: holdThreads(),
 	})
 	if flags.accessLog != "" {
 		cfg.AccessLog = access

@@ -6,5 +6,6 @@
 // again and again.
 //
 // The law: a file descriptor that is given must be one that never blocks, for nothing
-// else runs on the processor meanwhile, and the garbage collector waits.
+// else runs on the processor meanwhile, and the garbage collector waits. Poll alone waits,
+// briefly, where processors are to spare.
 package kernel

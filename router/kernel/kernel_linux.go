@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,9 +29,10 @@ func Splice(from, to, most int) (int, error) {
 	return outcome(unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE))
 }
 
-// Poll is epoll_wait(2) without a wait.
-func Poll(epoll int, into []unix.EpollEvent) (int, error) {
-	return outcome(unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)), 0, 0, 0))
+// Poll is epoll_wait(2) that waits no longer than limit, to the millisecond. When Go wants
+// the thread to stop, to collect garbage or to run others, its signal interrupts the wait.
+func Poll(epoll int, into []unix.EpollEvent, limit time.Duration) (int, error) {
+	return outcome(unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)), uintptr(limit.Milliseconds()), 0, 0))
 }
 
 func outcome(n, _ uintptr, errno syscall.Errno) (int, error) {

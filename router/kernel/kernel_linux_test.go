@@ -90,6 +90,9 @@ func TestAllIsPassedOn(t *testing.T) {
 				most := rapid.IntRange(1, 150).Draw(t, "most")
 				there := len(wrote) - len(got) - piped
 				n, err := kernel.Splice(ends[1], pipe[1], most)
+				if piped > 0 && errors.Is(err, unix.EAGAIN) {
+					return // the pipe may be full: it holds few pieces, be they ever so small
+				}
 				if moved := min(most, there); moved > 0 && (n <= 0 || n > moved || err != nil) || moved == 0 && !errors.Is(err, unix.EAGAIN) {
 					t.Fatalf("%d of %d bytes, %v", n, moved, err)
 				}
@@ -140,9 +143,9 @@ func TestReadyIsTold(t *testing.T) {
 	}
 	var told [4]unix.EpollEvent
 
-	before, beforeErr := kernel.Poll(epoll, told[:])
+	before, beforeErr := kernel.Poll(epoll, told[:], 0)
 	_, _ = kernel.Write(ends[0], []byte("a"))
-	after, afterErr := kernel.Poll(epoll, told[:])
+	after, afterErr := kernel.Poll(epoll, told[:], 0)
 
 	if before != 0 || beforeErr != nil {
 		t.Errorf("with nothing there: %d, %v", before, beforeErr)

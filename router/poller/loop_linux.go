@@ -2,215 +2,243 @@ package poller
 
 import (
 	"encoding/binary"
-	"errors"
+	"net"
 	"os"
 	"runtime"
 	"sync"
-	"syscall"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/aloft-run/aloft/router/kernel"
 )
 
-// batchMax is how many sockets are told of by one call of the kernel.
-const batchMax = 128
+// batchMax is how many sockets a hand is told of by one call of the kernel. They wait for
+// one another, and for the hand if the kernel puts its thread aside.
+const batchMax = 8
 
-// turnsMax is after how many turns a loop lets others run. If it never has to wait, another
-// that has become ready on the same processor would have it only after 10 ms.
+// turnsMax is after how many turns a hand without a thread lets others run. If it never has
+// to wait, another that has become ready on the same processor would have it only after 10 ms.
 const turnsMax = 4
 
 // wanted is what the kernel tells of a socket, once each time.
 const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
 
-// Loop has sockets. Make it with New and end it with Close.
-//
-// Its epoll is a file like others to Go's own poller, on which its goroutine waits. So it
-// holds no thread while nothing happens, and others run between its turns.
+// Loop has sockets, of which its hands are told. It starts with the first. Make it with New,
+// and end it with Close. A nil Loop takes no socket.
 type Loop struct {
-	epoll int
-	file  *os.File // of it
-	wake  int      // an eventfd
-	ended chan struct{}
+	hands    int
+	threaded bool
+	slots    slots
 
-	mu     sync.Mutex // guards the two below
-	asked  []func()
-	closed bool
-
-	// Owned by the goroutine.
-	slots []slot
-	free  []uint32
-	again []Token // of the sources that want another turn
-	batch [batchMax]unix.EpollEvent
+	mu     sync.Mutex // guards what is below, which changes no more while hands are there
+	state  state
+	epoll  int
+	file   *os.File // of it, for Go's poller; nil: each hand has a thread
+	wake   int      // an eventfd, ready when the loop is closed
+	ending sync.WaitGroup
 }
 
-// slot is where a source is found.
-type slot struct {
-	source Source
-	number int32 // changes with each source, so that old news is not taken for its own
-	again  bool  // it wants another turn
-}
+// state is how far a loop has come.
+type state int
 
-// Token names a socket of a loop.
-type Token struct {
-	at     uint32
-	number int32
-}
+const (
+	fresh state = iota
+	open
+	closed // or it could not start
+)
 
-// wakeToken is what the kernel says of the eventfd. No source has it.
-func wakeToken() Token { return Token{at: 1<<31 - 1, number: -1} }
+// New returns a loop with so many hands: each asks the kernel what is ready, and tells the
+// sources. With threaded each waits in the kernel itself, and holds a thread and one of
+// GOMAXPROCS for so long: it is for a process that has more of these than hands. Else the epoll
+// is a file like others to Go's own poller, on which they wait, and others run between their turns.
+//
+// Threads are what makes a loop as quick as other servers' are. Go's scheduler asks the kernel
+// what is ready when it has nothing else to do: if the kernel puts the thread aside that does so,
+// nobody asks, though there may be a processor with nothing to do. And that any hand is told of any
+// socket is what makes it steady: nothing waits for a thread that was put aside, but the few
+// sockets that it had just been told of.
+func New(hands int, threaded bool) *Loop { return &Loop{hands: hands, threaded: threaded} }
 
-// New starts a loop.
-func New() (*Loop, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, errors.Join(os.NewSyscallError("eventfd", err), unix.Close(epoll))
-	}
-	err = unix.SetNonblock(epoll, true) // or Go's poller does not take it
-	l := &Loop{epoll: epoll, file: os.NewFile(uintptr(epoll), "epoll"), wake: wake, ended: make(chan struct{})}
-	raw, rawErr := l.file.SyscallConn()
-	if err = errors.Join(err, rawErr, l.follow(wake, wakeToken())); err != nil {
-		return nil, errors.Join(err, l.file.Close(), unix.Close(wake))
-	}
-	go l.run(raw)
-	return l, nil
-}
-
-// Close ends the loop, and returns when it has ended. Sockets that it has are not closed.
-func (l *Loop) Close() {
-	l.mu.Lock()
-	l.closed = true
-	l.mu.Unlock()
-	l.rouse()
-	<-l.ended
-}
-
-// Do has the loop call a function, soon. It reports whether the loop will.
-func (l *Loop) Do(f func()) bool {
+// Start starts the hands if nobody has, and reports whether they are there: not if the loop is
+// closed, or there was no descriptor for it.
+func (l *Loop) Start() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	return l.start()
+}
+
+// start is Start. The caller holds mu.
+func (l *Loop) start() bool {
+	if l.state != fresh {
+		return l.state == open
+	}
+	l.state = closed
+	var err error
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return false
 	}
-	l.asked = append(l.asked, f)
-	if len(l.asked) == 1 {
-		l.rouse()
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(l.epoll)
+		return false
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeToken().at, Pad: wakeToken().number} // level-triggered, for all hands
+	if err = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &event); err == nil && !l.threaded {
+		err = unix.SetNonblock(l.epoll, true) // or Go's poller does not take it
+		l.file = os.NewFile(uintptr(l.epoll), "epoll")
+	}
+	if err != nil {
+		l.release()
+		return false
+	}
+	l.state = open
+	for range l.hands {
+		h := &hand{loop: l}
+		l.ending.Go(h.run)
 	}
 	return true
 }
 
-// rouse wakes the loop. The kernel tells of each write, so that nobody need read.
-func (l *Loop) rouse() {
+// Close ends the loop, and returns when its hands have ended. Sockets that it has are not
+// closed.
+func (l *Loop) Close() {
+	l.mu.Lock()
+	was := l.state
+	l.state = closed
+	l.mu.Unlock()
+	if was != open {
+		return
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(l.wake, one[:]) // fails only when nobody has read 2⁶⁴ of them
+	_, _ = unix.Write(l.wake, one[:]) // there is room for one
+	l.ending.Wait()
+	l.release()
 }
 
-// Add has a source told of its socket from now on. It begins with what is ready already.
-// Only what the loop calls may call it, and Remove.
-func (l *Loop) Add(fd int, source Source) (Token, error) {
-	var at uint32
-	if last := len(l.free) - 1; last >= 0 {
-		at, l.free = l.free[last], l.free[:last]
-	} else {
-		at = uint32(len(l.slots)) //nolint:gosec // there are never so many sockets
-		l.slots = append(l.slots, slot{})
+// release gives the descriptors back.
+func (l *Loop) release() {
+	_ = unix.Close(l.wake)
+	if l.file != nil {
+		_ = l.file.Close()
+		return
 	}
-	s := &l.slots[at]
-	s.source = source
-	token := Token{at, s.number}
-	if err := l.follow(fd, token); err != nil {
-		l.forget(token)
-		return Token{}, err
+	_ = unix.Close(l.epoll)
+}
+
+// Add has a source told of its socket from now on. It begins with what is ready already, maybe
+// before the caller has the token. The error wraps net.ErrClosed if the loop is closed, or has
+// no descriptor.
+func (l *Loop) Add(fd int, source Source) (Token, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.start() {
+		return Token{}, net.ErrClosed
+	}
+	token := l.slots.take(source)
+	event := unix.EpollEvent{Events: wanted, Fd: token.at, Pad: token.number}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		l.slots.free(token)
+		return Token{}, os.NewSyscallError("epoll_ctl", err)
 	}
 	return token, nil
 }
 
-// Remove has nobody told of a socket any more. It must be open still.
+// Remove has nobody told of a socket any more. It must be open still. The source may be told
+// once more by each hand.
 func (l *Loop) Remove(fd int, token Token) {
-	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) // it is there
-	l.forget(token)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == open {
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) // it is there
+	}
+	l.slots.free(token)
 }
 
-func (l *Loop) forget(token Token) {
-	l.slots[token.at] = slot{number: token.number + 1}
-	l.free = append(l.free, token.at)
-}
-
-func (l *Loop) follow(fd int, token Token) error {
-	event := unix.EpollEvent{Events: wanted, Fd: int32(token.at), Pad: token.number} //nolint:gosec // the kernel only keeps it
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
+// hand tells sources what the kernel tells it.
+type hand struct {
+	loop  *Loop
+	again []*slot // of the sources that want another turn
+	batch [batchMax]unix.EpollEvent
 }
 
 // run tells the sources until the loop is closed.
-func (l *Loop) run(raw syscall.RawConn) {
-	defer close(l.ended)
-	defer func() { _, _ = l.file.Close(), unix.Close(l.wake) }()
-	n, turns := 0, 0
-	wait := func(uintptr) bool {
-		n = l.look()
-		return n > 0
+func (h *hand) run() {
+	wait := h.waitInKernel
+	if h.loop.file != nil {
+		wait = h.waitWithOthers()
 	}
-	for {
-		if turns++; turns%turnsMax == 0 || len(l.again) > 0 {
+	for turns := 1; ; turns++ {
+		if h.loop.file != nil && (turns%turnsMax == 0 || len(h.again) > 0) {
 			runtime.Gosched() // for others than sources, too
 		}
-		if len(l.again) > 0 {
-			n = l.look()
-		} else if raw.Read(wait) != nil {
-			return // which has no reason
+		var n int
+		if len(h.again) > 0 {
+			n = h.look(0)
+		} else {
+			n = wait()
 		}
-		again := l.again
-		l.again = nil
-		for _, event := range l.batch[:n] {
-			token := Token{uint32(event.Fd), event.Pad} //nolint:gosec // as it was given
-			if token != wakeToken() {
-				l.tell(token, eventsOf(event.Events))
-			} else if !l.answer() {
+		again := h.again
+		h.again = nil
+		for _, event := range h.batch[:n] {
+			token := Token{event.Fd, event.Pad}
+			if token == wakeToken() {
 				return
 			}
-		}
-		for _, token := range again {
-			if s := &l.slots[token.at]; s.number == token.number {
-				s.again = false
-				l.tell(token, 0)
+			if s := h.loop.slots.find(token); s != nil {
+				h.tell(s, eventsOf(event.Events))
 			}
+		}
+		for _, s := range again {
+			s.again.Store(false)
+			h.tell(s, 0)
 		}
 	}
 }
 
-// look asks the kernel what is ready, without a wait.
-func (l *Loop) look() int {
-	n, _ := kernel.Poll(l.epoll, l.batch[:]) // without a wait nothing can interrupt it
+// waitWithOthers returns how to wait by Go's poller.
+func (h *hand) waitWithOthers() (wait func() int) {
+	raw, err := h.loop.file.SyscallConn()
+	n := 0
+	try := func(uintptr) bool {
+		n = h.look(0)
+		return n > 0
+	}
+	return func() int {
+		if err == nil {
+			_ = raw.Read(try) // the file is closed after the last hand has ended
+		}
+		return n
+	}
+}
+
+// patience is how long a hand waits in the kernel before it tells Go that it waits. Go has
+// a thread look for such calls every 20 µs, and give away what they hold; under load, when
+// the next event is near, that costs more than it gives.
+const patience = time.Millisecond
+
+// waitInKernel waits until sockets are ready, and returns how many.
+func (h *hand) waitInKernel() int {
+	if n := h.look(patience); n > 0 {
+		return n
+	}
+	n, _ := unix.EpollWait(h.loop.epoll, h.batch[:], -1) // an interruption finds nothing
+	return max(n, 0)
+}
+
+// look asks the kernel what is ready, and waits for so long without telling Go.
+func (h *hand) look(limit time.Duration) int {
+	n, _ := kernel.Poll(h.loop.epoll, h.batch[:], limit) // an interruption finds nothing
 	return max(n, 0)
 }
 
 // tell gives a source its turn, unless it is gone.
-func (l *Loop) tell(token Token, events Events) {
-	s := l.slots[token.at]
-	if s.source == nil || s.number != token.number || !s.source.Ready(events) {
-		return
+func (h *hand) tell(s *slot, events Events) {
+	source := s.source
+	if !s.gone.Load() && source.Ready(events) && s.again.CompareAndSwap(false, true) {
+		h.again = append(h.again, s)
 	}
-	if s := &l.slots[token.at]; s.number == token.number && !s.again { // Ready may have moved it
-		s.again = true
-		l.again = append(l.again, token)
-	}
-}
-
-// answer does what the loop was asked for, and reports whether it goes on.
-func (l *Loop) answer() bool {
-	l.mu.Lock()
-	asked, closed := l.asked, l.closed
-	l.asked = nil
-	l.mu.Unlock()
-	for _, f := range asked {
-		f()
-	}
-	return !closed
 }
 
 func eventsOf(bits uint32) (events Events) {
@@ -224,4 +252,74 @@ func eventsOf(bits uint32) (events Events) {
 		events |= Ending
 	}
 	return events
+}
+
+// slot is where a source is found. A socket that is added gets a new one.
+type slot struct {
+	source Source
+	token  Token
+	gone   atomic.Bool
+	again  atomic.Bool // it is among those that a hand gives another turn
+}
+
+// Token names a socket of a loop.
+type Token struct{ at, number int32 }
+
+// wakeToken is what the kernel says of the eventfd. No source has it.
+func wakeToken() Token { return Token{at: -1, number: -1} }
+
+// slots are where the sources of a loop are found, by hands that take no lock.
+type slots struct {
+	all    atomic.Pointer[[]atomic.Pointer[slot]] // grows by being replaced
+	used   int32
+	unused []int32
+	number int32 // of the last, so that old news is not taken for its successor's
+}
+
+// take gives a source a slot. One at a time may call it, or free.
+func (s *slots) take(source Source) Token {
+	var at int32
+	if last := len(s.unused) - 1; last >= 0 {
+		at, s.unused = s.unused[last], s.unused[:last]
+	} else {
+		at = s.used
+		s.used++
+		s.grow()
+	}
+	s.number++
+	token := Token{at, s.number}
+	(*s.all.Load())[at].Store(&slot{source: source, token: token})
+	return token
+}
+
+// grow makes room for those that are used.
+func (s *slots) grow() {
+	var old []atomic.Pointer[slot]
+	if all := s.all.Load(); all != nil {
+		old = *all
+	}
+	if int(s.used) <= len(old) {
+		return
+	}
+	grown := make([]atomic.Pointer[slot], max(64, 2*len(old)))
+	for i := range old {
+		grown[i].Store(old[i].Load())
+	}
+	s.all.Store(&grown)
+}
+
+func (s *slots) free(token Token) {
+	at := &(*s.all.Load())[token.at]
+	at.Load().gone.Store(true)
+	at.Store(nil)
+	s.unused = append(s.unused, token.at)
+}
+
+// find returns the slot of a socket, or nil if that was removed.
+func (s *slots) find(token Token) *slot {
+	found := (*s.all.Load())[token.at].Load()
+	if found == nil || found.token != token {
+		return nil
+	}
+	return found
 }

@@ -2,6 +2,8 @@ package poller_test
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -23,26 +25,23 @@ type fataler interface {
 	Fatal(args ...any)
 }
 
-func newLoop(t fataler) *poller.Loop {
+// add has a loop tell a source of a descriptor.
+func add(t fataler, l *poller.Loop, fd int, source poller.Source) poller.Token {
 	t.Helper()
-	l, err := poller.New()
+	token, err := l.Add(fd, source)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal("Add: ", err)
 	}
-	return l
+	return token
 }
 
-// do has the loop call a function, and returns when it has.
-func do(t fataler, l *poller.Loop, f func()) {
+// within waits until a channel is closed.
+func within(t fataler, done <-chan struct{}, otherwise string) {
 	t.Helper()
-	done := make(chan struct{})
-	if !l.Do(func() { defer close(done); f() }) {
-		t.Fatal("the loop is closed")
-	}
 	select {
 	case <-done:
 	case <-time.After(patience):
-		t.Fatal("the loop does not do what it is asked for")
+		t.Fatal(otherwise)
 	}
 }
 
@@ -50,10 +49,13 @@ func do(t fataler, l *poller.Loop, f func()) {
 type reader struct {
 	ends   [2]int // of the pipe
 	atOnce int
-	got    []byte
-	events poller.Events
-	ended  bool
-	whole  chan struct{} // closed when the pipe is at its end
+	whole  chan struct{} // closed when the pipe is at its end, and the reader was told so
+
+	mu      sync.Mutex // guards what is below
+	got     []byte
+	events  poller.Events
+	ended   bool
+	settled bool // it is closed
 }
 
 func newReader(t fataler, atOnce int) *reader {
@@ -66,10 +68,16 @@ func newReader(t fataler, atOnce int) *reader {
 }
 
 func (r *reader) Ready(events poller.Events) (again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.settled {
+		return false // the test may be looking
+	}
+	r.events |= events
+	defer r.settle()
 	if r.ended {
 		return false
 	}
-	r.events |= events
 	piece := make([]byte, r.atOnce)
 	n, err := unix.Read(r.ends[0], piece)
 	if errors.Is(err, unix.EAGAIN) {
@@ -80,8 +88,15 @@ func (r *reader) Ready(events poller.Events) (again bool) {
 		return true
 	}
 	r.ended = true
-	close(r.whole)
 	return false
+}
+
+// settle closes whole, once. A reader may be at the end before it is told of that.
+func (r *reader) settle() {
+	if r.ended && r.events&poller.Ending != 0 && !r.settled {
+		r.settled = true
+		close(r.whole)
+	}
 }
 
 // TestAllIsTold: whatever is written, in pieces of any size and by many at once, is read
@@ -89,7 +104,7 @@ func (r *reader) Ready(events poller.Events) (again bool) {
 func TestAllIsTold(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		l := newLoop(t)
+		l := poller.New(rapid.IntRange(1, 3).Draw(t, "hands"), rapid.Bool().Draw(t, "threaded"))
 		defer l.Close()
 		var writing sync.WaitGroup
 		var readers []*reader
@@ -109,20 +124,12 @@ func TestAllIsTold(t *testing.T) {
 				write(text[first:])
 				_ = unix.Close(r.ends[1])
 			})
-			do(t, l, func() {
-				if _, err := l.Add(r.ends[0], r); err != nil {
-					t.Errorf("Add: %v", err)
-				}
-			})
+			add(t, l, r.ends[0], r)
 		}
 		writing.Wait()
 		for i, r := range readers {
-			select {
-			case <-r.whole:
-			case <-time.After(patience):
-				t.Fatalf("source %d was told of %d bytes of %d", i, len(r.got), len(texts[i]))
-			}
-			if !slices.Equal(r.got, texts[i]) || r.events&poller.Readable == 0 || r.events&poller.Ending == 0 {
+			within(t, r.whole, fmt.Sprintf("source %d is not told of its end", i))
+			if !slices.Equal(r.got, texts[i]) || r.events&poller.Readable == 0 {
 				t.Fatalf("source %d read %q of %q, by events %b", i, r.got, texts[i], r.events)
 			}
 			_ = unix.Close(r.ends[0])
@@ -130,11 +137,57 @@ func TestAllIsTold(t *testing.T) {
 	})
 }
 
+// gate is a source that is ready, and keeps the hand that tells it so until it is let through.
+type gate struct {
+	reached, passed chan struct{}
+	once            sync.Once
+	pipe            *reader // which it does not read
+}
+
+func newGate(t cleaner) *gate {
+	t.Helper()
+	g := &gate{reached: make(chan struct{}), passed: make(chan struct{}), pipe: newReader(t, 1)}
+	t.Cleanup(func() { _, _ = unix.Close(g.pipe.ends[0]), unix.Close(g.pipe.ends[1]) })
+	if _, err := unix.Write(g.pipe.ends[1], []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g *gate) Ready(poller.Events) (again bool) {
+	g.once.Do(func() {
+		close(g.reached)
+		<-g.passed
+	})
+	return false
+}
+
+// TestNothingWaitsForAHandThatIsKept: while one hand does not come back, others tell what is
+// ready.
+func TestNothingWaitsForAHandThatIsKept(t *testing.T) {
+	t.Parallel()
+	for _, threaded := range []bool{false, true} {
+		t.Run(fmt.Sprintf("threaded %t", threaded), func(t *testing.T) {
+			t.Parallel()
+			l := newLoop(t, 2, threaded)
+			first, second := newGate(t), newGate(t)
+			add(t, l, first.pipe.ends[0], first)
+			within(t, first.reached, "the first is told nothing")
+
+			add(t, l, second.pipe.ends[0], second)
+
+			close(second.passed)
+			within(t, second.reached, "the second waits for the hand that is kept by the first")
+			close(first.passed)
+		})
+	}
+}
+
 // usurper removes the other, if that is still there, and puts a third in its place.
 type usurper struct {
 	loop         *poller.Loop
 	token        poller.Token
-	at           *reader
+	at           *gate
 	other, third *usurper
 	told         int
 }
@@ -143,85 +196,59 @@ func (u *usurper) Ready(poller.Events) (again bool) {
 	if u.told++; u.told > 1 || u.other == nil || u.other.told > 0 {
 		return false
 	}
-	u.loop.Remove(u.other.at.ends[0], u.other.token)
-	u.third.token, _ = u.loop.Add(u.third.at.ends[0], u.third)
+	u.loop.Remove(u.other.at.pipe.ends[0], u.other.token)
+	u.third.token, _ = u.loop.Add(u.third.at.pipe.ends[0], u.third)
 	return false
 }
 
-// TestOldNewsIsNotTold: of two sources that are ready at once the first removes the second.
-// Neither that one is told anything any more, nor a third in its place.
+// TestOldNewsIsNotTold: of two sources of which a hand is told at once the first removes the
+// second. That one is told nothing any more, and a third in its place of its own socket.
 func TestOldNewsIsNotTold(t *testing.T) {
 	t.Parallel()
-	l := newLoop(t)
-	defer l.Close()
-	third := &usurper{loop: l, at: newReader(t, 1)}
-	one := &usurper{loop: l, at: newReader(t, 1), third: third}
-	two := &usurper{loop: l, at: newReader(t, 1), third: third, other: one}
+	l := newLoop(t, 1, false)
+	third := &usurper{loop: l, at: newGate(t)}
+	one := &usurper{loop: l, at: newGate(t), third: third}
+	two := &usurper{loop: l, at: newGate(t), third: third, other: one}
 	one.other = two
-	for _, u := range []*usurper{one, two, third} {
-		defer func() { _, _ = unix.Close(u.at.ends[0]), unix.Close(u.at.ends[1]) }()
-	}
+	before, after := newGate(t), newGate(t)
+	add(t, l, before.pipe.ends[0], before)
+	within(t, before.reached, "the hand is told nothing")
 	for _, u := range []*usurper{one, two} {
-		if _, err := unix.Write(u.at.ends[1], []byte("x")); err != nil {
-			t.Fatal(err)
-		}
+		u.token = add(t, l, u.at.pipe.ends[0], u)
 	}
-	do(t, l, func() {
-		for _, u := range []*usurper{one, two} {
-			token, err := l.Add(u.at.ends[0], u)
-			if err != nil {
-				t.Errorf("Add: %v", err)
-			}
-			u.token = token
-		}
-	})
-	do(t, l, func() {}) // what was ready with them has been told
 
-	do(t, l, func() {
-		if one.told+two.told != 1 || third.told != 0 {
-			t.Errorf("told were %d, %d and %d, want one of the first two alone", one.told, two.told, third.told)
-		}
-	})
-	if _, err := unix.Write(third.at.ends[1], []byte("x")); err != nil {
-		t.Fatal(err)
+	close(before.passed) // now it is told of both
+
+	add(t, l, after.pipe.ends[0], after)
+	within(t, after.reached, "the hand does not come back")
+	if one.told+two.told != 1 {
+		t.Errorf("told were %d and %d, want one of them alone", one.told, two.told)
 	}
-	late := time.After(patience)
-	for told := 0; told == 0; do(t, l, func() { told = third.told }) {
-		select {
-		case <-late:
-			t.Fatal("the third is told nothing of its own")
-		default:
-		}
+	close(after.passed)
+	last := newGate(t)
+	add(t, l, last.pipe.ends[0], last)
+	within(t, last.reached, "the hand does not come back")
+	if third.told != 1 {
+		t.Errorf("the third was told %d times, want once, of its own socket", third.told)
 	}
+	close(last.passed)
 }
 
-// TestWhatALoopIsAskedFor: all of it is done, in order and one after the other, and
-// nothing when the loop has ended.
-func TestWhatALoopIsAskedFor(t *testing.T) {
+// TestAClosedLoopTakesNothing: not even if it had nothing before.
+func TestAClosedLoopTakesNothing(t *testing.T) {
 	t.Parallel()
-	l := newLoop(t)
-	const callers, each = 8, 500
-	done := make([][]int, callers) // only the loop writes
-	var calling sync.WaitGroup
-	for i := range callers {
-		calling.Go(func() {
-			for n := range each {
-				if !l.Do(func() { done[i] = append(done[i], n) }) {
-					t.Error("it refuses")
-				}
-			}
-		})
-	}
-	calling.Wait()
-
-	l.Close()
-
-	for i, numbers := range done {
-		if len(numbers) != each || !slices.IsSorted(numbers) {
-			t.Errorf("of caller %d %d were done, in the order %v", i, len(numbers), numbers)
+	for _, used := range []bool{false, true} {
+		l, g := poller.New(2, used), newGate(t)
+		if used {
+			close(g.passed)
+			l.Remove(g.pipe.ends[0], add(t, l, g.pipe.ends[0], g))
 		}
-	}
-	if l.Do(func() { t.Error("it is done by a loop that has ended") }) {
-		t.Error("a loop that has ended takes more")
+
+		l.Close()
+
+		if _, err := l.Add(g.pipe.ends[0], g); !errors.Is(err, net.ErrClosed) || l.Start() {
+			t.Errorf("Add = %v, Start = %t", err, l.Start())
+		}
+		l.Close()
 	}
 }

@@ -1,11 +1,12 @@
-// Package poller tells what sockets are ready, many at a time, on a few goroutines.
+// Package poller tells what sockets are ready, many at a time, on a few threads.
 //
-// A goroutine for each direction of a connection costs a switch for each piece that
-// comes and a read in vain before each wait. A loop has many sockets, and is told by the
-// kernel which of them have something, in one call.
+// A goroutine for each direction of a connection costs a switch for each piece that comes.
+// A Loop has many sockets, and hands that are told by the kernel which of them have something.
+// A Conn is a connection whose socket it has, for goroutines and for strands.
 //
-// The law: what a Source is told, and what is done by Do, is done by its loop alone, one
-// after the other. So the state behind it needs no lock. It must not wait for anything.
+// The law: any hand may tell a Source, also several at once. It must not wait for anything,
+// for a hand has others to tell; a Strand waits for its sockets, and detaches before it may
+// have to wait for anything else.
 package poller
 
 // Events is what has become of a socket since it was last told.

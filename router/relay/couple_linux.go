@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,97 +19,59 @@ const bufferSize = 16 << 10
 // shared is what the connections have in common: one that waits for bytes has none of it
 // but two sockets in a loop.
 type shared struct {
-	pipes pipes
+	Loop *poller.Loop // has the sockets; nil: the relay's own, with a hand for each processor
 
-	mu     sync.Mutex
-	lanes  []*lane // one for each processor, from the first connection on
-	opened bool
-}
+	pipes   pipes
+	buffers sync.Pool // of *[bufferSize]byte
 
-// lane is a loop with the buffer that its connections share.
-type lane struct {
-	*poller.Loop
-	buffer  [bufferSize]byte // owned by the loop
-	couples int              // guarded by the mutex of shared
+	begun sync.Once
+	own   bool // the loop is the relay's
 }
 
 // Close gives back what is kept. Nothing may be relayed any more.
 func (s *shared) Close() {
-	s.mu.Lock()
-	lanes := s.lanes
-	s.lanes, s.opened = nil, true
-	s.mu.Unlock()
-	for _, l := range lanes {
-		l.Close()
+	if s.own {
+		s.Loop.Close()
 	}
 	s.pipes.close()
 }
 
-// join returns the lane that has the least to do, or nil if there is none.
-func (s *shared) join() *lane {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.opened {
-		s.open()
-	}
-	var least *lane
-	for _, l := range s.lanes {
-		if least == nil || l.couples < least.couples {
-			least = l
-		}
-	}
-	if least != nil {
-		least.couples++
-	}
-	return least
-}
-
-func (s *shared) leave(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.couples--
-}
-
-// open starts the loops; with fewer descriptors left than they want there are fewer. The
-// caller holds mu.
-func (s *shared) open() {
-	s.opened = true
-	for range runtime.GOMAXPROCS(0) {
-		loop, err := poller.New()
-		if err != nil {
-			return
-		}
-		s.lanes = append(s.lanes, &lane{Loop: loop})
+// begin makes sure that there is a loop.
+func (s *shared) begin() {
+	if s.Loop == nil {
+		s.Loop, s.own = poller.New(runtime.GOMAXPROCS(0), false), true
 	}
 }
 
-// couple is two sockets that live and break together. The loop owns it.
+// couple is two sockets that live and break together.
 type couple struct {
-	relay   *shared
-	loop    *lane
+	relay *shared
+	calls atomic.Int32          // of run, since the one that began when there was none
+	cause atomic.Pointer[error] // for breaking off
+
+	// Owned by whoever runs.
 	a, b    end
 	dropped bool
 	broken  error
 	ended   chan struct{} // closed when the two above are final
 }
 
-// inLoop relays two connections in a loop, if they are sockets and there is one.
+// inLoop relays two connections in a loop, if they are sockets and it takes them.
 func (s *shared) inLoop(ctx context.Context, a, b Conn) (passed Passed, taken bool, err error) {
-	loop := s.join()
-	if loop == nil {
+	if s.begun.Do(s.begin); !s.Loop.Start() {
 		return Passed{}, false, nil
 	}
-	defer s.leave(loop)
-	c := &couple{relay: s, loop: loop, ended: make(chan struct{})}
+	c := &couple{relay: s, ended: make(chan struct{})}
 	if !c.take(a, b) {
 		return Passed{}, false, nil
 	}
-	_, _ = a.Close(), b.Close() // the loop has the sockets
-	if !loop.Do(c.begin) {
-		c.fail(net.ErrClosed)
-		return Passed{}, true, c.broken
-	}
-	stop := context.AfterFunc(ctx, func() { loop.Do(func() { c.fail(context.Cause(ctx)) }) })
+	_, _ = a.Close(), b.Close() // the couple has the sockets
+	c.begin()
+	stop := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		c.cause.Store(&cause)
+		c.run()
+	})
 	defer stop()
 	<-c.ended
 	return Passed{Up: c.a.passed, Down: c.b.passed}, true, c.broken
@@ -125,8 +88,8 @@ func (c *couple) take(a, b Conn) bool {
 		}
 		return false
 	}
-	c.a = end{couple: c, other: &c.b, fd: first}
-	c.b = end{couple: c, other: &c.a, fd: second}
+	c.a.couple, c.a.other, c.a.fd = c, &c.b, first
+	c.b.couple, c.b.other, c.b.fd = c, &c.a, second
 	return true
 }
 
@@ -153,9 +116,18 @@ func own(conn Conn) int {
 	return fd
 }
 
+// begin has the loop tell of both sockets.
 func (c *couple) begin() {
+	c.calls.Add(1) // hands leave it alone until both are there
+	c.join()
+	for more := c.calls.Swap(0) > 1; more; {
+		more = c.run()
+	}
+}
+
+func (c *couple) join() {
 	for _, e := range []*end{&c.a, &c.b} {
-		token, err := c.loop.Add(e.fd, e)
+		token, err := c.relay.Loop.Add(e.fd, e)
 		if err != nil {
 			c.fail(err)
 			return
@@ -164,12 +136,34 @@ func (c *couple) begin() {
 	}
 }
 
+// run does what is to be done, and reports whether there may be more. When somebody is at it,
+// that one will report so.
+func (c *couple) run() (more bool) {
+	if c.calls.Add(1) > 1 {
+		return false
+	}
+	if cause := c.cause.Load(); cause != nil {
+		c.fail(*cause)
+	}
+	if !c.dropped {
+		c.a.learn()
+		c.b.learn()
+		more = c.move()
+	}
+	return c.calls.Swap(0) > 1 || more
+}
+
 // move passes on what there is, both ways, and reports whether there may be more.
 func (c *couple) move() (more bool) {
-	up, err := c.a.move(c.loop.buffer[:])
+	buffer, ok := c.relay.buffers.Get().(*[bufferSize]byte)
+	if !ok {
+		buffer = new([bufferSize]byte)
+	}
+	defer c.relay.buffers.Put(buffer)
+	up, err := c.a.move(buffer[:])
 	if err == nil {
 		var down bool
-		down, err = c.b.move(c.loop.buffer[:])
+		down, err = c.b.move(buffer[:])
 		more = up || down
 	}
 	switch {

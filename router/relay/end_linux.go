@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -10,11 +11,12 @@ import (
 	"github.com/aloft-run/aloft/router/poller"
 )
 
-// end is one of the two sockets of a couple, with what is on its way to the other one. The
-// loop owns it.
+// end is one of the two sockets of a couple, with what is on its way to the other one. Whoever
+// runs the couple owns it.
 type end struct {
 	couple *couple
 	other  *end
+	news   atomic.Uint32 // the poller.Events that nobody has learned of
 	fd     int
 	token  poller.Token
 	joined bool // the loop has it
@@ -34,10 +36,16 @@ type end struct {
 // Ready passes on what there is, both ways: what can be read here, and what can be
 // written.
 func (e *end) Ready(events poller.Events) (again bool) {
+	e.news.Or(uint32(events))
+	return e.couple.run()
+}
+
+// learn notes what it was told.
+func (e *end) learn() {
+	events := poller.Events(e.news.Swap(0)) //nolint:gosec // it holds nothing else
 	e.readable = e.readable || events&poller.Readable != 0
 	e.writable = e.writable || events&poller.Writable != 0
 	e.ending = e.ending || events&poller.Ending != 0
-	return e.couple.move()
 }
 
 // move passes on what there is of what this end says, and reports whether there may be
@@ -176,7 +184,7 @@ func (e *end) drop(broken bool) {
 		_ = unix.SetsockoptLinger(e.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	if e.joined {
-		e.couple.loop.Remove(e.fd, e.token)
+		e.couple.relay.Loop.Remove(e.fd, e.token)
 	}
 	_ = unix.Close(e.fd)
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
+	"github.com/aloft-run/aloft/router/poller"
 )
 
 // shared is empty where nothing is shared.
-type shared struct{}
+type shared struct{ Loop *poller.Loop }
 
 // Close gives back what is kept: nothing.
 func (*shared) Close() {}

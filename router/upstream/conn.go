@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/aloft-run/aloft/router/poller"
 )
 
 var (
@@ -26,9 +28,10 @@ const (
 // receiving may go on in two goroutines.
 type conn struct {
 	net.Conn
-	in   *bufio.Reader // reads through conn.Read
-	out  *bufio.Writer // writes through conn.Write
-	sock socket
+	polled *poller.Conn  // the same, or nil
+	in     *bufio.Reader // reads through conn.Read
+	out    *bufio.Writer // writes through conn.Write
+	sock   socket
 
 	limit     time.Duration // for an answer; 0: none
 	idleSince time.Time
@@ -47,21 +50,31 @@ type conn struct {
 	recvErr  error
 }
 
-// newConn takes a connection that was just opened. When the other kernel leaves what
+// newConn takes a connection that was just opened, or the one that has adopted it. When the other kernel leaves what
 // was sent, be it a keep-alive, without an acknowledgement for as long as machine
 // says, the connection breaks; 0: the kernel decides.
-func newConn(tcp net.Conn, machine time.Duration) (*conn, error) {
+func newConn(tcp net.Conn, polled *poller.Conn, machine time.Duration) (*conn, error) {
+	if polled != nil {
+		tcp = polled
+	}
 	raw, ok := tcp.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("%T is not a socket", tcp)
 	}
-	c := &conn{Conn: tcp}
+	c := &conn{Conn: tcp, polled: polled}
 	if err := c.sock.open(raw, machine); err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
 	c.in = bufio.NewReaderSize(c, bufferBytes)
 	c.out = bufio.NewWriterSize(c, bufferBytes)
 	return c, nil
+}
+
+// use says who waits for the connection: a strand or, if that is nil, goroutines.
+func (c *conn) use(s *poller.Strand) {
+	if c.polled != nil {
+		c.polled.Use(s)
+	}
 }
 
 // begin forgets the last exchange.

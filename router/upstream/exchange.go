@@ -37,6 +37,7 @@ type exchange struct {
 }
 
 func newExchange(p *Pool, c *conn, req *http.Request) *exchange {
+	c.use(nil)
 	c.begin(p.cfg.HeaderBytesMax)
 	return &exchange{pool: p, conn: c, req: req, idempotent: IsIdempotent(req.Method)}
 }

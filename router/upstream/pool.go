@@ -20,6 +20,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/aloft-run/aloft/router/poller"
 )
 
 // Config is what a pool is made with. Zero fields get their defaults.
@@ -35,6 +37,7 @@ type Config struct {
 	// owner of several pools can wait for all. Each ends when its request's body
 	// does. Default: a group of the pool's own.
 	Senders *sync.WaitGroup
+	Loop    *poller.Loop // has the connections that strands use; default: none, and goroutines wait for them
 }
 
 func (c Config) withDefaults() Config {
@@ -101,7 +104,7 @@ func (p *Pool) failed(c *conn, failure *Error) {
 // Connect tells whether the instance accepts a connection. The connection is kept
 // for the next request, if none is.
 func (p *Pool) Connect(ctx context.Context) error {
-	c, err := p.dial(ctx)
+	c, err := p.dial(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *E
 	for {
 		c := p.pop(repeatable, idempotent, nil)
 		if c == nil {
-			return p.openFor(ctx)
+			return p.openFor(ctx, false)
 		}
 		if c.alive() {
 			return c, nil
@@ -128,35 +131,51 @@ func (p *Pool) take(ctx context.Context, repeatable, idempotent bool) (*conn, *E
 	}
 }
 
-// pop takes the connection that was idle for the shortest time, unless even that
-// is too long for the request. A message that is to be relayed waits on it from now on.
+// pop takes the connection that was idle for the shortest time of those that suit best,
+// unless even that is too long for the request. A message that is to be relayed waits on it
+// from now on.
 func (p *Pool) pop(repeatable, idempotent bool, relayed *Message) *conn {
 	if !repeatable {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.idle) - 1
-	if last < 0 {
+	at := p.suiting(relayed)
+	if at < 0 {
 		return nil
 	}
-	c := p.idle[last]
+	c := p.idle[at]
 	// The time is not from before the lock, or it could be idle for less than no time.
 	if !idempotent && time.Since(c.idleSince) >= p.trust.limit() {
 		return nil
 	}
-	p.idle[last] = nil
-	p.idle = p.idle[:last]
+	p.idle = slices.Delete(p.idle, at, at+1)
 	if c.reused = true; relayed != nil {
 		p.waiting.add(c.relay(p, relayed))
 	}
 	return c
 }
 
+// suiting returns where the idle connection is that suits best, or -1. A strand needs one
+// that the loop has. Goroutines had better leave those to strands. The caller holds mu.
+func (p *Pool) suiting(relayed *Message) (at int) {
+	at = -1
+	strand := relayed != nil && relayed.Strand != nil
+	for i, c := range slices.Backward(p.idle) {
+		switch polled := c.polled != nil; {
+		case polled == strand:
+			return i
+		case polled && at < 0:
+			at = i
+		}
+	}
+	return at
+}
+
 // openFor is open for a request that has come no further.
-func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
+func (p *Pool) openFor(ctx context.Context, polled bool) (*conn, *Error) {
 	began := time.Now()
-	c, err := p.open(ctx)
+	c, err := p.open(ctx, polled)
 	if err == nil {
 		return c, nil
 	}
@@ -166,18 +185,18 @@ func (p *Pool) openFor(ctx context.Context) (*conn, *Error) {
 	return nil, &Error{Reach: Unreached, Err: err, Began: began}
 }
 
-// open opens a connection for a request.
-func (p *Pool) open(ctx context.Context) (*conn, error) {
+// open opens a connection for a request: polled is for one in a strand.
+func (p *Pool) open(ctx context.Context, polled bool) (*conn, error) {
 	ctx, done := p.dialBegins(ctx)
 	defer done()
-	c, err := p.dial(ctx)
+	c, err := p.dial(ctx, polled)
 	if err != nil && errors.Is(context.Cause(ctx), ErrGivenUp) {
 		return nil, ErrGivenUp
 	}
 	return c, err
 }
 
-func (p *Pool) dial(ctx context.Context) (*conn, error) {
+func (p *Pool) dial(ctx context.Context, polled bool) (*conn, error) {
 	dialer := net.Dialer{Timeout: p.cfg.DialTimeout}
 	if p.cfg.MachineTimeout > 0 {
 		every := p.cfg.keepAliveEvery()
@@ -187,7 +206,11 @@ func (p *Pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(tcp, p.cfg.MachineTimeout)
+	var adopted *poller.Conn
+	if polled {
+		adopted = p.cfg.Loop.Adopt(tcp)
+	}
+	c, err := newConn(tcp, adopted, p.cfg.MachineTimeout)
 	if err == nil {
 		c.limit = p.cfg.AnswerTimeout
 	}

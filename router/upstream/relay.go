@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/router/plain"
+	"github.com/aloft-run/aloft/router/poller"
 )
 
 var (
@@ -34,6 +35,7 @@ type Message struct {
 	Idempotent bool
 	HeadOnly   bool // it asks for the head of an answer
 	Client     Client
+	Strand     *poller.Strand // in which it is relayed, if it is one
 }
 
 // Answer is the answer to a Message: its plain head, and its body to be read. An
@@ -59,7 +61,8 @@ func (p *Pool) Relay(ctx context.Context, m *Message, a *Answer) *Error {
 		c := p.pop(true, m.Idempotent, m)
 		if c == nil {
 			var failure *Error
-			if c, failure = p.openFor(ctx); failure != nil {
+			m.Strand.Detach()
+			if c, failure = p.openFor(ctx, m.Strand != nil); failure != nil {
 				return failure
 			}
 			p.waitFor(c.relay(p, m))
@@ -74,6 +77,7 @@ func (p *Pool) Relay(ctx context.Context, m *Message, a *Answer) *Error {
 
 // relay makes the connection's one exchange ready for a message.
 func (c *conn) relay(p *Pool, m *Message) *exchange {
+	c.use(m.Strand)
 	c.relayed = exchange{pool: p, conn: c, idempotent: m.Idempotent, client: m.Client, began: m.Began}
 	return &c.relayed
 }
@@ -162,6 +166,7 @@ func (a *Answer) headCame() {
 func (a *Answer) Resume(req *http.Request) (*http.Response, error) {
 	relayed := a.exchange
 	a.exchange = nil
+	relayed.conn.use(nil)
 	ctx := req.Context()
 	// The body of the answer may be closed when the connection has another exchange.
 	x := &exchange{pool: relayed.pool, conn: relayed.conn, req: req, idempotent: relayed.idempotent}

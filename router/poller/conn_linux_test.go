@@ -1,0 +1,276 @@
+package poller_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+	"pgregory.net/rapid"
+
+	"github.com/aloft-run/aloft/router/poller"
+)
+
+type cleaner interface {
+	fataler
+	Cleanup(f func())
+}
+
+// pair returns both ends of a connection of TCP.
+func pair(t fataler) (a, b net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	a, err = net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+func newLoop(t cleaner, hands int, threaded bool) *poller.Loop {
+	t.Helper()
+	loop := poller.New(hands, threaded)
+	t.Cleanup(loop.Close)
+	return loop
+}
+
+// adopted has a loop take a connection over.
+func adopted(t fataler, loop *poller.Loop, conn net.Conn) *poller.Conn {
+	t.Helper()
+	c := loop.Adopt(conn)
+	if c == nil {
+		t.Fatal("the connection is not taken over")
+	}
+	return c
+}
+
+// TestAConnIsANetConn: to goroutines a connection that a loop has is like any other, also
+// when several use it, with its deadlines, and when it is closed.
+func TestAConnIsANetConn(t *testing.T) {
+	t.Parallel()
+	for _, threaded := range []bool{false, true} {
+		t.Run(fmt.Sprintf("threaded %t", threaded), func(t *testing.T) {
+			t.Parallel()
+			loop := newLoop(t, 2, threaded)
+			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+				a, b := pair(t)
+				one, two := adopted(t, loop, a), adopted(t, loop, b)
+				return one, two, func() { _, _ = one.Close(), two.Close() }, nil
+			})
+		})
+	}
+}
+
+// TestOthersAreLeft: what is no socket of TCP is not taken over, nor is any when the loop
+// is closed or there is none. It goes on as it was.
+func TestOthersAreLeft(t *testing.T) {
+	t.Parallel()
+	loop := newLoop(t, 1, false)
+	one, two := net.Pipe()
+	defer func() { _, _ = one.Close(), two.Close() }()
+	a, b := pair(t)
+	defer func() { _, _ = a.Close(), b.Close() }()
+
+	if loop.Adopt(one) != nil || (*poller.Loop)(nil).Adopt(a) != nil {
+		t.Error("it is taken over")
+	}
+	loop.Close()
+	if loop.Adopt(a) != nil {
+		t.Error("it is taken over by a loop that is closed")
+	}
+	if _, err := io.WriteString(a, "x"); err != nil {
+		t.Error(err)
+	}
+	if n, err := b.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// echo begins a strand that sends back what comes, and returns what closes with its error.
+func echo(c *poller.Conn, atOnce int, detaches bool) <-chan error {
+	ended := make(chan error, 1)
+	poller.Spin(func(s *poller.Strand) {
+		c.Use(s)
+		p := make([]byte, atOnce)
+		for {
+			n, err := c.Read(p)
+			if detaches {
+				s.Detach()
+			}
+			if err == nil {
+				_, err = c.Write(p[:n])
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	return ended
+}
+
+// ends waits for the error with which a strand has ended.
+func ends(t fataler, ended <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		t.Fatal("the strand goes on")
+		return nil
+	}
+}
+
+// TestStrandsSendBack: many strands with few hands, whatever they do beside these, each get
+// all that is sent to them, in order, and learn of its end.
+func TestStrandsSendBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		loop := newLoop(t, rapid.IntRange(1, 3).Draw(t, "hands"), rapid.Bool().Draw(t, "threaded"))
+		atOnce, detaches := rapid.IntRange(1, 5000).Draw(t, "at once"), rapid.Bool().Draw(t, "detaches")
+		var clients []net.Conn
+		var strands []<-chan error
+		for range rapid.IntRange(1, 8).Draw(t, "strands") {
+			client, server := pair(t)
+			_ = client.SetDeadline(time.Now().Add(patience))
+			clients = append(clients, client)
+			c := adopted(t, loop, server)
+			defer func() { _, _ = client.Close(), c.Close() }()
+			strands = append(strands, echo(c, atOnce, detaches))
+		}
+		for range rapid.IntRange(1, 5).Draw(t, "rounds") {
+			text := rapid.SliceOfN(rapid.Byte(), 1, 3000).Draw(t, "text")
+			for _, client := range clients {
+				if _, err := client.Write(text); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, client := range clients {
+				got := make([]byte, len(text))
+				if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, text) {
+					t.Fatalf("strand %d: %v, %d bytes like those sent: %t", i, err, len(text), bytes.Equal(got, text))
+				}
+			}
+		}
+		for i, client := range clients {
+			_ = client.(*net.TCPConn).CloseWrite()
+			if err := ends(t, strands[i]); !errors.Is(err, io.EOF) {
+				t.Fatalf("strand %d ended by %v", i, err)
+			}
+		}
+	})
+}
+
+// TestAStrandsWaitEnds: by a deadline, also one that was moved, and by a close, whoever
+// does it.
+func TestAStrandsWaitEnds(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		end  func(c *poller.Conn)
+		want error
+	}{
+		"by a deadline to come":  {func(c *poller.Conn) { _ = c.SetReadDeadline(time.Now().Add(time.Millisecond)) }, os.ErrDeadlineExceeded},
+		"by one that has passed": {func(c *poller.Conn) { _ = c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		"by one that was brought forward": {func(c *poller.Conn) {
+			_ = c.SetDeadline(time.Now().Add(time.Hour))
+			_ = c.SetDeadline(time.Now().Add(time.Millisecond))
+		}, os.ErrDeadlineExceeded},
+		"by a close": {func(c *poller.Conn) { _ = c.Close() }, net.ErrClosed},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, server := pair(t)
+			defer func() { _ = client.Close() }()
+			c := adopted(t, newLoop(t, 1, true), server)
+			defer func() { _ = c.Close() }()
+			ended := echo(c, 1, false)
+
+			tc.end(c)
+
+			if err := ends(t, ended); !errors.Is(err, tc.want) {
+				t.Errorf("it ended by %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestADeadlineIsLifted: a deadline that was taken back, or put off, ends no wait.
+func TestADeadlineIsLifted(t *testing.T) {
+	t.Parallel()
+	client, server := pair(t)
+	defer func() { _ = client.Close() }()
+	c := adopted(t, newLoop(t, 1, false), server)
+	defer func() { _ = c.Close() }()
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, early := c.Read(make([]byte, 1))
+	_ = c.SetReadDeadline(time.Time{})
+	ended := echo(c, 1, false)
+	_ = client.SetDeadline(time.Now().Add(patience))
+
+	_, err := io.WriteString(client, "x")
+	_, readErr := client.Read(make([]byte, 1))
+
+	if !errors.Is(early, os.ErrDeadlineExceeded) || err != nil || readErr != nil {
+		t.Errorf("first %v; then %v and %v", early, err, readErr)
+	}
+	_ = c.Close()
+	_ = ends(t, ended)
+}
+
+// TestNobodyIsHeldUp: a strand that never has to wait does not keep the others from
+// their turns, though the loop has one hand.
+func TestNobodyIsHeldUp(t *testing.T) {
+	t.Parallel()
+	loop := newLoop(t, 1, true)
+	flood, drain := pair(t)
+	greedy := adopted(t, loop, drain)
+	flooding := make(chan struct{})
+	go func() {
+		defer close(flooding)
+		for p := make([]byte, 64<<10); ; {
+			if _, err := flood.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	over := make(chan error, 1)
+	poller.Spin(func(s *poller.Strand) {
+		greedy.Use(s)
+		for p := make([]byte, 1); ; { // it reads more slowly than the other end writes
+			if _, err := greedy.Read(p); err != nil {
+				over <- err
+				return
+			}
+		}
+	})
+	client, server := pair(t)
+	modest := adopted(t, loop, server)
+	ended := echo(modest, 1, false)
+	_ = client.SetDeadline(time.Now().Add(patience))
+
+	_, err := io.WriteString(client, "x")
+	_, readErr := client.Read(make([]byte, 1))
+
+	if err != nil || readErr != nil {
+		t.Errorf("no answer came: %v, %v", err, readErr)
+	}
+	for _, c := range []io.Closer{flood, greedy, client} {
+		_ = c.Close()
+	}
+	<-flooding
+	_, _ = ends(t, over), ends(t, ended)
+	_ = modest.Close()
+}

@@ -1,15 +1,16 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 )
 
@@ -70,16 +71,25 @@ func pairsOf(path, prefix string, visit func(key string, value []byte) error) er
 	}
 	defer func() { _ = db.Close() }()
 	return db.View(func(tx *bolt.Tx) error {
-		newest := newestOf(prefix, "", 0)
-		if err := tx.Bucket(schema.Key.Name()).ForEach(newest.see); err != nil { // oldest first
+		newest := make(map[string][]byte)
+		err := tx.Bucket(schema.Key.Name()).ForEach(func(revision, kept []byte) error { // oldest first
+			pair, _, err := parsePair(kept)
+			key, ours := strings.CutPrefix(string(pair.Key), prefix)
+			switch {
+			case err != nil || !ours:
+				return err
+			case mvcc.IsTombstone(revision):
+				delete(newest, key)
+			default:
+				newest[key] = pair.Value
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		slices.SortFunc(newest.pairs, func(a, b Pair) int { return bytes.Compare(a.Key, b.Key) })
-		for _, pair := range newest.pairs {
-			if pair.Value == nil {
-				continue
-			}
-			if err := visit(string(pair.Key), pair.Value); err != nil {
+		for _, key := range slices.Sorted(maps.Keys(newest)) {
+			if err := visit(key, newest[key]); err != nil {
 				return err
 			}
 		}

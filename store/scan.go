@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"runtime"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -64,8 +63,7 @@ type portions struct {
 // newPortions returns a context, too, which is done when a visit ends with an error:
 // then no other visit begins.
 func newPortions(ctx context.Context, visit func(portion int, pairs []Pair) error) (context.Context, *portions) {
-	running, ctx := errgroup.WithContext(ctx)
-	running.SetLimit(runtime.GOMAXPROCS(0))
+	ctx, running := onAllCores(ctx)
 	return ctx, &portions{running: running, visit: func(portion int, pairs []Pair) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

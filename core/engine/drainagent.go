@@ -122,12 +122,11 @@ func (e *Engine) leavesAgent(t *entry) bool {
 	return m != nil && m.record.Draining
 }
 
-// overdue reports whether an instance must leave its agent now, although nothing
+// overdue reports whether an instance must leave its agent m now, although nothing
 // is there in its place: the deadline of a drain by force has passed. When it has
 // not yet, it is asked again then.
-func (e *Engine) overdue(t *entry) bool {
-	m := e.agents[t.record.Claim.Agent]
-	if m == nil || !m.record.Draining || !m.record.DrainForced || m.record.DrainedBy.IsZero() {
+func (e *Engine) overdue(m *machine, t *entry) bool {
+	if !m.record.Draining || !m.record.DrainForced || m.record.DrainedBy.IsZero() {
 		return false
 	}
 	if e.now.Before(m.record.DrainedBy) {

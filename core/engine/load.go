@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/core/ledger"
 	"github.com/aloft-run/aloft/core/route"
 	"github.com/aloft-run/aloft/core/task"
 )
@@ -33,8 +34,9 @@ func (e *Engine) Load(records iter.Seq[Record]) error {
 		problem(record.Key().ID, e.load(record))
 	}
 	entries := make([]*entry, 0, len(tasks))
+	var of ofTask
 	for _, r := range tasks {
-		t, err := e.loadTask(r)
+		t, err := e.loadTask(r, &of)
 		if err != nil {
 			problem(string(r.ID), err)
 			continue
@@ -149,21 +151,41 @@ func (e *Engine) loadAgent(r *Agent) error {
 	return e.books.SetAgent(loaded.Agent)
 }
 
-func (e *Engine) loadTask(r *Task) (*entry, error) {
+// ofTask is the service and the revision of a task, and whether that has routes: most
+// tasks have those of the task before.
+type ofTask struct {
+	service *service
+	number  id.Revision
+	routed  bool
+}
+
+// find finds what a task is of.
+func (o *ofTask) find(e *Engine, r *Task) error {
+	if o.service != nil && o.service.record.Name == r.Service && o.number == r.Revision {
+		return nil
+	}
 	s := e.services[r.Service]
 	if s == nil {
-		return nil, unknown("service", r.Service)
+		return unknown("service", r.Service)
 	}
 	wanted := s.revisions[r.Revision]
 	if wanted == nil {
-		return nil, fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
+		return fmt.Errorf("%w revision %d of %s", ErrUnknown, r.Revision, r.Service)
 	}
-	t := &entry{record: r, owner: s, number: taskNumber(r.ID), told: true, routed: len(wanted.Spec.Routes) > 0}
+	*o = ofTask{s, r.Revision, len(wanted.Spec.Routes) > 0}
+	return nil
+}
+
+func (e *Engine) loadTask(r *Task, of *ofTask) (*entry, error) {
+	if err := of.find(e, r); err != nil {
+		return nil, err
+	}
+	t := &entry{record: r, owner: of.service, number: taskNumber(r.ID), told: true, routed: of.routed}
 	if r.Status.State.Ended() {
-		s.ended = append(s.ended, t)
-		return t, nil
+		t.owner.ended = append(t.owner.ended, t)
+	} else {
+		t.owner.live = append(t.owner.live, t)
 	}
-	s.live = append(s.live, t)
 	return t, nil
 }
 
@@ -194,7 +216,7 @@ func (e *Engine) countOne(t *entry) {
 	s, state := t.owner, t.state()
 	s.claims++
 	if staying(state) {
-		s.count(t.record.Claim.Agent, true)
+		s.on[t.record.Claim.Agent]++
 	}
 	if state == task.Draining {
 		e.draining[t] = struct{}{}
@@ -207,10 +229,15 @@ func (e *Engine) countOne(t *entry) {
 // It goes from agent to agent: all that a claim touches is of one.
 func (e *Engine) restoreClaims(held int) (refused []error) {
 	e.books.Reserve(held)
+	var claims []ledger.Claim
 	for _, name := range e.agentNames() {
-		for _, t := range e.agents[name].loaded {
-			if err := e.books.Restore(t.record.Claim); err != nil {
-				refused = append(refused, damaged(string(t.record.ID), err))
+		claims = claims[:0]
+		for _, t := range e.agents[name].loaded { // by itself, the walk from record to record waits for many at a time
+			claims = append(claims, t.record.Claim)
+		}
+		for _, claim := range claims {
+			if err := e.books.Restore(claim); err != nil {
+				refused = append(refused, damaged(string(claim.Task), err))
 			}
 		}
 	}

@@ -181,7 +181,7 @@ func (s *service) restarts(t *entry) bool {
 // ones that ended not long ago.
 func (e *Engine) instances(s *service) []rollout.Instance {
 	seen := make([]rollout.Instance, 0, len(s.live)+len(s.ended))
-	crowd, moving := make(map[id.Agent]int), s.moving()
+	crowd, moving := make(map[id.Agent]int, len(s.on)), s.moving()
 	for _, t := range s.live {
 		i := e.instance(s, t)
 		if !i.Leaving && slices.Contains(moving, t) {
@@ -205,10 +205,13 @@ func (e *Engine) instance(s *service, t *entry) rollout.Instance {
 		Task: t.record.ID, Revision: s.generation(t.record.Revision), State: status.State, Since: status.Since,
 		ReadySince: status.ReadySince, Failures: status.Failures, Blocked: t.blocked(), Unhealthy: status.IsUnhealthy(),
 	}
-	if !status.State.Ended() {
-		_, i.Suspect = e.suspect(t.record.Claim.Agent)
-		i.Leaving = s.restarts(t) || e.leavesAgent(t) || i.Unhealthy && !e.spares(s)
-		i.Overdue = e.overdue(t)
+	if status.State.Ended() {
+		return i
+	}
+	i.Leaving = s.restarts(t) || i.Unhealthy && !e.spares(s)
+	if m := e.agents[t.record.Claim.Agent]; m != nil {
+		i.Suspect, i.Overdue = m.silent(), e.overdue(m, t)
+		i.Leaving = i.Leaving || m.record.Draining
 	}
 	return i
 }

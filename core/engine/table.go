@@ -34,8 +34,12 @@ func (s *service) specsInUse() []*spec.Spec {
 	}
 	numbers := []id.Revision{s.record.Revision, s.record.LastGood}
 	alive := make(map[id.Revision]bool)
+	var last id.Revision // of the task before: most have one
 	for _, t := range s.live {
-		alive[t.record.Revision] = true
+		if t.record.Revision != last {
+			last = t.record.Revision
+			alive[last] = true
+		}
 	}
 	for _, number := range slices.Backward(slices.Sorted(maps.Keys(alive))) {
 		if s.generation(number) != s.generation(s.record.Revision) {
@@ -190,8 +194,14 @@ func (s *service) answered(rule route.Rule) bool {
 // endpoints returns the ready tasks that answer for a rule, oldest first.
 func (e *Engine) endpoints(s *service, rule route.Rule) []route.Endpoint {
 	var list []route.Endpoint
+	var last id.Revision // of the task before: most have one
+	var port string
+	var has bool
 	for _, t := range s.live {
-		port, has := portFor(s.specOf(t), rule)
+		if t.record.Revision != last {
+			last = t.record.Revision
+			port, has = portFor(s.specOf(t), rule)
+		}
 		number := t.record.Ports.Number(port)
 		if !has || !t.state().Serving() || number == 0 {
 			continue

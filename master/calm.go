@@ -67,6 +67,26 @@ func (c *collector) end() {
 	}
 }
 
+// After a load of calmFrom records or more the collector waits for the first call to be
+// answered, but not for longer than calmFor: to look through all that was loaded takes
+// the processors that the first plans want.
+const (
+	calmFrom = 50_000
+	calmFor  = 2 * time.Second
+)
+
+// awaitAnswer waits for so long after a large load, or until ctx is done.
+func (r *reign) awaitAnswer(ctx context.Context) {
+	if r.loaded < calmFrom {
+		return
+	}
+	select {
+	case <-r.answered:
+	case <-time.After(calmFor):
+	case <-ctx.Done():
+	}
+}
+
 // heapBytes returns one of the figures that the runtime keeps of the heap.
 func heapBytes(name string) uint64 {
 	sample := []rtmetrics.Sample{{Name: name}}

@@ -57,7 +57,10 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		recalled: make(chan struct{}),
 
 		recallNow: make(chan struct{}, 1),
+		loaded:    len(records),
+		answered:  make(chan struct{}),
 	}
+	r.answer = sync.OnceFunc(func() { close(r.answered) })
 	r.hub.publishTable(e.Table())
 	return r, nil
 }

@@ -149,8 +149,8 @@ func (v *view) claimsOn() map[id.Agent]int {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	counts := make(map[id.Agent]int, len(v.byAgent))
-	for agent, tasks := range v.byAgent {
-		counts[agent] = len(tasks)
+	for agent, on := range v.byAgent {
+		counts[agent] = on.count()
 	}
 	return counts
 }

@@ -252,7 +252,10 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
-	beside.Go(done)
+	beside.Go(func() {
+		defer done()
+		r.awaitAnswer(asking)
+	})
 	beside.Go(func() { r.asker.run(asking) })
 	beside.Go(func() { r.recall(asking) })
 	m.reign.Store(r)

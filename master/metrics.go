@@ -161,7 +161,7 @@ func (v *view) countAgents() map[string]int {
 	counts := map[string]int{"ready": 0, "draining": 0, "drained": 0, "suspect": 0, "unreachable": 0, "left": 0}
 	for _, record := range v.kinds[engine.AgentKind] {
 		if a, ok := record.(*engine.Agent); ok {
-			counts[a.State(len(v.byAgent[a.ID]))]++
+			counts[a.State(v.byAgent[a.ID].count())]++
 		}
 	}
 	return counts

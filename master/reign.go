@@ -52,6 +52,9 @@ type reign struct {
 	recalled chan struct{} // closed when watches of earlier terms may resume, unless the term was over before
 
 	recallNow chan struct{} // holds one signal: a watch wants to
+	loaded    int           // records
+	answered  chan struct{} // closed when a call of the API has its answer
+	answer    func()        // closes it
 	since     time.Time
 }
 
@@ -125,7 +128,10 @@ func takeTurn(ctx context.Context, over <-chan struct{}, turns chan struct{}) (d
 func (r *reign) enter() (leave func(), err error) {
 	select {
 	case r.entered <- struct{}{}:
-		return func() { <-r.entered }, nil
+		return func() {
+			<-r.entered
+			r.answer()
+		}, nil
 	default:
 		return nil, errBusy
 	}

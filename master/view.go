@@ -1,7 +1,6 @@
 package master
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -20,9 +19,9 @@ type view struct {
 	revision  int64
 	kinds     [engine.TaskKind + 1]map[string]engine.Record // by kind and name
 	byService map[id.Service]*serviceIndex
-	byAgent   map[id.Agent]map[id.Task]struct{} // those that hold a claim there
-	states    [task.Lost + 1]int                // how many tasks are in each
-	names     [engine.TaskKind + 1]names        // of kinds
+	byAgent   map[id.Agent]*hosted
+	states    [task.Lost + 1]int         // how many tasks are in each
+	names     [engine.TaskKind + 1]names // of kinds
 	story     story
 	published chan struct{} // closed and made anew at each publication
 }
@@ -36,36 +35,64 @@ type serviceIndex struct {
 
 func (x *serviceIndex) empty() bool { return len(x.tasks)+len(x.revisions)+len(x.deployments) == 0 }
 
+// hosted is the tasks that hold a claim on an agent, in no order: a list, which a new
+// leader fills faster than a set. They are hundreds at most.
+type hosted struct{ tasks []id.Task }
+
+// count is 0 for nil.
+func (h *hosted) count() int {
+	if h == nil {
+		return 0
+	}
+	return len(h.tasks)
+}
+
+func (h *hosted) remove(name id.Task) {
+	if at := slices.Index(h.tasks, name); at >= 0 {
+		last := len(h.tasks) - 1
+		h.tasks[at], h.tasks[last] = h.tasks[last], ""
+		h.tasks = h.tasks[:last]
+	}
+}
+
+// newView returns a view of records, each of which has a key of its own.
 func newView(cfg Config, records []engine.Record, revision int64) *view {
 	v := &view{
 		revision:  revision,
 		byService: make(map[id.Service]*serviceIndex),
-		byAgent:   make(map[id.Agent]map[id.Task]struct{}),
+		byAgent:   make(map[id.Agent]*hosted),
 		story:     newStory(cfg, revision),
 		published: make(chan struct{}),
 	}
 	var sizes [engine.TaskKind + 1]int // maps that grow record by record would take twice the time
 	tasks, held := make(map[id.Service]int), make(map[id.Agent]int)
 	for _, record := range records {
-		sizes[record.Key().Kind]++
-		if t, ok := record.(*engine.Task); ok {
-			tasks[t.Service]++
-			if t.Status.State.HoldsClaim() {
-				held[t.Claim.Agent]++
-			}
+		t, ok := record.(*engine.Task)
+		if !ok {
+			sizes[record.Key().Kind]++
+			continue
+		}
+		sizes[engine.TaskKind]++
+		tasks[t.Service]++
+		if t.Status.State.HoldsClaim() {
+			held[t.Claim.Agent]++
 		}
 	}
 	for kind := range v.kinds {
 		v.kinds[kind] = make(map[string]engine.Record, sizes[kind])
+		v.names[kind].added = make([]string, 0, sizes[kind])
 	}
 	for service, n := range tasks {
 		v.byService[service] = newServiceIndex(n)
 	}
 	for agent, n := range held {
-		v.byAgent[agent] = make(map[id.Task]struct{}, n)
+		v.byAgent[agent] = &hosted{make([]id.Task, 0, n)}
 	}
 	for _, record := range records {
-		v.put(engine.Change{Key: record.Key(), Record: record})
+		key := record.Key()
+		v.kinds[key.Kind][key.ID] = record
+		v.names[key.Kind].add(key.ID)
+		v.index(record, true)
 	}
 	return v
 }
@@ -159,13 +186,16 @@ func (v *view) indexTask(t *engine.Task, there bool) {
 	if !t.Status.State.HoldsClaim() {
 		return
 	}
-	tasks, ok := v.byAgent[t.Claim.Agent]
-	if !ok {
-		tasks = make(map[id.Task]struct{})
-		v.byAgent[t.Claim.Agent] = tasks
-	}
-	if set(tasks, t.ID, struct{}{}, there); len(tasks) == 0 {
-		delete(v.byAgent, t.Claim.Agent)
+	on, ok := v.byAgent[t.Claim.Agent]
+	switch {
+	case !ok && there:
+		v.byAgent[t.Claim.Agent] = &hosted{[]id.Task{t.ID}}
+	case there:
+		on.tasks = append(on.tasks, t.ID)
+	case ok:
+		if on.remove(t.ID); len(on.tasks) == 0 {
+			delete(v.byAgent, t.Claim.Agent)
+		}
 	}
 }
 
@@ -286,5 +316,8 @@ func (v *view) claimed(t *engine.Task) resource.Vector {
 func (v *view) tasksOn(agent id.Agent) []id.Task {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return slices.Collect(maps.Keys(v.byAgent[agent]))
+	if on, ok := v.byAgent[agent]; ok {
+		return slices.Clone(on.tasks)
+	}
+	return nil
 }

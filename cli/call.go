@@ -63,14 +63,18 @@ func ask[Req, Res any](ctx context.Context, a *app, method method[Req, Res], req
 func pages[Req, Res any, Request message[Req], Answer message[Res]](
 	ctx context.Context, a *app, method method[Req, Res], request Request,
 ) (Answer, error) {
-	whole := Answer(new(Res))
+	var whole Answer
 	set(request, "page_size", protoreflect.ValueOfInt32(listPageSize))
 	for {
 		page, err := ask(ctx, a, method, (*Req)(request))
 		if err != nil {
 			return nil, err
 		}
-		proto.Merge(whole, Answer(page))
+		if whole == nil {
+			whole = page
+		} else {
+			gather(whole.ProtoReflect(), Answer(page).ProtoReflect())
+		}
 		next := whole.ProtoReflect().Descriptor().Fields().ByName("next_page_token")
 		token := Answer(page).ProtoReflect().Get(next)
 		if token.String() == "" {
@@ -79,6 +83,22 @@ func pages[Req, Res any, Request message[Req], Answer message[Res]](
 		}
 		set(request, "page_token", token)
 	}
+}
+
+// gather moves what the next page of an answer has to the pages before: lists grow by what
+// the page has, which is not copied, and all else becomes as the page says.
+func gather(whole, page protoreflect.Message) {
+	page.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if !field.IsList() {
+			whole.Set(field, value)
+			return true
+		}
+		list, more := whole.Mutable(field).List(), value.List()
+		for i := range more.Len() {
+			list.Append(more.Get(i))
+		}
+		return true
+	})
 }
 
 // set gives a field of a list's request a value. Every such request has it.

@@ -157,7 +157,7 @@ func TestLists(t *testing.T) {
 	t.Parallel()
 	tellAll(t, map[string]story{
 		"services": {commands: []string{"services", "services --json"}},
-		"services on several pages": {commands: []string{"services"}, answers: map[string][]string{
+		"services on several pages": {commands: []string{"services", "services --json"}, answers: map[string][]string{
 			"ListServices": {
 				`{"services": [{"service": {"name": "a", "kind": "SPEC_KIND_SERVICE"}, "state": "running"}], "next_page_token": "a"}`,
 				`{"services": [{"service": {"name": "b", "kind": "SPEC_KIND_SERVICE"}, "state": "running"}]}`,

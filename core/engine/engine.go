@@ -152,7 +152,7 @@ const roundsMax = 100
 // seenMax is how many tasks a Take looks at for plans, or those of one service. When
 // there are more, as there are when a leader has loaded a large cluster, the rest is for
 // the next Take, which is due at once: so nobody waits for all of them.
-const seenMax = 50_000
+const seenMax = 10_000
 
 // Take plans all that is due at now, and returns what changed since the Take
 // before. It is empty when nothing did.

@@ -225,7 +225,7 @@ func TestNumbersAfterARestore(t *testing.T) {
 // Take than it may, and those for which it had no time next, whatever happens to others.
 func TestNobodyWaitsForAllPlans(t *testing.T) {
 	t.Parallel()
-	const services, each, some = 60, 1_000, 50
+	const services, each, some = 14, 1_000, 10
 	records := []engine.Record{&engine.Agent{Agent: ledger.Agent{ID: "a1", Partitions: hugePartitions()}}}
 	for n := range services {
 		name := id.Service(fmt.Sprintf("s%02d", n))

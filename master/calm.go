@@ -107,7 +107,7 @@ const (
 	heapLeast    = 4 << 20   // bytes
 	heapSmall    = 128 << 20 // also not worth to be collected at once after a load
 	heapSpare    = 3 << 29
-	rushSpare    = 256 << 20
+	rushSpare    = 512 << 20
 )
 
 // percentFor returns by how much a heap may grow of which so many bytes are alive.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,16 +24,21 @@ import (
 // from all that the benchmark does itself.
 const probeVariable = "ALOFT_PROBE"
 
-// fleetPercent is by how much the heap of all agents may grow between two collections:
-// those of a cluster have machines of their own, and what they take of this one the
-// master has not.
-const fleetPercent = 400
+// The heap of all agents may grow by fleetPercent between two collections, and by
+// fleetSpare: those of a cluster have machines of their own, and what they take of this
+// one the master has not.
+const (
+	fleetPercent = 400
+	fleetSpare   = 400 << 20 // bytes, by which it may grow at least
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv("GOGC") == "" {
+	addresses := os.Getenv(probeVariable)
+	if os.Getenv("GOGC") == "" && addresses == "" {
 		debug.SetGCPercent(fleetPercent)
+		defer runtime.KeepAlive(make([]byte, fleetSpare/fleetPercent*100))
 	}
-	if addresses := os.Getenv(probeVariable); addresses != "" {
+	if addresses != "" {
 		if err := serveProbe(strings.Split(addresses, ",")); err != nil {
 			panic(err)
 		}

@@ -139,19 +139,17 @@ func (c *Conn) do(at int, f func(fd uintptr) bool) error {
 		defer s.turn.Unlock()
 	}
 	c.strand.operates()
-	if err := c.hold(); err != nil {
+	if err := c.prepare(at, 1); err != nil {
 		return err
 	}
 	defer c.letGo()
-	for {
-		if err := c.prepare(at); err != nil {
+	for !f(uintptr(c.fd)) {
+		c.wait(at)
+		if err := c.prepare(at, 0); err != nil {
 			return err
 		}
-		if f(uintptr(c.fd)) {
-			return nil
-		}
-		c.wait(at)
 	}
+	return nil
 }
 
 // Read reads what there is, or waits for it.

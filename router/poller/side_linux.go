@@ -63,8 +63,9 @@ func (s *side) stop() waiter {
 	return s.rouse()
 }
 
-// prepare forgets what was ready before the next try, or says why there can be none.
-func (c *Conn) prepare(at int) error {
+// prepare forgets what was ready before the next try, for which one more may hold the
+// descriptor, or says why there can be none.
+func (c *Conn) prepare(at, more int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.sides[at]
@@ -75,6 +76,7 @@ func (c *Conn) prepare(at int) error {
 		return os.ErrDeadlineExceeded
 	}
 	s.ready = false
+	c.held += more
 	return nil
 }
 

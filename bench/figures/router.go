@@ -22,12 +22,11 @@ import (
 
 const (
 	backendHost = "backend.localhost"
-	runTakes    = 3 * time.Second // with the connections that the bars are about
-	otherTakes  = 2 * time.Second
+	runTakes    = 2 * time.Second
 
 	barConnections, manyConnections = 32, 256
 
-	barRounds = 7 // of the former: p99 moves by half and more from run to run
+	barRounds = 11 // of the former: from run to run p99 moves by half and more
 )
 
 // subject is a proxy, or the backend itself, under load.
@@ -231,11 +230,7 @@ func (s subject) load(ctx context.Context, connections int) (carried, error) {
 	if err != nil {
 		return carried{}, err
 	}
-	takes := otherTakes
-	if connections == barConnections {
-		takes = runTakes
-	}
-	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: takes})
+	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
 	if err != nil {
 		return carried{}, fmt.Errorf("%s: %w", s.name, err)
 	}

@@ -344,17 +344,12 @@ func (l *lane) readNow(fd uintptr) bool {
 	if l.in == nil {
 		l.in = newBuffer()
 	}
-	for {
-		l.got, l.broken = kernel.Read(int(fd), l.in[l.filled:])
-		switch {
-		case errors.Is(l.broken, syscall.EINTR):
-			continue
-		case errors.Is(l.broken, syscall.EAGAIN):
-			if l.filled == 0 {
-				freeBuffer(&l.in)
-			}
-			return false
-		}
+	l.got, l.broken = kernel.Read(int(fd), l.in[l.filled:])
+	if !errors.Is(l.broken, syscall.EAGAIN) {
 		return true
 	}
+	if l.filled == 0 {
+		freeBuffer(&l.in)
+	}
+	return false
 }

@@ -36,7 +36,7 @@ func (s *sender) writeNow(fd uintptr) bool {
 			s.text = s.text[n:]
 		case errors.Is(err, syscall.EAGAIN):
 			return false
-		case !errors.Is(err, syscall.EINTR):
+		default:
 			s.err = err
 			return true
 		}

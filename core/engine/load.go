@@ -216,7 +216,7 @@ func (e *Engine) countOne(t *entry) {
 	s, state := t.owner, t.state()
 	s.claims++
 	if staying(state) {
-		s.on[t.record.Claim.Agent]++
+		s.count(t.record.Claim.Agent, true)
 	}
 	if state == task.Draining {
 		e.draining[t] = struct{}{}

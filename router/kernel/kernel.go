@@ -7,5 +7,20 @@
 //
 // The law: a file descriptor that is given must be one that never blocks, for nothing
 // else runs on the processor meanwhile, and the garbage collector waits. Poll alone waits,
-// briefly, where processors are to spare.
+// briefly, where processors are to spare. Only Poll is ended by a signal: what one
+// interrupts else is asked again.
 package kernel
+
+import (
+	"errors"
+	"syscall"
+)
+
+// again calls do for as long as signals interrupt it.
+func again(do func() (int, error)) (n int, err error) {
+	for {
+		if n, err = do(); !errors.Is(err, syscall.EINTR) {
+			return n, err
+		}
+	}
+}

@@ -10,23 +10,31 @@ import (
 
 // Read is read(2).
 func Read(fd int, p []byte) (int, error) {
-	return outcome(unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))))
+	return again(func() (int, error) {
+		return outcome(unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))))
+	})
 }
 
 // Write is write(2).
 func Write(fd int, p []byte) (int, error) {
-	return outcome(unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))))
+	return again(func() (int, error) {
+		return outcome(unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))))
+	})
 }
 
 // Peek is recv(2) of the next byte of a socket, which stays where it is.
 func Peek(fd int) (int, error) {
 	var one [1]byte
-	return outcome(unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&one)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0))
+	return again(func() (int, error) {
+		return outcome(unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&one)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0))
+	})
 }
 
 // Splice is splice(2) that does not wait for the pipe.
 func Splice(from, to, most int) (int, error) {
-	return outcome(unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE))
+	return again(func() (int, error) {
+		return outcome(unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(most), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE))
+	})
 }
 
 // Poll is epoll_wait(2) that waits no longer than limit, to the millisecond. When Go wants

@@ -39,29 +39,47 @@ const (
 // connection as it is, if that is no socket of TCP, or the loop is closed or has no descriptor
 // for it.
 func (l *Loop) Adopt(conn net.Conn) *Conn {
-	socket, ok := conn.(*net.TCPConn)
-	if !ok || l == nil {
+	if l == nil {
 		return nil
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
+	fd := Descriptor(conn)
+	if fd < 0 {
 		return nil
 	}
-	c := &Conn{loop: l, local: socket.LocalAddr(), remote: socket.RemoteAddr()}
-	controlled := raw.Control(func(fd uintptr) {
-		c.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if errors.Join(controlled, err) != nil {
-		return nil
-	}
+	c := &Conn{loop: l, fd: fd, local: conn.LocalAddr(), remote: conn.RemoteAddr()}
 	c.mu.Lock() // the loop may tell it of something before it has the token
 	defer c.mu.Unlock()
+	var err error
 	if c.token, err = l.Add(c.fd, c); err != nil {
 		_ = unix.Close(c.fd)
 		return nil
 	}
-	_ = socket.Close()
+	_ = conn.Close()
 	return c
+}
+
+// Descriptor returns one more descriptor for the socket of a connection, which the caller owns,
+// or -1 if that is no socket of TCP or there is none left. With the connection's own, Go's
+// poller would go on looking at it.
+func Descriptor(conn net.Conn) int {
+	socket, ok := conn.(*net.TCPConn)
+	if !ok {
+		return -1
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	fd := -1
+	err = raw.Control(func(of uintptr) {
+		if copied, err := unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			fd = copied
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return fd
 }
 
 // Use has the connection waited for in a strand from now on or, if that is nil, in
@@ -155,7 +173,7 @@ func (c *Conn) do(at int, f func(fd uintptr) bool) error {
 // Read reads what there is, or waits for it.
 func (c *Conn) Read(p []byte) (n int, err error) {
 	waited := c.do(reading, func(fd uintptr) bool {
-		n, err = again(func() (int, error) { return kernel.Read(int(fd), p) })
+		n, err = kernel.Read(int(fd), p)
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	switch {
@@ -174,7 +192,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	waited := c.do(writing, func(fd uintptr) bool {
 		for n < len(p) && err == nil {
 			var taken int
-			taken, err = again(func() (int, error) { return kernel.Write(int(fd), p[n:]) })
+			taken, err = kernel.Write(int(fd), p[n:])
 			n += max(taken, 0)
 		}
 		if errors.Is(err, unix.EAGAIN) {
@@ -190,15 +208,6 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		return n, c.failed("write", os.NewSyscallError("write", err))
 	}
 	return n, nil
-}
-
-// again calls what the kernel may interrupt.
-func again(call func() (int, error)) (n int, err error) {
-	for {
-		if n, err = call(); !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
 }
 
 // failed returns an error in the form of package net's.

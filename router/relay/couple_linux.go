@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -79,7 +78,7 @@ func (s *shared) inLoop(ctx context.Context, a, b Conn) (passed Passed, taken bo
 
 // take makes the sockets the couple's own.
 func (c *couple) take(a, b Conn) bool {
-	first, second := own(a), own(b)
+	first, second := poller.Descriptor(a), poller.Descriptor(b)
 	if first < 0 || second < 0 {
 		for _, fd := range []int{first, second} {
 			if fd >= 0 {
@@ -91,29 +90,6 @@ func (c *couple) take(a, b Conn) bool {
 	c.a.couple, c.a.other, c.a.fd = c, &c.b, first
 	c.b.couple, c.b.other, c.b.fd = c, &c.a, second
 	return true
-}
-
-// own returns a descriptor for the socket of a connection, or -1. Go's poller would go on
-// looking at its own.
-func own(conn Conn) int {
-	socket, ok := conn.(*net.TCPConn)
-	if !ok {
-		return -1
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return -1
-	}
-	fd := -1
-	err = raw.Control(func(of uintptr) {
-		if copied, err := unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			fd = copied
-		}
-	})
-	if err != nil {
-		return -1
-	}
-	return fd
 }
 
 // begin has the loop tell of both sockets.

@@ -89,7 +89,7 @@ func (e *end) read(buffer []byte) error {
 		}
 		return e.took(n, err)
 	}
-	n, err := again(func() (int, error) { return kernel.Read(e.fd, buffer) })
+	n, err := kernel.Read(e.fd, buffer)
 	if n <= 0 || err != nil {
 		return e.took(n, err)
 	}
@@ -123,7 +123,7 @@ func (e *end) give(text []byte) error {
 
 // put notes what came of writing.
 func (e *end) put(write func() (int, error)) (n int, err error) {
-	n, err = again(write)
+	n, err = write()
 	n = max(n, 0)
 	e.passed += int64(n)
 	if errors.Is(err, unix.EAGAIN) {

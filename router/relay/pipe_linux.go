@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -27,31 +26,16 @@ func (p *pipe) close() { _, _ = unix.Close(p.read), unix.Close(p.write) }
 
 // fill moves into the pipe what a socket has, up to a most.
 func (p *pipe) fill(from, most int) (n int, err error) {
-	n, err = splice(from, p.write, min(most, pipeSize))
+	n, err = kernel.Splice(from, p.write, min(most, pipeSize))
 	p.held += max(0, n)
 	return n, err
 }
 
 // drain moves on what a socket takes.
 func (p *pipe) drain(to int) (n int, err error) {
-	n, err = splice(p.read, to, p.held)
+	n, err = kernel.Splice(p.read, to, p.held)
 	p.held -= max(0, n)
 	return n, err
-}
-
-func splice(from, to, size int) (int, error) {
-	return again(func() (int, error) {
-		return kernel.Splice(from, to, size)
-	})
-}
-
-// again calls do for as long as signals interrupt it.
-func again(do func() (int, error)) (n int, err error) {
-	for {
-		if n, err = do(); !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
 }
 
 // pipes are those that are empty and kept for the next bulk.

@@ -40,7 +40,7 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	s.raw = raw
 	s.peek = func(fd uintptr) {
 		_, err := kernel.Peek(int(fd))
-		s.isQuiet = errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+		s.isQuiet = errors.Is(err, syscall.EAGAIN)
 	}
 	s.converse = s.goOn
 	s.ask = func(fd uintptr) {
@@ -116,7 +116,7 @@ func (s *socket) goOn(fd uintptr) bool {
 		t.stage = partSent
 		sent, err := kernel.Write(int(fd), t.text)
 		t.sent = max(sent, 0)
-		if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+		if err != nil && !errors.Is(err, syscall.EAGAIN) {
 			t.sendErr = os.NewSyscallError("write", err)
 		}
 		if t.sent < len(t.text) {
@@ -125,19 +125,15 @@ func (s *socket) goOn(fd uintptr) bool {
 		t.stage = allSent
 		return false
 	}
-	for {
-		got, err := kernel.Read(int(fd), t.into)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EAGAIN):
-			return false
-		case err != nil:
-			t.recvErr = os.NewSyscallError("read", err)
-		case got == 0:
-			t.recvErr = io.EOF
-		}
-		t.got = max(got, 0)
-		return true
+	got, err := kernel.Read(int(fd), t.into)
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return false
+	case err != nil:
+		t.recvErr = os.NewSyscallError("read", err)
+	case got == 0:
+		t.recvErr = io.EOF
 	}
+	t.got = max(got, 0)
+	return true
 }

@@ -20,7 +20,8 @@ type leader struct {
 // Campaign makes the leader's key as soon as there is none, bound to a lease
 // that a guard keeps alive.
 func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
-	if err := e.checkFormat(ctx); err != nil { // before somebody is waited for: candidate compares it once more
+	format, err := e.checkFormat(ctx) // before somebody is waited for: candidate compares it once more
+	if err != nil {
 		return Hold{}, err
 	}
 	now, err := e.leader(ctx)
@@ -29,15 +30,16 @@ func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
 	if err != nil {
 		return Hold{}, err
 	}
-	if hold, won, err := e.candidate(ctx, identity); won || err != nil {
+	if hold, won, err := e.candidate(ctx, identity, format); won || err != nil {
 		return hold, err
 	}
-	return e.Campaign(ctx, identity) // another was first
+	return e.Campaign(ctx, identity) // another was first, or raised the format
 }
 
-// candidate makes the leader's key, and wins if it was first. A program does not
-// lead where a newer one has meanwhile raised the data's format.
-func (e *etcd) candidate(ctx context.Context, identity string) (hold Hold, won bool, err error) {
+// candidate makes the leader's key, and wins if it was first. It raises the data's format,
+// so that no older program leads any more; and does not lead where that is not what it
+// was, for a newer one may have raised it meanwhile.
+func (e *etcd) candidate(ctx context.Context, identity, format string) (hold Hold, won bool, err error) {
 	held, err := e.grant(ctx)
 	if err != nil {
 		return Hold{}, false, err
@@ -47,11 +49,12 @@ func (e *etcd) candidate(ctx context.Context, identity string) (hold Hold, won b
 		answer, err = e.client.Txn(ctx).
 			If(
 				clientv3.Compare(clientv3.CreateRevision(e.leaderKey()), "=", 0),
-				clientv3.Compare(clientv3.Value(e.versionKey()), "=", formatText()),
+				clientv3.Compare(clientv3.Value(e.versionKey()), "=", format),
 			).
 			Then(
 				clientv3.OpPut(e.leaderKey(), identity, clientv3.WithLease(held.id)),
 				clientv3.OpPut(e.commitKey(), ""), // smaller than every number of a commit
+				clientv3.OpPut(e.versionKey(), formatText()),
 			).
 			Else(clientv3.OpGet(e.leaderKey())).
 			Commit()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -27,16 +29,88 @@ func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int
 	}
 	select {
 	case e.committing <- struct{}{}:
-		defer func() { <-e.committing }()
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
+	done := func() { <-e.committing }
+	p, err := e.placesOf(ctx, epoch)
+	if err == nil {
+		revision, err = e.write(ctx, epoch, p, func(name func(part int) string) plan { return p.plan(ops, e.packFrom, name) })
+	}
+	if err != nil || !p.worn(e.packFrom) {
+		done()
+		return revision, err
+	}
+	tidying := context.WithoutCancel(ctx)
+	e.guards.Go(func() { // before the next commit, but this one need not wait
+		defer done()
+		e.tidy(tidying, epoch, p)
+	})
+	return revision, nil
+}
+
+// tidy does without the oldest packs, unless e closes meanwhile or the term is over: then
+// they stay.
+func (e *etcd) tidy(ctx context.Context, epoch uint64, p *places) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-e.closing:
+			stop(ErrClosed)
+		case <-ctx.Done():
+		}
+	})
+	defer watching.Wait()
+	defer stop(nil)
+	if err := e.move(ctx, epoch, p); err != nil && ctx.Err() == nil && !errors.Is(err, ErrDeposed) {
+		e.log.WarnContext(ctx, "old packs of the store are kept", slog.Any("error", err))
+	}
+}
+
+// move writes anew what is still needed of the oldest packs, and removes these.
+func (e *etcd) move(ctx context.Context, epoch uint64, p *places) error {
+	stale := p.stale()
+	packs := make([][]entry, len(stale))
+	for i, k := range stale {
+		answer, err := e.get(ctx, e.prefix+packPart+k.name)
+		if err != nil {
+			return err
+		}
+		if len(answer.Kvs) == 0 {
+			e.book.drop(epoch) // what is known of the packs is wrong
+			return fmt.Errorf("pack %s is not there", k.name)
+		}
+		if packs[i], _, err = entriesOf(answer.Kvs[0].Value); err != nil {
+			return err
+		}
+	}
+	_, err := e.write(ctx, epoch, p, func(name func(part int) string) plan { return p.move(packs, name) })
+	return err
+}
+
+// write writes what is planned for the commit with the next number. Then the places are
+// as planned; when it is in doubt, nothing is known of them any more.
+func (e *etcd) write(ctx context.Context, epoch uint64, p *places, planned func(name func(part int) string) plan) (revision int64, err error) {
 	e.commits++
 	number := commitNumber(e.commits)
+	next := planned(func(part int) string { return packName(epoch, number, part) })
+	revision, err = e.commit(ctx, epoch, number, next.writes)
+	switch {
+	case err == nil:
+		p.apply(next)
+	case errors.Is(err, ErrInDoubt):
+		e.book.drop(epoch)
+	}
+	return revision, err
+}
+
+// commit makes a transaction of writes, whose keys begin below the prefix.
+func (e *etcd) commit(ctx context.Context, epoch uint64, number string, writes []Op) (revision int64, err error) {
 	var answer *clientv3.TxnResponse
 	inDoubt := false // whether a try may have written without our knowing
-	err = e.proposeWithin(ctx, timeFor(ops), func(ctx context.Context) (err error) {
-		answer, err = e.transact(ctx, epoch, number, ops)
+	err = e.proposeWithin(ctx, timeFor(writes), func(ctx context.Context) (err error) {
+		answer, err = e.transact(ctx, epoch, number, writes)
 		if errors.Is(err, rpctypes.ErrNoSpace) { // the one for which there was no room any more is written all the same
 			err = errors.Join(errNoRoom, pause(ctx, fullPause))
 		}

@@ -110,9 +110,9 @@ func (c Config) withDefaults() Config {
 		c.LeaseTTL = 2 * time.Second
 	}
 	if c.outside() {
-		c.Limits = c.Limits.withDefaults(Limits{outsideOps, outsideBytes})
+		c.Limits = c.Limits.withDefaults(Limits{Ops: outsideOps, Bytes: outsideBytes})
 	} else {
-		c.Limits = c.Limits.withDefaults(Limits{embeddedOps, embeddedBytes})
+		c.Limits = c.Limits.withDefaults(Limits{Ops: embeddedOps, Bytes: embeddedBytes})
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

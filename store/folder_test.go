@@ -56,11 +56,11 @@ func TestFolderIsRefused(t *testing.T) {
 		"of a newer version": {
 			prepare: func(t *testing.T, dir string) string {
 				t.Helper()
-				write(t, filepath.Join(dir, "VERSION"), "2\n")
+				write(t, filepath.Join(dir, "VERSION"), "3\n")
 				return dir
 			},
 			want:  store.ErrNewerData,
-			words: "format 2, known up to 1",
+			words: "format 3, known up to 2",
 		},
 		"with a version that is no number": {
 			prepare: func(t *testing.T, dir string) string {
@@ -132,7 +132,7 @@ func TestFolderIsRefused(t *testing.T) {
 func TestFolderIsFreeAfterRefusal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "VERSION"), "2\n")
+	write(t, filepath.Join(dir, "VERSION"), "3\n")
 	if _, err := store.Open(t.Context(), store.Config{DataDir: dir}); err == nil {
 		t.Fatal("opened")
 	}

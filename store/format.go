@@ -5,8 +5,9 @@ import (
 	"strconv"
 )
 
-// Format is the number of the data format that this program reads and writes.
-const Format = 1
+// Format is the number of the data format that this program writes. It reads those before,
+// too: 1, without packs. Who leads raises the number that stands in the data.
+const Format = 2
 
 // formatText is Format as it stands in the VERSION file and under the version key.
 func formatText() string { return strconv.Itoa(Format) }

@@ -14,6 +14,10 @@ const opOverheadBytes = 64
 type Limits struct {
 	Ops   int // operations
 	Bytes int // keys, values and a small overhead for each operation
+	// Packed is from how many operations on the new keys of a transaction share pairs of
+	// etcd's: for each pair etcd keeps an entry of its index in memory, and writes a page
+	// of its file again.
+	Packed int
 }
 
 // etcd's own limits are 128 operations and 1.5 MiB for the whole request, of
@@ -23,12 +27,17 @@ const (
 	embeddedOps, embeddedBytes = 8_000, 12 << 20
 )
 
+const packedFrom = 64
+
 func (l Limits) withDefaults(defaults Limits) Limits {
 	if l.Ops <= 0 {
 		l.Ops = defaults.Ops
 	}
 	if l.Bytes <= 0 {
 		l.Bytes = defaults.Bytes
+	}
+	if l.Packed <= 0 {
+		l.Packed = packedFrom
 	}
 	return l
 }

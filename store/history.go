@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -41,24 +42,27 @@ func (e *etcd) History(ctx context.Context, epoch uint64, prefix string, most in
 		return e.historyOfFile(ctx, epoch, prefix, since, visit)
 	}
 	for {
-		compacted, err := e.replay(ctx, epoch, prefix, since, visit)
-		if compacted == 0 || err != nil {
-			return since, err
-		}
-		if compacted >= int64(epoch) {
+		p := newPast(e.prefix, prefix)
+		compacted, err := e.replay(ctx, epoch, since, p)
+		switch {
+		case err != nil:
+			return 0, err
+		case compacted >= int64(epoch):
 			return 0, errors.New("it is not kept any more")
+		case compacted == 0:
+			return since, p.visit(visit)
 		}
 		since = compacted
 	}
 }
 
-// replay visits the changes after a revision. If they are not all kept, it visits
-// none and returns from where on they are.
-func (e *etcd) replay(ctx context.Context, epoch uint64, prefix string, since int64, visit func(Change) error) (compacted int64, err error) {
+// replay gathers the changes after a revision. If they are not all kept, it returns from
+// where on they are.
+func (e *etcd) replay(ctx context.Context, epoch uint64, since int64, p *past) (compacted int64, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	past := e.client.Watch(ctx, e.prefix, clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(since+1))
-	for answer := range past {
+	changes := e.client.Watch(ctx, e.prefix, clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(since+1))
+	for answer := range changes {
 		if answer.CompactRevision > 0 {
 			return answer.CompactRevision, nil
 		}
@@ -67,9 +71,10 @@ func (e *etcd) replay(ctx context.Context, epoch uint64, prefix string, since in
 		}
 		for _, event := range answer.Events {
 			if event.Kv.ModRevision == int64(epoch) && string(event.Kv.Key) == e.leaderKey() {
-				return 0, nil
+				return e.seeOld(ctx, since, p)
 			}
-			if err := visitChange(event, e.dataKey(""), prefix, visit); err != nil {
+			err := p.see(event.Kv.ModRevision, event.Type == clientv3.EventTypeDelete, event.Kv, func() []byte { return event.PrevKv.GetValue() })
+			if err != nil {
 				return 0, err
 			}
 		}
@@ -80,18 +85,17 @@ func (e *etcd) replay(ctx context.Context, epoch uint64, prefix string, since in
 	return 0, ErrClosed
 }
 
-// visitChange hands over an event of a key that begins with prefix.
-func visitChange(event *clientv3.Event, own, prefix string, visit func(Change) error) error {
-	key, ok := strings.CutPrefix(string(event.Kv.Key), own)
-	if !ok || !strings.HasPrefix(key, prefix) {
-		return nil
+// seeOld looks into the packs as they were at a revision for what was held before changes.
+// If they are not kept, it returns the next revision.
+func (e *etcd) seeOld(ctx context.Context, revision int64, p *past) (compacted int64, err error) {
+	if len(p.unknown) == 0 || revision == 0 {
+		return 0, nil
 	}
-	change := Change{Op: Op{Key: key, Value: event.Kv.Value}, Revision: event.Kv.ModRevision}
-	if event.Type == clientv3.EventTypeDelete {
-		change.Value, change.Delete = nil, true
+	_, err = e.pages(ctx, e.prefix+packPart, revision, packsFirst, func(key string, value []byte) error {
+		return p.seeOld(false, &mvccpb.KeyValue{Key: []byte(key), Value: value})
+	})
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return revision + 1, nil
 	}
-	if event.PrevKv != nil {
-		change.Before = event.PrevKv.Value
-	}
-	return visit(change)
+	return 0, err
 }

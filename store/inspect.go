@@ -59,10 +59,10 @@ func readFile(ctx context.Context, path, prefix string, visit func(key string, v
 	if revision, err = inspect(path, prefix); err != nil {
 		return 0, err
 	}
-	return revision, pairsOf(path, (&etcd{prefix: prefix}).dataKey(""), visit)
+	return revision, pairsOf(path, prefix, visit)
 }
 
-// pairsOf visits the keys below a prefix that have not been deleted, in order, each
+// pairsOf visits the keys of a store with a prefix that have not been deleted, in order, each
 // with its last value.
 func pairsOf(path, prefix string, visit func(key string, value []byte) error) error {
 	db, err := bolt.Open(path, fileMode, &bolt.Options{ReadOnly: true})
@@ -71,21 +71,31 @@ func pairsOf(path, prefix string, visit func(key string, value []byte) error) er
 	}
 	defer func() { _ = db.Close() }()
 	return db.View(func(tx *bolt.Tx) error {
-		newest := make(map[string][]byte)
+		newest, packs := make(map[string][]byte), make(map[string][]byte)
 		err := tx.Bucket(schema.Key.Name()).ForEach(func(revision, kept []byte) error { // oldest first
 			pair, _, err := parsePair(kept)
-			key, ours := strings.CutPrefix(string(pair.Key), prefix)
-			switch {
-			case err != nil || !ours:
+			if err != nil {
 				return err
+			}
+			of := newest
+			key, ours := strings.CutPrefix(string(pair.Key), prefix+dataPart)
+			if !ours {
+				of = packs
+				key, ours = strings.CutPrefix(string(pair.Key), prefix+packPart)
+			}
+			switch {
+			case !ours:
 			case mvcc.IsTombstone(revision):
-				delete(newest, key)
+				delete(of, key)
 			default:
-				newest[key] = pair.Value
+				of[key] = pair.Value
 			}
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := unpackInto(newest, packs); err != nil {
 			return err
 		}
 		for _, key := range slices.Sorted(maps.Keys(newest)) {
@@ -95,4 +105,22 @@ func pairsOf(path, prefix string, visit func(key string, value []byte) error) er
 		}
 		return nil
 	})
+}
+
+// unpackInto adds to pairs what packs say, by their names.
+func unpackInto(pairs, packs map[string][]byte) error {
+	for _, name := range slices.Sorted(maps.Keys(packs)) {
+		entries, _, err := entriesOf(packs[name])
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, name)
+		}
+		for _, e := range entries {
+			if e.deleted() {
+				delete(pairs, string(e.Key))
+			} else {
+				pairs[string(e.Key)] = e.Value
+			}
+		}
+	}
+	return nil
 }

@@ -18,11 +18,17 @@ func (e *etcd) Scan(ctx context.Context, prefix string, visit func(portion int, 
 	if e.embedded == nil {
 		return scanByLoad(ctx, e, prefix, visit)
 	}
-	if _, err := e.get(ctx, e.leaderKey()); err != nil { // now this member knows all that was committed before
+	drops := e.book.dropped()
+	now, err := e.leader(ctx) // now this member knows all that was committed before
+	if err != nil {
 		return 0, err
 	}
 	ran := e.embedded.reading(func(tx backend.ReadTx) {
-		revision, err = (&walk{tx: tx, own: e.dataKey(""), prefix: prefix}).scan(ctx, visit)
+		w := walk{tx: tx, own: e.prefix}
+		if revision, err = w.find(ctx); err == nil {
+			e.book.fill(now.epoch, w.places, drops)
+			err = w.visit(ctx, prefix, visit)
+		}
 	})
 	if !ran {
 		return 0, e.embedded.whyStopped(ctx)

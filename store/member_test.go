@@ -66,7 +66,7 @@ func TestNewerDataIsRefused(t *testing.T) {
 	leading := open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
 	term := campaign(t, leading, "one")
 	standby := open(t, store.Config{Endpoints: []string{socket}})
-	if _, err := etcdClient(t, socket).Put(t.Context(), "/aloft/version", "2"); err != nil {
+	if _, err := etcdClient(t, socket).Put(t.Context(), "/aloft/version", "3"); err != nil {
 		t.Fatal(err)
 	}
 

@@ -34,6 +34,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		log:        cfg.Log,
 		quota:      cfg.Quota,
 		tendEvery:  cfg.TendEvery,
+		packFrom:   cfg.Limits.Packed,
 		committing: make(chan struct{}, 1), // holds the one commit that is under way
 		closing:    make(chan struct{}),
 	}
@@ -108,7 +109,7 @@ func (e *etcd) greet(ctx context.Context, cfg Config) error {
 		ctx, done = context.WithTimeoutCause(ctx, cfg.DialTimeout, fmt.Errorf("no answer within %v", cfg.DialTimeout))
 		defer done()
 	}
-	if err := e.checkFormat(ctx); err != nil {
+	if _, err := e.checkFormat(ctx); err != nil {
 		return fmt.Errorf("%s: %w", where(cfg), err)
 	}
 	if cfg.ListenClient == "" && e.embedded.alone() {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,33 +24,35 @@ func (e *etcd) historyOfFile(ctx context.Context, epoch uint64, prefix string, s
 		return 0, err
 	}
 	var err error
-	p := past{kv: e.embedded.server.Server.KV(), own: e.dataKey(""), prefix: prefix, held: make(map[string][]byte), visit: visit}
+	kv, p := e.embedded.server.Server.KV(), newPast(e.prefix, prefix)
 	ran := e.embedded.reading(func(tx backend.ReadTx) {
-		if first := p.kv.FirstRev(); since+1 < first { // what was before is compacted, or is about to be
+		if first := kv.FirstRev(); since+1 < first { // what was before is compacted, or is about to be
 			since = first
 		}
 		if since >= int64(epoch) {
 			err = errors.New("it is not kept any more")
 			return
 		}
-		err = p.read(ctx, tx, since+1, int64(epoch))
+		err = inFile(ctx, tx, since+1, int64(epoch), func(revision int64, deleted bool, pair *mvccpb.KeyValue) error {
+			return p.see(revision, deleted, pair, func() []byte { return before(ctx, kv, pair, revision) })
+		})
+		if err == nil && len(p.unknown) > 0 {
+			err = inFile(ctx, tx, 1, since+1, func(_ int64, deleted bool, pair *mvccpb.KeyValue) error { return p.seeOld(deleted, pair) })
+		}
 	})
 	if !ran {
 		return 0, e.embedded.whyStopped(ctx)
 	}
-	return since, err
+	if err != nil {
+		return 0, err
+	}
+	return since, p.visit(visit)
 }
 
-// past visits what was done to keys that begin with own and prefix.
-type past struct {
-	kv          mvcc.WatchableKV
-	own, prefix string
-	held        map[string][]byte // by key: what was last seen of it, nil for one that was deleted
-	visit       func(Change) error
-}
-
-// read visits the revisions from one on, and before another.
-func (p *past) read(ctx context.Context, tx backend.ReadTx, from, end int64) error {
+// inFile reads the revisions from one on, and before another.
+func inFile(
+	ctx context.Context, tx backend.ReadTx, from, end int64, see func(revision int64, deleted bool, pair *mvccpb.KeyValue) error,
+) error {
 	for ; from < end; from += pastStep {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -58,7 +61,11 @@ func (p *past) read(ctx context.Context, tx backend.ReadTx, from, end int64) err
 		next := mvcc.RevToBytes(mvcc.Revision{Main: min(from+pastStep, end)}, mvcc.NewRevBytes())
 		revisions, kept := tx.UnsafeRange(schema.Key, first, next, 0)
 		for i := range revisions {
-			if err := p.see(ctx, revisions[i], kept[i]); err != nil {
+			var pair mvccpb.KeyValue
+			if err := proto.Unmarshal(kept[i], &pair); err != nil {
+				return fmt.Errorf("%w: %v", errNoPair, err)
+			}
+			if err := see(mvcc.BytesToRev(revisions[i]).Main, mvcc.IsTombstone(revisions[i]), &pair); err != nil {
 				return err
 			}
 		}
@@ -66,31 +73,103 @@ func (p *past) read(ctx context.Context, tx backend.ReadTx, from, end int64) err
 	return nil
 }
 
-// see visits a change as etcd keeps it.
-func (p *past) see(ctx context.Context, revision, kept []byte) error {
-	var pair mvccpb.KeyValue
-	if err := proto.Unmarshal(kept, &pair); err != nil {
-		return fmt.Errorf("%w: %v", errNoPair, err)
-	}
-	key, ours := strings.CutPrefix(string(pair.GetKey()), p.own)
-	if !ours || !strings.HasPrefix(key, p.prefix) {
-		return nil
-	}
-	change := Change{Op: Op{Key: key, Value: pair.GetValue(), Delete: mvcc.IsTombstone(revision)}, Revision: mvcc.BytesToRev(revision).Main}
-	var known bool
-	if change.Before, known = p.held[key]; !known && (change.Delete || pair.GetVersion() > 1) {
-		change.Before = p.before(ctx, pair.GetKey(), change.Revision)
-	}
-	p.held[key] = change.Value
-	return p.visit(change)
-}
-
-// before returns the value that a key had before a revision, nil if it is not known any
-// more.
-func (p *past) before(ctx context.Context, key []byte, revision int64) []byte {
-	was, err := p.kv.Range(ctx, key, nil, mvcc.RangeOptions{Rev: revision - 1})
+// before returns the value that a pair had before a revision, nil if it had none or that is
+// not known any more.
+func before(ctx context.Context, kv mvcc.WatchableKV, pair *mvccpb.KeyValue, revision int64) []byte {
+	was, err := kv.Range(ctx, pair.GetKey(), nil, mvcc.RangeOptions{Rev: revision - 1})
 	if err != nil || len(was.KVs) == 0 {
 		return nil
 	}
 	return was.KVs[0].GetValue()
+}
+
+// past gathers what was done to keys that begin with own and prefix.
+type past struct {
+	own, prefix string
+	changes     []Change
+	held        map[string][]byte // by key: what was last seen of it, nil for one that was deleted
+	unknown     map[string]int    // by key: the change of which older packs say what was before
+}
+
+func newPast(own, prefix string) *past {
+	return &past{own: own, prefix: prefix, held: make(map[string][]byte), unknown: make(map[string]int)}
+}
+
+// see adds what was done to a pair of etcd's. What it was before is asked when that is not
+// seen by itself.
+func (p *past) see(revision int64, deleted bool, pair *mvccpb.KeyValue, before func() []byte) error {
+	key, ours := strings.CutPrefix(string(pair.GetKey()), p.own)
+	if name, is := strings.CutPrefix(key, packPart); ours && is && !deleted {
+		return p.seePack(revision, name, pair.GetValue())
+	}
+	key, data := strings.CutPrefix(key, dataPart)
+	if !ours || !data || !strings.HasPrefix(key, p.prefix) {
+		return nil
+	}
+	change := Change{Op: Op{Key: key, Value: pair.GetValue(), Delete: deleted}, Revision: revision}
+	if deleted {
+		change.Value = nil
+	}
+	was, known := p.held[key]
+	if !known && (deleted || pair.GetVersion() > 1) {
+		was = before()
+	}
+	change.Before, p.held[key] = was, change.Value
+	p.changes = append(p.changes, change)
+	return nil
+}
+
+// seePack adds what a pack says, unless it is what older ones said.
+func (p *past) seePack(revision int64, name string, pack []byte) error {
+	entries, moved, err := entriesOf(pack)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, name)
+	}
+	for _, e := range entries {
+		key := string(e.Key)
+		if !strings.HasPrefix(key, p.prefix) {
+			continue
+		}
+		was, known := p.held[key]
+		p.held[key] = e.Value
+		if moved {
+			continue
+		}
+		if !known {
+			p.unknown[key] = len(p.changes)
+		}
+		p.changes = append(p.changes, Change{
+			Op: Op{Key: key, Value: e.Value, Delete: e.deleted()}, Revision: revision, Before: was,
+		})
+	}
+	return nil
+}
+
+// seeOld looks into a pair of before the changes for what was held before them. Of several
+// the newest comes last.
+func (p *past) seeOld(deleted bool, pair *mvccpb.KeyValue) error {
+	name, is := strings.CutPrefix(string(pair.GetKey()), p.own+packPart)
+	if deleted || !is {
+		return nil
+	}
+	entries, _, err := entriesOf(pair.GetValue())
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, name)
+	}
+	for _, e := range entries {
+		if i, wanted := p.unknown[string(e.Key)]; wanted {
+			p.changes[i].Before = bytes.Clone(e.Value)
+		}
+	}
+	return nil
+}
+
+// visit visits the changes in order.
+func (p *past) visit(visit func(Change) error) error {
+	for _, change := range p.changes {
+		if err := visit(change); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -176,7 +176,7 @@ func TestRestoreIsRefused(t *testing.T) {
 	s := open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
 	put(t, campaign(t, s, "one"), "a", "1")
 	saved := snapshot(t, s)
-	if _, err := etcdClient(t, socket).Put(t.Context(), "/aloft/version", "2"); err != nil {
+	if _, err := etcdClient(t, socket).Put(t.Context(), "/aloft/version", "3"); err != nil {
 		t.Fatal(err)
 	}
 	newer := snapshot(t, s)
@@ -199,7 +199,7 @@ func TestRestoreIsRefused(t *testing.T) {
 		"changed":             {saved: changed, want: store.ErrDamaged},
 		"that is too long":    {saved: append(bytes.Clone(saved), 0), want: store.ErrDamaged},
 		"of something else":   {saved: withSum(bytes.Repeat([]byte("text"), 4096)), words: "not of etcd"},
-		"of a newer program":  {saved: newer, want: store.ErrNewerData, words: "format 2, known up to 1"},
+		"of a newer program":  {saved: newer, want: store.ErrNewerData, words: "format 3, known up to 2"},
 		"of another prefix":   {cfg: store.Config{Prefix: "/other/"}, saved: saved, words: "no state of aloft below /other/"},
 		"for a member":        {cfg: store.Config{Name: "m1", Cluster: map[string]string{"m2": "http://127.0.0.1:1"}}, saved: saved, words: "not in Cluster"},
 		"for one that joins":  {cfg: joining(), saved: saved, words: "gets its data from the others"},

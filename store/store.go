@@ -114,7 +114,7 @@ type Store struct {
 func New(backend Backend, limits Limits) *Store {
 	return &Store{
 		backend: backend,
-		limits:  limits.withDefaults(Limits{embeddedOps, embeddedBytes}),
+		limits:  limits.withDefaults(Limits{Ops: embeddedOps, Bytes: embeddedBytes}),
 		closing: make(chan struct{}),
 	}
 }

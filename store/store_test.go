@@ -53,10 +53,17 @@ func (p program) Run() int {
 	return code
 }
 
-func TestEmbedded(t *testing.T) {
-	t.Parallel()
+func TestEmbedded(t *testing.T) { t.Parallel(); embedded(t, 0) }
+
+// TestEmbeddedPacked is TestEmbedded where all keys are in packs, which are gone through
+// often.
+func TestEmbeddedPacked(t *testing.T) { t.Parallel(); embedded(t, 1) }
+
+func embedded(t *testing.T, packed int) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T, limits store.Limits) storetest.State {
 		t.Helper()
+		limits.Packed = packed
 		socket := newSocket(t)
 		member := open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket, Limits: limits})
 		first := true
@@ -77,10 +84,16 @@ func TestEmbedded(t *testing.T) {
 	})
 }
 
-func TestOutside(t *testing.T) {
-	t.Parallel()
+func TestOutside(t *testing.T) { t.Parallel(); outside(t, 0) }
+
+// TestOutsidePacked is TestOutside where all keys are in packs.
+func TestOutsidePacked(t *testing.T) { t.Parallel(); outside(t, 1) }
+
+func outside(t *testing.T, packed int) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T, limits store.Limits) storetest.State {
 		t.Helper()
+		limits.Packed = packed
 		socket := newSocket(t)
 		open(t, store.Config{DataDir: t.TempDir(), ListenClient: socket})
 		return storetest.State{

@@ -11,6 +11,7 @@ import (
 // transact asks for a commit once: see Commit. The member in this process is asked
 // without the client, which would make each operation twice on the way, and with it
 // half of the memory that a commit takes.
+// The keys of ops begin below the prefix.
 func (e *etcd) transact(ctx context.Context, epoch uint64, number string, ops []Op) (*clientv3.TxnResponse, error) {
 	if e.kv != nil {
 		answer, err := e.kv.Txn(ctx, e.request(epoch, number, ops))
@@ -30,9 +31,9 @@ func (e *etcd) writes(ops []Op) []clientv3.Op {
 	writes := make([]clientv3.Op, 0, len(ops)+1)
 	for _, op := range ops {
 		if op.Delete {
-			writes = append(writes, clientv3.OpDelete(e.dataKey(op.Key)))
+			writes = append(writes, clientv3.OpDelete(e.prefix+op.Key))
 		} else {
-			writes = append(writes, clientv3.OpPut(e.dataKey(op.Key), string(op.Value)))
+			writes = append(writes, clientv3.OpPut(e.prefix+op.Key, string(op.Value)))
 		}
 	}
 	return writes
@@ -60,7 +61,7 @@ func (e *etcd) request(epoch uint64, number string, ops []Op) *etcdserverpb.TxnR
 
 // requests returns operations as messages; the last one is of the number of the commit.
 func (e *etcd) requests(ops []Op) []*etcdserverpb.RequestOp {
-	size, prefix := 0, e.dataKey("")
+	size, prefix := 0, e.prefix
 	for _, op := range ops {
 		size += len(prefix) + len(op.Key)
 	}

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -58,6 +59,15 @@ func PercentFor(live uint64, rush bool) int { return percentFor(live, rush) }
 
 // ComingMax is how many agents come in at one time, and RushMax while the leader is new.
 const ComingMax, RushMax = comingMax, rushMax
+
+// NewBounds returns the deadlines of a request, and what its handler calls last.
+func NewBounds(w http.ResponseWriter, req *http.Request) (control interface {
+	SetReadDeadline(at time.Time) error
+	SetWriteDeadline(at time.Time) error
+}, done func(),
+) {
+	return newBounds(w, req)
+}
 
 // View is the published state.
 type View struct{ v *view }

@@ -73,10 +73,10 @@ type deadlines interface {
 // lineKey is where the context of a call has its line.
 type lineKey struct{}
 
-// withLine makes the line of a request known to its handler.
-func withLine(w http.ResponseWriter, req *http.Request) (line, *http.Request) {
-	l := line{control: http.NewResponseController(w)}
-	return l, req.WithContext(onLine(req.Context(), l))
+// withLine makes the line of a request known to its handler, which calls done last.
+func withLine(w http.ResponseWriter, req *http.Request) (l line, with *http.Request, done func()) {
+	l.control, done = newBounds(w, req)
+	return l, req.WithContext(onLine(req.Context(), l)), done
 }
 
 // onLine returns the context of a call that comes by l.

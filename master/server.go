@@ -54,7 +54,8 @@ func (m *Master) Handler(rest http.Handler) http.Handler {
 	path, routers := aloftv1connect.NewRouterServiceHandler(routerService{m}, all, sessions)
 	mux.Handle(path, bounded(m.leading(routers)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
-		l, req := withLine(w, req)
+		l, req, done := withLine(w, req)
+		defer done()
 		l.sayAnytime() // a call before on the same connection may have bounded it
 		rest.ServeHTTP(w, req)
 	})
@@ -79,7 +80,8 @@ func newClusterHandler(m *Master, options ...connect.HandlerOption) (path string
 // unless its handler says otherwise.
 func bounded(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		l, req := withLine(w, req)
+		l, req, done := withLine(w, req)
+		defer done()
 		l.hearWithin(requestWithin)
 		l.sayWithin(requestWithin + answerWithin)
 		handler.ServeHTTP(w, req)

@@ -7,10 +7,10 @@ import (
 )
 
 // vigil bounds how long a session waits for its other side: to say something, and
-// to take what is said to it. Deadlines of the line would do that, too, but each of
-// them costs as much as a message, and a large cluster's sessions are mostly
-// heartbeats; so the vigil looks after the session when it may be too long, and
-// sets a deadline only then.
+// to take what is said to it. Deadlines of the line would do that, too, with a timer
+// begun anew by each message, and a large cluster's sessions are mostly heartbeats; so
+// the vigil looks after the session when it may be too long, and sets a deadline only
+// then.
 type vigil struct {
 	line   line
 	after  time.Duration

@@ -54,8 +54,10 @@ func (c *confirmer) run(ctx context.Context) {
 // confirm returns nil if the term led at a moment after the call began, so that no
 // other master had changed anything before. A leader that was halted, or cut off,
 // would otherwise tell what was true before the next one began.
-func (c *confirmer) confirm(ctx context.Context) error {
-	q := c.join()
+func (c *confirmer) confirm(ctx context.Context) error { return c.await(ctx, c.join()) }
+
+// await returns the answer to a question.
+func (c *confirmer) await(ctx context.Context, q *question) error {
 	select {
 	case <-q.answered:
 	case <-c.over:
@@ -80,9 +82,10 @@ func (c *confirmer) join() *question {
 	return c.next
 }
 
-// led lets calls pass when this master is known to lead after they came. What a
-// read was told is dropped if the term has changed meanwhile: the next one may
-// have been over when it began.
+// led has calls answered when this master is known to have led after they came. That is
+// asked while a read is served: what it was told is dropped if the answer is no, or the
+// term has changed meanwhile. What a call changed is proven by its commit, and that it had
+// nothing to change by the loop; only if it was refused it is asked here.
 func (m *Master) led() connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
@@ -90,15 +93,34 @@ func (m *Master) led() connect.UnaryInterceptorFunc {
 			if r == nil || isFree(req.Spec().Procedure) {
 				return next(ctx, req)
 			}
-			if err := r.asker.confirm(ctx); err != nil {
-				return nil, apiError(err)
+			if !isRead(req.Spec().Procedure) {
+				answer, err := next(ctx, req)
+				if isRefusal(err) && r.asker.confirm(ctx) != nil {
+					err = apiError(ErrNoLeader)
+				}
+				return answer, err
 			}
+			asked := r.asker.join()
 			answer, err := next(ctx, req)
-			if m.reign.Load() != r && isRead(req.Spec().Procedure) {
+			if unproven := r.asker.await(ctx, asked); unproven != nil {
+				return nil, apiError(unproven)
+			}
+			if m.reign.Load() != r {
 				return nil, apiError(ErrNoLeader)
 			}
 			return answer, err
 		}
+	}
+}
+
+// isRefusal reports whether an error says something of the cluster's state.
+func isRefusal(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeNotFound, connect.CodeAborted, connect.CodeInvalidArgument, connect.CodeAlreadyExists,
+		connect.CodeFailedPrecondition, connect.CodeOutOfRange:
+		return err != nil
+	default:
+		return false
 	}
 }
 
@@ -120,7 +142,7 @@ func isRead(procedure string) bool {
 
 // afterCommit says by an error of a commit what became of the calls in it.
 func afterCommit(err error) error {
-	if errors.Is(err, store.ErrDeposed) && !errors.Is(err, store.ErrInDoubt) {
+	if errors.Is(err, ErrNoLeader) || errors.Is(err, store.ErrDeposed) && !errors.Is(err, store.ErrInDoubt) {
 		return ErrNoLeader
 	}
 	return errInDoubt

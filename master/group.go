@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -44,8 +45,10 @@ func (c commits) tell(newest told) {
 
 // commitAll makes groups durable, one after the other, and publishes and answers each
 // before the next. It returns when there are no more, or with an error that ends the
-// term; no group is taken after that.
+// term; no group is taken after that. What agents said may get its answers a little later.
 func (r *reign) commitAll(ctx context.Context, c commits) {
+	words := newAnswers()
+	defer words.end()
 	for g := range c.groups {
 		if err := r.commit(ctx, g); err != nil {
 			g.refuse(fmt.Errorf("%w: %w", afterCommit(err), err))
@@ -55,9 +58,7 @@ func (r *reign) commitAll(ctx context.Context, c commits) {
 		if g.changes.Batch > 0 {
 			c.tell(told{g.changes.Batch, time.Now()})
 		}
-		for _, c := range g.calls {
-			c.back <- c.reply
-		}
+		words.give(g.calls)
 	}
 }
 
@@ -66,6 +67,12 @@ func (g *group) refuse(why error) {
 	if g != nil {
 		refuse(g.calls, why)
 	}
+}
+
+// called reports whether a call of the API is told that there was nothing to change. Then
+// no commit proves that this master led.
+func (g *group) called() bool {
+	return slices.ContainsFunc(g.calls, func(c call) bool { return c.request.call && c.err == nil })
 }
 
 func refuse(calls []call, why error) {
@@ -87,6 +94,10 @@ func (r *reign) commit(ctx context.Context, g *group) error {
 			return fmt.Errorf("commit: %w", err)
 		}
 		r.metrics.commits.Observe(time.Since(began).Seconds())
+	} else if g.called() {
+		if err := r.asker.confirm(ctx); err != nil {
+			return fmt.Errorf("confirm: %w", err)
+		}
 	}
 	r.publish(ctx, revision, g)
 	return nil

@@ -24,7 +24,7 @@ const (
 	wordsMax  = 1_000
 	joinsMax  = 2_000
 	comingMax = 120
-	rushMax   = 600
+	rushMax   = 300
 	largeFrom = 1_000
 	largeMax  = 2
 )
@@ -63,6 +63,8 @@ type reign struct {
 type request struct {
 	fold func(e *engine.Engine, now time.Time) (engine.Answer, error)
 	ask  func(e *engine.Engine) error // instead of fold
+	call bool                         // of the API: what it is told must be of a master that leads
+	word bool                         // of an agent, who does not mind a moment
 	back chan reply                   // holds the one reply
 }
 
@@ -93,7 +95,10 @@ func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, 
 		}
 		defer done()
 	}
-	return r.fold(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) })
+	return r.send(ctx, r.requests, request{
+		call: true,
+		fold: func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) },
+	})
 }
 
 // isLarge reports whether an event asks for very many tasks.
@@ -148,7 +153,7 @@ func (r *reign) fold(
 func (r *reign) hear(
 	ctx context.Context, fold func(e *engine.Engine, now time.Time) (engine.Answer, error),
 ) (engine.Answer, error) {
-	return r.send(ctx, r.words, request{fold: fold})
+	return r.send(ctx, r.words, request{fold: fold, word: true})
 }
 
 // ask returns the answer to a question about what is durable.

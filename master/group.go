@@ -72,7 +72,7 @@ func (g *group) refuse(why error) {
 // called reports whether a call of the API is told that there was nothing to change. Then
 // no commit proves that this master led.
 func (g *group) called() bool {
-	return slices.ContainsFunc(g.calls, func(c call) bool { return c.request.call && c.err == nil })
+	return slices.ContainsFunc(g.calls, func(c call) bool { return c.api && c.err == nil })
 }
 
 func refuse(calls []call, why error) {

@@ -63,7 +63,7 @@ type reign struct {
 type request struct {
 	fold func(e *engine.Engine, now time.Time) (engine.Answer, error)
 	ask  func(e *engine.Engine) error // instead of fold
-	call bool                         // of the API: what it is told must be of a master that leads
+	api  bool                         // it is a call: what that is told must be of a master that leads
 	word bool                         // of an agent, who does not mind a moment
 	back chan reply                   // holds the one reply
 }
@@ -96,7 +96,7 @@ func (r *reign) submit(ctx context.Context, event engine.Event) (engine.Answer, 
 		defer done()
 	}
 	return r.send(ctx, r.requests, request{
-		call: true,
+		api:  true,
 		fold: func(e *engine.Engine, now time.Time) (engine.Answer, error) { return e.Step(event, now) },
 	})
 }

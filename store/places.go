@@ -239,10 +239,9 @@ func (p *places) move(packs [][]entry, name func(part int) string) plan {
 		own := p.oldest + 2*place(i)
 		for _, e := range entries {
 			of := p.digest(e.Key)
-			switch at, _ := p.find(of); at {
-			case own:
+			if at, _ := p.find(of); at == own {
 				b.add(of, Op{Key: string(e.Key), Value: e.Value})
-			case own | 1:
+			} else if at == own|1 {
 				next.placed = append(next.placed, placed{of: of, gone: true})
 			}
 		}

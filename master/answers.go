@@ -7,7 +7,7 @@ import (
 
 // answersAtOnce is how many words are answered before what these answers have go on goes
 // on. Fewer would have each session's next message leave by a write of its own.
-const answersAtOnce = 32
+const answersAtOnce = 64
 
 // answers are those to what agents say. Where thousands of them come at once, a group has
 // up to a thousand words: if all these sessions were to go on at one moment, each step of

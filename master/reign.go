@@ -24,7 +24,7 @@ const (
 	wordsMax  = 1_000
 	joinsMax  = 2_000
 	comingMax = 120
-	rushMax   = 300
+	rushMax   = 600
 	largeFrom = 1_000
 	largeMax  = 2
 )

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -92,7 +91,7 @@ func (e *etcd) seeOld(ctx context.Context, revision int64, p *past) (compacted i
 		return 0, nil
 	}
 	_, err = e.pages(ctx, e.prefix+packPart, revision, packsFirst, func(key string, value []byte) error {
-		return p.seeOld(false, &mvccpb.KeyValue{Key: []byte(key), Value: value})
+		return p.seeOld([]byte(key), value)
 	})
 	if errors.Is(err, rpctypes.ErrCompacted) {
 		return revision + 1, nil

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -94,10 +95,7 @@ func (l *packLife) step() {
 			l.Fatal(err)
 		}
 		if n < 96 {
-			if err := errors.Join(l.beside.Close(), l.store.Close()); err != nil {
-				l.Fatal(err)
-			}
-			l.open()
+			l.restart(n < 94)
 		} else {
 			l.lead()
 		}
@@ -106,6 +104,22 @@ func (l *packLife) step() {
 		}
 		l.wantTold()
 	}
+}
+
+// restart starts the process again, on what it had or on a backup of that.
+func (l *packLife) restart(restored bool) {
+	l.Helper()
+	saved := snapshot(l.T, l.store)
+	if err := errors.Join(l.beside.Close(), l.store.Close()); err != nil {
+		l.Fatal(err)
+	}
+	if restored {
+		l.dir = l.TempDir()
+		if _, err := store.Restore(l.Context(), store.Config{DataDir: l.dir}, bytes.NewReader(saved)); err != nil {
+			l.Fatal(err)
+		}
+	}
+	l.open()
 }
 
 func (l *packLife) commit() {
@@ -215,10 +229,13 @@ func (l *packLife) wantTold() {
 		}
 		return
 	}
-	var got map[string]string
-	for at := since; got == nil; at-- {
-		got = maps.Clone(l.at[at])
+	last := int64(0) // that was something at the beginning
+	for revision := range l.at {
+		if revision <= since {
+			last = max(last, revision)
+		}
 	}
+	got := maps.Clone(l.at[last])
 	for _, c := range told {
 		if before, there := got[c.Key]; string(c.Before) != before || !there && c.Delete || !c.Delete && before == string(c.Value) {
 			l.Fatalf("at revision %d, since %d, %s was %.20q before, told was %.20q", c.Revision, since, c.Key, before, c.Before)

@@ -37,7 +37,7 @@ func (e *etcd) historyOfFile(ctx context.Context, epoch uint64, prefix string, s
 			return p.see(revision, deleted, pair, func() []byte { return before(ctx, kv, pair, revision) })
 		})
 		if err == nil && len(p.unknown) > 0 {
-			err = inFile(ctx, tx, 1, since+1, func(_ int64, deleted bool, pair *mvccpb.KeyValue) error { return p.seeOld(deleted, pair) })
+			err = beforeInFile(ctx, tx, since+1, p.seeOld)
 		}
 	})
 	if !ran {
@@ -71,6 +71,33 @@ func inFile(
 		}
 	}
 	return nil
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("all is seen that is wanted")
+
+// beforeInFile reads all that was put before a revision, the oldest first. How far apart
+// these revisions are is not known.
+func beforeInFile(ctx context.Context, tx backend.ReadTx, end int64, see func(key, value []byte) error) error {
+	err := tx.UnsafeForEach(schema.Key, func(at, kept []byte) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case mvcc.BytesToRev(at).Main >= end:
+			return errEnough
+		case mvcc.IsTombstone(at):
+			return nil
+		}
+		pair, _, err := parsePair(kept)
+		if err != nil {
+			return err
+		}
+		return see(pair.Key, pair.Value)
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
 
 // before returns the value that a pair had before a revision, nil if it had none or that is
@@ -147,12 +174,12 @@ func (p *past) seePack(revision int64, name string, pack []byte) error {
 
 // seeOld looks into a pair of before the changes for what was held before them. Of several
 // the newest comes last.
-func (p *past) seeOld(deleted bool, pair *mvccpb.KeyValue) error {
-	name, is := strings.CutPrefix(string(pair.GetKey()), p.own+packPart)
-	if deleted || !is {
+func (p *past) seeOld(key, value []byte) error {
+	name, is := bytes.CutPrefix(key, []byte(p.own+packPart))
+	if !is {
 		return nil
 	}
-	entries, _, err := entriesOf(pair.GetValue())
+	entries, _, err := entriesOf(value)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, name)
 	}

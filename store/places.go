@@ -6,12 +6,13 @@ import (
 
 // When older packs are gone through for what is worth keeping: they hold wornEntries times
 // as many entries as are needed, or a pack for each wornPacks of these, and somewhat more
-// for each operation that makes a commit a large one. Each time it is for so many entries
-// and bytes, or one pack.
+// for each operation that makes a commit a large one. Each time it is for at most
+// so many entries, bytes and packs, or for one pack.
 const (
 	wornEntries, wornEntriesSpare = 3, 256
 	wornPacks, wornPacksSpare     = 8, 16
 	tidyEntries, tidyBytes        = 2_000, 512 << 10
+	tidyPacks                     = 100 // an outside cluster takes 128 operations
 )
 
 // placesShards is in how many parts the places are held, each filled by one goroutine
@@ -222,7 +223,7 @@ func (p *places) worn(packFrom int) bool {
 func (p *places) stale() []kept {
 	n, entries, bytes := 0, 0, 0
 	for _, k := range p.packs {
-		if entries, bytes = entries+k.entries, bytes+k.bytes; n > 0 && (entries > tidyEntries || bytes > tidyBytes) {
+		if entries, bytes = entries+k.entries, bytes+k.bytes; n > 0 && (entries > tidyEntries || bytes > tidyBytes || n == tidyPacks) {
 			break
 		}
 		n++

@@ -71,7 +71,7 @@ type Config struct {
 	// and the next start of it ends the old term at once.
 	LeaseTTL time.Duration
 	// Limits bound a transaction. Default: 8,000 operations and 12 MiB, or 127
-	// and 1.5 MiB for an outside cluster.
+	// and 1.5 MiB for an outside cluster; the new keys of 64 share pairs of etcd's.
 	Limits Limits
 	// Log takes etcd's warnings and errors. Default: discard.
 	Log *slog.Logger

@@ -4,16 +4,18 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// How many places are found in each measurement, how long all of them may take, and
-// what the table asks for.
+// How many places are found in each measurement, how many of these are made of which the
+// middle one counts, how long all of them may take, and what the table asks for.
 const (
 	placesEach   = 100_000
-	placesWithin = 150 * time.Second
+	placesRounds = 3
+	placesWithin = 5 * time.Minute
 
 	plainBar  = 1_000_000 // places in a second, on 10,000 agents
 	spreadBar = 200_000
@@ -37,7 +39,8 @@ func (b *bench) measurePlacement(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, placesWithin)
 	defer cancel()
-	command := exec.CommandContext(within, test, "-test.run", "^$", "-test.bench", "^BenchmarkPlaces$", "-test.benchtime", strconv.Itoa(placesEach)+"x")
+	command := exec.CommandContext(within, test, "-test.run", "^$", "-test.bench", "^BenchmarkPlaces$",
+		"-test.benchtime", strconv.Itoa(placesEach)+"x", "-test.count", strconv.Itoa(placesRounds))
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", command, err, output)
@@ -46,9 +49,10 @@ func (b *bench) measurePlacement(ctx context.Context) error {
 	return nil
 }
 
-// parsePlaces reads what the benchmark printed.
+// parsePlaces reads what the benchmark printed, and takes the middle of the rounds.
 func parsePlaces(output string) places {
 	found := make(places)
+	rounds := make(map[string][]float64) // by the line's name
 	for line := range strings.Lines(output) {
 		name, rest, _ := strings.Cut(strings.TrimPrefix(line, "BenchmarkPlaces/"), " ")
 		what, size, sized := strings.Cut(name, "/agents=")
@@ -60,11 +64,18 @@ func parsePlaces(output string) places {
 				if found[what] == nil {
 					found[what] = make(map[int]float64)
 				}
-				found[what][agents] = value
+				rounds[name] = append(rounds[name], value)
+				found[what][agents] = middleOf(rounds[name])
 			}
 		}
 	}
 	return found
+}
+
+// middleOf returns the middle one of several costs.
+func middleOf(costs []float64) float64 {
+	sorted := slices.Sorted(slices.Values(costs))
+	return sorted[(len(sorted)-1)/2]
 }
 
 // placePlaces holds what was measured to its bars, and adds how each grows.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -52,17 +51,8 @@ func (e *etcd) Commit(ctx context.Context, epoch uint64, ops []Op) (revision int
 // tidy does without the oldest packs, unless e closes meanwhile or the term is over: then
 // they stay.
 func (e *etcd) tidy(ctx context.Context, epoch uint64, p *places) {
-	ctx, stop := context.WithCancelCause(ctx)
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-e.closing:
-			stop(ErrClosed)
-		case <-ctx.Done():
-		}
-	})
-	defer watching.Wait()
-	defer stop(nil)
+	ctx, done := e.whileOpen(ctx)
+	defer done()
 	if err := e.move(ctx, epoch, p); err != nil && ctx.Err() == nil && !errors.Is(err, ErrDeposed) {
 		e.log.WarnContext(ctx, "old packs of the store are kept", slog.Any("error", err))
 	}

@@ -80,7 +80,9 @@ func (e *etcd) Load(
 	if err != nil {
 		return 0, err
 	}
-	merged := func(key string, value []byte) error {
+	own := len(e.dataKey(""))
+	_, err = e.pages(ctx, e.dataKey(prefix), revision, pageKeysFirst, func(key string, value []byte) error {
+		key = key[own:]
 		p.put(p.digestOf(key), alone)
 		for ; len(packed) > 0 && string(packed[0].Key) < key; packed = packed[1:] {
 			if err := visit(string(packed[0].Key), packed[0].Value); err != nil {
@@ -88,9 +90,6 @@ func (e *etcd) Load(
 			}
 		}
 		return visit(key, value)
-	}
-	_, err = e.pages(ctx, e.dataKey(prefix), revision, pageKeysFirst, func(key string, value []byte) error {
-		return merged(key[len(e.dataKey("")):], value)
 	})
 	for _, pair := range packed {
 		if err == nil {
@@ -197,6 +196,23 @@ func (e *etcd) checkFormat(ctx context.Context) (format string, err error) {
 		format = string(pair.Value)
 	}
 	return format, checkFormat(format)
+}
+
+// whileOpen returns a context that is done, too, when e closes. The caller must call done.
+func (e *etcd) whileOpen(ctx context.Context) (bounded context.Context, done func()) {
+	bounded, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-e.closing:
+			stop(ErrClosed)
+		case <-bounded.Done():
+		}
+	})
+	return bounded, func() {
+		stop(nil)
+		watching.Wait()
+	}
 }
 
 // Close stops the guards of the terms, the client and the member, in this order.

@@ -76,12 +76,9 @@ var errNoRoom = errors.New("the store is full")
 // tend looks after the room of the embedded member until e closes, even when ctx is
 // done.
 func (e *etcd) tend(ctx context.Context) {
-	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	e.guards.Go(func() {
-		<-e.closing
-		stop(ErrClosed)
-	})
-	e.guards.Go(func() {
+		ctx, done := e.whileOpen(context.WithoutCancel(ctx))
+		defer done()
 		for pause(ctx, e.tendEvery) == nil {
 			if err := e.makeRoom(ctx); err != nil && ctx.Err() == nil {
 				e.log.WarnContext(ctx, "no room could be made in the store", slog.Any("error", err))

@@ -10,8 +10,7 @@ import (
 
 // transact asks for a commit once: see Commit. The member in this process is asked
 // without the client, which would make each operation twice on the way, and with it
-// half of the memory that a commit takes.
-// The keys of ops begin below the prefix.
+// half of the memory that a commit takes. The keys of ops begin below the prefix.
 func (e *etcd) transact(ctx context.Context, epoch uint64, number string, ops []Op) (*clientv3.TxnResponse, error) {
 	if e.kv != nil {
 		answer, err := e.kv.Txn(ctx, e.request(epoch, number, ops))

@@ -120,7 +120,7 @@ func onAllCores(ctx context.Context) (context.Context, *errgroup.Group) {
 	return ctx, group
 }
 
-// onEach does the same with the numbers below n, on all cores.
+// onEach calls work with each number below n, on all cores.
 func onEach(n int, work func(number int)) {
 	_ = tryEach(n, func(number int) error { work(number); return nil }) // it never fails
 }

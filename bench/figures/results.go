@@ -129,7 +129,7 @@ func figureTable(figures []figure) string {
 func (r *results) routerMarkdown() string {
 	var text strings.Builder
 	text.WriteString(figureTable(r.beside))
-	text.WriteString("\n`wrk --threads 2`, each proxy in turns, medians of eleven runs and, with 256 connections, of three. CPU is that of the proxy's own\n" +
+	text.WriteString("\n`wrk --threads 2`, each proxy in turns, medians of 25 runs of a second and, with 256 connections, of three of two. CPU is that of the proxy's own\n" +
 		"processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n" +
 		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, c := range r.proxies {

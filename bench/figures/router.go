@@ -26,7 +26,9 @@ const (
 
 	barConnections, manyConnections = 32, 256
 
-	barRounds = 11 // of the former: from run to run p99 moves by half and more
+	// Of the former there are more runs, and shorter ones: from run to run p99 moves by half and more.
+	barRounds   = 25
+	barRunTakes = time.Second
 )
 
 // subject is a proxy, or the backend itself, under load.
@@ -50,19 +52,20 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	for _, connections := range []int{barConnections, manyConnections} {
 		runs := make(map[string][]carried)
-		times := rounds
+		times, takes := rounds, runTakes
 		if connections == barConnections {
-			times = barRounds
+			times, takes = barRounds, barRunTakes
 		}
 		for round := range times {
 			b.say("router, %d connections, round %d of %d", connections, round+1, times)
 			for _, s := range subjects {
-				run, err := s.load(ctx, connections)
+				run, err := s.load(ctx, connections, takes)
 				if err != nil {
 					return err
 				}
 				runs[s.name] = append(runs[s.name], run)
 			}
+			slices.Reverse(subjects) // so that none always follows the same other
 		}
 		for _, s := range subjects {
 			b.results.proxies = append(b.results.proxies, medians(runs[s.name]))
@@ -117,7 +120,7 @@ func (b *bench) measureLong(ctx context.Context, subjects []subject) error {
 		for i, name := range []string{"aloft", "nginx"} {
 			s := named(subjects, name)
 			s.url = strings.TrimSuffix(s.url, "/") + rival.LongPath
-			run, err := s.load(ctx, barConnections)
+			run, err := s.load(ctx, barConnections, runTakes)
 			if err != nil {
 				return err
 			}
@@ -223,14 +226,14 @@ func lastPort(c *cluster.Cluster) (int, error) {
 	return port, nil
 }
 
-// load runs the load generator against the subject, with the CPU time that the
-// subject spends.
-func (s subject) load(ctx context.Context, connections int) (carried, error) {
+// load runs the load generator against the subject for so long, with the CPU time that
+// the subject spends.
+func (s subject) load(ctx context.Context, connections int, takes time.Duration) (carried, error) {
 	before, err := s.cpu()
 	if err != nil {
 		return carried{}, err
 	}
-	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: runTakes})
+	seen, err := wrk.Run(ctx, wrk.Config{URL: s.url, Host: backendHost, Connections: connections, Takes: takes})
 	if err != nil {
 		return carried{}, fmt.Errorf("%s: %w", s.name, err)
 	}

@@ -67,7 +67,7 @@ func (b *bench) compareRelays(ctx context.Context, load tcpLoad, ours, theirs su
 		rates := make(map[string]float64)
 		for _, s := range []subject{ours, theirs} {
 			s.url += load.path
-			run, err := s.load(ctx, load.connections)
+			run, err := s.load(ctx, load.connections, barRunTakes)
 			if err != nil {
 				return err
 			}

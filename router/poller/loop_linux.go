@@ -14,13 +14,13 @@ import (
 	"github.com/aloft-run/aloft/router/kernel"
 )
 
-// batchMax is how many sockets a hand is told of by one call of the kernel. They wait for
-// one another, and for the hand if the kernel puts its thread aside.
-const batchMax = 8
-
 // turnsMax is after how many turns a hand without a thread lets others run. If it never has
 // to wait, another that has become ready on the same processor would have it only after 10 ms.
-const turnsMax = 4
+const turnsMax = 32
+
+// newsMax is how many sockets that have become ready a hand tells of before those that want
+// another turn have theirs.
+const newsMax = 8
 
 // wanted is what the kernel tells of a socket, once each time.
 const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
@@ -57,8 +57,8 @@ const (
 // Threads are what makes a loop as quick as other servers' are. Go's scheduler asks the kernel
 // what is ready when it has nothing else to do: if the kernel puts the thread aside that does so,
 // nobody asks, though there may be a processor with nothing to do. And that any hand is told of any
-// socket is what makes it steady: nothing waits for a thread that was put aside, but the few
-// sockets that it had just been told of.
+// socket, and of one at a time, is what makes it steady: nothing waits for a thread that was put
+// aside, but the socket that it had just been told of.
 func New(hands int, threaded bool) *Loop { return &Loop{hands: hands, threaded: threaded} }
 
 // Start starts the hands if nobody has, and reports whether they are there: not if the loop is
@@ -160,7 +160,7 @@ func (l *Loop) Remove(fd int, token Token) {
 type hand struct {
 	loop  *Loop
 	again []*slot // of the sources that want another turn
-	batch [batchMax]unix.EpollEvent
+	event [1]unix.EpollEvent
 }
 
 // run tells the sources until the loop is closed.
@@ -173,43 +173,60 @@ func (h *hand) run() {
 		if h.loop.file != nil && (turns%turnsMax == 0 || len(h.again) > 0) {
 			runtime.Gosched() // for others than sources, too
 		}
-		var n int
 		if len(h.again) > 0 {
-			n = h.look(0)
-		} else {
-			n = wait()
-		}
-		again := h.again
-		h.again = nil
-		for _, event := range h.batch[:n] {
-			token := Token{event.Fd, event.Pad}
-			if token == wakeToken() {
+			if !h.tellOld() {
 				return
 			}
-			if s := h.loop.slots.find(token); s != nil {
-				h.tell(s, eventsOf(event.Events))
-			}
+			continue
 		}
-		for _, s := range again {
-			s.again.Store(false)
-			h.tell(s, 0)
+		if wait() && !h.tellNext() {
+			return
 		}
 	}
 }
 
-// waitWithOthers returns how to wait by Go's poller.
-func (h *hand) waitWithOthers() (wait func() int) {
-	raw, err := h.loop.file.SyscallConn()
-	n := 0
-	try := func(uintptr) bool {
-		n = h.look(0)
-		return n > 0
+// tellOld gives the sources another turn that want it, behind a few whose sockets have become
+// ready, or reports that the loop is closed.
+func (h *hand) tellOld() bool {
+	again := h.again
+	h.again = nil
+	for i := 0; i < newsMax && h.look(0); i++ {
+		if !h.tellNext() {
+			return false
+		}
 	}
-	return func() int {
+	for _, s := range again {
+		s.again.Store(false)
+		h.tell(s, 0)
+	}
+	return true
+}
+
+// tellNext tells a source what the kernel told of its socket, or reports that the loop is closed.
+func (h *hand) tellNext() bool {
+	token := Token{h.event[0].Fd, h.event[0].Pad}
+	if token == wakeToken() {
+		return false
+	}
+	if s := h.loop.slots.find(token); s != nil {
+		h.tell(s, eventsOf(h.event[0].Events))
+	}
+	return true
+}
+
+// waitWithOthers returns how to wait by Go's poller.
+func (h *hand) waitWithOthers() (wait func() bool) {
+	raw, err := h.loop.file.SyscallConn()
+	ready := false
+	try := func(uintptr) bool {
+		ready = h.look(0)
+		return ready
+	}
+	return func() bool {
 		if err == nil {
 			_ = raw.Read(try) // the file is closed after the last hand has ended
 		}
-		return n
+		return ready
 	}
 }
 
@@ -218,19 +235,19 @@ func (h *hand) waitWithOthers() (wait func() int) {
 // the next event is near, that costs more than it gives.
 const patience = time.Millisecond
 
-// waitInKernel waits until sockets are ready, and returns how many.
-func (h *hand) waitInKernel() int {
-	if n := h.look(patience); n > 0 {
-		return n
+// waitInKernel waits until a socket is ready, and reports whether one is.
+func (h *hand) waitInKernel() bool {
+	if h.look(patience) {
+		return true
 	}
-	n, _ := unix.EpollWait(h.loop.epoll, h.batch[:], -1) // an interruption finds nothing
-	return max(n, 0)
+	n, _ := unix.EpollWait(h.loop.epoll, h.event[:], -1) // an interruption finds nothing
+	return n > 0
 }
 
-// look asks the kernel what is ready, and waits for so long without telling Go.
-func (h *hand) look(limit time.Duration) int {
-	n, _ := kernel.Poll(h.loop.epoll, h.batch[:], limit) // an interruption finds nothing
-	return max(n, 0)
+// look asks the kernel for a socket that is ready, and waits for so long without telling Go.
+func (h *hand) look(limit time.Duration) bool {
+	n, _ := kernel.Poll(h.loop.epoll, h.event[:], limit) // an interruption finds nothing
+	return n > 0
 }
 
 // tell gives a source its turn, unless it is gone.

@@ -53,7 +53,7 @@ func (c *collector) end() {
 	if !last {
 		return
 	}
-	if heapBytes("/memory/classes/heap/objects:bytes") > heapSmall {
+	if heapBytes(heapInUse) > heapSmall {
 		runtime.GC()
 	}
 	c.mu.Lock()
@@ -69,14 +69,19 @@ func (c *collector) end() {
 
 // After a load of calmFrom records or more the collector waits for the first call to be
 // answered, but not for longer than calmFor: to look through all that was loaded takes
-// the processors that the first plans want.
+// the processors that the first plans want. It waits for the agents that come back, too,
+// until none has been at the door for calmAfter, or rushFor has passed, or the heap has
+// grown by calmSpare.
 const (
-	calmFrom = 50_000
-	calmFor  = 2 * time.Second
+	calmFrom  = 50_000
+	calmFor   = 2 * time.Second
+	calmAfter = 250 * time.Millisecond
+	calmLook  = 50 * time.Millisecond
+	calmSpare = 1 << 30 // bytes
 )
 
-// awaitAnswer waits for so long after a large load, or until ctx is done.
-func (r *reign) awaitAnswer(ctx context.Context) {
+// awaitCalm waits for that after a large load, or until ctx is done.
+func (r *reign) awaitCalm(ctx context.Context) {
 	if r.loaded < calmFrom {
 		return
 	}
@@ -85,9 +90,23 @@ func (r *reign) awaitAnswer(ctx context.Context) {
 	case <-time.After(calmFor):
 	case <-ctx.Done():
 	}
+	since, last := time.Now(), time.Now()
+	most := heapBytes(heapInUse) + calmSpare
+	for time.Since(last) < calmAfter && time.Since(since) < rushFor && heapBytes(heapInUse) < most && wait(ctx, calmLook) {
+		if r.door.busy() {
+			last = time.Now()
+		}
+	}
 }
 
-// heapBytes returns one of the figures that the runtime keeps of the heap.
+// The figures that the runtime keeps of the heap, in bytes: with what may be garbage, and
+// what was alive when it was looked through last.
+const (
+	heapInUse = "/memory/classes/heap/objects:bytes"
+	heapLive  = "/gc/heap/live:bytes"
+)
+
+// heapBytes returns one of them.
 func heapBytes(name string) uint64 {
 	sample := []rtmetrics.Sample{{Name: name}}
 	rtmetrics.Read(sample)
@@ -162,5 +181,5 @@ func (c *collector) tend() {
 
 // wanted returns what the heap may grow by. The caller holds c.mu.
 func (c *collector) wanted() int {
-	return percentFor(heapBytes("/gc/heap/live:bytes"), time.Since(c.rushed) < rushFor)
+	return percentFor(heapBytes(heapLive), time.Since(c.rushed) < rushFor)
 }

@@ -45,6 +45,14 @@ type guests struct {
 	late   *time.Timer   // takes their places from them; nil until they may come in
 }
 
+// rushPlaces returns how many of a cluster's agents may come in at one time while the
+// leader is new: the fewer they are, the sooner calls pass between them, and each costs
+// less with more of them, so that many are back in time.
+func rushPlaces(agents int) int {
+	const percent = 3
+	return min(max(agents*percent/100, rushLeast), rushMax)
+}
+
 func newDoor(places int) *door {
 	return &door{places: places, free: places, present: make(map[*guests]struct{}), expected: make(map[id.Agent]*guests)}
 }
@@ -134,6 +142,13 @@ func (d *door) narrow(places int) {
 		d.free -= d.places - places
 		d.places = places
 	}
+}
+
+// busy reports whether anybody waits or comes in.
+func (d *door) busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.present) > 0
 }
 
 // begins returns those with whom an agent was let in that begins a session, nil if it was

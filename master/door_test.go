@@ -37,7 +37,7 @@ func (n *node) comes(name string, tasks ...*pb.TaskReport) {
 
 // crowd is so many names that nobody else may come in beside them.
 func crowd(number int) (names []string) {
-	for i := range master.RushMax {
+	for i := range master.RushLeast {
 		names = append(names, fmt.Sprintf("crowd-%d-%d", number, i))
 	}
 	return names
@@ -94,6 +94,16 @@ func TestFewerComeInAfterTheRush(t *testing.T) {
 			t.Errorf("more than may ever come in waited for %v", waited)
 		}
 	})
+}
+
+// TestMoreComeInWhereThereAreMore: a new leader lets in 3 % of the agents that it knows of.
+func TestMoreComeInWhereThereAreMore(t *testing.T) {
+	t.Parallel()
+	for agents, want := range map[int]int{0: 300, 10_000: 300, 15_000: 450, 20_000: 600, 50_000: 600} {
+		if found := master.RushPlaces(agents); found != want {
+			t.Errorf("of %d agents %d come in at one time; want %d", agents, found, want)
+		}
+	}
 }
 
 // TestAgentsComeInInTheirOrder: each is let in when those before it have had their time.

@@ -57,8 +57,12 @@ func (m *Master) Hear(ctx context.Context, event engine.Event) error {
 // more agents come than the door lets in or not.
 func PercentFor(live uint64, rush bool) int { return percentFor(live, rush) }
 
-// ComingMax is how many agents come in at one time, and RushMax while the leader is new.
-const ComingMax, RushMax = comingMax, rushMax
+// ComingMax is how many agents come in at one time, and RushLeast while the leader of a
+// small cluster is new.
+const ComingMax, RushLeast = comingMax, rushLeast
+
+// RushPlaces returns how many of so many agents come in at one time while the leader is new.
+func RushPlaces(agents int) int { return rushPlaces(agents) }
 
 // NewBounds returns the deadlines of a request, and what its handler calls last.
 func NewBounds(w http.ResponseWriter, req *http.Request) (control interface {

@@ -49,7 +49,7 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		requests: make(chan request),
 		words:    make(chan request),
 		entered:  make(chan struct{}, cfg.CallsMax),
-		door:     newDoor(rushMax),
+		door:     newDoor(rushPlaces(len(view.kinds[engine.AgentKind]))),
 		joining:  make(chan struct{}, joinsMax),
 		large:    make(chan struct{}, largeMax),
 		handOver: make(chan struct{}),

@@ -254,7 +254,7 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 	defer stop()
 	beside.Go(func() {
 		defer done()
-		r.awaitAnswer(asking)
+		r.awaitCalm(asking)
 	})
 	beside.Go(func() { r.asker.run(asking) })
 	beside.Go(func() { r.recall(asking) })

@@ -16,14 +16,15 @@ import (
 // batchMax bounds how many events one commit carries, wordsMax how many of them are
 // words of agents, and joinsMax how many agents may wait for their join to be durable:
 // when all agents of a large cluster come or go at once, calls shall not wait for them.
-// No more than comingMax of them are about to say what they have at one time, and rushMax
-// while the leader is new: what there is then is known from them alone.
+// No more than comingMax of them are about to say what they have at one time, and more
+// while the leader is new (rushPlaces): what there is then is known from them alone.
 // So it is with deployments that ask for largeFrom tasks or more, and largeMax.
 const (
 	batchMax  = 4096
 	wordsMax  = 1_000
 	joinsMax  = 2_000
 	comingMax = 120
+	rushLeast = 300
 	rushMax   = 600
 	largeFrom = 1_000
 	largeMax  = 2

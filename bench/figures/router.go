@@ -56,16 +56,17 @@ func (b *bench) measureRouter(ctx context.Context) (err error) {
 		if connections == barConnections {
 			times, takes = barRounds, barRunTakes
 		}
+		order := slices.Clone(subjects)
 		for round := range times {
 			b.say("router, %d connections, round %d of %d", connections, round+1, times)
-			for _, s := range subjects {
+			for _, s := range order {
 				run, err := s.load(ctx, connections, takes)
 				if err != nil {
 					return err
 				}
 				runs[s.name] = append(runs[s.name], run)
 			}
-			slices.Reverse(subjects) // so that none always follows the same other
+			slices.Reverse(order) // so that none always follows the same other
 		}
 		for _, s := range subjects {
 			b.results.proxies = append(b.results.proxies, medians(runs[s.name]))

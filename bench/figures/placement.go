@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,17 +64,11 @@ func parsePlaces(output string) places {
 					found[what] = make(map[int]float64)
 				}
 				rounds[name] = append(rounds[name], value)
-				found[what][agents] = middleOf(rounds[name])
+				found[what][agents] = median(rounds[name])
 			}
 		}
 	}
 	return found
-}
-
-// middleOf returns the middle one of several costs.
-func middleOf(costs []float64) float64 {
-	sorted := slices.Sorted(slices.Values(costs))
-	return sorted[(len(sorted)-1)/2]
 }
 
 // placePlaces holds what was measured to its bars, and adds how each grows.

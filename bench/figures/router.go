@@ -104,8 +104,13 @@ func medianOf[T cmp.Ordered](runs []carried, of func(carried) T) T {
 	for _, run := range runs {
 		all = append(all, of(run))
 	}
-	slices.Sort(all)
-	return all[len(all)/2]
+	return median(all)
+}
+
+// median returns the middle one of several values.
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }
 
 // named returns the subject of a name, which must be there.
@@ -128,9 +133,7 @@ func (b *bench) measureLong(ctx context.Context, subjects []subject) error {
 			rates[i] = append(rates[i], run.perSecond)
 		}
 	}
-	slices.Sort(rates[0])
-	slices.Sort(rates[1])
-	ours, theirs := rates[0][rounds/2], rates[1][rounds/2]
+	ours, theirs := median(rates[0]), median(rates[1])
 	b.results.beside = append(b.results.beside, figure{
 		what:    "answers of 64 KiB: the router's rate beside nginx",
 		command: "`wrk --threads 2 --connections 32`",

@@ -169,18 +169,14 @@ func (h *hand) run() {
 	if h.loop.file != nil {
 		wait = h.waitWithOthers()
 	}
-	for turns := 1; ; turns++ {
+	for turns, going := 1, true; going; turns++ {
 		if h.loop.file != nil && (turns%turnsMax == 0 || len(h.again) > 0) {
 			runtime.Gosched() // for others than sources, too
 		}
 		if len(h.again) > 0 {
-			if !h.tellOld() {
-				return
-			}
-			continue
-		}
-		if wait() && !h.tellNext() {
-			return
+			going = h.tellOld()
+		} else if wait() {
+			going = h.tellNext()
 		}
 	}
 }

@@ -345,7 +345,10 @@ func (l *lane) readNow(fd uintptr) bool {
 		l.in = newBuffer()
 	}
 	l.got, l.broken = kernel.Read(int(fd), l.in[l.filled:])
-	if !errors.Is(l.broken, syscall.EAGAIN) {
+	if !kernel.IsLater(l.broken) {
+		if l.polled != nil && l.got > 0 && l.got < len(l.in)-l.filled {
+			l.polled.Drained()
+		}
 		return true
 	}
 	if l.filled == 0 {

@@ -67,17 +67,19 @@ func (l *lane) count(n int64) {
 
 // choose finds an instance for the request, if one can have it at once.
 func (l *lane) choose() bool {
+	r, service, table := l.router, l.service, l.table // of the last request: often this one's, too
 	if string(l.request.Host) != l.host {
-		l.host = string(l.request.Host)
+		l.host, table = string(l.request.Host), nil
 	}
 	if string(l.request.Path) != l.path {
-		l.path = string(l.request.Path)
+		l.path, table = string(l.request.Path), nil
 	}
-	r := l.router
 	l.errand = r.newErrand(l.host, l.path)
 	l.message.Idempotent = upstream.IsIdempotent(l.request.Method)
 	for {
-		l.service = l.table.find(l.host, l.path)
+		if l.service = service; l.table != table {
+			l.service = l.table.find(l.host, l.path)
+		}
 		if l.service == nil || l.service.queue.len() > 0 {
 			return false
 		}

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"errors"
 	"syscall"
 
 	"github.com/aloft-run/aloft/router/kernel"
@@ -34,7 +33,7 @@ func (s *sender) writeNow(fd uintptr) bool {
 		switch {
 		case err == nil:
 			s.text = s.text[n:]
-		case errors.Is(err, syscall.EAGAIN):
+		case kernel.IsLater(err):
 			return false
 		default:
 			s.err = err

@@ -11,16 +11,7 @@
 // interrupts else is asked again.
 package kernel
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
-// again calls do for as long as signals interrupt it.
-func again(do func() (int, error)) (n int, err error) {
-	for {
-		if n, err = do(); !errors.Is(err, syscall.EINTR) {
-			return n, err
-		}
-	}
-}
+// IsLater reports whether a call found nothing to be done yet: what it wants may become ready.
+func IsLater(err error) bool { return err == syscall.EAGAIN } //nolint:errorlint // it is a call's own, and never wrapped

@@ -80,7 +80,7 @@ func TestAllIsPassedOn(t *testing.T) {
 				if piped > 0 { // it came before
 					from, there = pipe[0], piped
 				}
-				n, err := kernel.Read(from, p)
+				n, err := unix.Read(from, p)
 				took(p, n, err, there)
 				if from == pipe[0] {
 					piped -= max(n, 0)

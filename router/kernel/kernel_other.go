@@ -2,7 +2,10 @@
 
 package kernel
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // Read is read(2).
 func Read(fd int, p []byte) (int, error) {
@@ -21,4 +24,13 @@ func Peek(fd int) (int, error) {
 		n, _, err := syscall.Recvfrom(fd, one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return n, err
 	})
+}
+
+// again calls do for as long as signals interrupt it.
+func again(do func() (int, error)) (n int, err error) {
+	for {
+		if n, err = do(); !errors.Is(err, syscall.EINTR) {
+			return n, err
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -26,6 +25,7 @@ type Conn struct {
 	mu     sync.Mutex // guards what is below
 	held   int        // so many use the descriptor
 	closed bool
+	ending bool // the loop has told so: what is read must be read to its end
 	sides  [2]side
 }
 
@@ -90,6 +90,7 @@ func (c *Conn) Use(s *Strand) { c.strand = s }
 func (c *Conn) Ready(events Events) (again bool) {
 	var reader, writer waiter
 	c.mu.Lock()
+	c.ending = c.ending || events&Ending != 0
 	if events&(Readable|Ending) != 0 {
 		reader = c.sides[reading].rouse()
 	}
@@ -157,24 +158,34 @@ func (c *Conn) do(at int, f func(fd uintptr) bool) error {
 		defer s.turn.Unlock()
 	}
 	c.strand.operates()
-	if err := c.prepare(at, 1); err != nil {
+	vain, err := c.prepare(at, 1)
+	if err != nil {
 		return err
 	}
 	defer c.letGo()
-	for !f(uintptr(c.fd)) {
+	for vain || !f(uintptr(c.fd)) {
 		c.wait(at)
-		if err := c.prepare(at, 0); err != nil {
+		if vain, err = c.prepare(at, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Drained says that the last read took all that was there, as one does that gets less than it
+// asks for, and that nothing but a read comes next: it need not ask the kernel before the loop
+// has told of more.
+func (c *Conn) Drained() {
+	c.mu.Lock()
+	c.sides[reading].drained = true
+	c.mu.Unlock()
+}
+
 // Read reads what there is, or waits for it.
 func (c *Conn) Read(p []byte) (n int, err error) {
 	waited := c.do(reading, func(fd uintptr) bool {
 		n, err = kernel.Read(int(fd), p)
-		return !errors.Is(err, unix.EAGAIN)
+		return !kernel.IsLater(err)
 	})
 	switch {
 	case waited != nil:
@@ -195,7 +206,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 			taken, err = kernel.Write(int(fd), p[n:])
 			n += max(taken, 0)
 		}
-		if errors.Is(err, unix.EAGAIN) {
+		if kernel.IsLater(err) {
 			err = nil
 			return false
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/net/nettest"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/aloft-run/aloft/router/poller"
@@ -171,6 +172,128 @@ func TestStrandsSendBack(t *testing.T) {
 			}
 		}
 	})
+}
+
+// drain begins a strand that sends back what comes, and takes that for all when a read gets less
+// than it asks for. It returns what closes with its error.
+func drain(t fataler, c *poller.Conn, atOnce int) <-chan error {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	poller.Spin(func(s *poller.Strand) {
+		c.Use(s)
+		for p := make([]byte, atOnce); ; {
+			var n int
+			var failed error
+			err := raw.Read(func(fd uintptr) bool {
+				n, failed = unix.Read(int(fd), p)
+				return !errors.Is(failed, unix.EAGAIN)
+			})
+			if err = errors.Join(err, failed); err == nil && n == 0 {
+				err = io.EOF
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+			if n < len(p) {
+				c.Drained()
+			}
+			_, _ = c.Write(p[:n]) // else the test misses it
+		}
+	})
+	return ended
+}
+
+// TestNothingIsLeftWhenDrained: a strand that does not ask again for what it was not told of
+// gets all that comes nevertheless, to the end, also what follows something urgent.
+func TestNothingIsLeftWhenDrained(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		loop := newLoop(t, rapid.IntRange(1, 3).Draw(t, "hands"), rapid.Bool().Draw(t, "threaded"))
+		client, server := pair(t)
+		defer func() { _ = client.Close() }()
+		_ = client.SetDeadline(time.Now().Add(patience))
+		c := adopted(t, loop, server)
+		defer func() { _ = c.Close() }()
+		sizes := rapid.SliceOfN(rapid.IntRange(0, 200), 1, 20).Draw(t, "sizes, or something urgent")
+		early := rapid.IntRange(0, len(sizes)).Draw(t, "so many are there before")
+		sent, urgent := 0, false
+		send := func(size int) {
+			if size == 0 {
+				if !urgent { // of two the first may be read with the others
+					urge(t, client)
+				}
+				urgent = true
+				return
+			}
+			n, err := client.Write(make([]byte, size))
+			if sent += n; err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		for _, size := range sizes[:early] {
+			send(size)
+		}
+		ended := drain(t, c, rapid.IntRange(1, 300).Draw(t, "at once"))
+		for _, size := range sizes[early:] {
+			send(size)
+		}
+
+		if n, err := io.CopyN(io.Discard, client, int64(sent)); err != nil {
+			t.Fatalf("%d bytes come back of %d: %v", n, sent, err)
+		}
+		_ = client.(*net.TCPConn).CloseWrite()
+		if err := ends(t, ended); !errors.Is(err, io.EOF) {
+			t.Fatalf("the strand ended by %v", err)
+		}
+	})
+}
+
+// TestNewsBeforeAReadIsMinded: what comes after the last read took all, and is told of before the
+// next one, is read by that.
+func TestNewsBeforeAReadIsMinded(t *testing.T) {
+	t.Parallel()
+	loop := newLoop(t, 1, true)
+	client, server := pair(t)
+	defer func() { _ = client.Close() }()
+	c := adopted(t, loop, server)
+	defer func() { _ = c.Close() }()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_, wrote := io.WriteString(client, "one")
+	_, read := c.Read(make([]byte, 10))
+	c.Drained()
+	_, again := io.WriteString(client, "two")
+	told := newGate(t) // what comes before it was told before
+	add(t, loop, told.pipe.ends[0], told)
+	within(t, told.reached, "the hand is told nothing")
+	told.pass()
+
+	n, err := c.Read(make([]byte, 10))
+
+	if n != len("two") || errors.Join(wrote, read, again, err) != nil {
+		t.Errorf("%d bytes, %v", n, errors.Join(wrote, read, again, err))
+	}
+}
+
+// urge sends one byte that is urgent, and is not read with the others.
+func urge(t fataler, client net.Conn) {
+	t.Helper()
+	raw, err := client.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			if err := unix.Send(int(fd), []byte("!"), unix.MSG_OOB); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestAStrandsWaitEnds: by a deadline, also one that was moved, and by a close, whoever

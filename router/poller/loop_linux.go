@@ -23,12 +23,12 @@ const turnsMax = 32
 const newsMax = 8
 
 // wanted is what the kernel tells of a socket, once each time.
-const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
+const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
 
 // Loop has sockets, of which its hands are told. It starts with the first. Make it with New,
 // and end it with Close. A nil Loop takes no socket.
 type Loop struct {
-	hands    int
+	hands    []hand
 	threaded bool
 	slots    slots
 
@@ -57,9 +57,11 @@ const (
 // Threads are what makes a loop as quick as other servers' are. Go's scheduler asks the kernel
 // what is ready when it has nothing else to do: if the kernel puts the thread aside that does so,
 // nobody asks, though there may be a processor with nothing to do. And that any hand is told of any
-// socket, and of one at a time, is what makes it steady: nothing waits for a thread that was put
-// aside, but the socket that it had just been told of.
-func New(hands int, threaded bool) *Loop { return &Loop{hands: hands, threaded: threaded} }
+// socket, and takes from what another was told, is what makes it steady: nothing waits for a thread
+// that was put aside, but the socket that it has just taken.
+func New(hands int, threaded bool) *Loop {
+	return &Loop{hands: make([]hand, hands), threaded: threaded}
+}
 
 // Start starts the hands if nobody has, and reports whether they are there: not if the loop is
 // closed, or there was no descriptor for it.
@@ -93,9 +95,11 @@ func (l *Loop) start() bool {
 		return false
 	}
 	l.state = open
-	for range l.hands {
-		h := &hand{loop: l}
-		l.ending.Go(h.run)
+	for i := range l.hands {
+		l.hands[i].loop = l
+	}
+	for i := range l.hands {
+		l.ending.Go(l.hands[i].run)
 	}
 	return true
 }
@@ -160,7 +164,9 @@ func (l *Loop) Remove(fd int, token Token) {
 type hand struct {
 	loop  *Loop
 	again []*slot // of the sources that want another turn
-	event [1]unix.EpollEvent
+	next  news    // that look has found
+	batch batch
+	asked [batchMax]unix.EpollEvent
 }
 
 // run tells the sources until the loop is closed.
@@ -200,12 +206,11 @@ func (h *hand) tellOld() bool {
 
 // tellNext tells a source what the kernel told of its socket, or reports that the loop is closed.
 func (h *hand) tellNext() bool {
-	token := Token{h.event[0].Fd, h.event[0].Pad}
-	if token == wakeToken() {
+	if h.next.of == wakeToken() {
 		return false
 	}
-	if s := h.loop.slots.find(token); s != nil {
-		h.tell(s, eventsOf(h.event[0].Events))
+	if s := h.loop.slots.find(h.next.of); s != nil {
+		h.tell(s, eventsOf(h.next.bits))
 	}
 	return true
 }
@@ -236,14 +241,36 @@ func (h *hand) waitInKernel() bool {
 	if h.look(patience) {
 		return true
 	}
-	n, _ := unix.EpollWait(h.loop.epoll, h.event[:], -1) // an interruption finds nothing
-	return n > 0
+	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing
+	return h.told(n)
 }
 
-// look asks the kernel for a socket that is ready, and waits for so long without telling Go.
+// look finds a socket that is ready. It asks the kernel only when nothing is left of what it has told,
+// and waits for so long without telling Go.
 func (h *hand) look(limit time.Duration) bool {
-	n, _ := kernel.Poll(h.loop.epoll, h.event[:], limit) // an interruption finds nothing
-	return n > 0
+	if h.take() {
+		return true
+	}
+	n, _ := kernel.Poll(h.loop.epoll, h.asked[:], limit) // an interruption finds nothing
+	return h.told(n)
+}
+
+// told shares what the kernel has told of so many sockets, and takes the first that is left.
+func (h *hand) told(n int) bool {
+	if n <= 0 {
+		return false
+	}
+	h.batch.fill(h.asked[:n])
+	return h.take()
+}
+
+// take takes the next that the kernel has told this hand of, or any.
+func (h *hand) take() (ok bool) {
+	h.next, ok = h.batch.take()
+	for i := 0; !ok && i < len(h.loop.hands); i++ {
+		h.next, ok = h.loop.hands[i].batch.take()
+	}
+	return ok
 }
 
 // tell gives a source its turn, unless it is gone.
@@ -261,7 +288,7 @@ func eventsOf(bits uint32) (events Events) {
 	if bits&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		events |= Writable
 	}
-	if bits&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if bits&(unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		events |= Ending
 	}
 	return events

@@ -140,7 +140,7 @@ func TestAllIsTold(t *testing.T) {
 // gate is a source that is ready, and keeps the hand that tells it so until it is let through.
 type gate struct {
 	reached, passed chan struct{}
-	once            sync.Once
+	reach, let      sync.Once
 	pipe            *reader // which it does not read
 }
 
@@ -148,14 +148,18 @@ func newGate(t cleaner) *gate {
 	t.Helper()
 	g := &gate{reached: make(chan struct{}), passed: make(chan struct{}), pipe: newReader(t, 1)}
 	t.Cleanup(func() { _, _ = unix.Close(g.pipe.ends[0]), unix.Close(g.pipe.ends[1]) })
+	t.Cleanup(g.pass)
 	if _, err := unix.Write(g.pipe.ends[1], []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
+// pass lets the hand through.
+func (g *gate) pass() { g.let.Do(func() { close(g.passed) }) }
+
 func (g *gate) Ready(poller.Events) (again bool) {
-	g.once.Do(func() {
+	g.reach.Do(func() {
 		close(g.reached)
 		<-g.passed
 	})
@@ -176,9 +180,43 @@ func TestNothingWaitsForAHandThatIsKept(t *testing.T) {
 
 			add(t, l, second.pipe.ends[0], second)
 
-			close(second.passed)
+			second.pass()
 			within(t, second.reached, "the second waits for the hand that is kept by the first")
-			close(first.passed)
+			first.pass()
+		})
+	}
+}
+
+// TestWhatAKeptHandWasToldIsTaken: a hand that is told of several sockets at once, and does not
+// come back from the first, does not keep the others to itself.
+func TestWhatAKeptHandWasToldIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, threaded := range []bool{false, true} {
+		t.Run(fmt.Sprintf("threaded %t", threaded), func(t *testing.T) {
+			t.Parallel()
+			l := newLoop(t, 2, threaded)
+			keep := func() *gate {
+				g := newGate(t)
+				add(t, l, g.pipe.ends[0], g)
+				return g
+			}
+			one, two := keep(), keep()
+			within(t, one.reached, "the first hand is told nothing")
+			within(t, two.reached, "the second hand is told nothing")
+			var many []*gate // both hands are kept while these come
+			for range 3 {
+				many = append(many, keep())
+			}
+
+			one.pass() // this hand is told of all, and kept by the first
+			within(t, many[0].reached, "the hand does not come back")
+			two.pass()
+
+			within(t, many[1].reached, "what the first hand was told of waits for it")
+			many[1].pass()
+			within(t, many[2].reached, "what the first hand was told of waits for it")
+			many[0].pass()
+			many[2].pass()
 		})
 	}
 }
@@ -217,21 +255,21 @@ func TestOldNewsIsNotTold(t *testing.T) {
 		u.token = add(t, l, u.at.pipe.ends[0], u)
 	}
 
-	close(before.passed) // now it is told of both
+	before.pass() // now it is told of both
 
 	add(t, l, after.pipe.ends[0], after)
 	within(t, after.reached, "the hand does not come back")
 	if one.told+two.told != 1 {
 		t.Errorf("told were %d and %d, want one of them alone", one.told, two.told)
 	}
-	close(after.passed)
+	after.pass()
 	last := newGate(t)
 	add(t, l, last.pipe.ends[0], last)
 	within(t, last.reached, "the hand does not come back")
 	if third.told != 1 {
 		t.Errorf("the third was told %d times, want once, of its own socket", third.told)
 	}
-	close(last.passed)
+	last.pass()
 }
 
 // TestAClosedLoopTakesNothing: not even if it had nothing before.
@@ -240,7 +278,7 @@ func TestAClosedLoopTakesNothing(t *testing.T) {
 	for _, used := range []bool{false, true} {
 		l, g := poller.New(2, used), newGate(t)
 		if used {
-			close(g.passed)
+			g.pass()
 			l.Remove(g.pipe.ends[0], add(t, l, g.pipe.ends[0], g))
 		}
 

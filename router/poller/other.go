@@ -22,6 +22,9 @@ func (*Loop) Adopt(net.Conn) *Conn { return nil }
 // Conn is not there.
 type Conn struct{ net.TCPConn }
 
+// Drained does nothing.
+func (*Conn) Drained() {}
+
 // Use does nothing.
 func (*Conn) Use(*Strand) {}
 

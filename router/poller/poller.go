@@ -17,8 +17,8 @@ const (
 	Readable Events = 1 << iota
 	// Writable means that something can be written.
 	Writable
-	// Ending means that the other side has said its last word, or that the connection is
-	// broken: it is to be read until it says so.
+	// Ending means that the other side has said its last word or something urgent, at which a
+	// read stops short, or that the connection is broken: it is to be read until nothing comes.
 	Ending
 )
 

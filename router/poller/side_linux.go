@@ -12,6 +12,7 @@ import (
 type side struct {
 	turn     sync.Mutex // held by the one goroutine that reads or writes
 	ready    bool       // something became ready since the last try
+	drained  bool       // the last try left nothing
 	expired  bool       // the deadline has passed
 	deadline time.Time
 	timer    *time.Timer // nil before the first deadline
@@ -64,20 +65,21 @@ func (s *side) stop() waiter {
 }
 
 // prepare forgets what was ready before the next try, for which one more may hold the
-// descriptor, or says why there can be none.
-func (c *Conn) prepare(at, more int) error {
+// descriptor, or says why there can be none. It reports whether the try would be in vain.
+func (c *Conn) prepare(at, more int) (vain bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.sides[at]
 	switch {
 	case c.closed:
-		return net.ErrClosed
+		return false, net.ErrClosed
 	case s.expired:
-		return os.ErrDeadlineExceeded
+		return false, os.ErrDeadlineExceeded
 	}
-	s.ready = false
+	vain = s.drained && !s.ready && !c.ending
+	s.ready, s.drained = false, false
 	c.held += more
-	return nil
+	return vain, nil
 }
 
 // wait returns when a try may go otherwise than the last one.

@@ -87,6 +87,9 @@ func (c *couple) take(a, b Conn) bool {
 		}
 		return false
 	}
+	for _, fd := range []int{first, second} {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) // or urgent data is left out
+	}
 	c.a.couple, c.a.other, c.a.fd = c, &c.b, first
 	c.b.couple, c.b.other, c.b.fd = c, &c.a, second
 	return true

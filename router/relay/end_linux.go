@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"errors"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -83,11 +82,7 @@ func (e *end) read(buffer []byte) error {
 		e.pipe = e.couple.relay.pipes.take() // without a descriptor the buffer goes on
 	}
 	if e.pipe != nil {
-		n, err := e.pipe.fill(e.fd, pipeSize)
-		if n > 0 {
-			e.bulk = n >= bufferSize
-		}
-		return e.took(n, err)
+		return e.fill()
 	}
 	n, err := kernel.Read(e.fd, buffer)
 	if n <= 0 || err != nil {
@@ -99,10 +94,26 @@ func (e *end) read(buffer []byte) error {
 	return e.give(buffer[:n])
 }
 
+// fill takes what is there into the pipe. No pipe takes what is urgent: it is as if nothing were
+// there, or as if it were the end. A read knows.
+func (e *end) fill() error {
+	n, err := e.pipe.fill(e.fd, pipeSize)
+	switch {
+	case n > 0:
+		e.bulk = n >= bufferSize
+	case err == nil, e.ending && kernel.IsLater(err):
+		e.bulk = false
+		e.leaveBulk()
+	default:
+		return e.took(n, err)
+	}
+	return nil
+}
+
 // took notes what came of reading.
 func (e *end) took(n int, err error) error {
 	switch {
-	case errors.Is(err, unix.EAGAIN):
+	case kernel.IsLater(err):
 		e.readable = false
 		return nil
 	case err != nil:
@@ -126,7 +137,7 @@ func (e *end) put(write func() (int, error)) (n int, err error) {
 	n, err = write()
 	n = max(n, 0)
 	e.passed += int64(n)
-	if errors.Is(err, unix.EAGAIN) {
+	if kernel.IsLater(err) {
 		e.other.writable, err = false, nil
 	}
 	return n, err

@@ -50,6 +50,20 @@ func newLine(t fataler) *line {
 	return l
 }
 
+// greet has each end hear a byte of the other, so that the relay is there.
+func (l *line) greet(t fataler) {
+	t.Helper()
+	for from, to := range map[*net.TCPConn]*net.TCPConn{l.a: l.b, l.b: l.a} {
+		_, err := from.Write([]byte{0})
+		if err == nil {
+			_, err = to.Read([]byte{0})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // end closes the far ends, and waits until the relay has ended.
 func (l *line) end() {
 	_, _ = l.a.Close(), l.b.Close()
@@ -82,8 +96,23 @@ func pair(t fataler) (far, near *net.TCPConn) {
 	return far, near
 }
 
-// TestAllThatIsSentArrives: pieces of any size, both ways at once, and the last
-// word of each side while the other still speaks.
+// urgently returns how to write urgent data, at which a reader is stopped.
+func urgently(to *net.TCPConn) (write func(p []byte) (int, error)) {
+	return func(p []byte) (int, error) {
+		raw, err := to.SyscallConn()
+		if err != nil {
+			return 0, err
+		}
+		waited := raw.Write(func(fd uintptr) bool {
+			err = syscall.Sendto(int(fd), p, syscall.MSG_OOB, nil)
+			return !errors.Is(err, syscall.EAGAIN)
+		})
+		return len(p), errors.Join(waited, err)
+	}
+}
+
+// TestAllThatIsSentArrives: pieces of any size, urgent ones among them, both ways at once, and
+// the last word of each side while the other still speaks.
 func TestAllThatIsSentArrives(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -92,9 +121,15 @@ func TestAllThatIsSentArrives(t *testing.T) {
 		l := newLine(t)
 		defer l.end()
 		var both sync.WaitGroup
+		urgent := rapid.Bool().Draw(t, "single bytes are urgent")
+		l.greet(t)
 		speak := func(to *net.TCPConn, pieces [][]byte) {
 			for _, piece := range pieces {
-				if _, err := to.Write(piece); err != nil {
+				write := to.Write
+				if urgent && len(piece) == 1 {
+					write = urgently(to)
+				}
+				if _, err := write(piece); err != nil {
 					t.Errorf("write: %v", err)
 				}
 			}
@@ -114,7 +149,7 @@ func TestAllThatIsSentArrives(t *testing.T) {
 		both.Go(func() { hear(l.b, up) })
 		both.Wait()
 		<-l.ended
-		want := relay.Passed{Up: int64(len(bytes.Join(up, nil))), Down: int64(len(bytes.Join(down, nil)))}
+		want := relay.Passed{Up: 1 + int64(len(bytes.Join(up, nil))), Down: 1 + int64(len(bytes.Join(down, nil)))}
 		if l.err != nil || l.passed != want {
 			t.Errorf("Relay = %+v, %v; want %+v", l.passed, l.err, want)
 		}

@@ -85,8 +85,7 @@ func (c *conn) begin(headMax int64) {
 
 // limitRead sees to it that a read ends when nothing comes for the limit, or at most
 // an eighth more: so the deadline need not be set for every request.
-func (c *conn) limitRead(limit time.Duration) {
-	now := time.Now()
+func (c *conn) limitRead(limit time.Duration, now time.Time) {
 	if c.until.Sub(now) >= limit {
 		return
 	}
@@ -140,7 +139,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // nothing was sent because the connection was kept and is good for no request.
 func (c *conn) ask(text, p []byte) (int, error) {
 	if c.limit > 0 {
-		c.limitRead(c.limit)
+		c.limitRead(c.limit, c.relayed.began)
 	}
 	t := c.sock.exchange(text, p)
 	c.written = int64(t.sent)
@@ -153,7 +152,7 @@ func (c *conn) ask(text, p []byte) (int, error) {
 		c.sendErr = t.sendErr
 	default:
 		if _, err := c.Write(text[t.sent:]); err == nil && c.limit > 0 {
-			c.limitRead(c.limit)
+			c.limitRead(c.limit, time.Now())
 		}
 	}
 	return c.Conn.Read(p) // if it broke, an answer may have come nevertheless

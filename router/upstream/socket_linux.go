@@ -40,7 +40,7 @@ func (s *socket) open(c syscall.Conn, machine time.Duration) error {
 	s.raw = raw
 	s.peek = func(fd uintptr) {
 		_, err := kernel.Peek(int(fd))
-		s.isQuiet = errors.Is(err, syscall.EAGAIN)
+		s.isQuiet = kernel.IsLater(err)
 	}
 	s.converse = s.goOn
 	s.ask = func(fd uintptr) {
@@ -116,7 +116,7 @@ func (s *socket) goOn(fd uintptr) bool {
 		t.stage = partSent
 		sent, err := kernel.Write(int(fd), t.text)
 		t.sent = max(sent, 0)
-		if err != nil && !errors.Is(err, syscall.EAGAIN) {
+		if err != nil && !kernel.IsLater(err) {
 			t.sendErr = os.NewSyscallError("write", err)
 		}
 		if t.sent < len(t.text) {
@@ -127,7 +127,7 @@ func (s *socket) goOn(fd uintptr) bool {
 	}
 	got, err := kernel.Read(int(fd), t.into)
 	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	case kernel.IsLater(err):
 		return false
 	case err != nil:
 		t.recvErr = os.NewSyscallError("read", err)

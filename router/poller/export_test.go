@@ -1,0 +1,26 @@
+//go:build linux
+
+package poller
+
+import "golang.org/x/sys/unix"
+
+// Batch is a batch for its test.
+type Batch struct{ inner batch }
+
+// BatchMax is how many news a batch has room for.
+const BatchMax = batchMax
+
+// Fill is the batch's.
+func (b *Batch) Fill(events []unix.EpollEvent) { b.inner.fill(events) }
+
+// Look is the batch's.
+func (b *Batch) Look() (of Token, bits uint32, state uint64, ok bool) {
+	next, state, ok := b.inner.look()
+	return next.of, next.bits, state, ok
+}
+
+// Claim is the batch's.
+func (b *Batch) Claim(state uint64) bool { return b.inner.claim(state) }
+
+// TokenOf returns what an event is about.
+func TokenOf(event unix.EpollEvent) Token { return Token{event.Fd, event.Pad} }

@@ -24,3 +24,6 @@ func (b *Batch) Claim(state uint64) bool { return b.inner.claim(state) }
 
 // TokenOf returns what an event is about.
 func TokenOf(event unix.EpollEvent) Token { return Token{event.Fd, event.Pad} }
+
+// Asleep returns how many hands wait until the kernel wakes them.
+func (l *Loop) Asleep() int { return int(l.asleep.Load()) }

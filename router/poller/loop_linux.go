@@ -31,12 +31,14 @@ type Loop struct {
 	hands    []hand
 	threaded bool
 	slots    slots
+	asleep   atomic.Int32 // so many hands wait until the kernel wakes them
 
 	mu     sync.Mutex // guards what is below, which changes no more while hands are there
 	state  state
 	epoll  int
 	file   *os.File // of it, for Go's poller; nil: each hand has a thread
 	wake   int      // an eventfd, ready when the loop is closed
+	nudge  int      // an eventfd: who writes to it wakes one hand
 	ending sync.WaitGroup
 }
 
@@ -57,8 +59,8 @@ const (
 // Threads are what makes a loop as quick as other servers' are. Go's scheduler asks the kernel
 // what is ready when it has nothing else to do: if the kernel puts the thread aside that does so,
 // nobody asks, though there may be a processor with nothing to do. And that any hand is told of any
-// socket, and takes from what another was told, is what makes it steady: nothing waits for a thread
-// that was put aside, but the socket that it has just taken.
+// socket, and takes from what another was told, is what makes it steady: nothing waits long for a
+// thread that was put aside, but the socket that it has just taken.
 func New(hands int, threaded bool) *Loop {
 	return &Loop{hands: make([]hand, hands), threaded: threaded}
 }
@@ -81,12 +83,11 @@ func (l *Loop) start() bool {
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return false
 	}
-	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		_ = unix.Close(l.epoll)
-		return false
+	l.wake, l.nudge = -1, -1
+	if err = l.join(&l.wake, wakeToken(), unix.EPOLLIN); err == nil { // level-triggered, for all hands
+		err = l.join(&l.nudge, nudgeToken(), unix.EPOLLIN|unix.EPOLLET&0xffffffff)
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeToken().at, Pad: wakeToken().number} // level-triggered, for all hands
-	if err = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &event); err == nil && !l.threaded {
+	if err == nil && !l.threaded {
 		err = unix.SetNonblock(l.epoll, true) // or Go's poller does not take it
 		l.file = os.NewFile(uintptr(l.epoll), "epoll")
 	}
@@ -104,6 +105,15 @@ func (l *Loop) start() bool {
 	return true
 }
 
+// join makes an eventfd, of which the hands are told.
+func (l *Loop) join(fd *int, token Token, events uint32) (err error) {
+	if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	event := unix.EpollEvent{Events: events, Fd: token.at, Pad: token.number}
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, *fd, &event)
+}
+
 // Close ends the loop, and returns when its hands have ended. Sockets that it has are not
 // closed.
 func (l *Loop) Close() {
@@ -114,16 +124,21 @@ func (l *Loop) Close() {
 	if was != open {
 		return
 	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(l.wake, one[:]) // there is room for one
+	ring(l.wake)
 	l.ending.Wait()
 	l.release()
 }
 
+// ring makes an eventfd ready.
+func ring(fd int) {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(fd, one[:]) // there is room for very many
+}
+
 // release gives the descriptors back.
 func (l *Loop) release() {
-	_ = unix.Close(l.wake)
+	_, _ = unix.Close(l.wake), unix.Close(l.nudge) // or they are -1
 	if l.file != nil {
 		_ = l.file.Close()
 		return
@@ -206,8 +221,11 @@ func (h *hand) tellOld() bool {
 
 // tellNext tells a source what the kernel told of its socket, or reports that the loop is closed.
 func (h *hand) tellNext() bool {
-	if h.next.of == wakeToken() {
+	switch h.next.of {
+	case wakeToken():
 		return false
+	case nudgeToken():
+		return true // what it is for is taken next
 	}
 	if s := h.loop.slots.find(h.next.of); s != nil {
 		h.tell(s, eventsOf(h.next.bits))
@@ -233,7 +251,8 @@ func (h *hand) waitWithOthers() (wait func() bool) {
 
 // patience is how long a hand waits in the kernel before it tells Go that it waits. Go has
 // a thread look for such calls every 20 µs, and give away what they hold; under load, when
-// the next event is near, that costs more than it gives.
+// the next event is near, that costs more than it gives. And for so long it keeps watch over
+// what others were told of: one of them may have been put aside.
 const patience = time.Millisecond
 
 // waitInKernel waits until a socket is ready, and reports whether one is.
@@ -241,26 +260,41 @@ func (h *hand) waitInKernel() bool {
 	if h.look(patience) {
 		return true
 	}
-	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing
+	h.loop.asleep.Add(1)
+	defer h.loop.asleep.Add(-1)
+	if h.take() { // another was told of it, before it could see this one asleep
+		return true
+	}
+	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:1], -1) // an interruption finds nothing
 	return h.told(n)
 }
 
-// look finds a socket that is ready. It asks the kernel only when nothing is left of what it has told,
+// look finds a socket that is ready. It asks the kernel only when nothing is left of what that has told,
 // and waits for so long without telling Go.
 func (h *hand) look(limit time.Duration) bool {
 	if h.take() {
 		return true
 	}
-	n, _ := kernel.Poll(h.loop.epoll, h.asked[:], limit) // an interruption finds nothing
+	most := batchMax
+	if h.loop.isAlone() {
+		most = 1 // the kernel wakes another for the next
+	}
+	n, _ := kernel.Poll(h.loop.epoll, h.asked[:most], limit) // an interruption finds nothing
 	return h.told(n)
 }
 
+// isAlone reports whether nobody keeps watch over what the one hand that asks is told of.
+func (l *Loop) isAlone() bool { return !l.threaded || int(l.asleep.Load()) >= len(l.hands)-1 }
+
 // told shares what the kernel has told of so many sockets, and takes the first that is left.
-func (h *hand) told(n int) bool {
+func (h *hand) told(n int) (ok bool) {
 	if n <= 0 {
 		return false
 	}
 	h.batch.fill(h.asked[:n])
+	if n > 1 && h.loop.isAlone() {
+		ring(h.loop.nudge) // the last fell asleep meanwhile
+	}
 	return h.take()
 }
 
@@ -305,8 +339,9 @@ type slot struct {
 // Token names a socket of a loop.
 type Token struct{ at, number int32 }
 
-// wakeToken is what the kernel says of the eventfd. No source has it.
-func wakeToken() Token { return Token{at: -1, number: -1} }
+// wakeToken and nudgeToken are what the kernel says of the eventfds. No source has them.
+func wakeToken() Token  { return Token{at: -1, number: -1} }
+func nudgeToken() Token { return Token{at: -2, number: -2} }
 
 // slots are where the sources of a loop are found, by hands that take no lock.
 type slots struct {

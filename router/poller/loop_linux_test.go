@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,8 +202,9 @@ func TestWhatAKeptHandWasToldIsTaken(t *testing.T) {
 				add(t, l, g.pipe.ends[0], g)
 				return g
 			}
-			one, two := keep(), keep()
+			one := keep()
 			within(t, one.reached, "the first hand is told nothing")
+			two := keep()
 			within(t, two.reached, "the second hand is told nothing")
 			var many []*gate // both hands are kept while these come
 			for range 3 {
@@ -219,6 +222,68 @@ func TestWhatAKeptHandWasToldIsTaken(t *testing.T) {
 			many[2].pass()
 		})
 	}
+}
+
+// herd is sources that become ready at once, of which the first that is told keeps its hand.
+type herd struct {
+	gate *gate
+	many int32
+	told atomic.Int32
+	all  chan struct{} // closed when as many were told
+}
+
+func (h *herd) Ready(events poller.Events) (again bool) {
+	told := h.told.Add(1)
+	if told == h.many {
+		close(h.all)
+	}
+	return told == 1 && h.gate.Ready(events)
+}
+
+// does is a source that does something when it is told.
+type does func()
+
+func (d does) Ready(poller.Events) (again bool) {
+	d()
+	return false
+}
+
+// TestOneHandKeepsNothing: while a hand does something, many sources become ready at once, one of
+// which does not let its hand go. All others are told, though the other hands be fast asleep.
+func TestOneHandKeepsNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		hands, threaded := rapid.IntRange(2, 4).Draw(rt, "hands"), rapid.Bool().Draw(rt, "threaded")
+		h := &herd{gate: newGate(t), many: rapid.Int32Range(1, 3*poller.BatchMax).Draw(rt, "sources"), all: make(chan struct{})}
+		l := poller.New(hands, threaded)
+		defer l.Close()
+		defer h.gate.pass()
+		first, pipe := newReader(rt, 1), newReader(rt, 1)
+		write := func(r *reader) { _, _ = unix.Write(r.ends[1], []byte("x")) } // else the test waits in vain
+		defer func() {
+			for _, fd := range append(first.ends[:], pipe.ends[:]...) {
+				_ = unix.Close(fd)
+			}
+		}()
+		add(rt, l, first.ends[0], does(func() { write(pipe) }))
+		for range h.many {
+			fd, err := unix.FcntlInt(uintptr(pipe.ends[0]), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			defer func() { _ = unix.Close(fd) }()
+			add(rt, l, fd, h)
+		}
+		for until := time.Now().Add(patience); threaded && l.Asleep() < hands; runtime.Gosched() {
+			if time.Now().After(until) {
+				rt.Fatal("the hands do not fall asleep")
+			}
+		}
+
+		write(first)
+
+		within(rt, h.all, "some wait for the hand that is kept")
+	})
 }
 
 // usurper removes the other, if that is still there, and puts a third in its place.

@@ -85,7 +85,8 @@ func (c *conn) begin(headMax int64) {
 
 // limitRead sees to it that a read ends when nothing comes for the limit, or at most
 // an eighth more: so the deadline need not be set for every request.
-func (c *conn) limitRead(limit time.Duration, now time.Time) {
+func (c *conn) limitRead(limit time.Duration) {
+	now := time.Now()
 	if c.until.Sub(now) >= limit {
 		return
 	}
@@ -139,7 +140,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // nothing was sent because the connection was kept and is good for no request.
 func (c *conn) ask(text, p []byte) (int, error) {
 	if c.limit > 0 {
-		c.limitRead(c.limit, c.relayed.began)
+		c.limitRead(c.limit)
 	}
 	t := c.sock.exchange(text, p)
 	c.written = int64(t.sent)
@@ -152,7 +153,7 @@ func (c *conn) ask(text, p []byte) (int, error) {
 		c.sendErr = t.sendErr
 	default:
 		if _, err := c.Write(text[t.sent:]); err == nil && c.limit > 0 {
-			c.limitRead(c.limit, time.Now())
+			c.limitRead(c.limit)
 		}
 	}
 	return c.Conn.Read(p) // if it broke, an answer may have come nevertheless

@@ -86,7 +86,7 @@ func (x *exchange) awaitAnswer() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if limit := x.pool.cfg.AnswerTimeout; limit > 0 && !x.answered {
-		x.conn.limitRead(limit, time.Now())
+		x.conn.limitRead(limit)
 	}
 }
 

@@ -95,3 +95,18 @@ func (v View) ReadAll(ctx context.Context) error {
 	w := watch{view: v.v, pace: newPace(), send: func(watchMessage) error { return nil }}
 	return w.snapshot(ctx)
 }
+
+// PageBytesMax is about how many bytes a page of tasks has at most.
+const PageBytesMax = pageBytesMax
+
+// EncodeTasks returns the bytes of the answer with a page of tasks.
+func EncodeTasks(page []*engine.Task, next string) ([]byte, error) {
+	answer, err := encodeTasks(page, next)
+	if err != nil {
+		return nil, err
+	}
+	return answer.appendTo(nil), nil
+}
+
+// TokenAfter returns the token of the page that goes on after a name.
+func TokenAfter(name string) string { return tokenAfter(name) }

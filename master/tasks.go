@@ -3,10 +3,8 @@ package master
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
@@ -39,27 +37,6 @@ func (s *clusterService) listTasks(
 		return nil, err
 	}
 	return connect.NewResponse(answer), nil
-}
-
-// taskBytesUsual is about what a task takes in an answer.
-const taskBytesUsual = 200
-
-// encodeTasks returns a page, or its beginning where it would be too large for one
-// message, and the token of the next one.
-func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
-	list := make([]byte, 0, min(taskBytesUsual*len(page), pageBytesMax))
-	for i, t := range page {
-		var err error
-		if list, err = wire.AppendListed(list, t); err != nil {
-			return nil, fmt.Errorf("task %s: %w", t.ID, err)
-		}
-		if len(list) >= pageBytesMax && i < len(page)-1 {
-			next = tokenAfter(string(t.ID))
-			break
-		}
-	}
-	rest, err := proto.Marshal(&pb.ListTasksResponse{NextPageToken: next})
-	return &encoded[pb.ListTasksResponse]{parts: [][]byte{list, rest}}, err
 }
 
 // tasks returns the page that is asked for, and the token of the next one.

@@ -1,0 +1,84 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aloft-run/aloft/core/engine"
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
+)
+
+const (
+	// taskBytesUsual is about what a task takes in an answer.
+	taskBytesUsual = 200
+	// halvedFrom is for how many tasks of a page a second processor is worth it.
+	halvedFrom = 500
+)
+
+// listed is tasks as they stand in an answer.
+type listed struct {
+	text []byte
+	ends []int // of each in the text
+	err  error
+}
+
+// encodeTasks returns a page, or its beginning where it would be too large for one
+// message, and the token of the next one. Whoever reads all pages waits for each, so
+// the halves of a large one are written side by side.
+func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
+	first, second := page, page[len(page):]
+	if len(page) >= halvedFrom {
+		first, second = page[:len(page)/2], page[len(page)/2:]
+	}
+	var a, b listed
+	var beside sync.WaitGroup
+	if len(second) > 0 {
+		beside.Go(func() { b = listTasks(second) })
+	}
+	a = listTasks(first)
+	beside.Wait()
+	if len(a.text) >= pageBytesMax {
+		b = listed{}
+	}
+	b.cut(pageBytesMax - len(a.text))
+	if err := cmp.Or(a.err, b.err); err != nil {
+		return nil, err
+	}
+	if n := len(a.ends) + len(b.ends); n < len(page) {
+		next = tokenAfter(string(page[n-1].ID))
+	}
+	rest, err := proto.Marshal(&pb.ListTasksResponse{NextPageToken: next})
+	return &encoded[pb.ListTasksResponse]{parts: [][]byte{a.text, b.text, rest}}, err
+}
+
+// listTasks lists tasks until a page is full.
+func listTasks(tasks []*engine.Task) (l listed) {
+	l.text = make([]byte, 0, min(taskBytesUsual*len(tasks), pageBytesMax))
+	l.ends = make([]int, 0, len(tasks))
+	for _, t := range tasks {
+		text, err := wire.AppendListed(l.text, t)
+		if err != nil {
+			l.err = fmt.Errorf("task %s: %w", t.ID, err)
+			return l
+		}
+		l.text, l.ends = text, append(l.ends, len(text))
+		if len(text) >= pageBytesMax {
+			return l
+		}
+	}
+	return l
+}
+
+// cut leaves out what follows the first task at which the text is as long as most. A break
+// behind that is none.
+func (l *listed) cut(most int) {
+	if full, _ := slices.BinarySearch(l.ends, most); full < len(l.ends) {
+		l.ends = l.ends[:full+1]
+		l.text, l.err = l.text[:l.ends[full]], nil
+	}
+}

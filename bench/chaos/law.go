@@ -65,8 +65,12 @@ func judge(c counts, faults []fault, folder string) (verdict, error) {
 // drain may have sent it to an instance that was just told to stop.
 func explained(f failure, faults []fault) bool {
 	return slices.ContainsFunc(faults, func(one fault) bool {
+		felt := one.to.Add(lagMax)
+		if one.name == cutFromMasters {
+			felt = felt.Add(one.back) // the masters that it looks for may be struck meanwhile
+		}
 		switch {
-		case !f.begun.Before(one.to.Add(lagMax)) || !f.ended.After(one.from):
+		case !f.begun.Before(felt) || !f.ended.After(one.from):
 			return false
 		case one.part == f.door && (one.name == toldToStop || one.name == replaced):
 			return f.begun.After(one.from.Add(linger))

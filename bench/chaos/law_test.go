@@ -30,6 +30,10 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 {"method":"POST","path":"/19","status":502,"task":"web-1-3","reason":"broken"}
 {"method":"POST","path":"/21","status":502,"task":"web-1-4","reason":"broken"}
 {"method":"POST","pa`,
+		"r4-access.log": `{"method":"POST","path":"/23","status":502,"task":"web-1-3","reason":"broken"}
+`,
+		"r5-access.log": `{"method":"POST","path":"/25","status":502,"task":"web-1-3","reason":"broken"}
+`,
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -48,12 +52,14 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		{kind: kind{name: "agent kill -9"}, part: "a1", from: at(11), to: at(15)},
 		{kind: kind{name: "kill -9", harm: breaks}, part: "r2", from: at(11), to: at(15)},
 		{kind: kind{name: cutFromMasters}, part: "r1", from: at(10.5), to: at(21)},
+		{kind: kind{name: cutFromMasters}, part: "r4", from: at(0), to: at(5), back: 12 * time.Second},
+		{kind: kind{name: cutFromMasters}, part: "r5", from: at(0), to: at(5), back: time.Second},
 	}
 
 	v, err := judge(counts{failures: []failure{
 		failed(5, "r1", ""), failed(7, "r1", ""), failed(9, "r1", "broken"), failed(11, "r1", ""), failed(13, "r2", ""),
 		failed(15, "r1", "unanswered"), failed(17, "r1", "unanswered"),
-		failed(19, "r1", "broken"), failed(21, "r1", "broken"),
+		failed(19, "r1", "broken"), failed(21, "r1", "broken"), failed(23, "r4", "broken"), failed(25, "r5", "broken"),
 	}}, faults, folder)
 
 	if err != nil || len(v.laws) > 0 {
@@ -65,10 +71,10 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		}
 		return found
 	}
-	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15, 19}) {
-		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, 13, which was at r2, and 19, whose instance had waited for r1 for a whole drain", got)
+	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15, 19, 23}) {
+		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, 13, which was at r2, and 19 and 23, whose instance had waited for r1 and r4 for a whole drain", got)
 	}
-	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17, 21}) {
-		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, 11, of which nothing is known, and 21, whose instance was stopped too early", got)
+	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17, 21, 25}) {
+		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, 11, of which nothing is known, 21, whose instance was stopped too early, and 25, whose router was back by then", got)
 	}
 }

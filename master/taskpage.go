@@ -31,16 +31,14 @@ type listed struct {
 // message, and the token of the next one. Whoever reads all pages waits for each, so
 // the halves of a large one are written side by side.
 func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
-	first, second := page, page[len(page):]
-	if len(page) >= halvedFrom {
-		first, second = page[:len(page)/2], page[len(page)/2:]
-	}
-	var a, b listed
+	half := len(page)
+	var b listed
 	var beside sync.WaitGroup
-	if len(second) > 0 {
-		beside.Go(func() { b = listTasks(second) })
+	if len(page) >= halvedFrom {
+		half /= 2
+		beside.Go(func() { b = listTasks(page[half:]) })
 	}
-	a = listTasks(first)
+	a := listTasks(page[:half])
 	beside.Wait()
 	if len(a.text) >= pageBytesMax {
 		b = listed{}

@@ -1,11 +1,10 @@
 package relay
 
 import (
-	"errors"
 	"io"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/aloft-run/aloft/router/kernel"
 )
 
 // Move passes on the next bytes that come from one socket to another, without a copy, and
@@ -36,7 +35,7 @@ func (s *shared) Move(to, from syscall.RawConn, size int64, begin func()) (m Mov
 func wait(ready func(func(uintptr) bool) error, do func(fd int) (int, error)) (n int, err error) {
 	waited := ready(func(fd uintptr) bool {
 		n, err = do(int(fd))
-		return !errors.Is(err, unix.EAGAIN)
+		return !kernel.IsLater(err)
 	})
 	if waited != nil {
 		return 0, waited

@@ -137,11 +137,8 @@ func (c *cluster) groups() []string {
 	return found
 }
 
-// owns reports whether a process belongs to the cluster: it names its folder, or
-// works there.
-func (c *cluster) owns(p process) bool {
-	return strings.Contains(p.commandLine, c.dir+"/") || strings.HasPrefix(p.folder, c.dir+"/")
-}
+// owns reports whether a process belongs to the cluster.
+func (c *cluster) owns(p process) bool { return p.isOf(c.dir) }
 
 // signalCommand sends a signal to a process of the cluster.
 func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -169,6 +166,12 @@ type process struct {
 	pid         int
 	commandLine string
 	folder      string
+}
+
+// isOf reports whether a process names what is in a folder, or works there. Another folder
+// whose name begins like that is another.
+func (p process) isOf(folder string) bool {
+	return strings.Contains(p.commandLine, folder+"/") || strings.HasPrefix(p.folder+"/", folder+"/")
 }
 
 // processes describes those that wanted wants.

@@ -76,7 +76,7 @@ func tail(text string, lines int) string {
 func endAll(t *testing.T, dir string) {
 	t.Helper()
 	end(t, syscall.SIGKILL, func(p process) bool {
-		return !isSupervisor(p) && (strings.Contains(p.commandLine, dir+"/") || strings.HasPrefix(p.folder+"/", dir+"/"))
+		return !isSupervisor(p) && p.isOf(dir)
 	})
 	end(t, syscall.SIGTERM, func(p process) bool { return isSupervisor(p) && strings.Contains(p.commandLine, dir+"/") })
 }

@@ -49,6 +49,7 @@ type Client struct {
 	masters []master
 	agents  map[string]aloftv1connect.AgentServiceClient // for sessions, by the address of the master
 	next    atomic.Int64                                 // counts up; by it the master to try first
+	beat    time.Time                                    // one of the moments at which quiet sessions do
 }
 
 // New returns a client for the masters at the given addresses, such as
@@ -72,7 +73,10 @@ func Open(cfg Config) (*Client, error) {
 		// nothing came for half of the time, nor an answer to a ping for all of it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter / 2, PingTimeout: cfg.SilentAfter},
 	}
-	c := &Client{cfg: cfg, http: &http.Client{Transport: transport}, masters: masters, agents: make(map[string]aloftv1connect.AgentServiceClient)}
+	c := &Client{
+		cfg: cfg, http: &http.Client{Transport: transport}, masters: masters,
+		agents: make(map[string]aloftv1connect.AgentServiceClient), beat: time.Now().Add(-rand.N(time.Hour)),
+	}
 	for _, m := range masters {
 		c.agents[m.address] = aloftv1connect.NewAgentServiceClient(wholeMessages{c.http}, m.address)
 	}

@@ -59,6 +59,17 @@ func hold[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
 	}
 }
 
+// untilBeat returns how long a session waits with its next heartbeat. The quiet ones of a
+// client beat together, and share what it costs to send something on their connection;
+// those of other clients do at other moments.
+func (c *Client) untilBeat(quiet bool) time.Duration {
+	if !quiet {
+		return c.cfg.HeartbeatEvery
+	}
+	every := c.cfg.HeartbeatEvery * quietTimes
+	return every - time.Since(c.beat)%every
+}
+
 // holdOne keeps a session with one master, and reports whether that has said
 // anything.
 func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welcomed bool, err error) {
@@ -72,7 +83,7 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 	err = s.join()
 	if err == nil {
 		sending.Go(func() {
-			saidGoodbye = s.speak(watched, welcome, c.cfg.HeartbeatEvery)
+			saidGoodbye = s.speak(watched, welcome, c.untilBeat)
 			// The transport does not hear of the end of ctx while it waits for
 			// what is sent next.
 			_ = line.CloseRequest()
@@ -127,9 +138,9 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 // since what a master takes that does not lead is lost; until ctx is done or the
 // stream is broken: then its reader learns of it too. It reports whether it has
 // said goodbye, which ends it as well.
-func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, every time.Duration) bool {
-	calm, hurry := s.calm, s.hurry
-	due := time.NewTicker(every)
+func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, untilBeat func(quiet bool) time.Duration) bool {
+	calm, hurry, quiet := s.calm, s.hurry, false
+	due := time.NewTimer(untilBeat(quiet))
 	defer due.Stop()
 	var out <-chan O
 	for {
@@ -143,15 +154,14 @@ func (s *session[M, O]) speak(ctx context.Context, welcome <-chan struct{}, ever
 			}
 			err = s.send(message)
 		case <-calm:
-			calm = nil
-			if hurry != nil {
-				due.Reset(every * quietTimes)
-			}
+			calm, quiet = nil, hurry != nil
+			due.Reset(untilBeat(quiet))
 		case <-hurry:
-			hurry = nil
-			due.Reset(every)
+			hurry, quiet = nil, false
+			due.Reset(untilBeat(quiet))
 			err = s.beat()
 		case <-due.C:
+			due.Reset(untilBeat(quiet))
 			if welcome == nil { // until then nobody takes it for silence
 				err = s.beat()
 			}

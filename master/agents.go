@@ -193,7 +193,7 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 	if link.quiet {
 		every *= quietTimes
 	}
-	beat := time.NewTicker(every)
+	beat := time.NewTimer(link.line.untilBeat(every))
 	defer beat.Stop()
 	ordered := false // all its orders were sent: it knows what it may go on with
 	for {
@@ -202,6 +202,7 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 		case <-link.wake:
 			messages, ordered = r.messages(link), true // the first time everything is to be said
 		case <-beat.C:
+			beat.Reset(link.line.untilBeat(every))
 			stamp := int64(0)
 			if ordered {
 				stamp = link.proven.Load()

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -27,12 +28,23 @@ func (l line) lastHeard() time.Time {
 	return l.conn.began.Add(time.Duration(l.conn.heard.Load()))
 }
 
+// untilBeat returns how long to wait for the next of the heartbeats that come every so
+// often. Those of all sessions of a connection are at one moment, and share what it costs
+// to send them; those of other connections are at others.
+func (l line) untilBeat(every time.Duration) time.Duration {
+	if l.conn == nil {
+		return every
+	}
+	return every - time.Since(l.conn.beat)%every
+}
+
 // conn is a connection that knows when something last came by it.
 type conn struct {
 	net.Conn
 
 	began time.Time
 	heard atomic.Int64 // as time since began
+	beat  time.Time    // one of the moments of its sessions' heartbeats
 }
 
 // Read reads what comes.
@@ -53,7 +65,8 @@ func (l conns) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, began: time.Now()}, nil
+	now := time.Now()
+	return &conn{Conn: c, began: now, beat: now.Add(-rand.N(time.Hour))}, nil
 }
 
 // connKey is where the context of a call has its connection.

@@ -129,9 +129,9 @@ func figureTable(figures []figure) string {
 func (r *results) routerMarkdown() string {
 	var text strings.Builder
 	text.WriteString(figureTable(r.beside))
-	fmt.Fprintf(&text, "\n`wrk --threads 2`, each proxy in turns, medians of %d runs of %v and, with %d connections, of %d of %v. CPU is that of the proxy's own\n"+
-		"processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n"+
-		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n", barRounds, barRunTakes, manyConnections, rounds, runTakes)
+	fmt.Fprintf(&text, "\n`wrk --threads 2`, each proxy in turns, medians of %d runs of %v (aloft and nginx: of %d) and, with %d connections, of %d of %v. CPU is that of\n"+
+		"the proxy's own processes. The backend is nginx, which answers at once with 3 bytes, deployed as a service of aloft.\n\n"+
+		"| proxy | connections | requests/s | p50 | p99 | CPU per request |\n|---|---:|---:|---:|---:|---:|\n", pairRounds/restEvery, barRunTakes, pairRounds, manyConnections, rounds, runTakes)
 	for _, c := range r.proxies {
 		fmt.Fprintf(&text, "| %s | %d | %.0f | %s | %s | %s |\n",
 			c.proxy, c.connections, c.perSecond, report.Duration(c.p50), report.Duration(c.p99), c.cost())

@@ -166,11 +166,19 @@ func (c *Client) ask(req *http.Request, m master) (*http.Response, error) {
 }
 
 // first returns the master to try first.
-func (c *Client) first() master {
-	turn := c.next.Load()
+func (c *Client) first() master { return c.at(c.next.Load()) }
+
+// at returns the master whose turn it is.
+func (c *Client) at(turn int64) master {
 	m := c.masters[turn%int64(len(c.masters))]
 	m.turn = turn
 	return m
+}
+
+// welcomed makes the next call go to that master, or to one that came after it.
+func (c *Client) welcomed(m master) {
+	for now := c.next.Load(); now < m.turn && !c.next.CompareAndSwap(now, m.turn); now = c.next.Load() {
+	}
 }
 
 // failed makes the next call go to another master, once for all calls that

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/aloft-run/aloft/core/id"
 	"github.com/aloft-run/aloft/core/route"
@@ -9,6 +10,10 @@ import (
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 	"github.com/aloft-run/aloft/wire"
 )
+
+// routerPatience is how long a router waits for a master before it asks another one beside
+// it. It is not queued, as agents are; and while no master hears it, drains do not wait for it.
+const routerPatience = 500 * time.Millisecond
 
 type routerSession = session[pb.RouterServiceSessionResponse, route.Confirmation]
 
@@ -20,7 +25,7 @@ type routerSession = session[pb.RouterServiceSessionResponse, route.Confirmation
 func (c *Client) RouterSession(
 	ctx context.Context, router id.Router, confirmations <-chan route.Confirmation, apply func(route.Table),
 ) error {
-	return hold(ctx, c, func(ctx context.Context, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
+	return hold(ctx, c, routerPatience, func(ctx context.Context, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
 		line := aloftv1connect.NewRouterServiceClient(wholeMessages{c.http}, address).Session(ctx)
 		beat := func() error { return line.Send(&pb.RouterServiceSessionRequest{Router: string(router)}) }
 		return line, routerSession{

@@ -7,16 +7,17 @@ import (
 	"io"
 	"sync"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // quietTimes is how much less often than others a quiet session speaks, and how much
 // longer it hears nothing before it is broken.
 const quietTimes = 10
 
-// errSilent is the cause of a session that ended because nothing was heard.
-var errSilent = errors.New("the master is silent")
+// Causes of the end of a session: nothing was heard, or another master was heard first.
+var (
+	errSilent = errors.New("the master is silent")
+	errLate   = errors.New("another master was first")
+)
 
 // stream is one open stream of a session: M comes in.
 type stream[M any] interface {
@@ -42,23 +43,6 @@ type session[M, O any] struct {
 // opener opens the stream of a session with a master.
 type opener[M, O any] func(ctx context.Context, address string) (stream[M], session[M, O])
 
-// hold keeps a session with the master that answered last, or with the next one
-// as long as those that are asked do not lead, until it breaks. One that a master
-// has welcomed is not taken up with another, for what it was opened with may have
-// become old; then it is the caller's to open the next. The error is nil
-// only if the master ended the session after a goodbye; else the next session is
-// tried with another master.
-func hold[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
-	for tries := len(c.masters); ; {
-		welcomed, err := holdOne(ctx, c, open)
-		refusal, answered := errors.AsType[*connect.Error](err)
-		standby := answered && refusal.Meta().Get(standbyHeader) != ""
-		if tries--; tries == 0 || welcomed || !standby || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
 // untilBeat returns how long a session waits with its next heartbeat. The quiet ones of a
 // client beat together, and share what it costs to send something on their connection;
 // those of other clients do at other moments.
@@ -70,10 +54,9 @@ func (c *Client) untilBeat(quiet bool) time.Duration {
 	return every - time.Since(c.beat)%every
 }
 
-// holdOne keeps a session with one master, and reports whether that has said
-// anything.
-func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welcomed bool, err error) {
-	m := c.first()
+// holdOne keeps a session with one master, and reports whether that has welcomed this
+// side: it has said something, and welcomes took that for the first word of all masters.
+func holdOne[M, O any](ctx context.Context, c *Client, m master, open opener[M, O], welcomes func() bool) (welcomed bool, err error) {
 	watched, cancel := context.WithCancelCause(ctx)
 	silence := time.AfterFunc(c.cfg.WelcomeWithin, func() { cancel(errSilent) })
 	defer silence.Stop()
@@ -89,9 +72,11 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 			_ = line.CloseRequest()
 		})
 	}
-	heard := sync.OnceFunc(func() {
-		welcomed = true
-		close(welcome)
+	heard := sync.OnceValue(func() bool {
+		if welcomed = welcomes(); welcomed {
+			close(welcome)
+		}
+		return welcomed
 	})
 	err = s.listen(line, heard, silence, c.cfg.SilentAfter, err)
 	cancel(context.Canceled)
@@ -109,11 +94,11 @@ func holdOne[M, O any](ctx context.Context, c *Client, open opener[M, O]) (welco
 	return welcomed, fmt.Errorf("session with %s: %w", m.address, err)
 }
 
-// listen hands on what comes until the stream breaks, and says why it did. It
-// calls welcomed when the master has said something. The time that receive takes is not the master's silence. What kept the first
-// message from being sent is said by the master, if it says anything: the stream
-// itself reports only its end.
-func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Timer, silentAfter time.Duration, unsent error) error {
+// listen hands on what comes until the stream breaks, and says why it did; or until
+// heard, which it calls when the master has said something, does not want it. The time
+// that receive takes is not the master's silence. What kept the first message from being
+// sent is said by the master, if it says anything: the stream itself reports only its end.
+func (s *session[M, O]) listen(line stream[M], heard func() bool, silence *time.Timer, silentAfter time.Duration, unsent error) error {
 	for {
 		message, err := line.Receive()
 		silence.Stop()
@@ -122,8 +107,9 @@ func (s *session[M, O]) listen(line stream[M], welcomed func(), silence *time.Ti
 			return err
 		case unsent != nil:
 			return unsent
+		case !heard():
+			return errLate
 		}
-		welcomed()
 		s.receive(message)
 		select {
 		case <-s.calm:

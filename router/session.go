@@ -15,7 +15,7 @@ import (
 
 const (
 	redialMin = 50 * time.Millisecond
-	redialMax = 2 * time.Second
+	redialMax = time.Second
 	// goodbyeWithin is how long a router that stops waits for its goodbye to be heard.
 	goodbyeWithin = 2 * time.Second
 )

@@ -1,0 +1,129 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+)
+
+// hold keeps a session with the master that answered last, or with the next one
+// as long as those that are asked do not lead, until it breaks. One that a master
+// has welcomed is not taken up with another, for what it was opened with may have
+// become old; then it is the caller's to open the next. The error is nil
+// only if the master ended the session after a goodbye; else the next session is
+// tried with another master.
+//
+// A master that says nothing for as long as patience, if that is not 0, may be halted, or
+// cut off: then the others are asked beside it each time, and the first that says
+// something has the session.
+func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open opener[M, O]) error {
+	ctx, stop := context.WithCancel(ctx)
+	r := newRace(c, open)
+	defer r.trying.Wait()
+	defer stop()
+	var late <-chan time.Time
+	if patience > 0 {
+		due := time.NewTicker(patience)
+		defer due.Stop()
+		late = due.C
+	}
+	r.begin(ctx)
+	for {
+		select {
+		case <-late:
+			r.tries = 0
+			r.begin(ctx)
+		case m := <-r.first:
+			late = nil
+			r.endOthers(m)
+		case t := <-r.ended:
+			delete(r.asked, t.with.address)
+			switch {
+			case t.welcomed, ctx.Err() != nil:
+				return t.err
+			case t.isStandby() && r.tries+len(r.asked) < len(c.masters):
+				r.begin(ctx)
+			case len(r.asked) == 0:
+				return t.err
+			}
+		}
+	}
+}
+
+// race are the sessions that are tried at one time, until a master has said something in
+// one of them. Its fields are the caller's of hold, but for won, first and ended.
+type race[M, O any] struct {
+	client *Client
+	open   opener[M, O]
+	turn   int64                         // of the master that is asked next
+	tries  int                           // since it began, or patience was at its end
+	asked  map[string]context.CancelFunc // those that are under way, by the address of the master
+	won    atomic.Bool
+	first  chan master // holds the one that said something
+	ended  chan try    // holds as many as may be under way
+	trying sync.WaitGroup
+}
+
+func newRace[M, O any](c *Client, open opener[M, O]) *race[M, O] {
+	return &race[M, O]{
+		client: c, open: open, turn: c.next.Load(), asked: make(map[string]context.CancelFunc),
+		first: make(chan master, 1), ended: make(chan try, len(c.masters)),
+	}
+}
+
+// begin tries the next of the masters that are not asked already, if there is one.
+func (r *race[M, O]) begin(ctx context.Context) {
+	for range r.client.masters {
+		m := r.client.at(r.turn)
+		r.turn++
+		if r.asked[m.address] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		r.asked[m.address] = cancel
+		r.tries++
+		r.trying.Go(func() {
+			defer cancel()
+			welcomed, err := holdOne(ctx, r.client, m, r.open, func() bool { return r.win(m) })
+			r.ended <- try{m, welcomed, err}
+		})
+		return
+	}
+}
+
+// win takes note that a master has said something, and reports whether it was the first.
+func (r *race[M, O]) win(m master) bool {
+	if !r.won.CompareAndSwap(false, true) {
+		return false
+	}
+	r.client.welcomed(m)
+	r.first <- m
+	return true
+}
+
+// endOthers ends all but the session with the first, and begins no more.
+func (r *race[M, O]) endOthers(first master) {
+	for address, end := range r.asked {
+		if address != first.address {
+			end()
+		}
+	}
+	r.tries = len(r.client.masters)
+}
+
+// try is how a session has ended.
+type try struct {
+	with     master
+	welcomed bool
+	err      error
+}
+
+// isStandby reports whether the master that was asked does not lead.
+func (t try) isStandby() bool {
+	refusal, answered := errors.AsType[*connect.Error](t.err)
+	return answered && refusal.Meta().Get(standbyHeader) != ""
+}

@@ -5,17 +5,32 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // accessLog writes one line of JSON for each request.
-type accessLog struct{ handler slog.Handler }
+type accessLog struct {
+	handler slog.Handler
+	spool   *spool
+}
 
 // newAccessLog returns nil, which writes nothing, if there is nowhere to write.
-func newAccessLog(to io.Writer) *accessLog {
+func newAccessLog(to io.Writer, lost prometheus.Counter) *accessLog {
 	if to == nil {
 		return nil
 	}
-	return &accessLog{slog.NewJSONHandler(to, nil)}
+	s := newSpool(to, lost)
+	return &accessLog{slog.NewJSONHandler(s, nil), s}
+}
+
+// begin has lines written from now on, until the end.
+func (l *accessLog) begin() (end func()) {
+	if l == nil {
+		return func() {}
+	}
+	go l.spool.run() // nobody can end it while it writes to what is stuck
+	return l.spool.end
 }
 
 // asked is what a line says of the request beside its errand.
@@ -70,7 +85,7 @@ func (l *accessLog) end(ctx context.Context, line slog.Record, at *endpoint, hel
 	if reason != "" {
 		line.AddAttrs(slog.String("reason", string(reason)))
 	}
-	_ = l.handler.Handle(ctx, line) // a full disk must not stop the traffic
+	_ = l.handler.Handle(ctx, line) // a spool has no errors
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -40,7 +40,7 @@ type Config struct {
 
 	StateFile string        // keeps the newest table over a restart; default: none
 	KeptWait  time.Duration // for a newer table before the kept one is served, unless no master can be asked; default 2s
-	AccessLog io.Writer     // gets one line of JSON per request; default: none
+	AccessLog io.Writer     // gets lines of JSON, one per request; it may be slow, or stuck; default: none
 
 	HoldDefault   time.Duration // for a service that does not say; default 10s
 	QueueMax      int           // for a service that does not say; default 1024 requests

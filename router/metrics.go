@@ -24,7 +24,8 @@ type metrics struct {
 
 	slowBodies  prometheus.Counter // of slow
 	slowAnswers prometheus.Counter // of slow
-	unrouted    *series            // of requests that belong to no service
+	unlogged    prometheus.Counter
+	unrouted    *series // of requests that belong to no service
 	series      map[seriesKey]*series
 }
 
@@ -83,6 +84,10 @@ func newMetrics(r *Router) *metrics {
 			Name: "aloft_router_connection_bytes_total",
 			Help: "Bytes passed on such connections, up to the instance or down to the client.",
 		}, []string{"service", "revision", "direction"}),
+		unlogged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "aloft_router_access_log_lost_total",
+			Help: "Lines of the access log that were lost, because what it is written to did not take them in time.",
+		}),
 		gauges: newGauges(r),
 		series: make(map[seriesKey]*series),
 	}
@@ -92,7 +97,7 @@ func newMetrics(r *Router) *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.exits, m.relays, m.relayed, m.gauges}
+	return []prometheus.Collector{m.requests, m.durations, m.retries, m.slow, m.ejections, m.exits, m.relays, m.relayed, m.unlogged, m.gauges}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {

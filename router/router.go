@@ -79,24 +79,24 @@ func New(cfg Config, master Master) (*Router, error) {
 		return nil, fmt.Errorf("router config: %w", err)
 	}
 	r := &Router{
-		cfg:       cfg,
-		master:    master,
-		accessLog: newAccessLog(cfg.AccessLog),
-		kept:      allowance{max: cfg.BodiesKeptMax},
-		vigil:     vigil{limit: cfg.ClientTimeout},
-		sessions:  make(chan *session),
-		arrivals:  make(chan arrival),
-		drained:   make(chan struct{}, 1),
-		told:      make(chan struct{}),
-		asked:     make(chan struct{}),
-		serving:   make(chan struct{}),
-		alarm:     make(chan struct{}, 1),
-		stopping:  make(chan struct{}),
-		keep:      make(chan route.Table, 1),
+		cfg:      cfg,
+		master:   master,
+		kept:     allowance{max: cfg.BodiesKeptMax},
+		vigil:    vigil{limit: cfg.ClientTimeout},
+		sessions: make(chan *session),
+		arrivals: make(chan arrival),
+		drained:  make(chan struct{}, 1),
+		told:     make(chan struct{}),
+		asked:    make(chan struct{}),
+		serving:  make(chan struct{}),
+		alarm:    make(chan struct{}, 1),
+		stopping: make(chan struct{}),
+		keep:     make(chan route.Table, 1),
 	}
 	r.sockets = cfg.newLoop()
 	r.relay.Loop = r.sockets
 	r.metrics = newMetrics(r)
+	r.accessLog = newAccessLog(cfg.AccessLog, r.metrics.unlogged)
 	empty, err := route.Compile(route.Table{})
 	if err != nil {
 		return nil, err
@@ -154,6 +154,7 @@ func (r *Router) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var started sync.WaitGroup
 	defer r.metrics.unregister(r.cfg.Registerer)
+	defer r.accessLog.begin()()
 	defer started.Wait()
 	defer stop()
 	served := make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,8 +28,9 @@ type clusterKey struct{}
 type cluster struct {
 	dev     *exec.Cmd // nil while none runs
 	ended   chan error
-	dir     string // of its data
-	keeps   bool   // the folder, when it ends
+	t       *testing.T // of all scripts
+	dir     string     // of its data
+	keeps   bool       // the folder, when it ends
 	traffic *traffic
 	load    *load
 }
@@ -42,7 +44,9 @@ func clusterCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case neg:
 		ts.Fatalf("cluster cannot be negated; start one that fails by exec aloft dev")
 	case slices.Equal(args, []string{"stop"}):
-		c.stop(ts)
+		if err := c.stop(ts); err != nil {
+			ts.Fatalf("%v", err)
+		}
 	case c.dev != nil:
 		ts.Fatalf("the cluster runs already")
 	default:
@@ -63,7 +67,11 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	stdout, err := c.dev.StdoutPipe()
 	ts.Check(err)
 	ts.Check(c.dev.Start())
-	ts.Defer(func() { c.stop(ts) })
+	ts.Defer(func() {
+		if err := c.stop(ts); err != nil {
+			c.t.Errorf("%s: %v", ts.Name(), err) // ts.Fatalf would end all scripts at once
+		}
+	})
 	read := bufio.NewScanner(stdout)
 	for read.Scan() && !strings.HasPrefix(read.Text(), "Ctrl-C") {
 		switch name, value, _ := strings.Cut(strings.TrimSpace(read.Text()), " "); name {
@@ -78,7 +86,7 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 	if c.dir == "" {
 		_ = c.dev.Process.Kill() // it has ended, or said too little
 		err := <-c.ended
-		c.dev = nil // or stop would fail while the script does, which ends all scripts at once
+		c.dev = nil // there is nothing to stop
 		ts.Fatalf("aloft dev did not get ready: %v\n%s", err, ts.ReadFile("dev.log"))
 	}
 	ts.Setenv("ROUTER", "http://"+router)
@@ -86,15 +94,15 @@ func (c *cluster) start(ts *testscript.TestScript, flags []string) {
 
 // stop ends the cluster with Ctrl-C, as a user does, and checks that it leaves no
 // process, no control group of a task and, if it made one itself, no folder.
-func (c *cluster) stop(ts *testscript.TestScript) {
+func (c *cluster) stop(ts *testscript.TestScript) error {
 	if c.dev == nil {
-		return
+		return nil
 	}
 	groups := c.groups()
-	ts.Check(c.dev.Process.Signal(syscall.SIGINT))
-	var err error
+	err := c.dev.Process.Signal(syscall.SIGINT)
 	select {
-	case err = <-c.ended:
+	case ended := <-c.ended:
+		err = errors.Join(err, ended)
 	case <-time.After(patience):
 		_ = c.dev.Process.Kill()
 		err = errors.New("it did not end after Ctrl-C")
@@ -109,11 +117,14 @@ func (c *cluster) stop(ts *testscript.TestScript) {
 	_, statErr := os.Stat(c.dir)
 	switch {
 	case err != nil:
-		ts.Fatalf("aloft dev: %v\n%s", err, ts.ReadFile("dev.log"))
+		log, _ := os.ReadFile(ts.MkAbs("dev.log")) // it only helps
+		return fmt.Errorf("aloft dev: %w\n%s", err, log)
 	case len(left) > 0:
-		ts.Fatalf("aloft dev left processes or control groups:\n%s", strings.Join(left, "\n"))
+		return fmt.Errorf("aloft dev left processes or control groups:\n%s", strings.Join(left, "\n"))
 	case !c.keeps && !errors.Is(statErr, os.ErrNotExist):
-		ts.Fatalf("aloft dev left its folder %s", c.dir)
+		return fmt.Errorf("aloft dev left its folder %s", c.dir)
+	default:
+		return nil
 	}
 }
 

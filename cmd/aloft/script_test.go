@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 			slots <- struct{}{}
 			env.Defer(func() { <-slots })
 			env.Defer(func() { endAll(t, env.WorkDir) }) // what a script that failed has left
-			env.Values[clusterKey{}] = &cluster{}
+			env.Values[clusterKey{}] = &cluster{t: t}
 			repository, err := filepath.Abs(filepath.Join("..", ".."))
 			if err != nil {
 				return err

@@ -17,9 +17,9 @@ import (
 // only if the master ended the session after a goodbye; else the next session is
 // tried with another master.
 //
-// A master that says nothing for as long as patience, if that is not 0, may be halted, or
-// cut off: then the others are asked beside it each time, and the first that says
-// something has the session.
+// Where patience is not 0, a master that says nothing for so long may be halted, or cut
+// off: then the others are asked beside it, each time that passes, and the first that says
+// something has the session. None has it when each of them has refused it, or has failed.
 func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open opener[M, O]) error {
 	ctx, stop := context.WithCancel(ctx)
 	r := newRace(c, open)
@@ -42,10 +42,14 @@ func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open
 			r.endOthers(m)
 		case t := <-r.ended:
 			delete(r.asked, t.with.address)
+			r.failed[t.with.address] = true
 			switch {
-			case t.welcomed, ctx.Err() != nil:
+			case t.welcomed:
 				return t.err
-			case t.isStandby() && r.tries+len(r.asked) < len(c.masters):
+			case r.won.Load():
+			case ctx.Err() != nil, len(r.failed) == len(c.masters), patience == 0 && !t.isStandby():
+				return t.err
+			case r.tries+len(r.asked) < len(c.masters):
 				r.begin(ctx)
 			case len(r.asked) == 0:
 				return t.err
@@ -62,6 +66,7 @@ type race[M, O any] struct {
 	turn   int64                         // of the master that is asked next
 	tries  int                           // since it began, or patience was at its end
 	asked  map[string]context.CancelFunc // those that are under way, by the address of the master
+	failed map[string]bool               // masters with which one has ended
 	won    atomic.Bool
 	first  chan master // holds the one that said something
 	ended  chan try    // holds as many as may be under way
@@ -70,13 +75,14 @@ type race[M, O any] struct {
 
 func newRace[M, O any](c *Client, open opener[M, O]) *race[M, O] {
 	return &race[M, O]{
-		client: c, open: open, turn: c.next.Load(), asked: make(map[string]context.CancelFunc),
+		client: c, open: open, turn: c.next.Load(), asked: make(map[string]context.CancelFunc), failed: make(map[string]bool),
 		first: make(chan master, 1), ended: make(chan try, len(c.masters)),
 	}
 }
 
 // begin tries the next of the masters that are not asked already, if there is one.
 func (r *race[M, O]) begin(ctx context.Context) {
+	r.turn = max(r.turn, r.client.next.Load()) // others may have found one meanwhile
 	for range r.client.masters {
 		m := r.client.at(r.turn)
 		r.turn++

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +29,7 @@ type pretender struct {
 	leadsAfter time.Duration // before, it refuses: it is a standby
 	saysAfter  time.Duration // being asked, while it leads
 	gone       bool          // nobody refuses a connection to it either
+	dead       bool          // its machine refuses connections
 }
 
 func (p *pretender) serve(began time.Time, epoch uint64) http.Handler {
@@ -57,20 +60,23 @@ func TestRouterFindsWhoAnswers(t *testing.T) {
 	mute, standby, leads, gone := pretender{saysAfter: never}, pretender{leadsAfter: never}, pretender{}, pretender{gone: true}
 	tests := map[string]struct {
 		masters []pretender
-		by      uint64 // the master that has it, from 1; 0: nobody
-		after   time.Duration
+		by      []uint64      // the master that has it, from 1, or one of them; none: nobody
+		after   time.Duration // it has it, or the session ends without one
 	}{
-		"the first leads":            {[]pretender{leads, standby, standby}, 1, 0},
-		"the last leads":             {[]pretender{standby, standby, leads}, 3, 0},
-		"the first is halted":        {[]pretender{mute, leads, standby}, 2, 500 * time.Millisecond},
-		"the first has vanished":     {[]pretender{gone, standby, leads}, 3, 500 * time.Millisecond},
-		"the first two are halted":   {[]pretender{mute, mute, leads}, 3, time.Second},
-		"nobody leads":               {[]pretender{standby, standby, standby}, 0, 0},
-		"one leads after a while":    {[]pretender{mute, standby, {leadsAfter: 1800 * time.Millisecond}}, 3, 2 * time.Second},
-		"the first is slow":          {[]pretender{{saysAfter: 4 * time.Second}, standby, standby}, 1, 4 * time.Second},
-		"the only one is slow":       {[]pretender{{saysAfter: 20 * time.Second}}, 1, 20 * time.Second},
-		"the first is slow and late": {[]pretender{{saysAfter: time.Second}, leads}, 2, 500 * time.Millisecond},
-		"two say it at one moment":   {[]pretender{{saysAfter: 500 * time.Millisecond}, leads}, 0, 500 * time.Millisecond},
+		"the first leads":            {[]pretender{leads, standby, standby}, []uint64{1}, 0},
+		"the last leads":             {[]pretender{standby, standby, leads}, []uint64{3}, 0},
+		"the first is halted":        {[]pretender{mute, leads, standby}, []uint64{2}, 500 * time.Millisecond},
+		"the first has vanished":     {[]pretender{gone, standby, leads}, []uint64{3}, 500 * time.Millisecond},
+		"the first two are halted":   {[]pretender{mute, mute, leads}, []uint64{3}, time.Second},
+		"all say nothing":            {[]pretender{mute, mute, mute}, nil, 31 * time.Second},
+		"all have vanished":          {[]pretender{gone, gone, gone}, nil, 3 * time.Second},
+		"one is killed beside it":    {[]pretender{mute, {dead: true}, leads}, []uint64{3}, 500 * time.Millisecond},
+		"nobody leads":               {[]pretender{standby, standby, standby}, nil, 0},
+		"one leads after a while":    {[]pretender{mute, standby, {leadsAfter: 1800 * time.Millisecond}}, []uint64{3}, 2 * time.Second},
+		"the first is slow":          {[]pretender{{saysAfter: 4 * time.Second}, standby, standby}, []uint64{1}, 4 * time.Second},
+		"the only one is slow":       {[]pretender{{saysAfter: 20 * time.Second}}, []uint64{1}, 20 * time.Second},
+		"the first is slow and late": {[]pretender{{saysAfter: time.Second}, leads}, []uint64{2}, 500 * time.Millisecond},
+		"two say it at one moment":   {[]pretender{{saysAfter: 500 * time.Millisecond}, leads}, []uint64{1, 2}, 500 * time.Millisecond},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -84,16 +90,21 @@ func TestRouterFindsWhoAnswers(t *testing.T) {
 					n.serve(addresses[i], masters[i].serve(began, uint64(i+1)))
 				}
 				c, err := client.Open(client.Config{Masters: addresses, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-					if at := slices.Index(addresses, address); at >= 0 && masters[at].gone {
-						<-ctx.Done()
-						return nil, ctx.Err()
+					switch m := masters[slices.Index(addresses, address)]; {
+					case m.gone:
+						time.Sleep(2 * time.Second)
+						return nil, os.ErrDeadlineExceeded
+					case m.dead:
+						return nil, syscall.ECONNREFUSED
+					default:
+						return n.dial(ctx, network, address)
 					}
-					return n.dial(ctx, network, address)
 				}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer c.Close()
+				defer time.Sleep(2 * time.Second) // for connections that nobody waits for any more
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				var by []uint64
@@ -104,15 +115,14 @@ func TestRouterFindsWhoAnswers(t *testing.T) {
 					by, after, next = append(by, table.Version.Epoch), time.Since(began), c.Address()
 				})
 
+				if len(by) == 0 {
+					after = time.Since(began)
+				}
 				switch {
-				case tc.by == 0 && tc.after == 0: // nobody
-					if len(by) > 0 || time.Since(began) > 0 {
-						t.Errorf("it was told by %v, and ended after %v", by, time.Since(began))
-					}
-				case len(by) != 1 || tc.by != 0 && by[0] != tc.by || after != tc.after:
-					t.Errorf("it was told by %v after %v; want %d after %v", by, after, tc.by, tc.after)
-				case next != "http://"+addresses[by[0]-1]:
-					t.Errorf("it was told by %d, and asks %s next", by[0], next)
+				case len(by) != min(len(tc.by), 1) || after != tc.after:
+					t.Errorf("it was told by %v after %v; want %v after %v", by, after, tc.by, tc.after)
+				case len(by) > 0 && (!slices.Contains(tc.by, by[0]) || next != "http://"+addresses[by[0]-1]):
+					t.Errorf("it was told by %d, and asks %s next; want %v", by[0], next, tc.by)
 				}
 			})
 		})

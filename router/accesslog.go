@@ -24,10 +24,11 @@ func newAccessLog(to io.Writer, lost prometheus.Counter) *accessLog {
 	return &accessLog{slog.NewJSONHandler(s, nil), s}
 }
 
-// begin has lines written from now on, until the end.
-func (l *accessLog) begin() (end func()) {
+// begin has lines written from now on. It returns what ends that, and reports whether all
+// was written.
+func (l *accessLog) begin() (end func() (whole bool)) {
 	if l == nil {
-		return func() {}
+		return func() bool { return true }
 	}
 	go l.spool.run() // nobody can end it while it writes to what is stuck
 	return l.spool.end

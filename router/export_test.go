@@ -1,8 +1,11 @@
 package router
 
 import (
+	"io"
 	"slices"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/aloft-run/aloft/router/upstream"
 )
@@ -151,3 +154,16 @@ func (w *Watch) Stop() { w.watch.stop() }
 
 // HasExpired reports whether a wait has lasted too long.
 func (w *Watch) HasExpired() bool { return w.watch.hasExpired() }
+
+// Spool is what an access log is written through.
+type Spool struct{ *spool }
+
+// NewSpool returns one that writes already.
+func NewSpool(to io.Writer, lost prometheus.Counter) Spool {
+	s := newSpool(to, lost)
+	go s.run()
+	return Spool{s}
+}
+
+// End ends it, and reports whether all was written.
+func (s Spool) End() bool { return s.end() }

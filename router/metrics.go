@@ -86,7 +86,7 @@ func newMetrics(r *Router) *metrics {
 		}, []string{"service", "revision", "direction"}),
 		unlogged: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "aloft_router_access_log_lost_total",
-			Help: "Lines of the access log that were lost, because what it is written to did not take them in time.",
+			Help: "Lines of the access log that were lost, because what it is written to failed, or did not take them in time.",
 		}),
 		gauges: newGauges(r),
 		series: make(map[seriesKey]*series),

@@ -146,7 +146,7 @@ func rewrite(p *httputil.ProxyRequest) {
 // Run serves until ctx is done, and then until the requests in flight have ended
 // or the grace has run out; then it says goodbye to the masters. It returns the
 // cause of ctx, or the error that kept it from serving. All that it started has
-// stopped when it returns.
+// stopped when it returns, but for a write of the access log that is stuck.
 //
 // If the cause is ErrReplaced, clients are asked to connect anew, and have time to
 // do so. The masters know the other process by another name.
@@ -154,7 +154,12 @@ func (r *Router) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var started sync.WaitGroup
 	defer r.metrics.unregister(r.cfg.Registerer)
-	defer r.accessLog.begin()()
+	logged := r.accessLog.begin()
+	defer func() {
+		if !logged() {
+			r.cfg.Log.WarnContext(ctx, "the end of the access log is lost: it takes too long to write")
+		}
+	}()
 	defer started.Wait()
 	defer stop()
 	served := make(chan error, 1)

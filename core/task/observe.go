@@ -69,7 +69,7 @@ func leave(known, reported Status) Status {
 		next = next.enter(Finished, reported.Since, reported.Reason)
 	case end.Ended():
 		next = next.enter(Stopped, reported.Since, known.Reason)
-	case end == Stopping, end == Backoff && reported.Attempt >= known.Attempt:
+	case end == Stopping:
 		if known.State == Draining {
 			next = next.enter(Stopping, reported.Since, known.Reason)
 		}

@@ -58,14 +58,14 @@ func TestObserve(t *testing.T) {
 				State: task.Stopped, Since: after(time.Minute), Attempt: 1, Failures: 1, Last: crash, Reason: "scaled down",
 			},
 		},
-		"a draining task that is about to be started again is stopping": {
+		"a draining task that is about to be started again goes on draining: routers may have it": {
 			known: task.Status{State: task.Draining, Since: after(9), Attempt: 1, ReadySince: noon, Reason: "scaled down"},
 			reported: task.Status{
 				State: task.Backoff, Since: after(time.Minute), Attempt: 1, Failures: 1, Last: crash,
 				RetryAt: after(time.Hour),
 			},
 			want: task.Status{
-				State: task.Stopping, Since: after(time.Minute), Attempt: 1, ReadySince: noon, Failures: 1, Last: crash,
+				State: task.Draining, Since: after(9), Attempt: 1, ReadySince: noon, Failures: 1, Last: crash,
 				Reason: "scaled down",
 			},
 		},

@@ -57,8 +57,13 @@ func (l *clientListener) next() (net.Conn, error) {
 }
 
 // finish has the listener closed when all are accepted that have connected: the
-// kernel resets the others, whatever they have sent.
-func (l *clientListener) finish() {
+// kernel resets the others, whatever they have sent. If the socket is this process's
+// alone, no more may connect while any of them waits to be accepted, else there may be no
+// end of them: they try again, and find the port closed.
+func (l *clientListener) finish(alone bool) {
+	if alone {
+		l.onSocket(func(fd int) { _ = unix.Listen(fd, 0) }) // if it fails, they may
+	}
 	l.finishing.Store(true)
 	if l.setDeadline(longAgo()) != nil {
 		_ = l.Close() // there is no kernel that has connections ready
@@ -75,20 +80,25 @@ func (l *clientListener) setDeadline(t time.Time) error {
 
 // isReady reports whether the kernel has a connection ready.
 func (l *clientListener) isReady() (ready bool) {
+	l.onSocket(func(fd int) {
+		asked := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // descriptors are small
+		_, _ = unix.Poll(asked, 0)                                   // without a wait nothing can interrupt it
+		ready = asked[0].Revents != 0
+	})
+	return ready
+}
+
+// onSocket does something with the listener's socket, if it has one that is open.
+func (l *clientListener) onSocket(do func(fd int)) {
 	socket, ok := l.Listener.(syscall.Conn)
 	if !ok {
-		return false
+		return
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return
 	}
-	err = raw.Control(func(fd uintptr) {
-		asked := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		_, _ = unix.Poll(asked, 0) // without a wait nothing can interrupt it
-		ready = asked[0].Revents != 0
-	})
-	return ready && err == nil
+	_ = raw.Control(func(fd uintptr) { do(int(fd)) }) // which a closed one refuses
 }
 
 // clients is the connections that may bring a request, which are all but those

@@ -2,6 +2,7 @@ package router
 
 import (
 	"io"
+	"net"
 	"slices"
 	"time"
 
@@ -167,3 +168,10 @@ func NewSpool(to io.Writer, lost prometheus.Counter) Spool {
 
 // End ends it, and reports whether all was written.
 func (s Spool) End() bool { return s.end() }
+
+// Closing is a listener that accepts whoever has connected, and then is closed.
+func Closing(listener net.Listener) net.Listener {
+	l := &clientListener{Listener: listener}
+	l.finish(true)
+	return l
+}

@@ -117,7 +117,7 @@ func (r *Router) leavePorts() {
 		if r.replaced.Load() {
 			_ = listener.Close()
 		} else {
-			listener.finish()
+			listener.finish(!r.shared.Load())
 		}
 	}
 }

@@ -49,6 +49,7 @@ type Router struct {
 	departing atomic.Bool    // each answer is the last one of its connection
 	attended  atomic.Bool    // the masters speak with this router
 	replaced  atomic.Bool    // another process takes the connections
+	shared    atomic.Bool    // another process may have the sockets, too
 	kept      allowance      // for the bodies that calls keep
 	vigil     vigil          // over the clients of calls
 	senders   sync.WaitGroup // of the endpoints' pools
@@ -134,6 +135,10 @@ var errNoTable = errors.New("no table came from the masters")
 
 // Serving is closed when Run accepts connections.
 func (r *Router) Serving() <-chan struct{} { return r.serving }
+
+// Share says that another process has the sockets on which this router listens from now
+// on, too: what is set there is set for both.
+func (r *Router) Share() { r.shared.Store(true) }
 
 // rewrite makes the request that the instance gets. Host and query are passed on
 // as they came; trailers are those that will have come when the body has ended.

@@ -158,7 +158,8 @@ func (r *Router) linger(ctx context.Context, listener *clientListener, ended <-c
 		most = seeOffMax
 		_ = listener.Close() // the socket lives on
 	} else {
-		listener.finish()
+		listener.finish(!r.shared.Load())
+		await(ctx, r.cfg.ShutdownGrace/2, func() bool { return isClosed(ended) }) // which is soon, where no more may come
 	}
 	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool {
 		return isClosed(ended) && r.clients.count() == 0 && r.ports.accepting.Load() == 0

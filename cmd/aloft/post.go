@@ -221,6 +221,7 @@ func (p *post) hold(ctx context.Context, parts *errgroup.Group, r *router.Router
 }
 
 func (p *post) offer(r *router.Router) handover.Offer {
+	r.Share()
 	table, inSession := r.Table()
 	offer := handover.Offer{Router: p.base, Number: p.number, Table: table, InSession: inSession}
 	add := func(name, address string, open any) {

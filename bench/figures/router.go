@@ -28,9 +28,8 @@ const (
 
 	// Of the former there are more runs, and shorter ones: from run to run p99 moves by half and more. So
 	// the two that are held to each other's p99 run in each round, the others in one of restEvery.
-	barRounds   = 25
 	barRunTakes = time.Second
-	pairRounds  = 3 * barRounds
+	pairRounds  = 50
 	restEvery   = 5
 )
 

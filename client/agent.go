@@ -27,7 +27,7 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
 ) error {
-	return hold(ctx, c, 0, func(ctx context.Context, address string) (stream[pb.SessionResponse], agentSession) {
+	return holdInTurn(ctx, c, func(ctx context.Context, address string) (stream[pb.SessionResponse], agentSession) {
 		line := c.agents[address].Session(ctx)
 		line.RequestHeader().Set(agentHeader, join.GetAgent().GetId())
 		quiet, stamped := make(chan struct{}), make(chan struct{})

@@ -10,27 +10,37 @@ import (
 	"connectrpc.com/connect"
 )
 
-// hold keeps a session with the master that answered last, or with the next one
+// holdInTurn keeps a session with the master that answered last, or with the next one
 // as long as those that are asked do not lead, until it breaks. One that a master
 // has welcomed is not taken up with another, for what it was opened with may have
 // become old; then it is the caller's to open the next. The error is nil
 // only if the master ended the session after a goodbye; else the next session is
 // tried with another master.
 //
-// Where patience is not 0, a master that says nothing for so long may be halted, or cut
-// off: then the others are asked beside it, each time that passes, and the first that says
-// something has the session. None has it when each of them has refused it, or has failed.
-func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open opener[M, O]) error {
+// All of it is done in the caller's goroutine: where thousands of agents come at once, the
+// stacks of others would have to grow first.
+func holdInTurn[M, O any](ctx context.Context, c *Client, open opener[M, O]) error {
+	for tries := 1; ; tries++ {
+		t := try{with: c.first()}
+		t.welcomed, t.err = holdOne(ctx, c, t.with, open, func() bool { return true })
+		if t.welcomed || !t.isStandby() || tries == len(c.masters) || ctx.Err() != nil {
+			return t.err
+		}
+	}
+}
+
+// holdBeside is the same for who does not wait: a master that says nothing for as long as
+// patience may be halted, or cut off. Then the others are asked beside it, each time that
+// passes, and the first that says something has the session. None has it when each of
+// them has refused it, or has failed.
+func holdBeside[M, O any](ctx context.Context, c *Client, patience time.Duration, open opener[M, O]) error {
 	ctx, stop := context.WithCancel(ctx)
 	r := newRace(c, open)
 	defer r.trying.Wait()
 	defer stop()
-	var late <-chan time.Time
-	if patience > 0 {
-		due := time.NewTicker(patience)
-		defer due.Stop()
-		late = due.C
-	}
+	due := time.NewTicker(patience)
+	defer due.Stop()
+	late := due.C
 	r.begin(ctx)
 	for {
 		select {
@@ -47,7 +57,7 @@ func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open
 			case t.welcomed:
 				return t.err
 			case r.won.Load():
-			case ctx.Err() != nil, len(r.failed) == len(c.masters), patience == 0 && !t.isStandby():
+			case ctx.Err() != nil, len(r.failed) == len(c.masters):
 				return t.err
 			case r.tries+len(r.asked) < len(c.masters):
 				r.begin(ctx)
@@ -59,7 +69,7 @@ func hold[M, O any](ctx context.Context, c *Client, patience time.Duration, open
 }
 
 // race are the sessions that are tried at one time, until a master has said something in
-// one of them. Its fields are the caller's of hold, but for won, first and ended.
+// one of them. Its fields are the caller's of holdBeside, but for won, first and ended.
 type race[M, O any] struct {
 	client *Client
 	open   opener[M, O]

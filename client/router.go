@@ -25,7 +25,7 @@ type routerSession = session[pb.RouterServiceSessionResponse, route.Confirmation
 func (c *Client) RouterSession(
 	ctx context.Context, router id.Router, confirmations <-chan route.Confirmation, apply func(route.Table),
 ) error {
-	return hold(ctx, c, routerPatience, func(ctx context.Context, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
+	return holdBeside(ctx, c, routerPatience, func(ctx context.Context, address string) (stream[pb.RouterServiceSessionResponse], routerSession) {
 		line := aloftv1connect.NewRouterServiceClient(wholeMessages{c.http}, address).Session(ctx)
 		beat := func() error { return line.Send(&pb.RouterServiceSessionRequest{Router: string(router)}) }
 		return line, routerSession{

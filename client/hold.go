@@ -121,14 +121,13 @@ func (r *race[M, O]) win(m master) bool {
 	return true
 }
 
-// endOthers ends all but the session with the first, and begins no more.
+// endOthers ends all but the session with the first.
 func (r *race[M, O]) endOthers(first master) {
 	for address, end := range r.asked {
 		if address != first.address {
 			end()
 		}
 	}
-	r.tries = len(r.client.masters)
 }
 
 // try is how a session has ended.

@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/core/route"
@@ -36,9 +33,7 @@ func (p *pretender) serve(began time.Time, epoch uint64) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(aloftv1connect.NewRouterServiceHandler(&routerLeader{session: func(stream *routerStream) error {
 		if time.Since(began) < p.leadsAfter {
-			refusal := connect.NewError(connect.CodeUnavailable, errors.New("this master does not lead"))
-			refusal.Meta().Set("Aloft-Standby", "true")
-			return refusal
+			return notLeading()
 		}
 		if _, err := stream.Receive(); err != nil {
 			return err

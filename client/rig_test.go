@@ -160,6 +160,13 @@ func (l *leader) SendLogs(ctx context.Context, stream *connect.ClientStream[pb.S
 	return connect.NewResponse(&pb.SendLogsResponse{}), l.logs(ctx, stream)
 }
 
+// notLeading is the error of a master that does not lead.
+func notLeading() *connect.Error {
+	refusal := connect.NewError(connect.CodeUnavailable, errors.New("this master does not lead"))
+	refusal.Meta().Set("Aloft-Standby", "true")
+	return refusal
+}
+
 // standby answers as a master does that does not lead.
 func standby(calls *int) http.Handler {
 	refuse := connect.NewErrorWriter()

@@ -140,9 +140,7 @@ func TestASessionIsNotTakenUpAgain(t *testing.T) {
 				return err
 			}
 			time.Sleep(time.Second)
-			deposed := connect.NewError(connect.CodeUnavailable, errors.New("this master does not lead"))
-			deposed.Meta().Set("Aloft-Standby", "true")
-			return deposed
+			return notLeading()
 		}
 		n.serve("m1:1", leads.handler())
 		n.serve("m2:1", next.handler())

@@ -33,7 +33,7 @@ const (
 	restEvery   = 5
 )
 
-// pair are the subjects whose p99 are held to each other.
+// pair are the subjects that are held to each other: ours, and theirs.
 var pair = []string{"aloft", "nginx"} //nolint:gochecknoglobals // it is a constant
 
 // subject is a proxy, or the backend itself, under load.
@@ -139,7 +139,7 @@ func (b *bench) measureLong(ctx context.Context, subjects []subject) error {
 	var rates [2][]float64
 	for round := range rounds {
 		b.say("router, answers of 64 KiB, round %d of %d", round+1, rounds)
-		for i, name := range []string{"aloft", "nginx"} {
+		for i, name := range pair {
 			s := named(subjects, name)
 			s.url = strings.TrimSuffix(s.url, "/") + rival.LongPath
 			run, err := s.load(ctx, barConnections, runTakes)

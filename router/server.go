@@ -158,8 +158,11 @@ func (r *Router) linger(ctx context.Context, listener *clientListener, ended <-c
 		most = seeOffMax
 		_ = listener.Close() // the socket lives on
 	} else {
-		listener.finish(!r.shared.Load())
-		await(ctx, r.cfg.ShutdownGrace/2, func() bool { return isClosed(ended) }) // which is soon, where no more may come
+		alone := !r.shared.Load()
+		listener.finish(alone)
+		if alone { // no more may connect, so it comes to an end
+			await(ctx, r.cfg.ShutdownGrace/2, func() bool { return isClosed(ended) })
+		}
 	}
 	await(ctx, min(most, r.cfg.ShutdownGrace/2), func() bool {
 		return isClosed(ended) && r.clients.count() == 0 && r.ports.accepting.Load() == 0

@@ -156,13 +156,15 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 // durable before it reads the next, so that an agent cannot flood the loop; that
 // time does not count as the agent's silence.
 func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
+	at := &listening{shift{crew: r.crew, link: link}, v}
+	at.work()
+	defer at.shift.end()
+	link.line.ears.of = at // which have heard the agent before its stamp counts: its clocks run from no later
 	for {
-		v.hear()
 		message, err := stream.Receive()
 		if err != nil {
 			return err
 		}
-		link.hear(time.Now()) // before its stamp counts: the agent's clocks run from no later
 		if stamp := message.GetHeartbeat().GetStamp(); stamp > 0 {
 			r.hub.mark(link, stamp)
 		}
@@ -173,13 +175,9 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 		if err != nil {
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
-		v.pause()
-		_, err = r.hear(ctx, func(e *engine.Engine, now time.Time) (engine.Answer, error) {
-			if r.hub.link(link.agent) != link {
-				return engine.Answer{}, errReplaced // what it says may be older than what the newer session said
-			}
-			return e.Step(engine.AgentReported{Agent: link.agent, Tasks: reports}, now)
-		})
+		at.shift.end()
+		_, err = r.hearReport(ctx, link, engine.AgentReported{Agent: link.agent, Tasks: reports})
+		at.shift.begin()
 		if err != nil {
 			return err
 		}
@@ -196,11 +194,13 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 	beat := time.NewTimer(link.line.untilBeat(every))
 	defer beat.Stop()
 	ordered := false // all its orders were sent: it knows what it may go on with
+	at := &shift{crew: r.crew, link: link}
 	for {
 		var messages []*pb.SessionResponse
 		select {
 		case <-link.wake:
-			messages, ordered = r.messages(link), true // the first time everything is to be said
+			at.do(func() { messages = r.messages(link) })
+			ordered = true // the first time everything is to be said
 		case <-beat.C:
 			beat.Reset(link.line.untilBeat(every))
 			stamp := int64(0)

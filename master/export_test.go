@@ -2,7 +2,12 @@ package master
 
 import (
 	"context"
+	"io"
+	"math"
 	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/aloft-run/aloft/core/engine"
@@ -110,3 +115,87 @@ func EncodeTasks(page []*engine.Task, next string) ([]byte, error) {
 
 // TokenAfter returns the token of the page that goes on after a name.
 func TokenAfter(name string) string { return tokenAfter(name) }
+
+// Crew is the sessions that may be at work at one time.
+type Crew struct{ c crew }
+
+// NewCrew returns the one of a machine with so many processors.
+func NewCrew(processors int) Crew { return Crew{newCrew(processors)} }
+
+// Shift is the work of a session.
+type Shift struct{ s *shift }
+
+// Shift returns the work of a session whose agent is awaited or not.
+func (c Crew) Shift(awaited bool) Shift {
+	link := &agentLink{}
+	if awaited {
+		link.awaits.Store(math.MaxInt64)
+	}
+	return Shift{&shift{crew: c.c, link: link}}
+}
+
+// Do does what waits for nobody.
+func (s Shift) Do(work func()) { s.s.do(work) }
+
+// Listener is a session that reads, in the end until Stop.
+type Listener struct {
+	ears
+	Stop func()
+}
+
+// Heard is when the agent was heard last.
+func (l *Listener) Heard() time.Time { return l.of.shift.link.lastHeard() }
+
+// Listen returns a session that reads what an agent says, and how often it was cut off
+// because nothing came for so long.
+func (c Crew) Listen(agent io.ReadCloser, silentAfter time.Duration) (l *Listener, cut *atomic.Int64) {
+	control := &cutting{}
+	v := newVigil(line{control: control}, silentAfter)
+	of := &listening{*c.Shift(false).s, v}
+	of.work()
+	return &Listener{ears{agent, of}, func() {
+		of.shift.end()
+		v.stop()
+	}}, &control.cut
+}
+
+// cutting counts how often reads are failed.
+type cutting struct{ cut atomic.Int64 }
+
+func (c *cutting) SetReadDeadline(at time.Time) error {
+	if !at.IsZero() {
+		c.cut.Add(1)
+	}
+	return nil
+}
+
+func (*cutting) SetWriteDeadline(time.Time) error { return nil }
+
+// WordsBeforeAwaited returns how many words of so many that wait are folded in before one
+// that is awaited.
+func WordsBeforeAwaited(others int) int {
+	r := &reign{requests: make(chan request), words: make(chan request), awaited: make(chan request)}
+	over, stop := context.WithCancel(context.Background())
+	defer stop()
+	wait := func(to chan request, word request) {
+		select {
+		case to <- word:
+		case <-over.Done():
+		}
+	}
+	for range others {
+		go wait(r.words, request{word: true})
+	}
+	synctest.Wait()
+	go wait(r.awaited, request{word: true, api: true})
+	synctest.Wait()
+	var in gathered
+	in.gather(r, <-r.words)
+	return slices.IndexFunc(in.calls, func(c call) bool { return c.api })
+}
+
+// IsAwaited reports whether an agent's word is awaited.
+func (m *Master) IsAwaited(agent id.Agent) bool {
+	r, err := m.current()
+	return err == nil && r.hub.link(agent).isAwaited(time.Now())
+}

@@ -127,17 +127,34 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 	rush := len(changes.Records) >= rushFrom
 	for _, change := range r.view.apply(revision, changes) {
 		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {
-			r.hub.order(t.Claim.Agent, t.ID, rush && t.Run > 0 && t.Status.State == task.Assigned)
+			r.hub.order(t.Claim.Agent, t.ID, urgencyOf(t, rush))
 		}
 	}
 	for _, ended := range changes.Forget {
-		r.hub.order(ended.Agent, ended.Task, rush)
+		how := atOnce
+		if rush {
+			how = toGather
+		}
+		r.hub.order(ended.Agent, ended.Task, how)
 	}
 	for _, agent := range g.strays {
 		r.hub.orderAll(agent) // what complete orders do not name is stopped
 	}
 	if changes.Table != nil {
 		r.hub.publishTable(*changes.Table)
+	}
+}
+
+// urgencyOf returns how an agent is told of a task that it shall start or stop. In a rush
+// nobody waits for a single copy of a job.
+func urgencyOf(t *engine.Task, rush bool) urgency {
+	switch {
+	case !rush || t.Run == 0:
+		return toAwait
+	case t.Status.State == task.Assigned:
+		return toGather
+	default:
+		return atOnce
 	}
 }
 

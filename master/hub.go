@@ -57,6 +57,7 @@ type agentLink struct {
 	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
 	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
 	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
+	awaits atomic.Int64         // until when its word is awaited, in nanoseconds since the epoch of Unix
 	line   line                 // known once it joins
 	in     func()               // lets the next agent in: this one has joined
 	opened opening
@@ -176,17 +177,35 @@ func (h *hub) link(agent id.Agent) *agentLink {
 // be gathered. A message costs both sides much more than the orders in it.
 const gatherFor = time.Second
 
-// order has the agent told again what to do with a task: at once, or together with
-// what follows.
-func (h *hub) order(agent id.Agent, task id.Task, gather bool) {
+// urgency is when an agent is told of a task, and how soon its answer is wanted.
+type urgency int
+
+const (
+	toGather urgency = iota // together with what follows
+	atOnce
+	toAwait // at once, and the agent is heard before others
+)
+
+// awaitedFor is how long an agent is heard before others that was told something of which
+// the answer is awaited. What takes longer does not mind to wait for a moment at the end.
+const awaitedFor = 10 * time.Second
+
+// isAwaited reports whether the agent's word is awaited.
+func (l *agentLink) isAwaited(now time.Time) bool { return now.UnixNano() < l.awaits.Load() }
+
+// order has the agent told again what to do with a task.
+func (h *hub) order(agent id.Agent, task id.Task, how urgency) {
 	link := h.link(agent)
 	if link == nil {
 		return
 	}
+	if how == toAwait {
+		link.awaits.Store(time.Now().Add(awaitedFor).UnixNano())
+	}
 	link.mu.Lock()
 	defer link.mu.Unlock()
 	link.waits.tasks = append(link.waits.tasks, task)
-	if !gather {
+	if how != toGather {
 		link.signal()
 		return
 	}

@@ -17,6 +17,7 @@ import (
 type line struct {
 	control deadlines
 	conn    *conn // all that comes by it is the other side's word; nil where that is not known
+	ears    *ears // of a session, nil for other calls
 }
 
 // lastHeard is when something last came by the connection, the zero time where that

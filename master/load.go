@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,8 @@ func load(ctx context.Context, cfg Config, metrics *metrics, term *store.Term) (
 		pace:     newPace(),
 		requests: make(chan request),
 		words:    make(chan request),
+		awaited:  make(chan request),
+		crew:     newCrew(runtime.GOMAXPROCS(0)),
 		entered:  make(chan struct{}, cfg.CallsMax),
 		door:     newDoor(rushPlaces(len(view.kinds[engine.AgentKind]))),
 		joining:  make(chan struct{}, joinsMax),

@@ -43,7 +43,9 @@ type reign struct {
 	pace     *pace
 	metrics  *metrics
 	requests chan request
-	words    chan request  // of agents: requests go before them
+	words    chan request // of agents: requests go before them
+	awaited  chan request // words that do not stand behind all others
+	crew     crew
 	entered  chan struct{} // holds as many as calls may wait
 	door     *door
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable
@@ -157,6 +159,20 @@ func (r *reign) hear(
 	return r.send(ctx, r.words, request{fold: fold, word: true})
 }
 
+// hearReport is hear for a report of an agent, whose word may be awaited.
+func (r *reign) hearReport(ctx context.Context, link *agentLink, report engine.AgentReported) (engine.Answer, error) {
+	to := r.words
+	if link.isAwaited(time.Now()) {
+		to = r.awaited
+	}
+	return r.send(ctx, to, request{word: true, fold: func(e *engine.Engine, now time.Time) (engine.Answer, error) {
+		if r.hub.link(link.agent) != link {
+			return engine.Answer{}, errReplaced // what it says may be older than what the newer session said
+		}
+		return e.Step(report, now)
+	}})
+}
+
 // ask returns the answer to a question about what is durable.
 func ask[T any](ctx context.Context, r *reign, question func(e *engine.Engine) (T, error)) (T, error) {
 	var answer, none T // a caller that has left does not look at the answer any more
@@ -255,12 +271,12 @@ func (r *reign) loop(ctx context.Context, c commits) error {
 		if next == nil && len(in.calls) > 0 {
 			next, in = r.plan(ctx, in.calls), gathered{before: in.words}
 		}
-		requests, words, out, due := r.requests, r.words, c.groups, timer.C
+		requests, words, awaited, out, due := r.requests, r.words, r.awaited, c.groups, timer.C
 		if in.full() {
 			requests = nil
 		}
 		if in.heard() {
-			words = nil
+			words, awaited = nil, nil
 		}
 		if next == nil {
 			out = nil
@@ -272,7 +288,8 @@ func (r *reign) loop(ctx context.Context, c commits) error {
 		case first := <-requests:
 			in.gather(r, first)
 		case first := <-words:
-			in.words++
+			in.gather(r, first)
+		case first := <-awaited:
 			in.gather(r, first)
 		case out <- next:
 			next, in.before = nil, 0
@@ -316,25 +333,33 @@ func (g *gathered) heard() bool { return g.full() || g.before+g.words >= wordsMa
 // gather folds in all that waits, up to its bounds. Requests go before words.
 func (g *gathered) gather(r *reign, first request) {
 	now := time.Now()
-	g.calls = append(g.calls, r.begin(first, now))
+	g.add(r, first, now)
 	for !g.full() {
 		select {
 		case req := <-r.requests:
-			g.calls = append(g.calls, r.begin(req, now))
+			g.add(r, req, now)
 			continue
 		default:
 		}
 		if g.heard() {
 			return
 		}
-		select {
+		select { // each time either may be the one: a word that is awaited is soon folded in, and none waits for ever
+		case req := <-r.awaited:
+			g.add(r, req, now)
 		case req := <-r.words:
-			g.words++
-			g.calls = append(g.calls, r.begin(req, now))
+			g.add(r, req, now)
 		default:
 			return
 		}
 	}
+}
+
+func (g *gathered) add(r *reign, req request, now time.Time) {
+	if req.word {
+		g.words++
+	}
+	g.calls = append(g.calls, r.begin(req, now))
 }
 
 // begin folds in one request. A question waits for the plan.

@@ -98,8 +98,11 @@ func (m *Master) leading(handler http.Handler) http.Handler {
 			refuseCall(w, req, err)
 			return
 		}
+		l := lineOf(req.Context())
+		l.ears = &ears{ReadCloser: req.Body}
+		req = req.WithContext(onLine(req.Context(), l))
 		// A message is read in two parts, of which each would be awaited from the connection.
-		req.Body = buffered{bufio.NewReaderSize(req.Body, bodyBufferBytes), req.Body}
+		req.Body = buffered{bufio.NewReaderSize(l.ears, bodyBufferBytes), req.Body}
 		handler.ServeHTTP(w, req)
 	})
 }

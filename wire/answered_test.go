@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,8 +61,45 @@ func TestAnswersAreReadAsMessages(t *testing.T) {
 		if (err != nil) != refused {
 			t.Fatalf("it is read with error %v; protobuf refuses it: %v", err, refused)
 		}
-		if diff := cmp.Diff(want, got, protocmp.Transform()); !refused && diff != "" {
-			t.Fatalf("(-protobuf +answer):\n%s", diff)
+		if !refused && !proto.Equal(want, got) {
+			t.Fatalf("(-protobuf +answer):\n%s", cmp.Diff(want, got, protocmp.Transform()))
+		}
+	})
+}
+
+// TestHalvesAreReadAsOne: an answer that is read side by side is what protobuf reads, wherever
+// in it something stands that is no task, or that is broken.
+func TestHalvesAreReadAsOne(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		some := &pb.ListTasksResponse{}
+		for range rapid.IntRange(1, 3).Draw(t, "tasks") {
+			some.Tasks = append(some.Tasks, wire.FromTask(drawTask(t).(*engine.Task)))
+		}
+		tasks := must(proto.Marshal(some))
+		const pieces = 4
+		piece := bytes.Repeat(tasks, 1+wire.ReadApart/len(tasks)/pieces)
+		var text []byte
+		for range pieces {
+			text = append(text, piece...)
+			switch rapid.IntRange(0, 5).Draw(t, "what follows") {
+			case 0:
+				text = protowire.AppendString(protowire.AppendTag(text, 2, protowire.BytesType), drawText(t, "token"))
+			case 1:
+				text = protowire.AppendVarint(protowire.AppendTag(text, 99, protowire.VarintType), 1)
+			}
+		}
+		if rapid.Bool().Draw(t, "is damaged") {
+			text[rapid.IntRange(0, len(tasks)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		}
+		want, got := &pb.ListTasksResponse{}, &pb.ListTasksResponse{}
+		refused := proto.Unmarshal(text, want) != nil
+
+		err := wire.UnmarshalAnswer(text, got)
+
+		if (err != nil) != refused || !refused && !proto.Equal(want, got) {
+			t.Fatalf("of %d tasks and the token %q %d and %q are read: %v; protobuf refuses it: %v",
+				len(want.GetTasks()), want.GetNextPageToken(), len(got.GetTasks()), got.GetNextPageToken(), err, refused)
 		}
 	})
 }

@@ -47,21 +47,40 @@ func (m *Master) agentSession(ctx context.Context, named id.Agent, stream agentS
 		return err
 	}
 	defer in()
-	first, err := stream.Receive()
+	joined, said, err := r.receiveJoin(ctx, named, stream)
 	if err != nil {
 		return err
 	}
-	joined, err := joinEvent(first.GetJoin())
-	if err != nil {
-		return connect.NewError(connect.CodeInvalidArgument, err)
-	}
 	name := slog.String("agent", string(joined.Agent.ID))
 	r.cfg.Log.InfoContext(ctx, "agent joins", name, slog.Int("tasks", len(joined.Tasks)))
-	link := newAgentLink(joined, first.GetJoin())
+	link := newAgentLink(joined, said)
 	link.in = in
 	err = r.serveAgent(ctx, stream, link, joined)
 	r.cfg.Log.InfoContext(ctx, "agent's session ended", name, slog.Any("error", err))
 	return err
+}
+
+// receiveJoin returns an agent's first message. One that comes back has all its tasks to
+// tell of, and many come at once.
+func (r *reign) receiveJoin(ctx context.Context, named id.Agent, stream agentStream) (engine.AgentJoined, *pb.AgentJoin, error) {
+	if r.view.has(engine.Key{Kind: engine.AgentKind, ID: string(named)}) {
+		at := &listening{shift: shift{crew: r.crew, link: &agentLink{}}}
+		ears := lineOf(ctx).ears
+		ears.of = at
+		defer func() {
+			ears.of = nil
+			at.shift.end()
+		}()
+	}
+	first, err := stream.Receive()
+	if err != nil {
+		return engine.AgentJoined{}, nil, err
+	}
+	joined, err := joinEvent(first.GetJoin())
+	if err != nil {
+		return engine.AgentJoined{}, nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return joined, first.GetJoin(), nil
 }
 
 func joinEvent(m *pb.AgentJoin) (engine.AgentJoined, error) {

@@ -58,18 +58,22 @@ func (s *shift) do(work func()) {
 // listening is a session that waits for what its agent says, or has it and works.
 type listening struct {
 	shift shift
-	vigil *vigil
+	vigil *vigil // nil where the line itself bounds the wait
 }
 
 // wait has no place. It is for the other side to say something.
 func (l *listening) wait() {
 	l.shift.end()
-	l.vigil.hear()
+	if l.vigil != nil {
+		l.vigil.hear()
+	}
 }
 
 // work takes a place, which is nothing that the other side has to answer for.
 func (l *listening) work() {
-	l.vigil.pause()
+	if l.vigil != nil {
+		l.vigil.pause()
+	}
 	l.shift.begin()
 }
 

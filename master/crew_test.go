@@ -152,3 +152,30 @@ func TestWhoIsAwaited(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoComesBackWaitsForAPlace: an agent that the cluster knows has much to tell when it
+// joins, and takes its turn for that, but not a new one.
+func TestWhoComesBackWaitsForAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		before := n.comes("known")
+		n.eventually("it has joined", func() bool { return n.master.IsHere("known") })
+		before.cancel()
+		n.eventually("its session has ended", func() bool { return !n.master.IsHere("known") })
+		release := n.master.TakeAllPlaces()
+
+		n.comes("known")
+		n.comes("new")
+
+		synctest.Wait()
+		if n.master.IsHere("known") || !n.master.IsHere("new") {
+			t.Errorf("the known agent is there: %v, the new one: %v; want the new one alone", n.master.IsHere("known"), n.master.IsHere("new"))
+		}
+		release()
+		synctest.Wait()
+		if !n.master.IsHere("known") {
+			t.Error("the known agent is not there when there are places")
+		}
+	})
+}

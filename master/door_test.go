@@ -28,11 +28,12 @@ func (n *node) knock(agents ...string) time.Duration {
 }
 
 // comes opens a session of an agent, which says its name at once.
-func (n *node) comes(name string, tasks ...*pb.TaskReport) {
+func (n *node) comes(name string, tasks ...*pb.TaskReport) *rawSession {
 	n.Helper()
 	s := n.open(n.client())
 	s.stream.RequestHeader().Set("Aloft-Agent", name)
 	s.send(joinOf(small(name), tasks...))
+	return s
 }
 
 // crowd is so many names that nobody else may come in beside them.

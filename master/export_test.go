@@ -199,3 +199,25 @@ func (m *Master) IsAwaited(agent id.Agent) bool {
 	r, err := m.current()
 	return err == nil && r.hub.link(agent).isAwaited(time.Now())
 }
+
+// TakeAllPlaces has no session of an agent work until release is called.
+func (m *Master) TakeAllPlaces() (release func()) {
+	r, err := m.current()
+	if err != nil {
+		return func() {}
+	}
+	for range cap(r.crew.others) {
+		r.crew.others <- struct{}{}
+	}
+	return func() {
+		for range cap(r.crew.others) {
+			<-r.crew.others
+		}
+	}
+}
+
+// IsHere reports whether an agent has joined, and has its session still.
+func (m *Master) IsHere(agent id.Agent) bool {
+	r, err := m.current()
+	return err == nil && r.hub.link(agent) != nil
+}

@@ -255,6 +255,14 @@ func find[R engine.Record](v *view, key engine.Key) (R, bool) {
 	return r, ok
 }
 
+// has reports whether there is a record of that kind and name.
+func (v *view) has(key engine.Key) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	_, ok := find[engine.Record](v, key)
+	return ok
+}
+
 // job is a task with what its agent must know of it.
 type job struct {
 	task     *engine.Task

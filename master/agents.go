@@ -64,13 +64,7 @@ func (m *Master) agentSession(ctx context.Context, named id.Agent, stream agentS
 // tell of, and many come at once.
 func (r *reign) receiveJoin(ctx context.Context, named id.Agent, stream agentStream) (engine.AgentJoined, *pb.AgentJoin, error) {
 	if r.view.has(engine.Key{Kind: engine.AgentKind, ID: string(named)}) {
-		at := &listening{shift: shift{crew: r.crew, link: &agentLink{}}}
-		ears := lineOf(ctx).ears
-		ears.of = at
-		defer func() {
-			ears.of = nil
-			at.shift.end()
-		}()
+		defer lineOf(ctx).ears.by(&listening{shift: shift{crew: r.crew, link: &agentLink{}}})()
 	}
 	first, err := stream.Receive()
 	if err != nil {
@@ -177,8 +171,7 @@ func (r *reign) agentLeft(ctx context.Context, link *agentLink) {
 func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
 	at := &listening{shift{crew: r.crew, link: link}, v}
 	at.work()
-	defer at.shift.end()
-	link.line.ears.of = at // which have heard the agent before its stamp counts: its clocks run from no later
+	defer link.line.ears.by(at)() // which have heard the agent before its stamp counts: its clocks run from no later
 	for {
 		message, err := stream.Receive()
 		if err != nil {

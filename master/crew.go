@@ -85,6 +85,16 @@ type ears struct {
 	of *listening // nil for those that take no place
 }
 
+// by has a session take its turns, until done is called. Who reads the rest after that, if
+// anybody does, would keep a place.
+func (e *ears) by(l *listening) (done func()) {
+	e.of = l
+	return func() {
+		e.of = nil
+		l.shift.end()
+	}
+}
+
 // Read reads what comes.
 func (e *ears) Read(p []byte) (int, error) {
 	if e.of == nil {

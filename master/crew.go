@@ -34,7 +34,7 @@ type shift struct {
 // begin takes a place. One is soon free: who has one waits for nobody else.
 func (s *shift) begin() {
 	s.place = s.crew.others
-	if s.link.isAwaited(time.Now()) {
+	if s.link.isAwaited() {
 		s.place = s.crew.awaited
 	}
 	s.place <- struct{}{}

@@ -120,23 +120,18 @@ func TestWhoIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
 		s := n.open(n.client())
-		agent := small("a1")
-		for _, p := range agent.GetPartitions() {
-			p.Quantity.Scalar *= 1000
-		}
-		s.send(joinOf(agent))
+		s.send(joinOf(roomy("a1")))
 		s.beat()
-		const rush = "job: rush\ncopies: 300\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n"
 		for _, step := range []struct {
 			does  string
 			spec  string
 			wants bool
 		}{
 			{"comes", "", false},
-			{"is told of a rush", rush, false},
+			{"is told of a rush", rush("rush"), false},
 			{"is told to stop it", "job: rush\ncopies: 1\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", false},
 			{"is told of a copy", "job: one\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", true},
-			{"is told of a rush and a service", rush + "---\nservice: web\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./serve]}\n", true},
+			{"is told of a rush and a service", rush("rush") + "---\nservice: web\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./serve]}\n", true},
 		} {
 			if step.spec != "" {
 				n.deploy(step.spec)

@@ -197,7 +197,7 @@ func WordsBeforeAwaited(others int) int {
 // IsAwaited reports whether an agent's word is awaited.
 func (m *Master) IsAwaited(agent id.Agent) bool {
 	r, err := m.current()
-	return err == nil && r.hub.link(agent).isAwaited(time.Now())
+	return err == nil && r.hub.link(agent).isAwaited()
 }
 
 // TakeAllPlaces has no session of an agent work until release is called.

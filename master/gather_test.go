@@ -18,17 +18,10 @@ func TestOrdersOfARushAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := single(t)
 		s := n.open(n.client())
-		agent := small("a1")
-		for _, p := range agent.GetPartitions() {
-			p.Quantity.Scalar *= 1000
-		}
-		s.send(joinOf(agent))
+		s.send(joinOf(roomy("a1")))
 		s.beat()
 		time.Sleep(1100 * time.Millisecond)
 		s.told()
-		rush := func(name string) string {
-			return fmt.Sprintf("job: %s\ncopies: 300\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", name)
-		}
 
 		n.deploy(rush("first"))
 		if found := ordersFor(s.told(), "first"); found != 300 {
@@ -50,6 +43,20 @@ func TestOrdersOfARushAreGathered(t *testing.T) {
 			t.Errorf("after a second came %d messages with %d copies of the third job", len(told), ordersFor(told, "third"))
 		}
 	})
+}
+
+// roomy is an agent with room for thousands of small tasks.
+func roomy(name string) *pb.Agent {
+	agent := small(name)
+	for _, p := range agent.GetPartitions() {
+		p.Quantity.Scalar *= 1000
+	}
+	return agent
+}
+
+// rush is a job of as many copies as make a rush.
+func rush(name string) string {
+	return fmt.Sprintf("job: %s\ncopies: 300\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", name)
 }
 
 // ordersFor counts the tasks of a service that orders have to be run.

@@ -191,7 +191,7 @@ const (
 const awaitedFor = 10 * time.Second
 
 // isAwaited reports whether the agent's word is awaited.
-func (l *agentLink) isAwaited(now time.Time) bool { return now.UnixNano() < l.awaits.Load() }
+func (l *agentLink) isAwaited() bool { return time.Now().UnixNano() < l.awaits.Load() }
 
 // order has the agent told again what to do with a task.
 func (h *hub) order(agent id.Agent, task id.Task, how urgency) {

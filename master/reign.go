@@ -162,7 +162,7 @@ func (r *reign) hear(
 // hearReport is hear for a report of an agent, whose word may be awaited.
 func (r *reign) hearReport(ctx context.Context, link *agentLink, report engine.AgentReported) (engine.Answer, error) {
 	to := r.words
-	if link.isAwaited(time.Now()) {
+	if link.isAwaited() {
 		to = r.awaited
 	}
 	return r.send(ctx, to, request{word: true, fold: func(e *engine.Engine, now time.Time) (engine.Answer, error) {

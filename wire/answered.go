@@ -93,8 +93,11 @@ const readApart = 128 << 10
 
 // listed reads an answer to ListTasks that is plain.
 func (r *answerReader) listed(text []byte, m *pb.ListTasksResponse) (plain bool) {
-	cut := halfOfTasks(text)
-	if len(text) < readApart || cut == 0 {
+	cut := 0
+	if len(text) >= readApart {
+		cut = halfOfTasks(text)
+	}
+	if cut == 0 {
 		return r.listedPart(text, m)
 	}
 	var beside sync.WaitGroup

@@ -217,7 +217,7 @@ func TestSilentAgent(t *testing.T) {
 		if state := n.agentState("a1"); state != "ready" {
 			t.Errorf("a moment before, the agent is %s", state)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(101 * time.Millisecond) // it is looked for ten times a second
 		synctest.Wait()
 
 		checkError(t, s.ended(), connect.CodeDeadlineExceeded, "nothing was heard for too long")

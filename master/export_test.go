@@ -150,12 +150,16 @@ func (l *Listener) Heard() time.Time { return l.of.shift.link.lastHeard() }
 // because nothing came for so long.
 func (c Crew) Listen(agent io.ReadCloser, silentAfter time.Duration) (l *Listener, cut *atomic.Int64) {
 	control := &cutting{}
-	v := newVigil(line{control: control}, silentAfter)
+	vigils := newVigils(silentAfter)
+	running, end := context.WithCancel(context.Background())
+	go vigils.Run(running)
+	v := vigils.begin(line{control: control}, silentAfter)
 	of := &listening{*c.Shift(false).s, v}
 	of.work()
 	return &Listener{ears{agent, of}, func() {
 		of.shift.end()
 		v.stop()
+		end()
 	}}, &control.cut
 }
 

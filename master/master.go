@@ -171,6 +171,7 @@ type Master struct {
 	metrics *metrics
 	sight   *sight
 	disk    *disk
+	vigils  vigils
 	away    *http.Transport       // to the other masters
 	closing chan struct{}         // closed when Run is told to end
 	reign   atomic.Pointer[reign] // nil while another master leads
@@ -182,7 +183,7 @@ func New(cfg Config, state Store) (*Master, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("master config: %w", err)
 	}
-	m := &Master{cfg: cfg, store: state, sight: newSight(), disk: newDisk(), closing: make(chan struct{})}
+	m := &Master{cfg: cfg, store: state, sight: newSight(), disk: newDisk(), vigils: newVigils(cfg.SilentAfter), closing: make(chan struct{})}
 	m.away = m.newAway()
 	m.metrics = newMetrics(cfg.Registerer, m)
 	return m, nil
@@ -201,6 +202,7 @@ func (m *Master) Run(ctx context.Context) error {
 	defer stop()
 	beside.Go(func() { m.watchLeader(aside) })
 	beside.Go(func() { m.announce(aside) })
+	beside.Go(func() { m.vigils.Run(aside) })
 	m.endFormer(ctx)
 	beside.Go(func() { m.guardLeader(aside) })
 	beside.Go(func() { m.watchRoom(aside) })
@@ -247,6 +249,7 @@ func (m *Master) lead(ctx context.Context, term *store.Term) error {
 		done()
 		return err
 	}
+	r.vigils = m.vigils
 	m.cfg.Log.InfoContext(ctx, "leading", slog.Uint64("epoch", term.Epoch()), slog.Int64("revision", r.view.at()))
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup

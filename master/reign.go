@@ -46,6 +46,7 @@ type reign struct {
 	words    chan request // of agents: requests go before them
 	awaited  chan request // words that do not stand behind all others
 	crew     crew
+	vigils   vigils
 	entered  chan struct{} // holds as many as calls may wait
 	door     *door
 	joining  chan struct{} // holds as many as may wait at one time for their join to be durable

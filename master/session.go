@@ -28,7 +28,7 @@ type messages[In, Out any] interface {
 func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context, v *vigil) error) error {
 	line := lineOf(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
-	v := newVigil(line, r.cfg.SilentAfter)
+	v := r.vigils.begin(line, r.cfg.SilentAfter)
 	defer v.stop()
 	var speaking sync.WaitGroup
 	defer speaking.Wait()

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aloft-run/aloft/wheel"
 )
 
 // vigil bounds how long a session waits for its other side: to say something, and
@@ -18,20 +20,28 @@ type vigil struct {
 	hears  atomic.Int64 // since when something is awaited, as time since began; 0 for nothing
 	speaks atomic.Int64 // since when something is being said; 0 for nothing
 
-	mu    sync.Mutex  // held while the line is used, which does not wait for the other side
-	timer *time.Timer // nil after the end
+	mu   sync.Mutex // held while the line is used, which does not wait for the other side
+	over atomic.Bool
 }
 
-// newVigil begins to wait for the other side. It must have its end by stop, before the
+// vigils look after sessions.
+type vigils struct{ *wheel.Wheel[*vigil] }
+
+// looksWithin is how often in the time that a session may be silent it is looked whose is over.
+const looksWithin = 30
+
+func newVigils(after time.Duration) vigils {
+	return vigils{wheel.New(max(after/looksWithin, time.Millisecond), (*vigil).look)}
+}
+
+// begin begins to wait for the other side. The vigil must have its end by stop, before the
 // line has its own.
-func newVigil(line line, after time.Duration) *vigil {
+func (s vigils) begin(line line, after time.Duration) *vigil {
 	line.hearAnytime()
 	line.sayAnytime()
 	v := &vigil{line: line, after: after, began: time.Now().Add(-time.Nanosecond)} // no time is 0
 	v.hear()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.timer = time.AfterFunc(after, v.look)
+	s.Add(v, after)
 	return v
 }
 
@@ -39,8 +49,7 @@ func newVigil(line line, after time.Duration) *vigil {
 func (v *vigil) stop() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.timer.Stop()
-	v.timer = nil
+	v.over.Store(true)
 }
 
 // hear waits for the other side to say something from now on.
@@ -56,29 +65,36 @@ func (v *vigil) say(send func() error) error {
 	return send()
 }
 
-// look ends what has taken too long, and looks again when something may have.
-func (v *vigil) look() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.timer == nil {
-		return
+// look has what has taken too long ended, and tells when something may have.
+func (v *vigil) look() (again time.Duration) {
+	if v.over.Load() {
+		return 0
 	}
 	now := time.Since(v.began)
 	next := now + v.after
 	if since := time.Duration(v.hears.Load()); since != 0 {
 		since = max(since, v.line.lastHeard().Sub(v.began))
 		if now-since >= v.after {
-			v.line.hangUp()
+			go v.use(line.hangUp)
 		} else {
 			next = min(next, since+v.after)
 		}
 	}
 	if since := time.Duration(v.speaks.Load()); since != 0 {
 		if now-since >= v.after {
-			v.line.sayWithin(-v.after)
+			go v.use(func(l line) { l.sayWithin(-v.after) })
 		} else {
 			next = min(next, since+v.after)
 		}
 	}
-	v.timer.Reset(next - now)
+	return next - now
+}
+
+// use does something with the line, unless the vigil has ended.
+func (v *vigil) use(f func(line)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.over.Load() {
+		f(v.line)
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // clientConn is closed when its client takes nothing of what is written for

@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
+	"github.com/aloft-run/aloft/poller"
 	"github.com/aloft-run/aloft/router/plain"
-	"github.com/aloft-run/aloft/router/poller"
 	"github.com/aloft-run/aloft/router/upstream"
 )
 

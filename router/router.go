@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/aloft-run/aloft/core/route"
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 	"github.com/aloft-run/aloft/router/relay"
 )
 

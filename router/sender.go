@@ -3,7 +3,7 @@ package router
 import (
 	"syscall"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 // sender writes to a socket. One goroutine owns it.

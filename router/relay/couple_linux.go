@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // bufferSize is the most that goes through a buffer at a time. What fills one comes in

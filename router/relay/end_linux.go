@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aloft-run/aloft/router/kernel"
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/kernel"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // end is one of the two sockets of a couple, with what is on its way to the other one. Whoever

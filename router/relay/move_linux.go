@@ -4,7 +4,7 @@ import (
 	"io"
 	"syscall"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 // Move passes on the next bytes that come from one socket to another, without a copy, and

@@ -8,7 +8,7 @@ import (
 	"net"
 	"syscall"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // shared is empty where nothing is shared.

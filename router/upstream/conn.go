@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 var (

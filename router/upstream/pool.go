@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // Config is what a pool is made with. Zero fields get their defaults.

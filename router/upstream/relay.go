@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aloft-run/aloft/poller"
 	"github.com/aloft-run/aloft/router/plain"
-	"github.com/aloft-run/aloft/router/poller"
 )
 
 var (

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 // socket asks the kernel about a connection. The functions are made once, since

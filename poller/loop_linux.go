@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 // turnsMax is after how many turns a hand without a thread lets others run. If it never has
@@ -30,6 +30,7 @@ const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | unix.EPOLLRDHUP | 
 type Loop struct {
 	hands    []hand
 	threaded bool
+	rest     time.Duration
 	slots    slots
 	asleep   atomic.Int32 // so many hands wait until the kernel wakes them
 
@@ -63,6 +64,13 @@ const (
 // thread that was put aside, but the socket that it has just taken.
 func New(hands int, threaded bool) *Loop {
 	return &Loop{hands: make([]hand, hands), threaded: threaded}
+}
+
+// NewResting returns a loop for what does not mind to wait for a moment: its one hand rests for
+// so long each time that it has told of all. What is ready by then costs it much less to tell
+// of than if it were woken for each.
+func NewResting(rest time.Duration) *Loop {
+	return &Loop{hands: make([]hand, 1), threaded: true, rest: rest}
 }
 
 // Start starts the hands if nobody has, and reports whether they are there: not if the loop is
@@ -187,7 +195,10 @@ type hand struct {
 // run tells the sources until the loop is closed.
 func (h *hand) run() {
 	wait := h.waitInKernel
-	if h.loop.file != nil {
+	switch {
+	case h.loop.rest > 0:
+		wait = h.waitRested
+	case h.loop.file != nil:
 		wait = h.waitWithOthers()
 	}
 	for turns, going := 1, true; going; turns++ {
@@ -269,6 +280,20 @@ func (h *hand) waitInKernel() bool {
 	return h.told(n)
 }
 
+// waitRested rests before it waits in the kernel. Nobody else waits for the sockets meanwhile:
+// nothing is woken by them.
+func (h *hand) waitRested() bool {
+	if h.look(0) {
+		return true
+	}
+	time.Sleep(h.loop.rest)
+	if h.look(0) {
+		return true
+	}
+	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing
+	return h.told(n)
+}
+
 // look finds a socket that is ready. It asks the kernel only when nothing is left of what that has told,
 // and waits for so long without telling Go.
 func (h *hand) look(limit time.Duration) bool {
@@ -283,8 +308,11 @@ func (h *hand) look(limit time.Duration) bool {
 	return h.told(n)
 }
 
-// isAlone reports whether nobody keeps watch over what the one hand that asks is told of.
-func (l *Loop) isAlone() bool { return !l.threaded || int(l.asleep.Load()) >= len(l.hands)-1 }
+// isAlone reports whether nobody keeps watch over what the one hand that asks is told of, though
+// others could.
+func (l *Loop) isAlone() bool {
+	return l.rest == 0 && (!l.threaded || int(l.asleep.Load()) >= len(l.hands)-1)
+}
 
 // told shares what the kernel has told of so many sockets, and takes the first that is left.
 func (h *hand) told(n int) (ok bool) {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 // Conn is a connection of TCP whose socket a loop has. Whoever uses it waits for it in
@@ -25,7 +25,8 @@ type Conn struct {
 	mu     sync.Mutex // guards what is below
 	held   int        // so many use the descriptor
 	closed bool
-	ending bool // the loop has told so: what is read must be read to its end
+	ending bool   // the loop has told so: what is read must be read to its end
+	glance Glance // nil: none
 	sides  [2]side
 }
 
@@ -97,10 +98,32 @@ func (c *Conn) Ready(events Events) (again bool) {
 	if events&Writable != 0 {
 		writer = c.sides[writing].rouse()
 	}
+	glance := c.glance
 	c.mu.Unlock()
-	reader.goOn()
+	if glance == nil || reader.parked == nil || c.isEnough(glance) || !c.await(reading, reader) {
+		reader.goOn()
+	}
 	writer.goOn()
 	return false
+}
+
+// Watch has a glance taken first, from now on, at what goroutines wait for that read.
+func (c *Conn) Watch(glance Glance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.glance = glance
+}
+
+// isEnough takes a glance. Where that cannot be, the reader learns why.
+func (c *Conn) isEnough(glance Glance) bool {
+	if _, err := c.prepare(reading, 1); err != nil {
+		return true
+	}
+	defer c.letGo()
+	c.mu.Lock()
+	ending := c.ending
+	c.mu.Unlock()
+	return glance(c.fd, ending)
 }
 
 // hold keeps the descriptor open until letGo.

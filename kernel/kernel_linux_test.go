@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"github.com/aloft-run/aloft/router/kernel"
+	"github.com/aloft-run/aloft/kernel"
 )
 
 type cleaner interface {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 type cleaner interface {
@@ -396,4 +397,69 @@ func TestNobodyIsHeldUp(t *testing.T) {
 	<-flooding
 	_, _ = ends(t, over), ends(t, ended)
 	_ = modest.Close()
+}
+
+// TestAGlanceSparesTheReader: what comes is first the glance's, to whom alone it may be of
+// use, and the reader goes on when that is enough.
+func TestAGlanceSparesTheReader(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		loop := newLoop(t, rapid.IntRange(1, 3).Draw(t, "hands"), rapid.Bool().Draw(t, "threaded"))
+		if rapid.Bool().Draw(t, "resting") {
+			loop = poller.NewResting(time.Millisecond)
+			defer loop.Close()
+		}
+		client, server := pair(t)
+		_ = client.SetDeadline(time.Now().Add(patience))
+		c := adopted(t, loop, server)
+		defer func() { _, _ = client.Close(), c.Close() }()
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept []byte // what is for the reader; its and the glance's in turns
+		ended := false
+		take := func(fd int, toEnd bool) (enough bool) {
+			for p := make([]byte, 16); len(kept) == 0 && !ended; {
+				n, err := unix.Read(fd, p)
+				if errors.Is(err, unix.EAGAIN) {
+					return false
+				}
+				ended = n <= 0
+				kept = bytes.ReplaceAll(p[:max(n, 0)], []byte("."), nil)
+				if n < len(p) && !toEnd && len(kept) == 0 {
+					return ended
+				}
+			}
+			return true
+		}
+		c.Watch(take)
+		read := make(chan string, 1)
+		go func() {
+			var all []byte
+			for !ended && raw.Read(func(fd uintptr) bool { return take(int(fd), true) }) == nil {
+				all, kept = append(all, kept...), nil
+			}
+			read <- string(all)
+		}()
+
+		text := rapid.StringMatching(`([.]{1,20}|[a-z]{1,20}){0,20}`).Draw(t, "text")
+		for rest := text; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "next")
+			if _, err := io.WriteString(client, rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		_ = client.(*net.TCPConn).CloseWrite()
+
+		select {
+		case got := <-read:
+			if want := strings.ReplaceAll(text, ".", ""); got != want {
+				t.Fatalf("the reader got %q; want %q", got, want)
+			}
+		case <-time.After(patience):
+			t.Fatal("the reader waits")
+		}
+	})
 }

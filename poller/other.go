@@ -2,13 +2,19 @@
 
 package poller
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Loop is not there: nothing has a socket but Go.
 type Loop struct{}
 
 // New returns a loop that takes no socket.
 func New(int, bool) *Loop { return &Loop{} }
+
+// NewResting returns the same.
+func NewResting(time.Duration) *Loop { return &Loop{} }
 
 // Start starts nothing.
 func (*Loop) Start() bool { return false }
@@ -24,6 +30,9 @@ type Conn struct{ net.TCPConn }
 
 // Drained does nothing.
 func (*Conn) Drained() {}
+
+// Watch does nothing.
+func (*Conn) Watch(Glance) {}
 
 // Use does nothing.
 func (*Conn) Use(*Strand) {}

@@ -30,3 +30,8 @@ type Source interface {
 	// when the others have had theirs.
 	Ready(events Events) (again bool)
 }
+
+// Glance reads what a goroutine waits for, in the loop, and reports whether that is enough
+// for it to go on. At the end, or where something urgent came, all must be read; else a read that
+// gets less than it asks for is the last that gets anything. It must not wait.
+type Glance func(fd int, ending bool) (enough bool)

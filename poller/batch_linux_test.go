@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"github.com/aloft-run/aloft/router/poller"
+	"github.com/aloft-run/aloft/poller"
 )
 
 // look is what a hand has found next in a batch.

@@ -21,8 +21,8 @@ type agentSession = session[pb.SessionResponse, *pb.AgentReport]
 // master to receive, in order, but for heartbeats that
 // do not tell which of ours has come. The error is never nil.
 //
-// Whether the other side is there is asked on the connection, by HTTP/2's pings, and
-// once for all sessions that share it, if the master agrees: join is made to offer it,
+// Whether the other side is there is told and asked on the connection, by HTTP/2's pings,
+// and once for all sessions that share it, if the master agrees: join is made to offer it,
 // and to say when it was opened.
 func (c *Client) AgentSession(
 	ctx context.Context, join *pb.AgentJoin, reports <-chan *pb.AgentReport, receive func(*pb.SessionResponse),
@@ -32,7 +32,7 @@ func (c *Client) AgentSession(
 		line.RequestHeader().Set(agentHeader, join.GetAgent().GetId())
 		quiet, stamped := make(chan struct{}), make(chan struct{})
 		calm, hurry := sync.OnceFunc(func() { close(quiet) }), sync.OnceFunc(func() { close(stamped) })
-		join.Quiet, join.Opened = true, c.stamp()
+		join.Quiet, join.QuietTimes, join.Opened = true, quietTimes, c.stamp()
 		return line, agentSession{
 			calm: quiet, hurry: stamped,
 			join: func() error { return line.Send(&pb.SessionRequest{Message: &pb.SessionRequest_Join{Join: join}}) },

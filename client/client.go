@@ -63,18 +63,8 @@ func Open(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client config: %w", err)
 	}
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	protocols.SetHTTP2(true)
-	transport := &http.Transport{
-		Protocols:   protocols,
-		DialContext: cfg.Dial.reporting(),
-		// A master that cannot answer is told by these, before its first word, too:
-		// nothing came for half of the time, nor an answer to a ping for all of it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: cfg.SilentAfter / 2, PingTimeout: cfg.SilentAfter},
-	}
 	c := &Client{
-		cfg: cfg, http: &http.Client{Transport: transport}, masters: masters,
+		cfg: cfg, http: &http.Client{Transport: newTransport(cfg)}, masters: masters,
 		agents: make(map[string]aloftv1connect.AgentServiceClient), beat: time.Now().Add(-rand.N(time.Hour)),
 	}
 	for _, m := range masters {

@@ -11,7 +11,7 @@ import (
 
 // quietTimes is how much less often than others a quiet session speaks, and how much
 // longer it hears nothing before it is broken.
-const quietTimes = 10
+const quietTimes = 60
 
 // Causes of the end of a session: nothing was heard, or another master was heard first.
 var (

@@ -18,8 +18,9 @@ import (
 	"github.com/aloft-run/aloft/wire"
 )
 
-// quietTimes is how many heartbeats a quiet agent has in one.
-const quietTimes = 10
+// A quiet agent gets one heartbeat in place of so many: at least, also where it is of an
+// older version and does not say, and at most.
+const quietTimesMin, quietTimesMax = 10, 100
 
 // agentStream is an agent's session.
 type agentStream = messages[pb.SessionRequest, pb.SessionResponse]
@@ -201,7 +202,7 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
 	every := r.cfg.beatEvery()
 	if link.quiet {
-		every *= quietTimes
+		every *= time.Duration(link.rare)
 	}
 	beat := time.NewTimer(link.line.untilBeat(every))
 	defer beat.Stop()

@@ -56,6 +56,7 @@ type agentLink struct {
 	proven atomic.Int64         // the newest that it sent before this master was known to lead
 	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
 	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
+	rare   int32                // where it is quiet: of so many heartbeats it wants one
 	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
 	awaits atomic.Int64         // until when its word is awaited, in nanoseconds since the epoch of Unix
 	line   line                 // known once it joins
@@ -80,7 +81,8 @@ type waiting struct {
 // its agent has joined.
 func newAgentLink(joined engine.AgentJoined, said *pb.AgentJoin) *agentLink {
 	link := &agentLink{
-		agent: joined.Agent.ID, folder: said.GetFolder(), quiet: said.GetQuiet(), opened: opening{joined.BootID, said.GetOpened()}, named: make(map[id.Task]struct{}, len(joined.Tasks)),
+		agent: joined.Agent.ID, folder: said.GetFolder(), quiet: said.GetQuiet(), rare: min(max(said.GetQuietTimes(), quietTimesMin), quietTimesMax),
+		opened: opening{joined.BootID, said.GetOpened()}, named: make(map[id.Task]struct{}, len(joined.Tasks)),
 		wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}), waits: waiting{complete: true},
 	}
 	link.wake <- struct{}{}

@@ -5,8 +5,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
+
+	"github.com/aloft-run/aloft/keepalive"
 )
 
 // line is the connection below a call, or its part of one. It has the deadlines
@@ -26,7 +27,7 @@ func (l line) lastHeard() time.Time {
 	if l.conn == nil {
 		return time.Time{}
 	}
-	return l.conn.began.Add(time.Duration(l.conn.heard.Load()))
+	return l.conn.LastHeard()
 }
 
 // untilBeat returns how long to wait for the next of the heartbeats that come every so
@@ -39,26 +40,19 @@ func (l line) untilBeat(every time.Duration) time.Duration {
 	return every - time.Since(l.conn.beat)%every
 }
 
-// conn is a connection that knows when something last came by it.
+// conn is a connection of Serve.
 type conn struct {
-	net.Conn
+	*keepalive.Conn
 
-	began time.Time
-	heard atomic.Int64 // as time since began
-	beat  time.Time    // one of the moments of its sessions' heartbeats
-}
-
-// Read reads what comes.
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.heard.Store(int64(time.Since(c.began)))
-	}
-	return n, err
+	beat time.Time // one of the moments of its sessions' heartbeats
 }
 
 // conns are a listener's connections.
-type conns struct{ net.Listener }
+type conns struct {
+	net.Listener
+
+	watch *keepalive.Watch
+}
 
 // Accept waits for the next connection.
 func (l conns) Accept() (net.Conn, error) {
@@ -66,8 +60,7 @@ func (l conns) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	return &conn{Conn: c, began: now, beat: now.Add(-rand.N(time.Hour))}, nil
+	return &conn{Conn: l.watch.Accepted(c), beat: time.Now().Add(-rand.N(time.Hour))}, nil
 }
 
 // connKey is where the context of a call has its connection.
@@ -97,10 +90,12 @@ func withLine(w http.ResponseWriter, req *http.Request) (l line, with *http.Requ
 func onLine(ctx context.Context, l line) context.Context { return context.WithValue(ctx, lineKey{}, l) }
 
 // sharing returns the context of a call whose other side is heard by all that comes by
-// the connection, where that is one of Serve.
+// the connection, where that is one of Serve. Little comes by it, which may wait for a moment.
 func sharing(ctx context.Context) context.Context {
 	l := lineOf(ctx)
-	l.conn, _ = ctx.Value(connKey{}).(*conn)
+	if l.conn, _ = ctx.Value(connKey{}).(*conn); l.conn != nil {
+		l.conn.MayWait()
+	}
 	return onLine(ctx, l)
 }
 

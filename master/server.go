@@ -18,6 +18,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/keepalive"
 )
 
 // StandbyHeader is set in an answer which says that nobody leads, as far as this
@@ -185,7 +186,7 @@ func Serve(ctx context.Context, log *slog.Logger, listener net.Listener, handler
 	server := &http.Server{
 		Handler:           calls,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: answerWithin, MaxReadFrameSize: readFrameMax},
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: answerWithin, MaxReadFrameSize: readFrameMax},
 		ReadHeaderTimeout: headerWithin,
 		IdleTimeout:       idleMax,
 		MaxHeaderBytes:    headerBytesMax,
@@ -194,6 +195,8 @@ func Serve(ctx context.Context, log *slog.Logger, listener net.Listener, handler
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	var closing sync.WaitGroup
+	watch := keepalive.NewWatch(keepalive.Pace{AskAfter: pingAfter, AnswerWithin: pingAfter})
+	closing.Go(func() { watch.Run(base) })
 	closing.Go(func() {
 		select {
 		case <-ctx.Done():
@@ -207,7 +210,7 @@ func Serve(ctx context.Context, log *slog.Logger, listener net.Listener, handler
 		hangUp(context.Cause(ctx))
 		_ = server.Close()
 	})
-	err := server.Serve(conns{listener})
+	err := server.Serve(conns{listener, watch})
 	if !errors.Is(err, http.ErrServerClosed) {
 		hangUp(err)
 	}

@@ -266,15 +266,17 @@ type AgentJoin struct {
 	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
 	// It ends when it is empty.
 	Leaving bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
-	// Whether the connection holds is asked on the connection itself, by this side when
-	// nothing came for half of what is taken for silence. All that comes by it is the
-	// agent's word. Of heartbeats every tenth is enough then, both ways, but while orders
-	// are stamped.
+	// Whether the connection holds is told and asked on the connection itself, by this side
+	// when it has said nothing for half of what is taken for silence. All that comes by it is
+	// the agent's word. Few heartbeats are enough then, both ways, but while orders are
+	// stamped.
 	Quiet bool `protobuf:"varint,5,opt,name=quiet,proto3" json:"quiet,omitempty"`
 	// When the session was opened, by the agent's own clock. Of two sessions of one boot
 	// the one that was opened later counts, whichever is heard of first. 0: it does not
 	// tell.
-	Opened        int64 `protobuf:"varint,6,opt,name=opened,proto3" json:"opened,omitempty"`
+	Opened int64 `protobuf:"varint,6,opt,name=opened,proto3" json:"opened,omitempty"`
+	// When it is quiet: of so many heartbeats the master sends one. 0: of ten.
+	QuietTimes    int32 `protobuf:"varint,7,opt,name=quiet_times,json=quietTimes,proto3" json:"quiet_times,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +349,13 @@ func (x *AgentJoin) GetQuiet() bool {
 func (x *AgentJoin) GetOpened() int64 {
 	if x != nil {
 		return x.Opened
+	}
+	return 0
+}
+
+func (x *AgentJoin) GetQuietTimes() int32 {
+	if x != nil {
+		return x.QuietTimes
 	}
 	return 0
 }
@@ -1695,14 +1704,16 @@ const file_aloft_v1_session_proto_rawDesc = "" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aloft.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"!\n" +
 	"\tHeartbeat\x12\x14\n" +
-	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"\xbe\x01\n" +
+	"\x05stamp\x18\x01 \x01(\x03R\x05stamp\"\xdf\x01\n" +
 	"\tAgentJoin\x12%\n" +
 	"\x05agent\x18\x01 \x01(\v2\x0f.aloft.v1.AgentR\x05agent\x12*\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\x12\x16\n" +
 	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x18\n" +
 	"\aleaving\x18\x04 \x01(\bR\aleaving\x12\x14\n" +
 	"\x05quiet\x18\x05 \x01(\bR\x05quiet\x12\x16\n" +
-	"\x06opened\x18\x06 \x01(\x03R\x06opened\"9\n" +
+	"\x06opened\x18\x06 \x01(\x03R\x06opened\x12\x1f\n" +
+	"\vquiet_times\x18\a \x01(\x05R\n" +
+	"quietTimes\"9\n" +
 	"\vAgentReport\x12*\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x14.aloft.v1.TaskReportR\x05tasks\"N\n" +
 	"\n" +

@@ -1,0 +1,182 @@
+// Package keepalive has each side of a quiet HTTP/2 connection know that the other one
+// is there. It asks and answers with HTTP/2's PING frames (RFC 9113, section 6.7), below
+// net/http, which spends five goroutines on each.
+//
+// A frame of its own stands between two of net/http's, never within one, nor within a
+// block of headers. What it does not answer itself, net/http does: it takes from what
+// comes only whole pings that it has answered, and its own side's answers. Connections on
+// which something else than HTTP/2 in plain text is spoken pass as they are.
+//
+// A Conn may be used as any net.Conn.
+package keepalive
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aloft-run/aloft/kernel"
+)
+
+// ErrSilent is what is read from a connection whose other side has not answered in time.
+var ErrSilent = errors.New("the other side of the connection is silent")
+
+// Pace is how often the other side of a connection is asked, and told of this one.
+type Pace struct {
+	TellAfter    time.Duration // this side says that it is there when it has said nothing for so long; 0: never
+	AskAfter     time.Duration // the other side is asked when nothing came from it for so long
+	AnswerWithin time.Duration // it is silent when nothing has come for so long since then
+}
+
+// socket is what a Conn is a connection by.
+type socket struct {
+	net.Conn
+
+	raw syscall.RawConn // nil where there is none
+}
+
+func newSocket(conn net.Conn) *socket {
+	s := &socket{Conn: conn}
+	if under, ok := conn.(syscall.Conn); ok {
+		s.raw, _ = under.SyscallConn() // a connection that is closed is found so by its reader
+	}
+	return s
+}
+
+// Conn is a connection that knows when something last came by it, and asks for something
+// when nothing does.
+type Conn struct {
+	socket atomic.Pointer[socket]
+	pace   Pace
+	began  time.Time
+	start  func()      // called when speaks is set
+	speaks atomic.Bool // HTTP/2 is: the client's preface has passed
+	silent atomic.Bool // the other side is
+	waits  atomic.Bool // what comes may
+	closed atomic.Bool
+	heard  atomic.Int64 // when something last came, as time since began
+	said   atomic.Int64 // when something was last sent, the same, where this side tells
+	ears   *ears        // of a server, nil of a client
+
+	mu    sync.Mutex // guards all below, and stands for the turn to write
+	out   frames     // what was sent
+	frame pingFrame
+	wrote int // how much of frame was
+	write func(fd uintptr) (done bool)
+
+	asked  time.Duration // when the other side was asked, 0: it is not; owned by who attends to the connection, as is unsaid
+	unsaid bool          // the question waits for the end of something else
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+func newConn(conn net.Conn, pace Pace) *Conn {
+	c := &Conn{pace: pace, began: time.Now()}
+	c.socket.Store(newSocket(conn))
+	c.write = func(fd uintptr) bool {
+		c.wrote, _ = kernel.Write(int(fd), c.frame[:])
+		return true // also where there was no room: what cannot be said at once is not waited for
+	}
+	return c
+}
+
+// now returns the time as heard and said have it.
+func (c *Conn) now() time.Duration { return time.Since(c.began) }
+
+func (c *Conn) saidSomething() {
+	if c.pace.TellAfter > 0 {
+		c.said.Store(int64(c.now()))
+	}
+}
+
+// LastHeard is when something last came by the connection.
+func (c *Conn) LastHeard() time.Time { return c.began.Add(time.Duration(c.heard.Load())) }
+
+// MayWait lets what comes by a server's connection that has been quiet wait for a moment, a few
+// milliseconds at most: it costs a server with many of them much less to hear them then.
+func (c *Conn) MayWait() { c.waits.Store(true) }
+
+// Read reads what comes.
+func (c *Conn) Read(p []byte) (n int, err error) {
+	if c.ears != nil {
+		n, err = c.listen(p)
+	} else if n, err = c.socket.Load().Read(p); n > 0 {
+		c.heard.Store(int64(c.now()))
+	}
+	if err != nil && c.silent.Load() {
+		err = ErrSilent
+	}
+	return n, err
+}
+
+// Write sends p.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.socket.Load().Write(p)
+	c.out.pass(p[:max(n, 0)])
+	c.saidSomething()
+	if c.ears == nil && !c.speaks.Load() && c.out.greeted() {
+		c.begin()
+	}
+	return n, err
+}
+
+// begin starts to attend to a connection on which HTTP/2 turns out to be spoken.
+func (c *Conn) begin() {
+	c.speaks.Store(true)
+	c.start()
+}
+
+// Close closes the connection.
+func (c *Conn) Close() error {
+	c.closed.Store(true)
+	return c.socket.Load().Close()
+}
+
+// say sends a ping, unless it would have to wait for that.
+func (c *Conn) say(frame pingFrame) bool {
+	if !c.mu.TryLock() {
+		return false
+	}
+	if !c.out.between() {
+		c.mu.Unlock()
+		return false
+	}
+	c.saidSomething()
+	s := c.socket.Load()
+	if s.raw == nil { // in memory, where a write waits for who reads
+		go func() { // ends with the connection at the latest
+			defer c.mu.Unlock()
+			_, _ = s.Write(frame[:])
+		}()
+		return true
+	}
+	defer c.mu.Unlock()
+	c.frame, c.wrote = frame, 0
+	if err := s.raw.Write(c.write); err != nil || c.wrote <= 0 {
+		return false
+	}
+	if c.wrote < pingBytes { // so little is sent whole or not at all; if it ever is not, nobody could go on
+		_ = c.Close()
+	}
+	return true
+}
+
+// LocalAddr is that of net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return c.socket.Load().LocalAddr() }
+
+// RemoteAddr is that of net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.socket.Load().RemoteAddr() }
+
+// SetDeadline is that of net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error { return c.socket.Load().SetDeadline(t) }
+
+// SetReadDeadline is that of net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.socket.Load().SetReadDeadline(t) }
+
+// SetWriteDeadline is that of net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.socket.Load().SetWriteDeadline(t) }

@@ -1,0 +1,314 @@
+package keepalive_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/nettest"
+	"pgregory.net/rapid"
+
+	"github.com/aloft-run/aloft/keepalive"
+)
+
+const patience = 20 * time.Second
+
+// slow is a pace at which nothing is due while a test runs.
+var slow = keepalive.Pace{TellAfter: time.Hour, AskAfter: time.Hour, AnswerWithin: time.Hour}
+
+type tester interface {
+	Helper()
+	Cleanup(f func())
+	Fatal(args ...any)
+}
+
+// pair returns both ends of a connection of TCP.
+func pair(t tester) (client, server net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if client, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
+// watch sets one to work until the test ends.
+func watch(t tester, pace keepalive.Pace) *keepalive.Watch {
+	t.Helper()
+	w := keepalive.NewWatch(pace)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return w
+}
+
+// TestConnsAreNetConns where something else is spoken than HTTP/2.
+func TestConnsAreNetConns(t *testing.T) {
+	t.Parallel()
+	w := watch(t, slow)
+	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+		a, b := pair(t)
+		client, server := keepalive.Dialed(a, slow), w.Accepted(b)
+		return client, server, func() { _, _ = client.Close(), server.Close() }, nil
+	})
+}
+
+// pingOnly has so many pings come alone that a loop may have the connection.
+func pingOnly(t *rapid.T, client net.Conn, replies *http2.Framer) {
+	t.Helper()
+	for range keepalive.IdleFrom + 1 {
+		if _, err := client.Write(keepalive.Asking()); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := replies.ReadFrame(); err != nil || !f.(*http2.PingFrame).IsAck() {
+			t.Fatalf("for a ping came %v, %v", f, err)
+		}
+	}
+}
+
+// TestAServerReadsAllButPings: each ping is answered once, or left to the reader, who gets
+// all else as it was sent. What the server says meanwhile comes whole.
+func TestAServerReadsAllButPings(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		client, accepted := pair(t)
+		_ = client.SetDeadline(time.Now().Add(patience))
+		server := watch(t, slow).Accepted(accepted)
+		defer func() { _, _ = client.Close(), server.Close() }()
+		replies := http2.NewFramer(io.Discard, client)
+		read, greeted := make(chan []byte, 1), make(chan struct{})
+		go func() {
+			preface := make([]byte, 100) // as net/http, that reads it with what follows
+			n, _ := io.ReadAtLeast(server, preface, len(keepalive.Preface))
+			close(greeted)
+			rest, _ := io.ReadAll(smallReads{server})
+			read <- append(preface[:n], rest...)
+		}()
+		if _, err := io.WriteString(client, keepalive.Preface); err != nil {
+			t.Fatal(err)
+		}
+		if rapid.Bool().Draw(t, "quiet") {
+			<-greeted
+			waits := rapid.Bool().Draw(t, "what comes may wait")
+			if waits {
+				server.MayWait()
+			}
+			pingOnly(t, client, replies)
+			if _, is := keepalive.Socket(server).(*net.TCPConn); is == waits {
+				t.Fatalf("what comes may wait: %t, and a loop has the connection: %t", waits, !is)
+			}
+		}
+		sent, said := pieces(t, 12), pieces(t, 12)
+		said = slices.DeleteFunc(said, func(p piece) bool { return p.ping || isAnswer(p.bytes) })
+		var speaking sync.WaitGroup
+		speaking.Go(func() {
+			for _, p := range said { // as net/http, in pieces of its buffer
+				for part := range slices.Chunk(p.bytes, 100) {
+					_, _ = server.Write(part)
+				}
+			}
+		})
+
+		var all []byte
+		pings := 0
+		for _, p := range sent {
+			all = append(all, p.bytes...)
+			if p.ping {
+				pings++
+			}
+		}
+		for at := 0; at < len(all); {
+			n := rapid.IntRange(1, len(all)-at).Draw(t, "next")
+			if _, err := client.Write(all[at : at+n]); err != nil {
+				t.Fatal(err)
+			}
+			at += n
+		}
+		speaking.Wait()
+		_ = client.(*net.TCPConn).CloseWrite()
+		got := <-read
+		_ = server.Close()
+
+		answered, came := repliesOf(t, replies)
+		left, others := split(t, got[len(keepalive.Preface):])
+		_, want := split(t, all)
+		if !bytes.Equal(others, want) {
+			t.Fatalf("the server read %d bytes beside pings; want the %d that were sent", len(others), len(want))
+		}
+		if answered+left != pings {
+			t.Fatalf("of %d pings %d were answered and %d left to the reader", pings, answered, left)
+		}
+		if want := joined(said); !bytes.Equal(came, want) {
+			t.Fatalf("the client got %d bytes of frames; want %d", len(came), len(want))
+		}
+	})
+}
+
+func isAnswer(frame []byte) bool { return keepalive.IsPing(frame) && frame[4] == 1 }
+
+func joined(all []piece) (frames []byte) {
+	for _, p := range all {
+		frames = append(frames, p.bytes...)
+	}
+	return frames
+}
+
+// smallReads reads the head of a frame at a time, or less, as net/http does.
+type smallReads struct{ net.Conn }
+
+func (r smallReads) Read(p []byte) (int, error) { return r.Conn.Read(p[:min(len(p), 9)]) }
+
+// repliesOf counts the answers to pings of the test, and returns all else.
+func repliesOf(t *rapid.T, f *http2.Framer) (answers int, others []byte) {
+	t.Helper()
+	f.SetMaxReadFrameSize(1 << 20)
+	f.AllowIllegalReads = true
+	var b bytes.Buffer
+	copied := http2.NewFramer(&b, nil)
+	copied.AllowIllegalWrites = true
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Fatalf("the client reads: %v", err)
+			}
+			return answers, b.Bytes()
+		}
+		h := frame.Header()
+		switch x := frame.(type) {
+		case *http2.PingFrame:
+			if !x.IsAck() || x.Data != [8]byte{1, 2, 3} {
+				t.Fatalf("came %v", x)
+			}
+			answers++
+		case *http2.DataFrame:
+			_ = copied.WriteData(h.StreamID, x.StreamEnded(), x.Data())
+		case *http2.HeadersFrame:
+			_ = copied.WriteHeaders(http2.HeadersFrameParam{StreamID: h.StreamID, BlockFragment: x.HeaderBlockFragment(), EndHeaders: x.HeadersEnded()})
+		case *http2.ContinuationFrame:
+			_ = copied.WriteContinuation(h.StreamID, x.HeadersEnded(), x.HeaderBlockFragment())
+		case *http2.WindowUpdateFrame:
+			_ = copied.WriteWindowUpdate(h.StreamID, x.Increment)
+		}
+	}
+}
+
+// split counts the pings that ask among frames, and returns all else but what only tells.
+func split(t *rapid.T, all []byte) (pings int, others []byte) {
+	t.Helper()
+	for len(all) > 0 {
+		n := 9 + int(all[0])<<16 + int(all[1])<<8 + int(all[2])
+		if n > len(all) {
+			t.Fatalf("the reader got half of a frame: %q", all)
+		}
+		switch frame := all[:n]; {
+		case keepalive.IsPing(frame) && !isAnswer(frame):
+			pings++
+		case !bytes.Equal(frame, keepalive.Telling()):
+			others = append(others, frame...)
+		}
+		all = all[n:]
+	}
+	return pings, others
+}
+
+// TestWhoIsSilentIsLeft tells when each side asks and tells, and gives up.
+func TestWhoIsSilentIsLeft(t *testing.T) {
+	t.Parallel()
+	pace := keepalive.Pace{TellAfter: 3 * time.Second, AskAfter: 4 * time.Second, AnswerWithin: 4 * time.Second}
+	asks := keepalive.Pace{AskAfter: 4 * time.Second, AnswerWithin: 4 * time.Second}
+	tests := map[string]struct {
+		accepts bool // the side is the server
+		pace    keepalive.Pace
+		answers int // so many times the other side does
+		want    string
+	}{
+		"a client whose master says nothing":      {false, pace, 0, "tells 3s, asks 6s, tells 9s, silent 10s"},
+		"a client whose master falls silent":      {false, pace, 2, "tells 3s, asks 6s, tells 9s, asks 12s, tells 15s, asks 18s, tells 21s, silent 22s"},
+		"a server whose client says nothing":      {true, asks, 0, "asks 4s, silent 8s"},
+		"a server whose client falls silent":      {true, asks, 2, "asks 4s, asks 8s, asks 12s, silent 16s"},
+		"a server that is told, until it is not":  {true, asks, -3, "asks 13s, silent 17s"},
+		"a client that is told, but asks no less": {false, pace, -3, "tells 3s, tells 6s, tells 9s, tells 12s, asks 15s, tells 18s, silent 19s"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				var conn *keepalive.Conn
+				if test.accepts {
+					conn = watch(t, test.pace).Accepted(near)
+				} else {
+					conn = keepalive.Dialed(near, test.pace)
+				}
+				if got := meet(t, conn, far, test.accepts, test.answers); got != test.want {
+					t.Errorf("it %s; want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// meet returns what a side says and when, until it takes the other one for silent, that
+// answers so many times or, where that is less than 0, tells so often of itself.
+func meet(t *testing.T, conn *keepalive.Conn, far net.Conn, accepts bool, answers int) (said string) {
+	t.Helper()
+	began := time.Now()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, conn)
+		ended <- err
+	}()
+	if accepts {
+		_, _ = io.WriteString(far, keepalive.Preface)
+	} else {
+		go func() { _, _ = io.WriteString(conn, keepalive.Preface) }()
+		_, _ = io.ReadFull(far, make([]byte, len(keepalive.Preface)))
+	}
+	tells := -answers
+	go func() {
+		for range tells {
+			time.Sleep(3 * time.Second)
+			_, _ = far.Write(keepalive.Telling())
+		}
+	}()
+	for frame := make([]byte, len(keepalive.Asking())); ; {
+		if _, err := io.ReadFull(far, frame); err != nil {
+			break
+		}
+		what := "tells"
+		if bytes.Equal(frame, keepalive.Asking()) {
+			what = "asks"
+			if answers > 0 {
+				answers--
+				frame[4] = 1
+				_, _ = far.Write(frame)
+			}
+		}
+		said += fmt.Sprintf("%s %v, ", what, time.Since(began))
+	}
+	if err := <-ended; !errors.Is(err, keepalive.ErrSilent) {
+		t.Errorf("it ended with %v", err)
+	}
+	return said + fmt.Sprintf("silent %v", time.Since(began))
+}

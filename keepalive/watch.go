@@ -1,0 +1,113 @@
+package keepalive
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/aloft-run/aloft/poller"
+	"github.com/aloft-run/aloft/wheel"
+)
+
+// looks is how often in the time for an answer what could not be said is tried again.
+const looks = 8
+
+// attend does what is due on a connection: it asks, tells, or closes it when the other
+// side is silent. Only who was there to hear finds that: where this side was halted, it
+// asks again first. It tells after how long something may be due again; 0 is never.
+func (c *Conn) attend() (again time.Duration) {
+	if c.closed.Load() {
+		return 0
+	}
+	now, heard := c.now(), time.Duration(c.heard.Load())
+	if heard >= c.asked {
+		c.asked, c.unsaid = 0, false
+	}
+	switch {
+	case c.asked == 0 && now-heard >= c.pace.AskAfter:
+		c.asked, c.unsaid = now, true
+	case c.asked > 0 && now-c.asked >= c.pace.AnswerWithin:
+		c.silent.Store(true)
+		_ = c.Close()
+		return 0
+	}
+	said, unsaid := time.Duration(c.said.Load()), false
+	switch {
+	case c.unsaid:
+		c.unsaid = !c.say(asking())
+		unsaid = c.unsaid
+	case c.pace.TellAfter > 0 && now-said >= c.pace.TellAfter:
+		unsaid = !c.say(telling())
+	}
+	if unsaid {
+		return c.pace.AnswerWithin / looks
+	}
+	return max(c.due()-now, time.Millisecond)
+}
+
+// due is when something is to be done, as time since the connection began. Who tells
+// asks only when it would else tell.
+func (c *Conn) due() time.Duration {
+	tell := time.Duration(c.said.Load()) + c.pace.TellAfter
+	switch {
+	case c.asked > 0 && c.pace.TellAfter > 0:
+		return min(c.asked+c.pace.AnswerWithin, tell)
+	case c.asked > 0:
+		return c.asked + c.pace.AnswerWithin
+	case c.pace.TellAfter > 0:
+		return tell
+	default:
+		return time.Duration(c.heard.Load()) + c.pace.AskAfter
+	}
+}
+
+// Dialed returns a client's connection. It attends to itself.
+func Dialed(conn net.Conn, pace Pace) *Conn {
+	c := newConn(conn, pace)
+	c.start = func() { time.AfterFunc(pace.TellAfter, c.keepUp) }
+	return c
+}
+
+// keepUp attends to the connection until that is closed.
+func (c *Conn) keepUp() {
+	if again := c.attend(); again > 0 {
+		time.AfterFunc(again, c.keepUp)
+	}
+}
+
+// ticks is how many there are in the time for an answer, when one goroutine attends to
+// many connections.
+const ticks = 20
+
+// restFor is how long the loop rests when it has seen all that there was. What comes by
+// a quiet connection may wait for so long; each time that the loop is woken costs as much
+// as to look through several connections.
+const restFor = 5 * time.Millisecond
+
+// Watch attends to a server's connections.
+type Watch struct {
+	pace  Pace
+	wheel *wheel.Wheel[*Conn]
+	loop  *poller.Loop
+}
+
+// NewWatch returns one that Run sets to work.
+func NewWatch(pace Pace) *Watch {
+	return &Watch{pace: pace, wheel: wheel.New(pace.AnswerWithin/ticks, (*Conn).attend), loop: poller.NewResting(restFor)}
+}
+
+// Accepted returns a server's connection. Pings that come by it are answered here, and
+// not shown to the reader.
+func (w *Watch) Accepted(conn net.Conn) *Conn {
+	c := newConn(conn, w.pace)
+	c.ears, c.out = &ears{conn: c, loop: w.loop}, frames{preface: len(preface)}
+	c.start = func() { w.wheel.Add(c, w.pace.AskAfter) }
+	return c
+}
+
+// Run attends to the connections until ctx is done. Those that the loop has are of no use
+// any more after that.
+func (w *Watch) Run(ctx context.Context) {
+	defer w.loop.Close()
+	w.wheel.Run(ctx)
+}

@@ -39,7 +39,7 @@ func TestClientsBeatApart(t *testing.T) {
 			}
 		}
 		n.serve("m1:1", leads.handler())
-		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 		defer cancel()
 		var sessions sync.WaitGroup
 		hold := func(c *client.Client, name string) {

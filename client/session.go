@@ -10,8 +10,9 @@ import (
 )
 
 // quietTimes is how much less often than others a quiet session speaks, and how much
-// longer it hears nothing before it is broken.
-const quietTimes = 60
+// longer it hears nothing before it is broken: the connection tells that the other side is
+// there, and this only that somebody there still has to do with the session.
+const quietTimes = 300
 
 // Causes of the end of a session: nothing was heard, or another master was heard first.
 var (

@@ -1,6 +1,9 @@
 package keepalive
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Preface is what a client says first.
 const Preface = preface
@@ -28,3 +31,6 @@ func Socket(c *Conn) net.Conn { return c.socket.Load().Conn }
 
 // IdleFrom is after how many reads that brought pings only a connection is a loop's.
 const IdleFrom = idleFrom
+
+// Attend does what is due on a connection, as its timer does or its Watch.
+func Attend(c *Conn) (again time.Duration) { return c.attend() }

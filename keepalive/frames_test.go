@@ -20,7 +20,7 @@ type piece struct {
 func pieces(t *rapid.T, most int) []piece {
 	kinds := map[string]func(f *http2.Framer) error{
 		"data": func(f *http2.Framer) error {
-			return f.WriteData(1, false, rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "data"))
+			return f.WriteData(1, false, bytes.Repeat([]byte{rapid.Byte().Draw(t, "data")}, rapid.IntRange(0, 600).Draw(t, "bytes")))
 		},
 		"headers": func(f *http2.Framer) error {
 			more := rapid.IntRange(0, 2).Draw(t, "continuations")

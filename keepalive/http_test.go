@@ -60,11 +60,11 @@ func serve(t *testing.T, pace keepalive.Pace) (address string, conns <-chan *kee
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t tester, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatal("not within", patience, what)
 		}
 	}
 }

@@ -67,8 +67,11 @@ type Conn struct {
 	wrote int // how much of frame was
 	write func(fd uintptr) (done bool)
 
-	asked  time.Duration // when the other side was asked, 0: it is not; owned by who attends to the connection, as is unsaid
+	// Owned by who attends to the connection:
+
+	asked  time.Duration // when the other side was asked, 0: it is not
 	unsaid bool          // the question waits for the end of something else
+	next   time.Duration // when something may be due
 }
 
 var _ net.Conn = (*Conn)(nil)

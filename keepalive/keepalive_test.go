@@ -120,15 +120,6 @@ func TestAServerReadsAllButPings(t *testing.T) {
 		}
 		sent, said := pieces(t, 12), pieces(t, 12)
 		said = slices.DeleteFunc(said, func(p piece) bool { return p.ping || isAnswer(p.bytes) })
-		var speaking sync.WaitGroup
-		speaking.Go(func() {
-			for _, p := range said { // as net/http, in pieces of its buffer
-				for part := range slices.Chunk(p.bytes, 100) {
-					_, _ = server.Write(part)
-				}
-			}
-		})
-
 		var all []byte
 		pings := 0
 		for _, p := range sent {
@@ -137,14 +128,24 @@ func TestAServerReadsAllButPings(t *testing.T) {
 				pings++
 			}
 		}
-		for at := 0; at < len(all); {
-			n := rapid.IntRange(1, len(all)-at).Draw(t, "next")
-			if _, err := client.Write(all[at : at+n]); err != nil {
+		for rest, parts := all, inParts(said); len(rest)+len(parts) > 0; {
+			if len(rest) == 0 || len(parts) > 0 && rapid.Bool().Draw(t, "the server speaks") {
+				if _, err := server.Write(parts[0]); err != nil {
+					t.Fatal(err)
+				}
+				parts = parts[1:]
+				continue
+			}
+			n := rapid.IntRange(1, len(rest)).Draw(t, "next")
+			since := server.LastHeard()
+			if _, err := client.Write(rest[:n]); err != nil {
 				t.Fatal(err)
 			}
-			at += n
+			if rapid.Bool().Draw(t, "is heard first") {
+				eventually(t, "it is heard", func() bool { return server.LastHeard().After(since) })
+			}
+			rest = rest[n:]
 		}
-		speaking.Wait()
 		_ = client.(*net.TCPConn).CloseWrite()
 		got := <-read
 		_ = server.Close()
@@ -165,6 +166,14 @@ func TestAServerReadsAllButPings(t *testing.T) {
 }
 
 func isAnswer(frame []byte) bool { return keepalive.IsPing(frame) && frame[4] == 1 }
+
+// inParts cuts what the server says as net/http does, where its buffer is full.
+func inParts(said []piece) (parts [][]byte) {
+	for _, p := range said {
+		parts = slices.AppendSeq(parts, slices.Chunk(p.bytes, 100))
+	}
+	return parts
+}
 
 func joined(all []piece) (frames []byte) {
 	for _, p := range all {
@@ -267,6 +276,28 @@ func TestWhoIsSilentIsLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoWasHaltedAsksAgain: what came meanwhile may wait to be read.
+func TestWhoWasHaltedAsksAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = far.Close() }()
+		conn := keepalive.Dialed(near, keepalive.Pace{TellAfter: 2 * time.Second, AskAfter: 4 * time.Second, AnswerWithin: 4 * time.Second})
+		began, halted := time.Now(), false
+		for again := time.Second; again > 0; again = keepalive.Attend(conn) {
+			time.Sleep(again)
+			if !halted && time.Since(began) >= 7*time.Second { // it has asked after 4 s
+				halted = true
+				time.Sleep(time.Minute)
+			}
+		}
+
+		if got, want := time.Since(began), 71*time.Second; got != want {
+			t.Errorf("the other side is silent after %v; want %v, four after it was asked again", got, want)
+		}
+	})
 }
 
 // meet returns what a side says and when, until it takes the other one for silent, that

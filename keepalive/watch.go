@@ -9,40 +9,56 @@ import (
 	"github.com/aloft-run/aloft/wheel"
 )
 
-// looks is how often in the time for an answer what could not be said is tried again.
-const looks = 8
+// looks is how often in the time for an answer what could not be said is tried again, and
+// lates the part of it by which who attends comes too late to have been there meanwhile.
+const looks, lates = 8, 4
 
-// attend does what is due on a connection: it asks, tells, or closes it when the other
-// side is silent. Only who was there to hear finds that: where this side was halted, it
-// asks again first. It tells after how long something may be due again; 0 is never.
+// attend does what is due on a connection, and tells after how long something may be due
+// again; 0 is never.
 func (c *Conn) attend() (again time.Duration) {
 	if c.closed.Load() {
 		return 0
 	}
-	now, heard := c.now(), time.Duration(c.heard.Load())
-	if heard >= c.asked {
-		c.asked, c.unsaid = 0, false
-	}
-	switch {
-	case c.asked == 0 && now-heard >= c.pace.AskAfter:
-		c.asked, c.unsaid = now, true
-	case c.asked > 0 && now-c.asked >= c.pace.AnswerWithin:
+	now := c.now()
+	if silent := c.lookBack(now); silent {
 		c.silent.Store(true)
 		_ = c.Close()
 		return 0
 	}
-	said, unsaid := time.Duration(c.said.Load()), false
+	again = c.pace.AnswerWithin / looks
+	if c.speakUp(now) {
+		again = max(c.due()-now, time.Millisecond)
+	}
+	c.next = now + again
+	return again
+}
+
+// lookBack decides whether to ask, and reports whether the other side is silent. Only who was there to hear finds that: where
+// this side was halted, what came meanwhile may wait to be read, and it asks again first.
+func (c *Conn) lookBack(now time.Duration) bool {
+	heard := time.Duration(c.heard.Load())
+	halted := c.next > 0 && now-c.next > c.pace.AnswerWithin/lates
+	switch {
+	case heard >= c.asked && now-heard < c.pace.AskAfter:
+		c.asked, c.unsaid = 0, false
+	case heard >= c.asked, halted:
+		c.asked, c.unsaid = now, true
+	}
+	return c.asked > 0 && now-c.asked >= c.pace.AnswerWithin
+}
+
+// speakUp asks or tells, where that is due, or reports that it has to wait for the end of
+// something else.
+func (c *Conn) speakUp(now time.Duration) bool {
 	switch {
 	case c.unsaid:
 		c.unsaid = !c.say(asking())
-		unsaid = c.unsaid
-	case c.pace.TellAfter > 0 && now-said >= c.pace.TellAfter:
-		unsaid = !c.say(telling())
+		return !c.unsaid
+	case c.pace.TellAfter > 0 && now-time.Duration(c.said.Load()) >= c.pace.TellAfter:
+		return c.say(telling())
+	default:
+		return true
 	}
-	if unsaid {
-		return c.pace.AnswerWithin / looks
-	}
-	return max(c.due()-now, time.Millisecond)
 }
 
 // due is when something is to be done, as time since the connection began. Who tells

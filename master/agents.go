@@ -20,7 +20,7 @@ import (
 
 // A quiet agent gets one heartbeat in place of so many: at least, also where it is of an
 // older version and does not say, and at most.
-const quietTimesMin, quietTimesMax = 10, 100
+const quietTimesMin, quietTimesMax = 10, 1000
 
 // agentStream is an agent's session.
 type agentStream = messages[pb.SessionRequest, pb.SessionResponse]

@@ -213,6 +213,8 @@ func TestSilentAgent(t *testing.T) {
 		s.send(joinOf(small("a1")))
 		s.told()
 
+		time.Sleep(2 * time.Second)
+		s.send(&pb.SessionRequest{Message: &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{}}})
 		time.Sleep(3*time.Second - time.Millisecond)
 		if state := n.agentState("a1"); state != "ready" {
 			t.Errorf("a moment before, the agent is %s", state)

@@ -3,6 +3,7 @@ package master_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -431,6 +432,30 @@ func TestConnectionSpeaksForQuietAgents(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		if one, other := n.agentState("a1"), n.agentState("a2"); one != "unreachable" || other != "ready" {
 			t.Errorf("after its session ended a1 is %s, and a2 %s", one, other)
+		}
+	})
+}
+
+// TestQuietAgentsGetAsFewHeartbeatsAsTheyWant, within what has sense: one of an older
+// version, which does not say, would be without them for too long else.
+func TestQuietAgentsGetAsFewHeartbeatsAsTheyWant(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		wants := map[int32]int{0: 200, 1: 200, -7: 200, 100: 20, 1000: 2, 1 << 30: 2} // within 2,000 s, of one each second
+		sessions := make(map[int32]*rawSession)
+		for times := range wants {
+			join := quiet(small(fmt.Sprint("a", times)))
+			join.GetJoin().QuietTimes = times
+			sessions[times] = n.open(n.client())
+			sessions[times].send(join)
+		}
+		time.Sleep(2000 * time.Second)
+
+		for times, want := range wants {
+			if got := len(sessions[times].beats()); got < want-1 || got > want+1 {
+				t.Errorf("that wants one of %d got %d heartbeats; want some %d", times, got, want)
+			}
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -462,4 +463,49 @@ func TestAGlanceSparesTheReader(t *testing.T) {
 			t.Fatal("the reader waits")
 		}
 	})
+}
+
+// TestWhoIsGlancedForLearnsOfItsEnd, also where that comes during the glance.
+func TestWhoIsGlancedForLearnsOfItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		end  func(c *poller.Conn) error
+		want error
+	}{
+		"its time is over":         {func(c *poller.Conn) error { return c.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		"the connection is closed": {(*poller.Conn).Close, net.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, server := pair(t)
+			c := adopted(t, newLoop(t, 1, false), server)
+			defer func() { _, _ = client.Close(), c.Close() }()
+			c.Watch(func(int, bool) bool {
+				if err := test.end(c); err != nil {
+					t.Error(err)
+				}
+				return false
+			})
+			ended := make(chan error, 1)
+			go func() {
+				_, err := c.Read(make([]byte, 1))
+				ended <- err
+			}()
+
+			for !c.Waits() { // else it would read before anybody glances
+				runtime.Gosched()
+			}
+			if _, err := io.WriteString(client, "x"); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, test.want) {
+					t.Errorf("the read ended with %v; want %v", err, test.want)
+				}
+			case <-time.After(patience):
+				t.Error("the reader waits")
+			}
+		})
+	}
 }

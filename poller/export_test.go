@@ -27,3 +27,10 @@ func TokenOf(event unix.EpollEvent) Token { return Token{event.Fd, event.Pad} }
 
 // Asleep returns how many hands wait until the kernel wakes them.
 func (l *Loop) Asleep() int { return int(l.asleep.Load()) }
+
+// Waits reports whether a goroutine waits for something to read.
+func (c *Conn) Waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sides[reading].waiter.parked != nil
+}

@@ -132,11 +132,11 @@ func (e *ears) isForLoop() bool { return e.idle >= idleFrom && e.loop != nil && 
 // them without waking their readers.
 func (e *ears) moveToLoop() {
 	c := e.conn
-	if !c.mu.TryLock() {
+	if !c.takeTurn() {
 		e.idle = 0
 		return
 	}
-	defer c.mu.Unlock()
+	defer c.endTurn()
 	polled := e.loop.Adopt(c.socket.Load().Conn)
 	e.loop = nil
 	if polled == nil {

@@ -53,6 +53,7 @@ type frames struct {
 	got     int  // bytes of a head that have passed
 	left    int  // bytes of a frame that have not
 	headers bool // a block of headers goes on with the next frame
+	begun   bool // a frame has passed, or its head
 }
 
 // greeted reports whether the preface has passed.
@@ -60,6 +61,9 @@ func (f *frames) greeted() bool { return f.preface == len(preface) && !f.alien }
 
 // between reports whether another frame may stand here.
 func (f *frames) between() bool { return f.greeted() && f.got == 0 && f.left == 0 && !f.headers }
+
+// mayFollow reports whether a ping may: the first frame of each side must be its settings.
+func (f *frames) mayFollow() bool { return f.begun && f.between() }
 
 // pass takes note of what passes.
 func (f *frames) pass(p []byte) {
@@ -85,7 +89,7 @@ func (f *frames) pass(p []byte) {
 
 // begin takes note of the frame whose head has passed.
 func (f *frames) begin() {
-	f.got, f.left = 0, int(binary.BigEndian.Uint32(f.head[:])>>8)
+	f.begun, f.got, f.left = true, 0, int(binary.BigEndian.Uint32(f.head[:])>>8)
 	switch f.head[typeAt] {
 	case headersType, pushType, continuationType:
 		f.headers = f.head[flagsAt]&endHeadersFlag == 0

@@ -13,7 +13,6 @@ package keepalive
 import (
 	"errors"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -61,26 +60,25 @@ type Conn struct {
 	said   atomic.Int64 // when something was last sent, the same, where this side tells
 	ears   *ears        // of a server, nil of a client
 
-	mu    sync.Mutex // guards all below, and stands for the turn to write
-	out   frames     // what was sent
+	asked  atomic.Int64  // when the other side was to be asked, as time since began; 0: it is not
+	unsaid atomic.Bool   // that waits for the end of something else
+	next   time.Duration // when something may be due; owned by who attends to the connection
+
+	turn  chan struct{} // holds one while somebody writes, who owns all below
+	out   frames        // what was sent
 	frame pingFrame
-	wrote int // how much of frame was
+	rest  []byte // of frame, that is to be sent before all else
 	write func(fd uintptr) (done bool)
-
-	// Owned by who attends to the connection:
-
-	asked  time.Duration // when the other side was asked, 0: it is not
-	unsaid bool          // the question waits for the end of something else
-	next   time.Duration // when something may be due
 }
 
 var _ net.Conn = (*Conn)(nil)
 
 func newConn(conn net.Conn, pace Pace) *Conn {
-	c := &Conn{pace: pace, began: time.Now()}
+	c := &Conn{pace: pace, began: time.Now(), turn: make(chan struct{}, 1)}
 	c.socket.Store(newSocket(conn))
 	c.write = func(fd uintptr) bool {
-		c.wrote, _ = kernel.Write(int(fd), c.frame[:])
+		n, _ := kernel.Write(int(fd), c.rest)
+		c.rest = c.rest[max(n, 0):]
 		return true // also where there was no room: what cannot be said at once is not waited for
 	}
 	return c
@@ -116,17 +114,49 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 }
 
 // Write sends p.
-func (c *Conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n, err := c.socket.Load().Write(p)
+func (c *Conn) Write(p []byte) (n int, err error) {
+	c.turn <- struct{}{}
+	defer c.endTurn()
+	if err = c.flush(); err == nil {
+		n, err = c.socket.Load().Write(p)
+	}
 	c.out.pass(p[:max(n, 0)])
 	c.saidSomething()
 	if c.ears == nil && !c.speaks.Load() && c.out.greeted() {
 		c.begin()
 	}
+	// Where one write follows another there is hardly a moment for who asks.
+	if err == nil && c.unsaid.Load() && c.out.mayFollow() {
+		c.frame = asking()
+		c.rest = c.frame[:]
+		c.asked.Store(int64(c.now()))
+		c.unsaid.Store(false)
+		err = c.flush()
+	}
 	return n, err
 }
+
+// flush sends the rest of a ping. The caller has the turn.
+func (c *Conn) flush() error {
+	if len(c.rest) == 0 {
+		return nil
+	}
+	n, err := c.socket.Load().Write(c.rest)
+	c.rest = c.rest[max(n, 0):]
+	return err
+}
+
+// takeTurn reports whether nobody writes: then the caller may, until endTurn.
+func (c *Conn) takeTurn() bool {
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Conn) endTurn() { <-c.turn }
 
 // begin starts to attend to a connection on which HTTP/2 turns out to be spoken.
 func (c *Conn) begin() {
@@ -142,31 +172,39 @@ func (c *Conn) Close() error {
 
 // say sends a ping, unless it would have to wait for that.
 func (c *Conn) say(frame pingFrame) bool {
-	if !c.mu.TryLock() {
+	if !c.takeTurn() {
 		return false
 	}
-	if !c.out.between() {
-		c.mu.Unlock()
-		return false
-	}
-	c.saidSomething()
 	s := c.socket.Load()
-	if s.raw == nil { // in memory, where a write waits for who reads
+	if s.raw == nil && c.out.mayFollow() { // in memory, where a write waits for who reads
+		c.saidSomething()
 		go func() { // ends with the connection at the latest
-			defer c.mu.Unlock()
+			defer c.endTurn()
 			_, _ = s.Write(frame[:])
 		}()
 		return true
 	}
-	defer c.mu.Unlock()
-	c.frame, c.wrote = frame, 0
-	if err := s.raw.Write(c.write); err != nil || c.wrote <= 0 {
+	defer c.endTurn()
+	if s.raw == nil || !c.out.mayFollow() || !c.sendAtOnce(s) {
 		return false
 	}
-	if c.wrote < pingBytes { // so little is sent whole or not at all; if it ever is not, nobody could go on
-		_ = c.Close()
+	c.frame = frame
+	if c.rest = c.frame[:]; !c.sendAtOnce(s) && len(c.rest) == pingBytes {
+		c.rest = nil
+		return false
 	}
+	c.saidSomething()
 	return true
+}
+
+// sendAtOnce sends what there is room for of the rest of a ping, and reports whether that
+// is all. The caller has the turn.
+func (c *Conn) sendAtOnce(s *socket) bool {
+	if len(c.rest) == 0 {
+		return true
+	}
+	err := s.raw.Write(c.write)
+	return err == nil && len(c.rest) == 0
 }
 
 // LocalAddr is that of net.Conn.

@@ -22,6 +22,9 @@ import (
 
 const patience = 20 * time.Second
 
+// settings is the first frame of each side.
+const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
 // slow is a pace at which nothing is due while a test runs.
 var slow = keepalive.Pace{TellAfter: time.Hour, AskAfter: time.Hour, AnswerWithin: time.Hour}
 
@@ -106,6 +109,12 @@ func TestAServerReadsAllButPings(t *testing.T) {
 		}()
 		if _, err := io.WriteString(client, keepalive.Preface); err != nil {
 			t.Fatal(err)
+		}
+		if _, err := io.WriteString(server, settings); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := replies.ReadFrame(); err != nil || f.Header().Type != http2.FrameSettings {
+			t.Fatalf("first came %v, %v", f, err)
 		}
 		if rapid.Bool().Draw(t, "quiet") {
 			<-greeted
@@ -278,6 +287,66 @@ func TestWhoIsSilentIsLeft(t *testing.T) {
 	}
 }
 
+// TestTheFirstFrameIsSettings: a ping that comes before the server's is the reader's.
+func TestTheFirstFrameIsSettings(t *testing.T) {
+	t.Parallel()
+	client, accepted := pair(t)
+	server := watch(t, slow).Accepted(accepted)
+	defer func() { _, _ = client.Close(), server.Close() }()
+	_ = server.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(client, keepalive.Preface)
+	if _, err := io.ReadFull(server, make([]byte, len(keepalive.Preface))); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = client.Write(keepalive.Asking())
+
+	got := make([]byte, len(keepalive.Asking()))
+	if _, err := io.ReadFull(server, got); err != nil || !bytes.Equal(got, keepalive.Asking()) {
+		t.Errorf("the reader got %q, %v", got, err)
+	}
+}
+
+// TestWhoReadsNothingIsNoTrap: answers for which there is no room, in part or at all, are
+// sent later, or the reader's; all ends when the connection does.
+func TestWhoReadsNothingIsNoTrap(t *testing.T) {
+	t.Parallel()
+	client, accepted := pair(t)
+	server := watch(t, slow).Accepted(accepted)
+	_ = accepted.(*net.TCPConn).SetWriteBuffer(1)
+	var reading, writing sync.WaitGroup
+	defer writing.Wait()
+	defer reading.Wait()
+	defer func() { _, _ = client.Close(), server.Close() }()
+	_, _ = io.WriteString(client, keepalive.Preface)
+	if _, err := io.ReadFull(server, make([]byte, len(keepalive.Preface))); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(server, settings)
+	left := make(chan struct{})
+	reading.Go(func() {
+		_, _ = server.Read(make([]byte, 9)) // the head of a ping that cannot be answered
+		close(left)
+		_, _ = io.Copy(io.Discard, server)
+	})
+	writing.Go(func() {
+		for pings := bytes.Repeat(keepalive.Asking(), 1000); ; {
+			if _, err := client.Write(pings); err != nil {
+				return
+			}
+		}
+	})
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Fatal("all is answered, though nobody reads")
+	}
+
+	_ = server.Close()
+	if _, err := server.Write([]byte("more")); err == nil {
+		t.Error("a closed connection takes more")
+	}
+}
+
 // TestWhoWasHaltedAsksAgain: what came meanwhile may wait to be read.
 func TestWhoWasHaltedAsksAgain(t *testing.T) {
 	t.Parallel()
@@ -310,12 +379,14 @@ func meet(t *testing.T, conn *keepalive.Conn, far net.Conn, accepts bool, answer
 		_, err := io.Copy(io.Discard, conn)
 		ended <- err
 	}()
+	first := settings
 	if accepts {
 		_, _ = io.WriteString(far, keepalive.Preface)
 	} else {
-		go func() { _, _ = io.WriteString(conn, keepalive.Preface) }()
-		_, _ = io.ReadFull(far, make([]byte, len(keepalive.Preface)))
+		first = keepalive.Preface + settings
 	}
+	go func() { _, _ = io.WriteString(conn, first) }()
+	_, _ = io.ReadFull(far, make([]byte, len(first)))
 	tells := -answers
 	go func() {
 		for range tells {

@@ -33,27 +33,35 @@ func (c *Conn) attend() (again time.Duration) {
 	return again
 }
 
-// lookBack decides whether to ask, and reports whether the other side is silent. Only who was there to hear finds that: where
-// this side was halted, what came meanwhile may wait to be read, and it asks again first.
-func (c *Conn) lookBack(now time.Duration) bool {
-	heard := time.Duration(c.heard.Load())
+// lookBack decides whether to ask, and reports whether the other side is silent. Only who
+// was there to hear finds that: where this side was halted, what came meanwhile may wait to
+// be read, and it asks again first.
+func (c *Conn) lookBack(now time.Duration) (silent bool) {
+	heard, asked := time.Duration(c.heard.Load()), time.Duration(c.asked.Load())
 	halted := c.next > 0 && now-c.next > c.pace.AnswerWithin/lates
 	switch {
-	case heard >= c.asked && now-heard < c.pace.AskAfter:
-		c.asked, c.unsaid = 0, false
-	case heard >= c.asked, halted:
-		c.asked, c.unsaid = now, true
+	case heard >= asked && now-heard < c.pace.AskAfter:
+		c.asked.Store(0)
+		c.unsaid.Store(false)
+		return false
+	case heard >= asked, halted:
+		c.asked.Store(int64(now))
+		c.unsaid.Store(true)
+		return false
+	default:
+		return now-asked >= c.pace.AnswerWithin
 	}
-	return c.asked > 0 && now-c.asked >= c.pace.AnswerWithin
 }
 
 // speakUp asks or tells, where that is due, or reports that it has to wait for the end of
 // something else.
 func (c *Conn) speakUp(now time.Duration) bool {
 	switch {
-	case c.unsaid:
-		c.unsaid = !c.say(asking())
-		return !c.unsaid
+	case c.unsaid.Load():
+		if c.say(asking()) {
+			c.unsaid.Store(false)
+		}
+		return !c.unsaid.Load()
 	case c.pace.TellAfter > 0 && now-time.Duration(c.said.Load()) >= c.pace.TellAfter:
 		return c.say(telling())
 	default:
@@ -64,12 +72,12 @@ func (c *Conn) speakUp(now time.Duration) bool {
 // due is when something is to be done, as time since the connection began. Who tells
 // asks only when it would else tell.
 func (c *Conn) due() time.Duration {
-	tell := time.Duration(c.said.Load()) + c.pace.TellAfter
+	tell, asked := time.Duration(c.said.Load())+c.pace.TellAfter, time.Duration(c.asked.Load())
 	switch {
-	case c.asked > 0 && c.pace.TellAfter > 0:
-		return min(c.asked+c.pace.AnswerWithin, tell)
-	case c.asked > 0:
-		return c.asked + c.pace.AnswerWithin
+	case asked > 0 && c.pace.TellAfter > 0:
+		return min(asked+c.pace.AnswerWithin, tell)
+	case asked > 0:
+		return asked + c.pace.AnswerWithin
 	case c.pace.TellAfter > 0:
 		return tell
 	default:

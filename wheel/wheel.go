@@ -51,11 +51,13 @@ func (w *Wheel[T]) Add(thing T, after time.Duration) {
 
 // Run looks at what is due, until ctx is done.
 func (w *Wheel[T]) Run(ctx context.Context) {
-	ticks := time.NewTicker(w.tick)
-	defer ticks.Stop()
+	next := func() time.Duration { return w.tick - time.Since(w.began)%w.tick }
+	tick := time.NewTimer(next())
+	defer tick.Stop()
 	for {
 		select {
-		case <-ticks.C:
+		case <-tick.C:
+			tick.Reset(next())
 		case <-ctx.Done():
 			return
 		}

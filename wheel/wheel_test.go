@@ -65,6 +65,7 @@ func turn(things []*thing, pauses []time.Duration) {
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	time.Sleep(tick - time.Millisecond) // it may be made at another moment than it begins
 	running.Go(func() { w.Run(ctx) })
 	for i, x := range things {
 		time.Sleep(pauses[i])

@@ -39,9 +39,7 @@ func (c *Conn) listen(p []byte) (n int, err error) {
 			return 0, err
 		}
 	default:
-		if n, err = c.socket.Load().Read(p); n > 0 {
-			c.heard.Store(int64(c.now()))
-		}
+		n, err = c.read(p)
 		e.pass(p[:n])
 		return n, err
 	}
@@ -118,7 +116,7 @@ func (e *ears) glance(fd int, toEnd bool) (enough bool) { return !e.fills || e.t
 
 // hear takes in what was read to buf.
 func (e *ears) hear(n int) {
-	e.conn.heard.Store(int64(e.conn.now()))
+	e.conn.heardSomething()
 	e.ahead = e.conn.answerPings(e.buf[:n])
 	if e.idle++; len(e.ahead) > 0 {
 		e.idle = 0

@@ -59,6 +59,19 @@ func serve(t *testing.T, pace keepalive.Pace) (address string, conns <-chan *kee
 	return listener.Addr().String(), l.conns
 }
 
+// dialing returns a client's transport whose connections keep that pace.
+func dialing(pace keepalive.Pace) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{Protocols: protocols, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return keepalive.Dialed(c, pace), nil
+	}}
+}
+
 // eventually waits for a condition.
 func eventually(t tester, what string, holds func() bool) {
 	t.Helper()
@@ -73,15 +86,7 @@ func eventually(t tester, what string, holds func() bool) {
 func TestQuietCallsGoOn(t *testing.T) {
 	t.Parallel()
 	address, conns := serve(t, keepalive.Pace{AskAfter: patience, AnswerWithin: patience})
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return keepalive.Dialed(c, keepalive.Pace{TellAfter: 10 * time.Millisecond, AskAfter: 15 * time.Millisecond, AnswerWithin: patience}), nil
-	}}
+	transport := dialing(keepalive.Pace{TellAfter: 10 * time.Millisecond, AskAfter: 15 * time.Millisecond, AnswerWithin: patience})
 	defer transport.CloseIdleConnections()
 	body, says := io.Pipe()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, body)
@@ -122,15 +127,7 @@ func TestASilentServerIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return keepalive.Dialed(c, keepalive.Pace{TellAfter: 10 * time.Millisecond, AskAfter: 10 * time.Millisecond, AnswerWithin: 10 * time.Millisecond}), nil
-	}}
+	transport := dialing(keepalive.Pace{TellAfter: 10 * time.Millisecond, AskAfter: 10 * time.Millisecond, AnswerWithin: 10 * time.Millisecond})
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+silent.Addr().String(), nil)
 	if err != nil {

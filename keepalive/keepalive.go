@@ -87,6 +87,8 @@ func newConn(conn net.Conn, pace Pace) *Conn {
 // now returns the time as heard and said have it.
 func (c *Conn) now() time.Duration { return time.Since(c.began) }
 
+func (c *Conn) heardSomething() { c.heard.Store(int64(c.now())) }
+
 func (c *Conn) saidSomething() {
 	if c.pace.TellAfter > 0 {
 		c.said.Store(int64(c.now()))
@@ -104,11 +106,19 @@ func (c *Conn) MayWait() { c.waits.Store(true) }
 func (c *Conn) Read(p []byte) (n int, err error) {
 	if c.ears != nil {
 		n, err = c.listen(p)
-	} else if n, err = c.socket.Load().Read(p); n > 0 {
-		c.heard.Store(int64(c.now()))
+	} else {
+		n, err = c.read(p)
 	}
 	if err != nil && c.silent.Load() {
 		err = ErrSilent
+	}
+	return n, err
+}
+
+// read reads what comes, whatever it is.
+func (c *Conn) read(p []byte) (n int, err error) {
+	if n, err = c.socket.Load().Read(p); n > 0 {
+		c.heardSomething()
 	}
 	return n, err
 }

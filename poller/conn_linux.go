@@ -98,9 +98,9 @@ func (c *Conn) Ready(events Events) (again bool) {
 	if events&Writable != 0 {
 		writer = c.sides[writing].rouse()
 	}
-	glance := c.glance
+	glance, ending := c.glance, c.ending
 	c.mu.Unlock()
-	if glance == nil || reader.parked == nil || c.isEnough(glance) || !c.await(reading, reader) {
+	if glance == nil || reader.parked == nil || c.isEnough(glance, ending) || !c.await(reading, reader) {
 		reader.goOn()
 	}
 	writer.goOn()
@@ -115,14 +115,11 @@ func (c *Conn) Watch(glance Glance) {
 }
 
 // isEnough takes a glance. Where that cannot be, the reader learns why.
-func (c *Conn) isEnough(glance Glance) bool {
+func (c *Conn) isEnough(glance Glance, ending bool) bool {
 	if _, err := c.prepare(reading, 1); err != nil {
 		return true
 	}
 	defer c.letGo()
-	c.mu.Lock()
-	ending := c.ending
-	c.mu.Unlock()
 	return glance(c.fd, ending)
 }
 

@@ -63,6 +63,7 @@ type Conn struct {
 	asked  atomic.Int64  // when the other side was to be asked, as time since began; 0: it is not
 	unsaid atomic.Bool   // that waits for the end of something else
 	next   time.Duration // when something may be due; owned by who attends to the connection
+	spared int           // so often the other side was not judged since it was last heard; the same
 
 	turn  chan struct{} // holds one while somebody writes, who owns all below
 	out   frames        // what was sent
@@ -97,6 +98,15 @@ func (c *Conn) saidSomething() {
 
 // LastHeard is when something last came by the connection.
 func (c *Conn) LastHeard() time.Time { return c.began.Add(time.Duration(c.heard.Load())) }
+
+// HasUnread reports whether something has come that its reader has not read.
+func (c *Conn) HasUnread() bool {
+	n, s := 0, c.socket.Load()
+	if s.raw != nil {
+		_ = s.raw.Control(func(fd uintptr) { n, _ = kernel.Peek(int(fd)) }) // closed: nothing
+	}
+	return n > 0
+}
 
 // MayWait lets what comes by a server's connection that has been quiet wait for a moment, a few
 // milliseconds at most: it costs a server with many of them much less to hear them then.

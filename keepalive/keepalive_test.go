@@ -369,6 +369,35 @@ func TestWhoWasHaltedAsksAgain(t *testing.T) {
 	})
 }
 
+// TestWhoHasNotReadAllDoesNotJudge: a reader may have no processor, but not for good.
+func TestWhoHasNotReadAllDoesNotJudge(t *testing.T) {
+	t.Parallel()
+	for _, reads := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := pair(t)
+			defer func() { _, _ = near.Close(), far.Close() }()
+			conn := keepalive.Dialed(near, keepalive.Pace{TellAfter: 2 * time.Second, AskAfter: 4 * time.Second, AnswerWithin: 4 * time.Second})
+			began := time.Now()
+			_, _ = io.WriteString(far, "words")
+			read, want := false, 4*time.Second+5*4*time.Second // it asks, and is spared four times
+			if reads {
+				want = 13*time.Second + 2*4*time.Second
+			}
+			for again := time.Second; again > 0; again = keepalive.Attend(conn) {
+				time.Sleep(again)
+				if reads && !read && time.Since(began) >= 13*time.Second {
+					_, _ = io.ReadFull(conn, make([]byte, len("words")))
+					read = true
+				}
+			}
+
+			if got := time.Since(began); got < want || got > want+time.Second {
+				t.Errorf("it reads: %t; the other side is silent after %v; want %v", reads, got, want)
+			}
+		})
+	}
+}
+
 // meet returns what a side says and when, until it takes the other one for silent, that
 // answers so many times or, where that is less than 0, tells so often of itself.
 func meet(t *testing.T, conn *keepalive.Conn, far net.Conn, accepts bool, answers int) (said string) {

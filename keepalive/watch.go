@@ -9,9 +9,13 @@ import (
 	"github.com/aloft-run/aloft/wheel"
 )
 
-// looks is how often in the time for an answer what could not be said is tried again, and
-// lates the part of it by which who attends comes too late to have been there meanwhile.
+// looks is how often, in the time after which this side asks, what could not be said is tried
+// again, and lates the part of the time for an answer by which who attends comes too late to
+// have been there meanwhile.
 const looks, lates = 8, 4
+
+// sparesMax is how often one after the other a side that has not read all that came does not judge.
+const sparesMax = 4
 
 // attend does what is due on a connection, and tells after how long something may be due
 // again; 0 is never.
@@ -25,7 +29,7 @@ func (c *Conn) attend() (again time.Duration) {
 		_ = c.Close()
 		return 0
 	}
-	again = c.pace.AnswerWithin / looks
+	again = c.pace.AskAfter / looks
 	if c.speakUp(now) {
 		again = max(c.due()-now, time.Millisecond)
 	}
@@ -34,8 +38,8 @@ func (c *Conn) attend() (again time.Duration) {
 }
 
 // lookBack decides whether to ask, and reports whether the other side is silent. Only who
-// was there to hear finds that: where this side was halted, what came meanwhile may wait to
-// be read, and it asks again first.
+// was there to hear finds that: where this side was halted, or its reader has no processor,
+// what came meanwhile waits to be read, and it asks again first.
 func (c *Conn) lookBack(now time.Duration) (silent bool) {
 	heard, asked := time.Duration(c.heard.Load()), time.Duration(c.asked.Load())
 	halted := c.next > 0 && now-c.next > c.pace.AnswerWithin/lates
@@ -44,13 +48,19 @@ func (c *Conn) lookBack(now time.Duration) (silent bool) {
 		c.asked.Store(0)
 		c.unsaid.Store(false)
 		return false
-	case heard >= asked, halted:
-		c.asked.Store(int64(now))
-		c.unsaid.Store(true)
+	case heard >= asked:
+		c.spared = 0
+	case halted:
+	case now-asked < c.pace.AnswerWithin:
 		return false
+	case c.spared < sparesMax && c.HasUnread(): // its reader may wait for good, and so not for ever
+		c.spared++
 	default:
-		return now-asked >= c.pace.AnswerWithin
+		return true
 	}
+	c.asked.Store(int64(now))
+	c.unsaid.Store(true)
+	return false
 }
 
 // speakUp asks or tells, where that is due, or reports that it has to wait for the end of
@@ -99,8 +109,8 @@ func (c *Conn) keepUp() {
 	}
 }
 
-// ticks is how many there are in the time for an answer, when one goroutine attends to
-// many connections.
+// ticks is how many there are in the time after which a side is asked, when one goroutine
+// attends to many connections.
 const ticks = 20
 
 // restFor is how long the loop rests when it has seen all that there was. What comes by
@@ -117,7 +127,7 @@ type Watch struct {
 
 // NewWatch returns one that Run sets to work.
 func NewWatch(pace Pace) *Watch {
-	return &Watch{pace: pace, wheel: wheel.New(pace.AnswerWithin/ticks, (*Conn).attend), loop: poller.NewResting(restFor)}
+	return &Watch{pace: pace, wheel: wheel.New(pace.AskAfter/ticks, (*Conn).attend), loop: poller.NewResting(restFor)}
 }
 
 // Accepted returns a server's connection. Pings that come by it are answered here, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/engine"
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/keepalive"
 )
 
 // StateOf returns how a service of these records is summed up, when it waits for
@@ -161,6 +163,15 @@ func (c Crew) Listen(agent io.ReadCloser, silentAfter time.Duration) (l *Listene
 		v.stop()
 		end()
 	}}, &control.cut
+}
+
+// Attending returns what looks after a session by a server's connection, and tells when it
+// is to look again, and how often the session was cut off because nothing was heard for so long.
+func Attending(near net.Conn, silentAfter time.Duration) (look func() (again time.Duration), cut *atomic.Int64) {
+	control := &cutting{}
+	accepted := keepalive.NewWatch(keepalive.Pace{AskAfter: time.Hour, AnswerWithin: time.Hour}).Accepted(near)
+	v := newVigils(silentAfter).begin(line{control: control, conn: &conn{Conn: accepted}}, silentAfter)
+	return v.look, &control.cut
 }
 
 // cutting counts how often reads are failed.

@@ -30,6 +30,9 @@ func (l line) lastHeard() time.Time {
 	return l.conn.LastHeard()
 }
 
+// hasUnread reports whether something has come by the connection that nobody has read yet.
+func (l line) hasUnread() bool { return l.conn != nil && l.conn.HasUnread() }
+
 // untilBeat returns how long to wait for the next of the heartbeats that come every so
 // often. Those of all sessions of a connection are at one moment, and share what it costs
 // to send them; those of other connections are at others.

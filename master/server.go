@@ -35,7 +35,8 @@ const (
 	requestWithin   = 30 * time.Second // to send one
 	answerWithin    = 30 * time.Second // to read one, or one message of a stream
 	idleMax         = 2 * time.Minute
-	pingAfter       = 2 * time.Second
+	pingAfter       = 2 * time.Second        // to a client that says nothing
+	pingWithin      = 15 * time.Second       // to answer that; agents and routers are missed sooner, by their sessions
 	readFrameMax    = 16 << 10               // a client sets so much aside for each stream that it writes
 	endWithin       = time.Second            // for calls at work when the server ends
 	lingerFor       = 100 * time.Millisecond // then, for calls that are on their way
@@ -195,7 +196,7 @@ func Serve(ctx context.Context, log *slog.Logger, listener net.Listener, handler
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	var closing sync.WaitGroup
-	watch := keepalive.NewWatch(keepalive.Pace{AskAfter: pingAfter, AnswerWithin: pingAfter})
+	watch := keepalive.NewWatch(keepalive.Pace{AskAfter: pingAfter, AnswerWithin: pingWithin})
 	closing.Go(func() { watch.Run(base) })
 	closing.Go(func() {
 		select {

@@ -20,6 +20,8 @@ type vigil struct {
 	hears  atomic.Int64 // since when something is awaited, as time since began; 0 for nothing
 	speaks atomic.Int64 // since when something is being said; 0 for nothing
 
+	doubted time.Duration // since when what has come was not read, where all is over else; owned by look
+
 	mu   sync.Mutex // held while the line is used, which does not wait for the other side
 	over atomic.Bool
 }
@@ -74,10 +76,14 @@ func (v *vigil) look() (again time.Duration) {
 	next := now + v.after
 	if since := time.Duration(v.hears.Load()); since != 0 {
 		since = max(since, v.line.lastHeard().Sub(v.began))
-		if now-since >= v.after {
-			go v.use(line.hangUp)
-		} else {
+		switch {
+		case now-since < v.after:
+			v.doubted = 0
 			next = min(next, since+v.after)
+		case v.doubts(now):
+			next = now + v.after/looksWithin
+		default:
+			go v.use(line.hangUp)
 		}
 	}
 	if since := time.Duration(v.speaks.Load()); since != 0 {
@@ -88,6 +94,18 @@ func (v *vigil) look() (again time.Duration) {
 		}
 	}
 	return next - now
+}
+
+// doubts reports whether the other side may have been heard in time, had this one had a
+// processor to read what it said: that is given as long again.
+func (v *vigil) doubts(now time.Duration) bool {
+	if !v.line.hasUnread() {
+		return false
+	}
+	if v.doubted == 0 {
+		v.doubted = now
+	}
+	return now-v.doubted < v.after
 }
 
 // use does something with the line, unless the vigil has ended.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aloft-run/aloft/client"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/hugepage"
 )
 
 // probeVariable makes this program a probe of the API at these addresses, apart
@@ -30,11 +31,13 @@ const probeVariable = "ALOFT_PROBE"
 const (
 	fleetPercent = 400
 	fleetSpare   = 400 << 20 // bytes, by which it may grow at least
+	fleetHuge    = 2 << 30   // bytes
 )
 
 func TestMain(m *testing.M) {
 	addresses := os.Getenv(probeVariable)
 	if os.Getenv("GOGC") == "" && addresses == "" {
+		hugepage.Heap(fleetHuge)
 		debug.SetGCPercent(fleetPercent)
 		defer runtime.KeepAlive(make([]byte, fleetSpare/fleetPercent*100))
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/aloft-run/aloft/cli"
 	"github.com/aloft-run/aloft/core/resource"
+	"github.com/aloft-run/aloft/hugepage"
 	"github.com/aloft-run/aloft/master"
 	"github.com/aloft-run/aloft/store"
 	"github.com/aloft-run/aloft/telemetry"
@@ -63,6 +64,9 @@ func (*size) Type() string { return "size" }
 
 // quotaDefault is that of the store, too.
 const quotaDefault = 8 << 30
+
+// hugeHeap is up to where a master's heap may be of huge pages: a million tasks need less.
+const hugeHeap = 4 << 30
 
 func masterCommand() *cobra.Command {
 	flags := masterFlags{quota: quotaDefault}
@@ -140,6 +144,8 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	upTo := hugepage.Heap(hugeHeap)
+	log.DebugContext(ctx, "the heap is of huge pages", slog.Int("up_to", upTo))
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	calm := master.Calm()

@@ -7,7 +7,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/fleet"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
@@ -87,17 +86,15 @@ func measureGrowth(b *testing.B, tasks int) {
 	b.Helper()
 	c := newScene(b, 1, fleet.Size{Agents: tasks / growAgents, Services: tasks / 100, Instances: 100})
 	c.join()
-	reader, err := client.New(c.apis...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer reader.Close()
 	report := func(what string, took time.Duration) {
 		b.ReportMetric(millis(took), fmt.Sprintf("%s-%d-ms", what, tasks))
 	}
 	report("load", c.load)
-	report("list", several(3, func() { listAll(b, reader, tasks, ignore) }))
-	report("watch", several(3, func() { watchAll(b, reader, tasks, ignore) }))
+	for _, what := range []string{theList, theWatch} {
+		r := c.reader(what)
+		report(what, r.several(b, 3, tasks))
+		r.stop(b)
+	}
 	report("deploy", c.deployed("grown", fmt.Sprintf(
 		"service: grown\ninstances: %d\nresources: {cpus: 0.1, mem: 32MiB}\nrun: {command: [./serve]}\ndeploy: {settle: 0s}\n", tasks/growDeploys)))
 	c.leave()

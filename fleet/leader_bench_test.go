@@ -314,7 +314,7 @@ func (c *masters) checkNothingLost(records []engine.Record) {
 			wanted[string(t.ID)] = true
 		}
 	}
-	eachPage(c.B, c.client, func(page *pb.ListTasksResponse) {
+	err := eachPage(c.Context(), c.client, func(page *pb.ListTasksResponse) {
 		for _, t := range page.GetTasks() {
 			if s := t.GetStatus(); !wanted[t.GetId()] || s.GetState() != pb.TaskState_TASK_STATE_READY || s.GetAttempt() != 1 {
 				c.Fatalf("task %s is %v", t.GetId(), s)
@@ -322,6 +322,9 @@ func (c *masters) checkNothingLost(records []engine.Record) {
 			delete(wanted, t.GetId())
 		}
 	})
+	if err != nil {
+		c.Fatal(err)
+	}
 	if len(wanted) > 0 {
 		c.Fatalf("%d tasks are gone", len(wanted))
 	}

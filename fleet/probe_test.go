@@ -35,19 +35,26 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	addresses := os.Getenv(probeVariable)
-	if os.Getenv("GOGC") == "" && addresses == "" {
-		hugepage.Heap(fleetHuge)
-		debug.SetGCPercent(fleetPercent)
-		defer runtime.KeepAlive(make([]byte, fleetSpare/fleetPercent*100))
-	}
-	if addresses != "" {
-		if err := serveProbe(strings.Split(addresses, ",")); err != nil {
+	if addresses := os.Getenv(probeVariable); addresses != "" {
+		if err := serve(strings.Split(addresses, ",")); err != nil {
 			panic(err)
 		}
 		return
 	}
+	if os.Getenv("GOGC") == "" {
+		hugepage.Heap(fleetHuge)
+		debug.SetGCPercent(fleetPercent)
+		defer runtime.KeepAlive(make([]byte, fleetSpare/fleetPercent*100))
+	}
 	m.Run()
+}
+
+// serve is what this program does in place of the benchmarks.
+func serve(addresses []string) error {
+	if what := os.Getenv(readerVariable); what != "" {
+		return serveReader(addresses, what)
+	}
+	return serveProbe(addresses)
 }
 
 // serveProbe calls the API until its input ends, and prints how long that took.

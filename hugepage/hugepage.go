@@ -18,7 +18,7 @@ import (
 
 // small is how much of the heap is of small pages still: a process that needs no more than
 // that takes no more memory than it did.
-const small = 64 << 20
+const small = 32 << 20
 
 // Heap has the heap of this process grow into huge pages, up to so many bytes, but no more than
 // a quarter of the machine's memory; it takes none of that before it is used. It returns up to where,

@@ -53,7 +53,7 @@ func TestAHeapThatGrowsIsOfHugePages(t *testing.T) {
 			heap = append(heap, piece)
 		}
 	}
-	fill(32 * mib)
+	fill(20 * mib)
 	if huge := memory(t, "AnonHugePages"); huge > 0 {
 		t.Errorf("of a small heap %d MiB are of huge pages", huge/mib)
 	}

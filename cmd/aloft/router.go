@@ -100,11 +100,12 @@ func (m routerMasters) Follow(ctx context.Context, confirmations <-chan route.Co
 }
 
 // holdThreads makes room in Go's scheduler for the hands of a loop, which hold a thread each, and
-// returns how many there are to be. They are more than the machine's processors, so that one is
-// there to go on when the kernel puts another aside.
+// returns how many there are to be: as many as processors, but two at least, so that one is there
+// to go on when the kernel puts another aside. More of them would take turns on the processors, and
+// each that is put aside with a socket in its hand would wait for its own kind.
 func holdThreads() (hands int) {
 	processors := runtime.GOMAXPROCS(0)
-	hands = processors + 2
+	hands = max(2, processors)
 	runtime.GOMAXPROCS(processors + hands)
 	return hands
 }

@@ -28,8 +28,8 @@ const small = 32 << 20
 // Go fills its heap from the front. What this allocates, without ever writing to it, has a part of the
 // address space become heap, and what is said to the kernel of that part stays true of it when it is
 // given back.
-func Heap(most int) (upTo int) {
-	most = min(most, affordable()/4)
+func Heap(most int64) (upTo int64) {
+	most = min(most, affordable()/4, math.MaxInt/4)
 	if most <= small || debug.SetMemoryLimit(-1) != math.MaxInt64 || !advise(most) {
 		return 0
 	}
@@ -38,7 +38,7 @@ func Heap(most int) (upTo int) {
 }
 
 // advise allocates so much, and asks for huge pages for what is behind the small ones.
-func advise(size int) bool {
+func advise(size int64) bool {
 	heap := make([]byte, size)
 	return wantHuge(heap[small:])
 }

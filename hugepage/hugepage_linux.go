@@ -9,7 +9,7 @@ import (
 
 // affordable returns how much memory the machine has, or 0 where it is not to be had for the asking:
 // the kernel counts what is reserved, or the process may have so much address space only.
-func affordable() int {
+func affordable() int64 {
 	counted, err := os.ReadFile("/proc/sys/vm/overcommit_memory")
 	var space unix.Rlimit
 	var machine unix.Sysinfo_t
@@ -18,7 +18,7 @@ func affordable() int {
 		unix.Sysinfo(&machine) != nil {
 		return 0
 	}
-	return int(machine.Totalram) * int(machine.Unit) //nolint:gosec // it fits into an address
+	return int64(machine.Totalram) * int64(machine.Unit) //nolint:gosec // of no machine it is more
 }
 
 // wantHuge asks for huge pages, and reports whether there may be some.

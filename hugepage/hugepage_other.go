@@ -2,6 +2,6 @@
 
 package hugepage
 
-func affordable() int { return 0 }
+func affordable() int64 { return 0 }
 
 func wantHuge([]byte) bool { return false }

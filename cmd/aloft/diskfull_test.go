@@ -84,7 +84,12 @@ func mastersOnSmallDisk(t *testing.T) *masters {
 	}
 	t.Cleanup(func() {
 		endAll(t, m.dir)
-		if err := syscall.Unmount(folder, 0); err != nil {
+		err := syscall.Unmount(folder, 0)
+		for deadline := time.Now().Add(patience); errors.Is(err, syscall.EBUSY) && time.Now().Before(deadline); {
+			<-time.After(20 * time.Millisecond) // who ends has no command line any more when it closes its files
+			err = syscall.Unmount(folder, 0)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

@@ -145,7 +145,7 @@ func runMaster(ctx context.Context, flags masterFlags, log *slog.Logger) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	upTo := hugepage.Heap(hugeHeap)
-	log.DebugContext(ctx, "the heap is of huge pages", slog.Int("up_to", upTo))
+	log.DebugContext(ctx, "the heap is of huge pages", slog.Int64("up_to", upTo))
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	calm := master.Calm()

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,9 @@ func TestMain(m *testing.M) {
 func serve(addresses []string) error {
 	if what := os.Getenv(readerVariable); what != "" {
 		return serveReader(addresses, what)
+	}
+	if n, err := strconv.Atoi(os.Getenv(watchersVariable)); err == nil {
+		return serveWatchers(addresses[0], n)
 	}
 	return serveProbe(addresses)
 }

@@ -3,9 +3,13 @@ package fleet_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aloft-run/aloft/client"
 	"github.com/aloft-run/aloft/fleet"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
@@ -55,11 +60,11 @@ func BenchmarkWatchers(b *testing.B) {
 		if _, err := c.client.Cluster().SetPool(b.Context(), connect.NewRequest(&pb.SetPoolRequest{Pool: &pb.Pool{Id: lastChange}})); err != nil {
 			b.Fatal(err)
 		}
-		w.await(b)
+		told := w.await(b)
 		b.ReportMetric(millis(time.Since(began)), "told-ms")
 		b.ReportMetric((c.cpu(0) - used).Seconds(), "master-cpu-s")
-		b.ReportMetric(float64(w.bytes.Load())/1e6, "told-MB")
-		b.ReportMetric(float64(w.cut.Load()), "cut")
+		b.ReportMetric(float64(told.Bytes)/1e6, "told-MB")
+		b.ReportMetric(float64(told.Cut), "cut")
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -102,34 +107,84 @@ func (asBytes) Unmarshal(text []byte, into any) error {
 	return nil
 }
 
-// watchAll begins so many watches of everything that changes from now on.
-func (c *scene) watchAll(n int) *crowd {
+// watchersVariable makes this program so many watchers at the first address of probeVariable: what
+// they do with what they are told takes no processor from the agents of this one.
+const watchersVariable = "ALOFT_WATCHERS"
+
+// told is what all watchers were.
+type told struct {
+	Bytes, Cut int64
+	Problem    string // of one that was cut
+}
+
+// watching is a process of watchers.
+type watching struct {
+	command *exec.Cmd
+	output  bytes.Buffer
+}
+
+// watchAll begins so many watches of everything that changes from now on, or a little later.
+func (c *scene) watchAll(n int) *watching {
 	c.Helper()
-	info, err := c.client.Cluster().GetInfo(c.Context(), connect.NewRequest(&pb.GetInfoRequest{}))
-	if err != nil {
+	w := &watching{command: exec.CommandContext(c.Context(), os.Args[0])}
+	w.command.Env = append(os.Environ(), probeVariable+"="+c.apis[0], watchersVariable+"="+strconv.Itoa(n))
+	w.command.Stdout, w.command.Stderr = &w.output, os.Stderr
+	if err := w.command.Start(); err != nil {
 		c.Fatal(err)
+	}
+	return w
+}
+
+// await waits until all have been told of the last change, or have been cut.
+func (w *watching) await(b *testing.B) (all told) {
+	b.Helper()
+	if err := w.command.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	if err := json.Unmarshal(w.output.Bytes(), &all); err != nil {
+		b.Fatal(err)
+	}
+	if all.Problem != "" {
+		b.Errorf("%d of the watchers: %s", all.Cut, all.Problem)
+	}
+	return all
+}
+
+// serveWatchers is what such a process does. It prints what the watchers were told.
+func serveWatchers(address string, n int) error {
+	c, err := client.New(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	info, err := c.Cluster().GetInfo(context.Background(), connect.NewRequest(&pb.GetInfoRequest{}))
+	if err != nil {
+		return err
 	}
 	text, err := proto.Marshal(&pb.WatchRequest{FromRevision: info.Msg.GetRevision()})
 	if err != nil {
-		c.Fatal(err)
+		return err
 	}
 	ask, w := &asBytes{text: text}, &crowd{}
-	ctx, stop := context.WithCancel(c.Context())
-	c.Cleanup(stop)
 	for range n {
 		w.watching.Go(func() error {
 			protocols := new(http.Protocols)
 			protocols.SetUnencryptedHTTP2(true)
 			at := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 			defer at.CloseIdleConnections()
-			err := w.watch(ctx, connect.NewClient[asBytes, asBytes](at, "http://"+c.apis[0]+aloftv1connect.ClusterServiceWatchProcedure, connect.WithCodec(asBytes{}), connect.WithAcceptCompression("gzip", nil, nil)), ask)
+			err := w.watch(context.Background(), connect.NewClient[asBytes, asBytes](at, "http://"+address+aloftv1connect.ClusterServiceWatchProcedure, connect.WithCodec(asBytes{}), connect.WithAcceptCompression("gzip", nil, nil)), ask)
 			if err != nil {
 				w.cut.Add(1)
 			}
 			return err
 		})
 	}
-	return w
+	all := told{}
+	if err := w.watching.Wait(); err != nil {
+		all.Problem = err.Error()
+	}
+	all.Bytes, all.Cut = w.bytes.Load(), w.cut.Load()
+	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
 // watch reads until it is told of the last change.
@@ -146,12 +201,4 @@ func (w *crowd) watch(ctx context.Context, at *connect.Client[asBytes, asBytes],
 		}
 	}
 	return errors.Join(stream.Err(), errors.New("a watch ended before the last change"))
-}
-
-// await waits until all have been told of the last change, or have been cut.
-func (w *crowd) await(b *testing.B) {
-	b.Helper()
-	if err := w.watching.Wait(); err != nil {
-		b.Errorf("%d of the watchers: %v", w.cut.Load(), err)
-	}
 }

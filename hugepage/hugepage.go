@@ -2,8 +2,8 @@
 // in place of 4 KiB.
 //
 // The kernel gives a process its memory page by page, when it is first written to. A heap
-// of 2 GiB is 500,000 such moments, of 0.3 µs to 12 µs each: the more the less the machine is
-// a real one. And of small pages many more must be looked up again and again.
+// of 2 GiB is 500,000 such moments, of 12 µs each on some virtual machines. And of small pages many
+// more must be looked up again and again.
 //
 // Go does not ask for huge pages by itself, since where little of each is used they cost more
 // memory than they save time (golang.org/issue/61718). So this is for a process that is known

@@ -5,9 +5,10 @@
 // of 2 GiB is 500,000 such moments, of 12 µs each on some virtual machines. And of small pages many
 // more must be looked up again and again.
 //
-// Go does not ask for huge pages by itself, since where little of each is used they cost more
-// memory than they save time (golang.org/issue/61718). So this is for a process that is known
-// to use its memory, and leaves the beginning of the heap as it is.
+// Go does not ask for huge pages by itself: where little of each is used they take more memory
+// (golang.org/issue/64332), and where memory is short the kernel may make room for one while the
+// program waits (golang.org/issue/61718). So this is for a process that uses all of a large heap,
+// and leaves the beginning of the heap as it is.
 package hugepage
 
 import (

@@ -165,13 +165,13 @@ func (c Crew) Listen(agent io.ReadCloser, silentAfter time.Duration) (l *Listene
 	}}, &control.cut
 }
 
-// Attending returns what looks after a session by a server's connection, and tells when it
-// is to look again, and how often the session was cut off because nothing was heard for so long.
-func Attending(near net.Conn, silentAfter time.Duration) (look func() (again time.Duration), cut *atomic.Int64) {
+// Attending returns a server's connection, what looks after a session by it, and tells when it is
+// to look again, and how often the session was cut off because nothing was heard for so long.
+func Attending(near net.Conn, silentAfter time.Duration) (server net.Conn, look func() (again time.Duration), cut *atomic.Int64) {
 	control := &cutting{}
 	accepted := keepalive.NewWatch(keepalive.Pace{AskAfter: time.Hour, AnswerWithin: time.Hour}).Accepted(near)
 	v := newVigils(silentAfter).begin(line{control: control, conn: &conn{Conn: accepted}}, silentAfter)
-	return v.look, &control.cut
+	return accepted, v.look, &control.cut
 }
 
 // cutting counts how often reads are failed.

@@ -1,6 +1,7 @@
 package master_test
 
 import (
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -15,21 +16,29 @@ func TestWhatIsUnreadIsDoubted(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		says string
+		read time.Duration // when it is read, and more is said
 		want time.Duration
 	}{
-		"the agent says nothing":           {"", 3 * time.Second},
-		"nobody reads what the agent says": {"words", 6 * time.Second},
+		"the agent says nothing":              {"", time.Hour, 3 * time.Second},
+		"nobody reads what the agent says":    {"words", time.Hour, 6 * time.Second},
+		"it is read late, and more is not":    {"words", 4 * time.Second, 10 * time.Second},
+		"it is read in time, and more is not": {"words", 3 * time.Second, 9 * time.Second},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			near, far := connection(t)
 			synctest.Test(t, func(t *testing.T) {
-				look, cut := master.Attending(near, 3*time.Second)
+				server, look, cut := master.Attending(near, 3*time.Second)
 				_, _ = far.Write([]byte(test.says))
-				began := time.Now()
+				began, read := time.Now(), false
 				for again := 3 * time.Second; cut.Load() == 0; synctest.Wait() {
 					time.Sleep(again)
+					if !read && time.Since(began) >= test.read {
+						_, _ = io.ReadFull(server, make([]byte, len(test.says)))
+						_, _ = far.Write([]byte("more"))
+						read = true
+					}
 					again = look()
 				}
 

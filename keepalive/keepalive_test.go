@@ -379,8 +379,9 @@ func TestWhoHasNotReadAllDoesNotJudge(t *testing.T) {
 			conn := keepalive.Dialed(near, keepalive.Pace{TellAfter: 2 * time.Second, AskAfter: 4 * time.Second, AnswerWithin: 4 * time.Second})
 			began := time.Now()
 			_, _ = io.WriteString(far, "words")
-			read, want := false, 4*time.Second+5*4*time.Second // it asks, and is spared four times
-			if reads {                                         // and is spared as often anew
+			// It asks, and is spared four times; where it has read, as often anew.
+			read, want := false, 4*time.Second+5*4*time.Second
+			if reads {
 				want += 13 * time.Second
 			}
 			for again := time.Second; again > 0; again = keepalive.Attend(conn) {

@@ -50,6 +50,15 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
+// another returns this program as something else, which is a probe where these variables
+// say nothing more.
+func (c *masters) another(variables ...string) *exec.Cmd {
+	command := exec.CommandContext(c.Context(), os.Args[0])
+	command.Env = append(append(os.Environ(), probeVariable+"="+strings.Join(c.apis, ",")), variables...)
+	command.Stderr = os.Stderr
+	return command
+}
+
 // serve is what this program does in place of the benchmarks.
 func serve(addresses []string) error {
 	if what := os.Getenv(readerVariable); what != "" {
@@ -122,9 +131,8 @@ type probe struct {
 // probe starts one.
 func (c *masters) probe() *probe {
 	c.Helper()
-	p := &probe{command: exec.CommandContext(c.Context(), os.Args[0])}
-	p.command.Env = append(os.Environ(), probeVariable+"="+strings.Join(c.apis, ","))
-	p.command.Stdout, p.command.Stderr = &p.output, os.Stderr
+	p := &probe{command: c.another()}
+	p.command.Stdout = &p.output
 	var err error
 	if p.input, err = p.command.StdinPipe(); err != nil {
 		c.Fatal(err)

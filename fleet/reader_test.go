@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,9 +47,7 @@ type read struct {
 // reader starts one, which has read all once then.
 func (c *masters) reader(what string) *reader {
 	c.Helper()
-	r := &reader{command: exec.CommandContext(c.Context(), os.Args[0])}
-	r.command.Env = append(os.Environ(), probeVariable+"="+strings.Join(c.apis, ","), readerVariable+"="+what)
-	r.command.Stderr = os.Stderr
+	r := &reader{command: c.another(readerVariable + "=" + what)}
 	input, err := r.command.StdinPipe()
 	if err != nil {
 		c.Fatal(err)

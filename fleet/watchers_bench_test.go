@@ -126,9 +126,8 @@ type watching struct {
 // watchAll begins so many watches of everything that changes from now on, or a little later.
 func (c *scene) watchAll(n int) *watching {
 	c.Helper()
-	w := &watching{command: exec.CommandContext(c.Context(), os.Args[0])}
-	w.command.Env = append(os.Environ(), probeVariable+"="+c.apis[0], watchersVariable+"="+strconv.Itoa(n))
-	w.command.Stdout, w.command.Stderr = &w.output, os.Stderr
+	w := &watching{command: c.another(watchersVariable + "=" + strconv.Itoa(n))}
+	w.command.Stdout = &w.output
 	if err := w.command.Start(); err != nil {
 		c.Fatal(err)
 	}

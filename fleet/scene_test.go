@@ -38,7 +38,7 @@ func newScene(b *testing.B, masters int, size fleet.Size) *scene {
 	}
 	s.awaitWrite()
 	s.load = time.Since(began)
-	widenStacks(size.Agents)
+	makeReady(size.Agents)
 	return s
 }
 

@@ -8,7 +8,29 @@ import (
 const (
 	stackDepth   = 6 << 10 // about what it takes of a stack to open a session, in bytes
 	sessionParts = 6       // goroutines that a session has, and had
+	sessionBytes = 64 << 10
 )
+
+// makeReady has the memory at hand that the sessions of so many agents will take, of which each
+// machine of a cluster has its own.
+func makeReady(agents int) {
+	touch(agents * sessionBytes)
+	widenStacks(agents)
+}
+
+// touch writes to so much memory, which stays with the process for what it makes next. A virtual
+// machine may have to ask its host for each page that it has not used for a while, which was half
+// of what it took agents to begin.
+func touch(size int) {
+	const page = 4 << 10
+	memory := make([]byte, size)
+	for i := 0; i < size; i += page {
+		memory[i] = 1
+	}
+	runtime.KeepAlive(memory)
+	memory = nil
+	runtime.GC()
+}
 
 // widenStacks has the goroutines of so many agents begin with as much of a stack as they
 // come to. By itself each doubles its stack two or three times, which was a fifth of what

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -121,12 +122,16 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 	link.line = lineOf(ctx)
 	defer r.agentLeft(ctx, link) // also when it is not known whether it has joined
 	lineOf(ctx).hearAnytime()
+	ctx, link.end = context.WithCancelCause(ctx)
+	defer link.end(nil)
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
 	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
-		func(ctx context.Context, v *vigil) error { return r.sendOrders(ctx, v, stream, link) })
+		func(ctx context.Context, v *vigil, ended func(error)) (done func()) {
+			return r.sendOrders(ctx, v, stream, link, ended)
+		})
 }
 
 // join folds in that an agent has joined.
@@ -197,36 +202,34 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 	}
 }
 
-// sendOrders sends what the hub leaves for the agent, and heartbeats to one that
-// wants them. An agent that does not take them is as good as silent.
-func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink) error {
+// sendOrders has sent what the hub leaves for the agent, and heartbeats to one that
+// wants them, until done is called, or ended with why no more can be. An agent that does
+// not take them is as good as silent.
+func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink, ended func(error)) (done func()) {
 	every := r.cfg.beatEvery()
 	if link.quiet {
 		every *= time.Duration(link.rare)
 	}
-	beat := time.NewTimer(link.line.untilBeat(every))
-	defer beat.Stop()
+	var due atomic.Bool // a heartbeat
+	beat := time.AfterFunc(link.line.untilBeat(every), func() {
+		due.Store(true)
+		link.voice.wake()
+	})
 	ordered := false // all its orders were sent: it knows what it may go on with
 	at := &shift{crew: r.crew, link: link}
-	for {
+	say := func() error {
 		var messages []*pb.SessionResponse
-		select {
-		case <-link.wake:
+		if link.left.Swap(false) {
 			at.do(func() { messages = r.messages(link) })
 			ordered = true // the first time everything is to be said
-		case <-beat.C:
+		}
+		if due.Swap(false) {
 			beat.Reset(link.line.untilBeat(every))
 			stamp := int64(0)
 			if ordered {
 				stamp = link.proven.Load()
 			}
-			messages = []*pb.SessionResponse{heartbeat(stamp)}
-		case <-link.cut:
-			return errReplaced
-		case <-r.over:
-			return ErrNoLeader
-		case <-ctx.Done():
-			return context.Cause(ctx)
+			messages = append(messages, heartbeat(stamp))
 		}
 		for _, message := range messages {
 			message.Epoch = r.term.Epoch()
@@ -234,6 +237,12 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 				return err
 			}
 		}
+		return nil
+	}
+	link.voice.open(func() error { return r.protect(ctx, say) }, ended)
+	return func() {
+		beat.Stop()
+		link.voice.close()
 	}
 }
 

@@ -118,7 +118,7 @@ func heapBytes(name string) uint64 {
 // mostly records that stay, and looking through them all again and again is a quarter
 // of what it costs to start many tasks. So a larger heap may grow by heapSpare, but by
 // percentMax at most. A small one may grow by rushSpare while more agents come than the
-// door lets in: their sessions will take as much, and stay.
+// door lets in: what makes room for their sessions stays, for the most part.
 const (
 	percentUsual = 100
 	percentMin   = 75
@@ -126,7 +126,7 @@ const (
 	heapLeast    = 4 << 20   // bytes
 	heapSmall    = 128 << 20 // also not worth to be collected at once after a load
 	heapSpare    = 3 << 29
-	rushSpare    = 512 << 20
+	rushSpare    = 128 << 20
 )
 
 // percentFor returns by how much a heap may grow of which so many bytes are alive.

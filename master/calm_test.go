@@ -17,8 +17,8 @@ func TestLargerHeapsMayGrowByMore(t *testing.T) {
 		"one of some size by three times that":         {200 << 20, false, 300},
 		"a large one by what is spare":                 {1 << 30, false, 150},
 		"a very large one by a part":                   {8 << 30, false, 75},
-		"a small one in a rush by what that will take": {64 << 20, true, 800},
-		"one that never was looked at in a rush":       {0, true, 12800},
+		"a small one in a rush by what that will take": {64 << 20, true, 200},
+		"one that never was looked at in a rush":       {0, true, 3200},
 		"one of some size in a rush as usual":          {200 << 20, true, 300},
 		"a large one in a rush as usual":               {1 << 30, true, 150},
 	} {

@@ -97,8 +97,19 @@ func (binary) Unmarshal(text []byte, message any) error {
 	if err != nil {
 		return err
 	}
-	if err := proto.Unmarshal(text, m); err != nil {
+	if err := readApart(text, m); err != nil {
 		return fmt.Errorf("%s: %w", m.ProtoReflect().Descriptor().Name(), err)
 	}
 	return nil
+}
+
+// shallow is the longest message, in bytes, of which little is within something else.
+const shallow = 32
+
+// readApart reads a message, on a stack of its own where that may go deep.
+func readApart(text []byte, m proto.Message) error {
+	if len(text) <= shallow {
+		return proto.Unmarshal(text, m)
+	}
+	return apart(func() error { return proto.Unmarshal(text, m) })
 }

@@ -139,6 +139,21 @@ func (c Crew) Shift(awaited bool) Shift {
 // Do does what waits for nobody.
 func (s Shift) Do(work func()) { s.s.do(work) }
 
+// Voice says what a session has to say.
+type Voice struct{ v voice }
+
+// Open lets it speak.
+func (v *Voice) Open(say func() error, ended func(error)) { v.v.open(say, ended) }
+
+// Wake has it say what there is.
+func (v *Voice) Wake() { v.v.wake() }
+
+// Close has it say no more.
+func (v *Voice) Close() { v.v.close() }
+
+// Apart does work on a stack of its own.
+func Apart(work func() error) error { return apart(work) }
+
 // Listener is a session that reads, in the end until Stop.
 type Listener struct {
 	ears

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,18 +50,19 @@ type agentLink struct {
 	agent  id.Agent
 	folder string               // of the agent's data
 	named  map[id.Task]struct{} // that its join told of, until it has its first orders; owned by their sender
-	wake   chan struct{}        // holds one signal
-	cut    chan struct{}        // closed when a newer session takes its place
-	ended  chan struct{}        // closed when the session has ended
-	stamp  atomic.Int64         // the newest that the agent sent
-	proven atomic.Int64         // the newest that it sent before this master was known to lead
-	heard  atomic.Int64         // when the agent last said something, in nanoseconds since the epoch of Unix
-	quiet  bool                 // its connection speaks for it, and it wants few heartbeats but those with stamps
-	rare   int32                // where it is quiet: of so many heartbeats it wants one
-	leased atomic.Bool          // it needs those: it was ordered to run what must not run out of touch
-	awaits atomic.Int64         // until when its word is awaited, in nanoseconds since the epoch of Unix
-	line   line                 // known once it joins
-	in     func()               // lets the next agent in: this one has joined
+	voice  voice                // says what waits
+	left   atomic.Bool          // something waits
+	end    context.CancelCauseFunc
+	ended  chan struct{} // closed when the session has ended
+	stamp  atomic.Int64  // the newest that the agent sent
+	proven atomic.Int64  // the newest that it sent before this master was known to lead
+	heard  atomic.Int64  // when the agent last said something, in nanoseconds since the epoch of Unix
+	quiet  bool          // its connection speaks for it, and it wants few heartbeats but those with stamps
+	rare   int32         // where it is quiet: of so many heartbeats it wants one
+	leased atomic.Bool   // it needs those: it was ordered to run what must not run out of touch
+	awaits atomic.Int64  // until when its word is awaited, in nanoseconds since the epoch of Unix
+	line   line          // known once it joins
+	in     func()        // lets the next agent in: this one has joined
 	opened opening
 
 	mu       sync.Mutex // guards all below
@@ -83,9 +85,9 @@ func newAgentLink(joined engine.AgentJoined, said *pb.AgentJoin) *agentLink {
 	link := &agentLink{
 		agent: joined.Agent.ID, folder: said.GetFolder(), quiet: said.GetQuiet(), rare: min(max(said.GetQuietTimes(), quietTimesMin), quietTimesMax),
 		opened: opening{joined.BootID, said.GetOpened()}, named: make(map[id.Task]struct{}, len(joined.Tasks)),
-		wake: make(chan struct{}, 1), cut: make(chan struct{}), ended: make(chan struct{}), waits: waiting{complete: true},
+		ended: make(chan struct{}), waits: waiting{complete: true},
 	}
-	link.wake <- struct{}{}
+	link.signal()
 	for _, report := range joined.Tasks {
 		link.named[report.Task] = struct{}{}
 	}
@@ -146,7 +148,7 @@ func (h *hub) addAgent(link *agentLink) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if older, ok := h.agents[link.agent]; ok {
-		close(older.cut)
+		older.end(errReplaced)
 	}
 	h.agents[link.agent] = link
 	h.newest[link.agent] = link.opened
@@ -166,6 +168,15 @@ func (h *hub) removeAgent(link *agentLink) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.agents, link.agent)
+}
+
+// endAgents ends the sessions of all agents.
+func (h *hub) endAgents(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, link := range h.agents {
+		link.end(why)
+	}
 }
 
 // link returns the newest session of an agent, nil if there is none.
@@ -237,12 +248,10 @@ func (l *agentLink) add(change func(waits *waiting)) {
 	l.signal()
 }
 
-// signal wakes the session.
+// signal has the session say what waits.
 func (l *agentLink) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.left.Store(true)
+	l.voice.wake()
 }
 
 // take hands out what waits.

@@ -248,7 +248,10 @@ func (r *reign) run(ctx context.Context) error {
 	defer stop()
 	proving.Go(func() { r.prove(proof) })
 	proving.Go(func() { r.tellWaiting(proof) })
-	defer close(r.over)
+	defer func() {
+		close(r.over)
+		r.hub.endAgents(ErrNoLeader)
+	}()
 	c := commits{groups: make(chan *group), told: make(chan told, 1), broken: make(chan error, 1)}
 	committing.Go(func() { r.commitAll(longer, c) })
 	defer committing.Wait()

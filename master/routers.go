@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -69,7 +70,11 @@ func (r *reign) serveRouter(ctx context.Context, stream routerStream, router id.
 	}
 	return r.converse(ctx,
 		func(ctx context.Context, v *vigil) error { return r.receiveConfirmations(ctx, v, stream, link) },
-		func(ctx context.Context, v *vigil) error { return r.sendTables(ctx, v, stream, link) })
+		func(ctx context.Context, v *vigil, ended func(error)) (done func()) {
+			var speaking sync.WaitGroup
+			speaking.Go(func() { ended(r.protect(ctx, func() error { return r.sendTables(ctx, v, stream, link) })) })
+			return speaking.Wait
+		})
 }
 
 // routerEnded tells the engine how the session of a router has ended, unless a

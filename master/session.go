@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 )
 
 // Causes of the end of a session.
@@ -25,20 +24,20 @@ type messages[In, Out any] interface {
 // converse is what every session is: it listens and speaks at the same time,
 // until one of the two ends, and returns what ended it first, nil for a client
 // that went away in good order. Both have ended when it returns.
-func (r *reign) converse(ctx context.Context, listen, speak func(ctx context.Context, v *vigil) error) error {
-	line := lineOf(ctx)
+//
+// What speak begins has ended when done returns; it calls ended where it ends before.
+func (r *reign) converse(ctx context.Context, listen func(ctx context.Context, v *vigil) error,
+	speak func(ctx context.Context, v *vigil, ended func(error)) (done func()),
+) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	v := r.vigils.begin(line, r.cfg.SilentAfter)
+	v := r.vigils.begin(lineOf(ctx), r.cfg.SilentAfter)
 	defer v.stop()
-	var speaking sync.WaitGroup
-	defer speaking.Wait()
+	done := speak(ctx, v, cancel)
+	defer done()
 	defer cancel(nil)
-	speaking.Go(func() {
-		cancel(r.protect(ctx, func() error { return speak(ctx, v) }))
-		line.hangUp()
-	})
+	context.AfterFunc(ctx, func() { v.use(line.hangUp) })
 	err := listen(ctx, v)
-	line.sayWithin(r.cfg.SilentAfter) // for what is still to be said
+	lineOf(ctx).sayWithin(r.cfg.SilentAfter) // for what is still to be said
 	cancel(err)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, io.EOF):

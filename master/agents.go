@@ -127,11 +127,9 @@ func (r *reign) serveAgent(ctx context.Context, stream agentStream, link *agentL
 	if err := r.join(ctx, link, joined); err != nil {
 		return err
 	}
-	return r.converse(ctx,
-		func(ctx context.Context, v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
-		func(ctx context.Context, v *vigil, ended func(error)) (done func()) {
-			return r.sendOrders(ctx, v, stream, link, ended)
-		})
+	return r.converse(ctx, link.end,
+		func(v *vigil) error { return r.receiveReports(ctx, v, stream, link) },
+		func(v *vigil, failed func(error)) (done func()) { return r.sendOrders(ctx, v, stream, link, failed) })
 }
 
 // join folds in that an agent has joined.
@@ -203,9 +201,9 @@ func (r *reign) receiveReports(ctx context.Context, v *vigil, stream agentStream
 }
 
 // sendOrders has sent what the hub leaves for the agent, and heartbeats to one that
-// wants them, until done is called, or ended with why no more can be. An agent that does
+// wants them, until done is called, or failed with why no more can be. An agent that does
 // not take them is as good as silent.
-func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink, ended func(error)) (done func()) {
+func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, link *agentLink, failed func(error)) (done func()) {
 	every := r.cfg.beatEvery()
 	if link.quiet {
 		every *= time.Duration(link.rare)
@@ -239,7 +237,7 @@ func (r *reign) sendOrders(ctx context.Context, v *vigil, stream agentStream, li
 		}
 		return nil
 	}
-	link.voice.open(func() error { return r.protect(ctx, say) }, ended)
+	link.voice.open(func() error { return r.protect(ctx, say) }, failed)
 	return func() {
 		beat.Stop()
 		link.voice.close()

@@ -143,7 +143,7 @@ func (s Shift) Do(work func()) { s.s.do(work) }
 type Voice struct{ v voice }
 
 // Open lets it speak.
-func (v *Voice) Open(say func() error, ended func(error)) { v.v.open(say, ended) }
+func (v *Voice) Open(say func() error, failed func(error)) { v.v.open(say, failed) }
 
 // Wake has it say what there is.
 func (v *Voice) Wake() { v.v.wake() }

@@ -68,11 +68,12 @@ func (r *reign) serveRouter(ctx context.Context, stream routerStream, router id.
 	if err != nil {
 		return err
 	}
-	return r.converse(ctx,
-		func(ctx context.Context, v *vigil) error { return r.receiveConfirmations(ctx, v, stream, link) },
-		func(ctx context.Context, v *vigil, ended func(error)) (done func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	return r.converse(ctx, end,
+		func(v *vigil) error { return r.receiveConfirmations(ctx, v, stream, link) },
+		func(v *vigil, failed func(error)) (done func()) {
 			var speaking sync.WaitGroup
-			speaking.Go(func() { ended(r.protect(ctx, func() error { return r.sendTables(ctx, v, stream, link) })) })
+			speaking.Go(func() { failed(r.protect(ctx, func() error { return r.sendTables(ctx, v, stream, link) })) })
 			return speaking.Wait
 		})
 }

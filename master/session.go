@@ -21,24 +21,23 @@ type messages[In, Out any] interface {
 	Send(message *Out) error
 }
 
-// converse is what every session is: it listens and speaks at the same time,
-// until one of the two ends, and returns what ended it first, nil for a client
-// that went away in good order. Both have ended when it returns.
+// converse is what every session is: it listens and speaks at the same time, until one of
+// the two ends, or end is called, and returns what ended it first, nil for a client that
+// went away in good order. Both have ended when it returns.
 //
-// What speak begins has ended when done returns; it calls ended where it ends before.
-func (r *reign) converse(ctx context.Context, listen func(ctx context.Context, v *vigil) error,
-	speak func(ctx context.Context, v *vigil, ended func(error)) (done func()),
+// end must cancel ctx. What speak begins has ended when done returns; where it cannot go on
+// before, it says why.
+func (r *reign) converse(ctx context.Context, end context.CancelCauseFunc,
+	listen func(v *vigil) error, speak func(v *vigil, failed func(error)) (done func()),
 ) error {
-	ctx, cancel := context.WithCancelCause(ctx)
 	v := r.vigils.begin(lineOf(ctx), r.cfg.SilentAfter)
 	defer v.stop()
-	done := speak(ctx, v, cancel)
-	defer done()
-	defer cancel(nil)
-	context.AfterFunc(ctx, func() { v.use(line.hangUp) })
-	err := listen(ctx, v)
+	defer speak(v, end)()
+	defer end(nil)
+	defer context.AfterFunc(ctx, func() { v.use(line.hangUp) })()
+	err := listen(v)
 	lineOf(ctx).sayWithin(r.cfg.SilentAfter) // for what is still to be said
-	cancel(err)
+	end(err)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, io.EOF):
 		return nil

@@ -8,19 +8,19 @@ import "sync"
 type voice struct {
 	saying sync.WaitGroup
 
-	mu    sync.Mutex   // guards all below
-	say   func() error // says what there is; nil before it may, and when it is to say no more
-	ended func(error)  // is told why
-	busy  bool         // a goroutine says it
-	woken bool         // there may be something that it has not seen
+	mu     sync.Mutex   // guards all below
+	say    func() error // says what there is; nil before it may, and when it is to say no more
+	failed func(error)  // is told when something could not be said
+	busy   bool         // a goroutine says it
+	woken  bool         // there may be something that it has not seen
 }
 
-// open lets it speak, by what says all that there is when it is called. ended is told the
+// open lets it speak, by what says all that there is when it is called. failed is told the
 // error with which that fails, and nothing is said then.
-func (v *voice) open(say func() error, ended func(error)) {
+func (v *voice) open(say func() error, failed func(error)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.say, v.ended = say, ended
+	v.say, v.failed = say, failed
 	v.begin()
 }
 
@@ -43,7 +43,7 @@ func (v *voice) begin() {
 func (v *voice) speak() {
 	for say := v.next(); say != nil; say = v.next() {
 		if err := say(); err != nil {
-			v.ended(err)
+			v.failed(err)
 			v.mute()
 		}
 	}

@@ -1,6 +1,26 @@
 package cli
 
-import tea "charm.land/bubbletea/v2"
+import (
+	tea "charm.land/bubbletea/v2"
+
+	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+)
+
+// Situation is a job as a watch shows it.
+type Situation struct{ s *situation }
+
+// NewSituation returns one of which nothing is known yet.
+func NewSituation(job string) Situation { return Situation{newSituation(job)} }
+
+// Apply folds in one message of a watch.
+func (s Situation) Apply(m *pb.WatchResponse) { s.s.apply(m) }
+
+// Progress returns how many copies of the newest run are done and have failed, why the first one
+// waits, and how many tasks are in service.
+func (s Situation) Progress() (finished, failed int, waiting string, ready int) {
+	at := stepOfRun(s.s)
+	return at.settled, at.failed, at.waiting, s.s.ready()
+}
 
 // Live is the live view of a deployment's progress, drawn step by step.
 type Live struct{ model tea.Model }

@@ -2,13 +2,13 @@ package cli
 
 import (
 	"cmp"
-	"maps"
-	"slices"
+	"strings"
 
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
 )
 
-// situation is one service as a watch shows it.
+// situation is one service as a watch shows it. It is told by each message what has changed,
+// and keeps count: a job may have very many tasks, and there is a message for each few of them.
 type situation struct {
 	name        string
 	synced      bool
@@ -16,10 +16,16 @@ type situation struct {
 	service     *pb.Service
 	deployments map[string]*pb.Deployment
 	tasks       map[string]*pb.Task
+	in          map[pb.TaskState]int // tasks in each state
+	stuck       map[string]bool      // tasks that are not in service, and it is known why
+	copies      copies
 }
 
 func newSituation(service string) *situation {
-	return &situation{name: service, deployments: make(map[string]*pb.Deployment), tasks: make(map[string]*pb.Task)}
+	return &situation{
+		name: service, deployments: make(map[string]*pb.Deployment), tasks: make(map[string]*pb.Task),
+		in: make(map[pb.TaskState]int), stuck: make(map[string]bool),
+	}
 }
 
 // apply folds in one message of a watch.
@@ -32,34 +38,49 @@ func (s *situation) apply(m *pb.WatchResponse) {
 		case *pb.Record_Deployment:
 			s.deployments[r.Deployment.GetId()] = r.Deployment
 		case *pb.Record_Task:
-			s.tasks[r.Task.GetId()] = r.Task
+			s.change(r.Task.GetId(), r.Task)
 		}
 		s.remove(change.GetDeleted())
 	}
+	s.copies.settle(s.service.GetRun(), s.tasks)
 }
 
+// change takes in how a task is now, nil where it is gone.
+func (s *situation) change(name string, now *pb.Task) {
+	before := s.tasks[name]
+	if before != nil {
+		s.in[before.GetStatus().GetState()]--
+	}
+	delete(s.tasks, name)
+	delete(s.stuck, name)
+	if now != nil {
+		s.tasks[name] = now
+		s.in[now.GetStatus().GetState()]++
+		if hasReason(now.GetStatus()) {
+			s.stuck[name] = true
+		}
+	}
+	s.copies.change(before, now)
+}
+
+// remove forgets a record that is gone, by its key.
 func (s *situation) remove(key string) {
-	s.removed = s.removed || key == "services/"+s.name
-	maps.DeleteFunc(s.tasks, func(name string, _ *pb.Task) bool { return key == "tasks/"+name })
-	maps.DeleteFunc(s.deployments, func(name string, _ *pb.Deployment) bool { return key == "deployments/"+name })
+	kind, name, _ := strings.Cut(key, "/")
+	switch kind {
+	case "services":
+		s.removed = s.removed || name == s.name
+	case "tasks":
+		s.change(name, nil)
+	case "deployments":
+		delete(s.deployments, name)
+	}
 }
 
 // running returns the deployment that is under way, or nil.
 func (s *situation) running() *pb.Deployment { return s.deployments[s.service.GetDeployment()] }
 
-// count returns how many tasks are in one of the states.
-func (s *situation) count(states ...pb.TaskState) int {
-	n := 0
-	for _, t := range s.tasks {
-		if slices.Contains(states, t.GetStatus().GetState()) {
-			n++
-		}
-	}
-	return n
-}
-
 // ready returns how many tasks are in service.
-func (s *situation) ready() int { return s.count(pb.TaskState_TASK_STATE_READY) }
+func (s *situation) ready() int { return s.in[pb.TaskState_TASK_STATE_READY] }
 
 // wanted returns how many instances there should be. Those of a daemon are the
 // ones that it has.
@@ -90,27 +111,12 @@ func (s *situation) over() bool {
 	return s.service.GetResult() > pb.JobResult_JOB_RESULT_UNDERWAY || s.service.GetStopped()
 }
 
-// copies returns of each copy of the newest run the newest task that has had a
-// place.
-func (s *situation) copies() map[int32]*pb.Task {
-	newest := make(map[int32]*pb.Task)
-	for _, t := range s.tasks {
-		if t.GetRun() != s.service.GetRun() || t.GetAgent() == "" {
-			continue
-		}
-		if before := newest[t.GetCopy()]; before == nil || newer(t, before) {
-			newest[t.GetCopy()] = t
-		}
-	}
-	return newest
-}
-
 // told returns the ended tasks whose output is still what the service has to
 // tell: those of a newest run, or the newest of a service of which none is live.
 func (s *situation) told() map[string]bool {
 	names := make(map[string]bool)
 	if runsToCompletion(s.service.GetKind()) {
-		for _, t := range s.copies() {
+		for _, t := range s.copies.newest {
 			names[t.GetId()] = true
 		}
 		return names
@@ -158,18 +164,27 @@ func (s *situation) unready(revision int64, served map[string]bool) string {
 
 // waiting returns why the first task that is not in service is not.
 func (s *situation) waiting() string {
-	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
-		status := s.tasks[name].GetStatus()
-		switch status.GetState() {
-		case pb.TaskState_TASK_STATE_PENDING, pb.TaskState_TASK_STATE_BACKOFF, pb.TaskState_TASK_STATE_RUNNING:
-			if status.GetReason() != "" {
-				return name + ": " + status.GetReason()
-			}
-			if status.GetState() == pb.TaskState_TASK_STATE_BACKOFF {
-				return name + ": " + exitText(status.GetLast()) + ", attempt " + number(status.GetAttempt())
-			}
-		default:
+	first := ""
+	for name := range s.stuck {
+		if first == "" || name < first {
+			first = name
 		}
 	}
-	return ""
+	if first == "" {
+		return ""
+	}
+	status := s.tasks[first].GetStatus()
+	return first + ": " + cmp.Or(status.GetReason(), exitText(status.GetLast())+", attempt "+number(status.GetAttempt()))
+}
+
+// hasReason reports whether a task is not in service, and it is known why.
+func hasReason(status *pb.TaskStatus) bool {
+	switch status.GetState() {
+	case pb.TaskState_TASK_STATE_PENDING, pb.TaskState_TASK_STATE_RUNNING:
+		return status.GetReason() != ""
+	case pb.TaskState_TASK_STATE_BACKOFF:
+		return true
+	default:
+		return false
+	}
 }

@@ -195,23 +195,16 @@ func (t *tracker) seenJob(now *situation) (done bool, err error) {
 // stepOfRun sums up where the newest run of a job is. A copy that has failed may
 // be tried again.
 func stepOfRun(now *situation) step {
-	at := step{service: now.name, wanted: now.wanted(), waiting: now.waiting()}
-	for _, t := range now.copies() {
-		switch t.GetStatus().GetState() {
-		case pb.TaskState_TASK_STATE_FINISHED:
-			at.settled++
-		case pb.TaskState_TASK_STATE_FAILED:
-			at.failed++
-		default:
-		}
+	return step{
+		service: now.name, wanted: now.wanted(), waiting: now.waiting(),
+		settled: now.copies.in[pb.TaskState_TASK_STATE_FINISHED], failed: now.copies.in[pb.TaskState_TASK_STATE_FAILED],
 	}
-	return at
 }
 
 // jobFailure shows the newest task of a job's newest run that failed.
 func jobFailure(name string, now *situation) error {
 	var newest *pb.Task
-	copies := now.copies()
+	copies := now.copies.newest
 	for _, number := range slices.Sorted(maps.Keys(copies)) {
 		t := copies[number]
 		if t.GetStatus().GetState() == pb.TaskState_TASK_STATE_FAILED && (newest == nil || since(newest).Before(since(t))) {

@@ -18,18 +18,20 @@ func makeReady(agents int) {
 	widenStacks(agents)
 }
 
-// touch writes to so much memory, which stays with the process for what it makes next. A virtual
+// touch has so much memory at hand, which stays with the process for what it makes next. A virtual
 // machine may have to ask its host for each page that it has not used for a while, which was half
 // of what it took agents to begin.
 func touch(size int) {
+	write(make([]byte, size))
+	runtime.GC()
+}
+
+// write writes to each page.
+func write(memory []byte) {
 	const page = 4 << 10
-	memory := make([]byte, size)
-	for i := 0; i < size; i += page {
+	for i := 0; i < len(memory); i += page {
 		memory[i] = 1
 	}
-	runtime.KeepAlive(memory)
-	memory = nil
-	runtime.GC()
 }
 
 // widenStacks has the goroutines of so many agents begin with as much of a stack as they

@@ -15,6 +15,8 @@ import (
 	lessor "go.etcd.io/etcd/server/v3/lease"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.uber.org/zap"
+
+	_ "github.com/aloft-run/aloft/unmetered" // etcd's metrics
 )
 
 // handOverWithin bounds the wait of a raft leader that ends for another one, and

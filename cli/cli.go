@@ -165,6 +165,7 @@ func (a *app) cluster() (clusterAPI, error) {
 			return nil, &exitError{ExitUsage, err}
 		}
 		a.masters = masters
+		putOffCollection()
 	}
 	return a.masters.Cluster(), nil
 }

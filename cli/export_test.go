@@ -51,3 +51,6 @@ func (l *Live) Beat() { l.update(ticked{}) }
 func (l *Live) View() string { return l.model.(bars).View().Content }
 
 func (l *Live) update(message tea.Msg) { l.model, _ = l.model.Update(message) }
+
+// PutOffCollection has the garbage collected later, the first time.
+func PutOffCollection() { putOffCollection() }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,6 +51,7 @@ type Client struct {
 	agents  map[string]aloftv1connect.AgentServiceClient // for sessions, by the address of the master
 	next    atomic.Int64                                 // counts up; by it the master to try first
 	beat    time.Time                                    // one of the moments at which quiet sessions do
+	cluster func() aloftv1connect.ClusterServiceClient   // made once, which takes as long as a call
 }
 
 // New returns a client for the masters at the given addresses, such as
@@ -67,6 +69,10 @@ func Open(cfg Config) (*Client, error) {
 		cfg: cfg, http: &http.Client{Transport: newTransport(cfg)}, masters: masters,
 		agents: make(map[string]aloftv1connect.AgentServiceClient), beat: time.Now().Add(-rand.N(time.Hour)),
 	}
+	c.cluster = sync.OnceValue(func() aloftv1connect.ClusterServiceClient {
+		// What comes is not compressed: that takes a master more time than it saves on the way.
+		return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil), connect.WithCodec(wire.Codec{}))
+	})
 	for _, m := range masters {
 		c.agents[m.address] = aloftv1connect.NewAgentServiceClient(wholeMessages{c.http}, m.address)
 	}
@@ -77,10 +83,7 @@ func Open(cfg Config) (*Client, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Cluster returns the API of the cluster.
-func (c *Client) Cluster() aloftv1connect.ClusterServiceClient {
-	// What comes is not compressed: that takes a master more time than it saves on the way.
-	return aloftv1connect.NewClusterServiceClient(c, anyMaster, connect.WithAcceptCompression("gzip", nil, nil), connect.WithCodec(wire.Codec{}))
-}
+func (c *Client) Cluster() aloftv1connect.ClusterServiceClient { return c.cluster() }
 
 // Address returns the address of the master that is asked first.
 func (c *Client) Address() string { return c.first().address }

@@ -218,11 +218,18 @@ const aloneMax = 9 * time.Second
 // before or meanwhile: nobody knows then for how long its agent was out of touch.
 func (l *lane) kept(ctx context.Context, p *part, before []attempt, f fault) error {
 	inTouch := f.to.Add(f.back).Sub(f.from) < aloneMax && !l.probe.lostSince(f.from.Add(-aloneMax))
-	after, err := p.attempts()
-	if err != nil {
-		return err
-	}
-	tasks, err := l.api.tasks(ctx) // later: one that is ready now was there before
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
+	var after []attempt
+	var tasks []task
+	err := until(ctx, "a master tells of the tasks", func() (bool, error) { // its leader may be killed meanwhile
+		var problem error
+		if after, problem = p.attempts(); problem != nil {
+			return true, problem
+		}
+		tasks, problem = l.api.tasks(ctx) // later: one that is ready now was there before
+		return problem == nil, problem
+	})
 	if err != nil {
 		return err
 	}

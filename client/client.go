@@ -90,8 +90,9 @@ func (c *Client) Address() string { return c.first().address }
 
 // Do sends a request to the master that answered last, and to the others in
 // turn as long as nothing of it was done: when there is no connection, or the
-// master says that it does not lead; and for a while again when that is too busy. It
-// is what Cluster's calls go through.
+// master says that it does not lead, or there is no answer and it would change
+// nothing; and for a while again when that is too busy. It is what Cluster's calls go
+// through.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	patient, cancel := context.WithTimeout(req.Context(), busyWithin)
 	defer cancel()
@@ -122,7 +123,7 @@ func (c *Client) try(req *http.Request) (*http.Response, error) {
 	for {
 		m := c.first()
 		answer, err := c.ask(req, m)
-		undone := errors.Is(err, errUnreached) || err == nil && answer.Header.Get(standbyHeader) != ""
+		undone := errors.Is(err, errUnreached) || err == nil && answer.Header.Get(standbyHeader) != "" || err != nil && wire.IsRead(req.URL.Path)
 		if err != nil || undone {
 			c.failed(m)
 		}

@@ -162,18 +162,40 @@ func TestWhatMayBeDoneIsNotDoneTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, first, second := newNetwork(t), &leader{name: "m1"}, &leader{name: "m2"}
-		first.info = func(context.Context) error { panic(http.ErrAbortHandler) }
 		n.serve("m1:1", first.handler())
 		n.serve("m2:1", second.handler())
 		c := n.open("m1:1", "m2:1")
+		first.broken = true
 
-		_, err := info(t, c)
+		_, err := c.Cluster().Stop(t.Context(), connect.NewRequest(&pb.StopRequest{Service: "web"}))
 
 		if err == nil || first.count() != 1 || second.count() != 0 {
 			t.Errorf("error %v after %d and %d calls", err, first.count(), second.count())
 		}
 		if name, err := info(t, c); err != nil || name != "m2" {
 			t.Errorf("the next call is answered by %q, %v", name, err)
+		}
+	})
+}
+
+// TestWhatChangesNothingIsAskedAgain breaks a call when the master has it, which another one
+// may answer as well.
+func TestWhatChangesNothingIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, first, second := newNetwork(t), &leader{name: "m1", broken: true}, &leader{name: "m2"}
+		n.serve("m1:1", first.handler())
+		n.serve("m2:1", second.handler())
+		c := n.open("m1:1", "m2:1")
+
+		name, err := info(t, c)
+
+		if err != nil || name != "m2" || first.count() != 1 || second.count() != 1 {
+			t.Errorf("answered by %q, %v, after %d and %d calls", name, err, first.count(), second.count())
+		}
+		second.broken = true
+		if _, err := info(t, c); err == nil || first.count()+second.count() != 4 {
+			t.Errorf("error %v after %d and %d calls; each master is asked once", err, first.count(), second.count())
 		}
 	})
 }

@@ -108,6 +108,7 @@ type leader struct {
 	aloftv1connect.UnimplementedAgentServiceHandler
 
 	name    string
+	broken  bool                        // its connections break when it has a call
 	info    func(context.Context) error // before it answers
 	knock   func(agents []string) error
 	session func(context.Context, *connect.BidiStream[pb.SessionRequest, pb.SessionResponse]) error
@@ -125,6 +126,9 @@ func (l *leader) handler() http.Handler {
 		l.mu.Lock()
 		l.calls++
 		l.mu.Unlock()
+		if l.broken {
+			panic(http.ErrAbortHandler)
+		}
 		mux.ServeHTTP(w, req)
 	})
 }

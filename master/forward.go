@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
+	"github.com/aloft-run/aloft/wire"
 )
 
 const (
@@ -121,7 +122,11 @@ func (m *Master) forward(w http.ResponseWriter, req *http.Request, body []byte, 
 		if err == nil {
 			return nil
 		}
-		if !isUndone(err) {
+		switch {
+		case isUndone(err):
+		case wire.IsRead(req.URL.Path): // so is that, whatever has become of it
+			err = fmt.Errorf("%w: %w", errUnreached, err)
+		default:
 			return fmt.Errorf("%w: %w", errInDoubt, err)
 		}
 		ends := p.endsAt(now, asked, err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,7 @@ type several struct {
 	nodes map[string]*node
 	dead  map[string]bool // their machines refuse connections
 	mute  map[string]bool // their machines do not answer
+	loses map[string]bool // connections to their machines break when a call was sent
 }
 
 func startSeveral(t *testing.T, names ...string) *several {
@@ -52,7 +54,7 @@ func newSeveral(t *testing.T, storage memory.Config) *several {
 	t.Helper()
 	return &several{
 		T: t, cluster: memory.New(storage),
-		nodes: make(map[string]*node), dead: make(map[string]bool), mute: make(map[string]bool),
+		nodes: make(map[string]*node), dead: make(map[string]bool), mute: make(map[string]bool), loses: make(map[string]bool),
 	}
 }
 
@@ -87,7 +89,51 @@ func (s *several) dial(ctx context.Context, network, address string) (net.Conn, 
 	case dead || n == nil:
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
-	return n.lines.dial(ctx, network, address)
+	conn, err := n.lines.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &losing{Conn: conn, loses: func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.loses[name]
+	}}, nil
+}
+
+// losing is a connection by HTTP/2 that may break when a call was sent by it.
+type losing struct {
+	net.Conn
+
+	loses func() bool
+	lost  atomic.Bool
+}
+
+// Write sends what is said, which may be a call.
+func (l *losing) Write(p []byte) (int, error) {
+	const preface, head, headers = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 9, 1
+	for rest := bytes.TrimPrefix(p, []byte(preface)); len(rest) >= head && l.loses(); {
+		if rest[3] == headers {
+			l.lost.Store(true)
+		}
+		rest = rest[min(len(rest), head+int(rest[0])<<16+int(rest[1])<<8+int(rest[2])):]
+	}
+	return l.Conn.Write(p)
+}
+
+// Read reads what comes, unless that is lost.
+func (l *losing) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if l.lost.Load() {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// lose has connections to a master break, or not any more.
+func (s *several) lose(name string, loses bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loses[name] = loses
 }
 
 // kill ends a master as kill -9 does. What it does after its death is hidden from
@@ -220,6 +266,38 @@ func TestDeadLeader(t *testing.T) {
 		}
 		if read := s.nodes["m3"].service("web"); read.GetService().GetRevision() != 1 {
 			t.Errorf("the next leader has %v", read)
+		}
+	})
+}
+
+// TestLostAnswer: a standby that gets no answer of its leader asks again for what changes
+// nothing, and says of other calls that nobody knows what became of them.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2")
+		s.nodes["m1"].deploy(web(1, "v1"))
+		s.lose("m1", true)
+		_, err := s.nodes["m2"].api.Scale(t.Context(), ask(&pb.ScaleRequest{Service: "web", Instances: new(int32(2))}))
+		checkError(t, err, connect.CodeUnavailable)
+		if err == nil || !strings.Contains(err.Error(), "the outcome is not known") {
+			t.Errorf("a change: %v", err)
+		}
+		const breaks = time.Second
+		began := time.Now()
+		time.AfterFunc(breaks, func() { s.lose("m1", false) })
+
+		answer, err := s.nodes["m2"].api.GetService(t.Context(), ask(&pb.GetServiceRequest{Service: "web"}))
+
+		if took := time.Since(began); err != nil || answer.Msg.GetService().GetService().GetName() != "web" || took < breaks || took > 2*breaks {
+			t.Errorf("after %v a read is answered by %v, %v", took, answer, err)
+		}
+		s.lose("m1", true)
+		began = time.Now()
+		_, err = s.nodes["m2"].api.GetService(t.Context(), ask(&pb.GetServiceRequest{Service: "web"}))
+		checkError(t, err, connect.CodeUnavailable)
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("a read is given up after %v", took)
 		}
 	})
 }

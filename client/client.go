@@ -123,11 +123,11 @@ func (c *Client) try(req *http.Request) (*http.Response, error) {
 	for {
 		m := c.first()
 		answer, err := c.ask(req, m)
-		undone := errors.Is(err, errUnreached) || err == nil && answer.Header.Get(standbyHeader) != "" || err != nil && wire.IsRead(req.URL.Path)
-		if err != nil || undone {
+		again := errors.Is(err, errUnreached) || err == nil && answer.Header.Get(standbyHeader) != "" || err != nil && wire.IsRead(req.URL.Path)
+		if err != nil || again {
 			c.failed(m)
 		}
-		if tries--; tries == 0 || !undone || req.Context().Err() != nil {
+		if tries--; tries == 0 || !again || req.Context().Err() != nil {
 			return answer, whileAway(req.Context(), err)
 		}
 		if err == nil {

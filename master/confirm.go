@@ -3,13 +3,13 @@ package master
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 
 	"connectrpc.com/connect"
 
 	"github.com/aloft-run/aloft/gen/aloft/v1/aloftv1connect"
 	"github.com/aloft-run/aloft/store"
+	"github.com/aloft-run/aloft/wire"
 )
 
 // confirmer asks the store whether a term still leads. All calls that wait at one
@@ -93,7 +93,7 @@ func (m *Master) led() connect.UnaryInterceptorFunc {
 			if r == nil || isFree(req.Spec().Procedure) {
 				return next(ctx, req)
 			}
-			if !isRead(req.Spec().Procedure) {
+			if !wire.IsRead(req.Spec().Procedure) {
 				answer, err := next(ctx, req)
 				if isRefusal(err) && r.asker.confirm(ctx) != nil {
 					err = apiError(ErrNoLeader)
@@ -127,17 +127,6 @@ func isRefusal(err error) bool {
 // isFree reports whether a call asks nothing of the cluster's state.
 func isFree(procedure string) bool {
 	return procedure == aloftv1connect.ClusterServiceListMastersProcedure || procedure == aloftv1connect.ClusterServiceValidateProcedure
-}
-
-// isRead reports whether a call changes nothing.
-func isRead(procedure string) bool {
-	_, method, _ := strings.Cut(strings.TrimPrefix(procedure, "/"), "/")
-	for _, verb := range []string{"Get", "List", "Explain", "Plan"} {
-		if strings.HasPrefix(method, verb) {
-			return true
-		}
-	}
-	return false
 }
 
 // afterCommit says by an error of a commit what became of the calls in it.

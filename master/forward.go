@@ -42,7 +42,7 @@ const (
 )
 
 // errUnreached is the error for a leader to which there is no connection: nothing
-// of the call was done.
+// of the call was done, or it changes nothing.
 var errUnreached = errors.New("the leader cannot be reached")
 
 // handoff is a call on its way to the leader.

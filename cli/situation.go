@@ -2,9 +2,10 @@ package cli
 
 import (
 	"cmp"
-	"strings"
 
+	"github.com/aloft-run/aloft/core/engine"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/wire"
 )
 
 // situation is one service as a watch shows it. It is told by each message what has changed,
@@ -40,7 +41,9 @@ func (s *situation) apply(m *pb.WatchResponse) {
 		case *pb.Record_Task:
 			s.change(r.Task.GetId(), r.Task)
 		}
-		s.remove(change.GetDeleted())
+		if change.GetDeleted() != "" {
+			s.remove(change.GetDeleted())
+		}
 	}
 	s.copies.settle(s.service.GetRun(), s.tasks)
 }
@@ -63,16 +66,20 @@ func (s *situation) change(name string, now *pb.Task) {
 	s.copies.change(before, now)
 }
 
-// remove forgets a record that is gone, by its key.
-func (s *situation) remove(key string) {
-	kind, name, _ := strings.Cut(key, "/")
-	switch kind {
-	case "services":
-		s.removed = s.removed || name == s.name
-	case "tasks":
-		s.change(name, nil)
-	case "deployments":
-		delete(s.deployments, name)
+// remove forgets a record that is gone, by where it stood.
+func (s *situation) remove(storeKey string) {
+	key, err := wire.KeyOf(storeKey)
+	if err != nil { // of a kind that this version does not show
+		return
+	}
+	switch key.Kind {
+	case engine.ServiceKind:
+		s.removed = s.removed || key.ID == s.name
+	case engine.TaskKind:
+		s.change(key.ID, nil)
+	case engine.DeploymentKind:
+		delete(s.deployments, key.ID)
+	default:
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	stackDepth   = 6 << 10 // about what it takes of a stack to open a session, in bytes
-	sessionParts = 6       // goroutines that a session has, and had
-	sessionBytes = 64 << 10
+	stackDepth   = 6 << 10  // about what it takes of a stack to open a session, in bytes
+	sessionParts = 6        // goroutines that a session has, and had
+	sessionBytes = 64 << 10 // about what a session takes of memory, with what is thrown away
 )
 
 // makeReady has the memory at hand that the sessions of so many agents will take, of which each

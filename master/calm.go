@@ -158,7 +158,7 @@ func TendCollector(ctx context.Context) {
 	}
 }
 
-// rush has the heap grow for a while by what the sessions take of the agents that wait.
+// rush has the heap grow by rushSpare for a while, for the sessions of the agents that wait.
 func (c *collector) rush() {
 	c.mu.Lock()
 	begins := c.tended && time.Since(c.rushed) > tendEvery

@@ -48,21 +48,21 @@ func newHub() *hub {
 // agentLink is what waits to be sent to one agent.
 type agentLink struct {
 	agent  id.Agent
-	folder string               // of the agent's data
-	named  map[id.Task]struct{} // that its join told of, until it has its first orders; owned by their sender
-	voice  voice                // says what waits
-	left   atomic.Bool          // something waits
-	end    context.CancelCauseFunc
-	ended  chan struct{} // closed when the session has ended
-	stamp  atomic.Int64  // the newest that the agent sent
-	proven atomic.Int64  // the newest that it sent before this master was known to lead
-	heard  atomic.Int64  // when the agent last said something, in nanoseconds since the epoch of Unix
-	quiet  bool          // its connection speaks for it, and it wants few heartbeats but those with stamps
-	rare   int32         // where it is quiet: of so many heartbeats it wants one
-	leased atomic.Bool   // it needs those: it was ordered to run what must not run out of touch
-	awaits atomic.Int64  // until when its word is awaited, in nanoseconds since the epoch of Unix
-	line   line          // known once it joins
-	in     func()        // lets the next agent in: this one has joined
+	folder string                  // of the agent's data
+	named  map[id.Task]struct{}    // that its join told of, until it has its first orders; owned by their sender
+	voice  voice                   // says what waits
+	left   atomic.Bool             // something waits
+	end    context.CancelCauseFunc // of the session; known once it joins
+	ended  chan struct{}           // closed when the session has ended
+	stamp  atomic.Int64            // the newest that the agent sent
+	proven atomic.Int64            // the newest that it sent before this master was known to lead
+	heard  atomic.Int64            // when the agent last said something, in nanoseconds since the epoch of Unix
+	quiet  bool                    // its connection speaks for it, and it wants few heartbeats but those with stamps
+	rare   int32                   // where it is quiet: of so many heartbeats it wants one
+	leased atomic.Bool             // it needs those: it was ordered to run what must not run out of touch
+	awaits atomic.Int64            // until when its word is awaited, in nanoseconds since the epoch of Unix
+	line   line                    // known once it joins
+	in     func()                  // lets the next agent in: this one has joined
 	opened opening
 
 	mu       sync.Mutex // guards all below

@@ -1,9 +1,11 @@
 package main_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"connectrpc.com/connect"
 	"github.com/anishathalye/porcupine"
@@ -36,6 +38,14 @@ type callInput struct {
 	service int
 	number  int32
 	guard   int64 // the version that it must have; 0: any
+}
+
+// does is what a call does to what is kept of a service, in which there is no spec.
+func (input callInput) does() callInput {
+	if input.verb != verbScale {
+		input.number = 0
+	}
+	return input
 }
 
 // drawCall draws a call about a service that a client has seen at a version.
@@ -238,19 +248,79 @@ func (m modelled) lingers(input callInput, output callOutput) bool {
 	return output.answer == answerDone && output.removing && output.kept == m.removed
 }
 
+// historyKinds is how many kinds of open calls a model tells apart.
+const historyKinds = 64
+
+// openCall is a call of which nobody knows the outcome. Of those that do the same, all
+// may be taken to come in the order in which they were asked; else a check would try
+// every one in the place of every other, and a dozen would keep it busy for hours.
+type openCall struct {
+	callInput
+
+	kind, rank int // among those that do the same; a kind of historyKinds or more is in no order
+}
+
+// machine is a service with the open calls that have come, by kind.
+type machine struct {
+	modelled
+
+	come [historyKinds]uint8
+}
+
+func (m machine) step(in any, output callOutput) (bool, machine) {
+	input, known := in.(callInput)
+	if !known {
+		open := in.(openCall)
+		input = open.callInput
+		if open.kind < historyKinds {
+			if int(m.come[open.kind]) != open.rank {
+				return false, m
+			}
+			m.come[open.kind]++
+		}
+	}
+	var ok bool
+	ok, m.modelled = m.modelled.step(input, output)
+	return ok, m
+}
+
+// ordered returns the calls about one service, the open ones in the order of their kind.
+func ordered(all []porcupine.Operation, service int) []porcupine.Operation {
+	var part []porcupine.Operation
+	for _, operation := range all {
+		if operation.Input.(callInput).service == service {
+			part = append(part, operation)
+		}
+	}
+	slices.SortStableFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	kinds, ranks := make(map[callInput]int), make(map[callInput]int)
+	for i, operation := range part {
+		if operation.Output.(callOutput).answer != answerOpen {
+			continue
+		}
+		input := operation.Input.(callInput)
+		does := input.does()
+		if _, known := kinds[does]; !known {
+			kinds[does] = len(kinds)
+		}
+		part[i].Input = openCall{input, kinds[does], ranks[does]}
+		ranks[does]++
+	}
+	return part
+}
+
 // model is what one machine would say.
 var model = porcupine.Model{
 	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
 		parts := make([][]porcupine.Operation, historyServices)
-		for _, operation := range all {
-			service := operation.Input.(callInput).service
-			parts[service] = append(parts[service], operation)
+		for service := range parts {
+			parts[service] = ordered(all, service)
 		}
 		return parts
 	},
-	Init: func() any { return modelled{now: kept{version: 1, revision: 1, instances: 1}} },
+	Init: func() any { return machine{modelled: modelled{now: kept{version: 1, revision: 1, instances: 1}}} },
 	Step: func(state, in, out any) (bool, any) {
-		return state.(modelled).step(in.(callInput), out.(callOutput))
+		return state.(machine).step(in, out.(callOutput))
 	},
 	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v -> %+v", in, out) },
 }

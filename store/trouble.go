@@ -44,7 +44,8 @@ func (t *troubles) lasts(message string, at time.Time) bool {
 // passing says that a line is about what etcd tries again, or about another member that
 // comes or goes: each member writes a dozen of them when one is started.
 func passing(message string) bool {
-	if strings.HasSuffix(message, "stepped down to follower since quorum is not active") { // the member's number comes first
+	if _, said, _ := strings.Cut(message, " "); said == "stepped down to follower since quorum is not active" || // a member's number comes first
+		strings.HasPrefix(said, "cannot campaign at term ") { // it has not yet applied what it read at its start
 		return true
 	}
 	switch message {

@@ -28,6 +28,7 @@ func TestPassingTrouble(t *testing.T) {
 			}
 		}
 
+		etcd.Warn("d9adcdc433e8fcd8 cannot campaign at term 1 since there are still pending configuration changes to apply")
 		goesOn(9 * time.Second)
 		if told() != 0 {
 			t.Errorf("of a start it tells\n%s", text.String())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,9 +38,10 @@ const (
 // try is one attempt.
 type try struct {
 	ending  ending
-	problem string // one line
-	reason  string // the router's word for it, if it answered itself
-	late    bool   // the client lost patience
+	problem string    // one line
+	reason  string    // the router's word for it, if it answered itself
+	late    bool      // the client lost patience
+	sent    time.Time // when the whole request was at the router's machine, or its connection broke
 }
 
 // door is one router as clients see it.
@@ -68,8 +70,23 @@ func (d *door) close() {
 // isBad reports whether it failed a short while ago.
 func (d *door) isBad() bool { return time.Since(time.Unix(0, d.badAt.Load())) < avoidFor }
 
-// send sends a request through the router once.
+// send sends a request through the router once. On a busy machine it is a while until it
+// is written.
 func (d *door) send(ctx context.Context, r request) try {
+	var written atomic.Pointer[time.Time] // by a goroutine of the connection
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+		written.Store(new(time.Now()))
+	}})
+	t := d.try(ctx, r)
+	t.sent = time.Now()
+	if at := written.Load(); at != nil {
+		t.sent = *at
+	}
+	return t
+}
+
+// try is send, but for when.
+func (d *door) try(ctx context.Context, r request) try {
 	patience := getPatience
 	var body io.Reader = http.NoBody
 	if r.method == http.MethodPost {

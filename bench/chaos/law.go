@@ -13,7 +13,7 @@ const lagMax = 2 * time.Second
 
 // linger is how long a router that was told to stop has its open connections used:
 // a little less than the second that it gives them. When it closes one that was silent
-// all that time, it cannot know of a request that is on its way.
+// all that time, it cannot know of a request that is written just then.
 const linger = 900 * time.Millisecond
 
 // drainOf is how long an instance that must go waits for a router of which nothing is
@@ -73,7 +73,7 @@ func explained(f failure, faults []fault) bool {
 		case !f.begun.Before(felt) || !f.ended.After(one.from):
 			return false
 		case one.part == f.door && (one.name == toldToStop || one.name == replaced):
-			return f.begun.After(one.from.Add(linger))
+			return f.sent.After(one.from.Add(linger))
 		case one.part == f.door && one.name == cutFromMasters:
 			return !f.stopped.Before(one.from.Add(drainOf)) && f.begun.Before(f.stopped.Add(lagMax)) && f.ended.After(f.stopped)
 		}

@@ -44,7 +44,7 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 	}
 	failed := func(number int, door, reason string) failure {
 		return failure{
-			request: request{number: number, method: http.MethodPost}, door: door, begun: at(10), ended: at(30), try: try{ending: unknown, reason: reason},
+			request: request{number: number, method: http.MethodPost}, door: door, begun: at(10), ended: at(30), try: try{ending: unknown, reason: reason, sent: at(10)},
 		}
 	}
 	faults := []fault{
@@ -54,12 +54,15 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		{kind: kind{name: cutFromMasters}, part: "r1", from: at(10.5), to: at(21)},
 		{kind: kind{name: cutFromMasters}, part: "r4", from: at(0), to: at(5), back: 12 * time.Second},
 		{kind: kind{name: cutFromMasters}, part: "r5", from: at(0), to: at(5), back: time.Second},
+		{kind: kind{name: toldToStop}, part: "r6", from: at(9), to: at(12)},
+		{kind: kind{name: toldToStop}, part: "r7", from: at(9.5), to: at(12)},
 	}
 
 	v, err := judge(counts{failures: []failure{
 		failed(5, "r1", ""), failed(7, "r1", ""), failed(9, "r1", "broken"), failed(11, "r1", ""), failed(13, "r2", ""),
 		failed(15, "r1", "unanswered"), failed(17, "r1", "unanswered"),
 		failed(19, "r1", "broken"), failed(21, "r1", "broken"), failed(23, "r4", "broken"), failed(25, "r5", "broken"),
+		failed(27, "r6", ""), failed(29, "r7", ""),
 	}}, faults, folder)
 
 	if err != nil || len(v.laws) > 0 {
@@ -71,10 +74,10 @@ func TestOnlyAFaultOfWhoHadItExplainsALoss(t *testing.T) {
 		}
 		return found
 	}
-	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15, 19, 23}) {
-		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, 13, which was at r2, and 19 and 23, whose instance had waited for r1 and r4 for a whole drain", got)
+	if got := numbers(v.unsaved); !slices.Equal(got, []int{5, 13, 15, 19, 23, 27}) {
+		t.Errorf("counted apart are %v, want 5 and 15, which were with an instance of a2, 13, which was at r2, 19 and 23, whose instance had waited for r1 and r4 for a whole drain, and 27, which was written when r6 was about to close", got)
 	}
-	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17, 21, 25}) {
-		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, 11, of which nothing is known, 21, whose instance was stopped too early, and 25, whose router was back by then", got)
+	if got := numbers(v.lost); !slices.Equal(got, []int{7, 9, 11, 17, 21, 25, 29}) {
+		t.Errorf("lost are %v, want 7, 9 and 17, which were with an instance of a1, 11, of which nothing is known, 21, whose instance was stopped too early, 25, whose router was back by then, and 29, which was written in time", got)
 	}
 }

@@ -79,7 +79,7 @@ func newParts(aloft, folder string) (*parts, error) {
 		a.argv = append(a.argv, "--id", a.Name(), "--address", a.IP(), "--master", masters)
 	}
 	for _, r := range p.routers {
-		r.argv = append(r.argv, "--id", r.Name(), "--http", r.IP()+":"+httpPort, "--admin", r.IP()+":"+adminPort, "--master", masters, "--shutdown", "5s", "--access-log", accessLog(folder, r.Name()))
+		r.argv = append(r.argv, "--id", r.Name(), "--http", r.IP()+":"+httpPort, "--admin", r.IP()+":"+adminPort, "--master", masters, "--access-log", accessLog(folder, r.Name()))
 	}
 	return p, errors.Join(problems...)
 }

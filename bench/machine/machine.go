@@ -100,12 +100,12 @@ func (m *Machine) On(ctx context.Context) error {
 // connect gives the machine its network card: one end of a cable to the switch.
 func (m *Machine) connect(ctx context.Context) error {
 	card := fmt.Sprintf("address 02:00:00:00:00:%02x", m.cfg.Number) // as a real one, which neighbours remember
-	err := command(ctx, "ip", strings.Fields(fmt.Sprintf("link add %s type veth peer name eth0 %s netns %d", m.port(), card, m.init.Process.Pid))...)
+	err := ip(ctx, strings.Fields(fmt.Sprintf("link add %s type veth peer name eth0 %s netns %d", m.port(), card, m.init.Process.Pid))...)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		command(ctx, "ip", "link", "set", m.port(), "master", switchName, "up"),
+		ip(ctx, "link", "set", m.port(), "master", switchName, "up"),
 		m.inside(ctx, "", "ip", "link", "set", "lo", "up"),
 		m.inside(ctx, "", "ip", "addr", "add", m.IP()+"/24", "dev", "eth0"),
 		m.inside(ctx, "", "ip", "link", "set", "eth0", "up"),
@@ -123,7 +123,7 @@ func (m *Machine) Off(ctx context.Context) error {
 	if m.init == nil {
 		return nil
 	}
-	cut := command(ctx, "ip", "link", "set", m.port(), "down")
+	cut := ip(ctx, "link", "set", m.port(), "down")
 	killed := m.init.Process.Kill()
 	_ = m.init.Wait() // the kernel ends all others first
 	_ = m.line.Close()
@@ -133,7 +133,7 @@ func (m *Machine) Off(ctx context.Context) error {
 
 // unplug takes the cable away, unless the kernel has with the machine's end.
 func (m *Machine) unplug(ctx context.Context) error {
-	removed := command(ctx, "ip", "link", "del", m.port())
+	removed := ip(ctx, "link", "del", m.port())
 	links, err := net.Interfaces()
 	if err != nil || slices.ContainsFunc(links, func(l net.Interface) bool { return l.Name == m.port() }) {
 		return errors.Join(removed, err)
@@ -237,12 +237,10 @@ func (m *Machine) inside(ctx context.Context, input, name string, arguments ...s
 	return <-done
 }
 
-// command runs a command that must succeed.
-func command(ctx context.Context, name string, arguments ...string) error {
-	return feed(ctx, "", name, arguments...)
-}
+// ip runs ip(8), which must succeed.
+func ip(ctx context.Context, arguments ...string) error { return feed(ctx, "", "ip", arguments...) }
 
-// feed is command for one that reads input.
+// feed runs a command that reads input and must succeed.
 func feed(ctx context.Context, input, name string, arguments ...string) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, arguments...)
 	cmd.Stdin = strings.NewReader(input)

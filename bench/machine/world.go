@@ -109,10 +109,10 @@ func openWorld() error {
 	}
 	ctx := context.Background()
 	return errors.Join(
-		command(ctx, "ip", "link", "set", "lo", "up"),
-		command(ctx, "ip", "link", "add", switchName, "type", "bridge"),
-		command(ctx, "ip", "addr", "add", World+"/24", "dev", switchName),
-		command(ctx, "ip", "link", "set", switchName, "up"),
+		ip(ctx, "link", "set", "lo", "up"),
+		ip(ctx, "link", "add", switchName, "type", "bridge"),
+		ip(ctx, "addr", "add", World+"/24", "dev", switchName),
+		ip(ctx, "link", "set", switchName, "up"),
 	)
 }
 

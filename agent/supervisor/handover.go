@@ -125,6 +125,8 @@ func (s *server) takeOver(given *handover) {
 		s.tasks[t.key] = t
 		if from.Running {
 			t.phase, s.mains[t.pid] = running, t
+		} else {
+			s.ending[t.key] = t
 		}
 	}
 	s.goOn()

@@ -152,6 +152,31 @@ func TestWhatIsUnderWayGoesOnUnderTheNextBinary(t *testing.T) {
 	}
 }
 
+// TestWhatEndsIsToldByTheNextBinary: a program has ended, and its output is still held open
+// when another binary goes on.
+func TestWhatEndsIsToldByTheNextBinary(t *testing.T) {
+	dir, mark := t.TempDir(), filepath.Join(t.TempDir(), "end")
+	client := ensure(t, dir)
+	program := shell("held", 1, "until [ -e "+mark+" ]; do sleep 0.01; done; exit 3")
+	pid := start(t, client, program)
+	output, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/1", pid), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = output.Close() }() // nothing was written
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "its end", func() bool { return !alive(pid) })
+
+	client = succeed(t, client, dir)
+
+	waitFor(t, "its exit", func() bool {
+		tasks, err := client.List(t.Context())
+		return err == nil && len(tasks) == 1 && tasks[0].Exit != nil && tasks[0].Exit.Code == 3
+	})
+}
+
 // TestABinaryThatCannotBeExecuted changes nothing.
 func TestABinaryThatCannotBeExecuted(t *testing.T) {
 	dir, marks, logDir := t.TempDir(), t.TempDir(), t.TempDir()

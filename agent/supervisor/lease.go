@@ -51,8 +51,8 @@ func (s *server) prolong(leases []Lease) {
 func (s *server) leaseAlarm(now time.Time) time.Time {
 	var at time.Time
 	since := SinceBoot()
-	for _, t := range s.tasks {
-		if t.phase == running && t.leased() {
+	for _, t := range s.mains {
+		if t.leased() {
 			at = earlier(at, now.Add(min(leaseLook, max(0, t.lapseIn(since)))))
 		}
 	}
@@ -62,8 +62,8 @@ func (s *server) leaseAlarm(now time.Time) time.Time {
 // endLapsed begins to end what has not been given more time.
 func (s *server) endLapsed(now time.Time) {
 	since := SinceBoot()
-	for _, t := range s.tasks {
-		if t.phase != running || !t.leased() || t.lapseIn(since) > 0 {
+	for _, t := range s.mains {
+		if !t.leased() || t.lapseIn(since) > 0 {
 			continue
 		}
 		t.lapsed = true

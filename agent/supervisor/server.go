@@ -34,7 +34,8 @@ type server struct {
 	paused   atomic.Bool // pumps stop as they are
 
 	tasks    map[Key]*task
-	mains    map[int]*task // by number, until reaped
+	mains    map[int]*task // those that run, by number, until reaped
+	ending   map[Key]*task // those that are ending
 	strays   map[int]Key   // adopted children whose owner is known
 	waiting  []Start       // for the thread that forks
 	inFlight bool          // a fork is under way
@@ -77,6 +78,7 @@ func newServer(cfg Config, at *home, listener *net.UnixListener, book *journal) 
 		buffers:  newBuffers(),
 		tasks:    make(map[Key]*task),
 		mains:    make(map[int]*task),
+		ending:   make(map[Key]*task),
 		strays:   make(map[int]Key),
 		sessions: make(map[*session]bool),
 		parents:  make(map[string]bool),
@@ -172,10 +174,8 @@ func (s *server) nextStart() (chan<- func(), func()) {
 // nil when there is no such time.
 func (s *server) alarm(due *time.Timer) <-chan time.Time {
 	at := earlier(s.sweepAt, s.restAt)
-	for _, t := range s.tasks {
-		if t.phase == running {
-			at = earlier(at, t.killAt)
-		}
+	for _, t := range s.mains {
+		at = earlier(at, t.killAt)
 	}
 	if at = earlier(at, s.leaseAlarm(time.Now())); at.IsZero() {
 		return nil
@@ -232,8 +232,8 @@ func (s *server) living() int {
 // act does what is due.
 func (s *server) act(now time.Time) {
 	s.endLapsed(now)
-	for _, t := range s.tasks {
-		if t.phase == running && !t.killAt.IsZero() && !t.killAt.After(now) {
+	for _, t := range s.mains {
+		if !t.killAt.IsZero() && !t.killAt.After(now) {
 			t.killAt = time.Time{}
 			t.kill()
 		}
@@ -265,7 +265,7 @@ func (s *server) begin(outcome forked) {
 		t.killed = true
 	}
 	if outcome.pid == 0 {
-		t.phase, t.endedAt = ending, time.Now()
+		s.ends(t)
 		t.callback(reply{})
 		return
 	}
@@ -333,14 +333,21 @@ func (s *server) reapAll() {
 // endMain takes in that the program of an attempt has ended.
 func (s *server) endMain(t *task, status unix.WaitStatus) {
 	delete(s.mains, t.pid)
-	t.phase, t.status, t.endedAt = ending, status, time.Now()
-	t.killAt = time.Time{}
+	s.ends(t)
+	t.status, t.killAt = status, time.Time{}
 	s.sweepPause = 0
+}
+
+// ends takes in that no program of an attempt runs.
+func (s *server) ends(t *task) {
+	t.phase, t.endedAt = ending, time.Now()
+	s.ending[t.key] = t
 }
 
 // report tells every client and the log how an attempt ended.
 func (s *server) report(t *task) {
 	t.phase, t.exit = done, t.outcome()
+	delete(s.ending, t.key)
 	if err := s.journal.exit(*t.exit); err != nil {
 		s.cfg.Log.Warn("exit not recorded; it is lost if the supervisor is killed",
 			slog.String("task", string(t.key.Task)), slog.Any("error", err))

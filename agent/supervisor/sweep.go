@@ -16,8 +16,8 @@ func (s *server) sweep() {
 	s.sweepAt = time.Time{}
 	left := s.killStrays()
 	again := left.anyOwner || left.unborn
-	for _, t := range s.tasks {
-		if t.phase != ending || !t.cleanAt.IsZero() {
+	for _, t := range s.ending {
+		if !t.cleanAt.IsZero() {
 			continue
 		}
 		empty := killGroups(t.cgroup)
@@ -41,8 +41,8 @@ func (s *server) sweep() {
 
 // finishEnded reports the attempts of which nothing is left.
 func (s *server) finishEnded() {
-	for _, t := range s.tasks {
-		if t.phase == ending && !t.cleanAt.IsZero() && t.pumping == 0 {
+	for _, t := range s.ending {
+		if !t.cleanAt.IsZero() && t.pumping == 0 {
 			s.report(t)
 		}
 	}

@@ -166,6 +166,25 @@ func TestAWriterGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
+// TestASilentStreamHasNoFile: there is a folder, and a file from the first byte on.
+func TestASilentStreamHasNoFile(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "logs")
+	w := open(t, logs.Config{Dir: dir, Name: "stdout"})
+
+	entries, err := os.ReadDir(dir)
+	lines, tailed := logs.Tail(dir, "stdout", 10)
+	if err != nil || len(entries) > 0 || len(lines) > 0 || tailed != nil {
+		t.Errorf("a silent stream has %d files, %v, and lines %q, %v", len(entries), err, lines, tailed)
+	}
+
+	_, _ = w.Write([]byte("word")) // never fails
+
+	if got := files(t, dir); len(got) != 1 || got[0] != "word" {
+		t.Errorf("then its files have %q", got)
+	}
+}
+
 func TestAFullDeviceDropsAndCounts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

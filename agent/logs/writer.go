@@ -17,15 +17,16 @@ type Writer struct {
 	cfg  Config
 	soft int64 // at this size the file is rotated as soon as a line ends
 
-	file    *os.File // nil when it could not be opened
+	file    *os.File // nil when nothing was written yet, or it could not be opened
 	size    int64
 	midLine bool  // the last byte kept was not a line's end
 	missed  int64 // bytes dropped since the last one kept
 	dropped atomic.Int64
 }
 
-// Open returns a Writer that goes on where the stream's files end. It makes the
-// folder and the file; that it cannot is the only error there ever is.
+// Open returns a Writer that goes on where the stream's files end. It makes the folder;
+// that it cannot, or not open the file that is there, is the only error there ever is. A
+// file is made when something is written: many short tasks say nothing.
 func Open(cfg Config) (*Writer, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -38,7 +39,7 @@ func Open(cfg Config) (*Writer, error) {
 		cfg:  cfg,
 		soft: cfg.SizeMax - min(lineMax, cfg.SizeMax/8),
 	}
-	if err := w.reopen(); err != nil {
+	if err := w.reopen(0); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	return w, nil
@@ -99,7 +100,7 @@ func (w *Writer) append(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	if w.file == nil && w.reopen() != nil {
+	if w.file == nil && w.reopen(os.O_CREATE) != nil {
 		w.drop(int64(len(p)))
 		return
 	}
@@ -155,12 +156,12 @@ func (w *Writer) rotate() {
 	}
 	w.size = 0
 	w.midLine = false
-	_ = w.reopen() // the next write tries again
+	_ = w.reopen(os.O_CREATE) // the next write tries again
 }
 
-// reopen takes up the stream's current file.
-func (w *Writer) reopen() error {
-	opened, err := os.OpenFile(filePath(w.cfg.Dir, w.cfg.Name, 0), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+// reopen takes up the stream's current file, or makes one with os.O_CREATE.
+func (w *Writer) reopen(create int) error {
+	opened, err := os.OpenFile(filePath(w.cfg.Dir, w.cfg.Name, 0), create|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}

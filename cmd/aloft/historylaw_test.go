@@ -92,14 +92,8 @@ func answerTo(call *porcupine.Operation, now modelled) modelled {
 		return next
 	}
 	output := callOutput{answer: told}
-	switch {
-	case told != answerDone:
-	case input.verb == verbDeploy:
-		output.kept.revision = next.now.revision
-	case input.verb == verbRemove:
-		output.kept = next.removed
-	default:
-		output.kept = next.now
+	if told == answerDone {
+		output.kept = next.toldOf(input.verb)
 	}
 	call.Output = output
 	return next

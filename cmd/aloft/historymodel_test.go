@@ -226,12 +226,20 @@ func (m modelled) step(input callInput, output callOutput) (bool, modelled) {
 		return false, m
 	case told != answerDone:
 		return true, m
-	case input.verb == verbDeploy:
-		return output.kept.revision == next.now.revision, next
-	case input.verb == verbRemove:
-		return output.kept == next.removed, next
 	}
-	return output.kept == next.now, next
+	return output.kept == next.toldOf(input.verb), next
+}
+
+// toldOf returns what a client is told of the service when its call was done.
+func (m modelled) toldOf(verb historyVerb) kept {
+	switch verb {
+	case verbDeploy:
+		return kept{revision: m.now.revision}
+	case verbRemove:
+		return m.removed
+	default:
+		return m.now
+	}
 }
 
 // lingers reports whether a call may be answered so by a service that was removed: it
@@ -253,7 +261,7 @@ const historyKinds = 64
 
 // openCall is a call of which nobody knows the outcome. Of those that do the same, all
 // may be taken to come in the order in which they were asked; else a check would try
-// every one in the place of every other, and a dozen would keep it busy for hours.
+// every one in the place of every other, and take ten times as long for three more.
 type openCall struct {
 	callInput
 

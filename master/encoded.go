@@ -11,12 +11,25 @@ import (
 
 // encoded is a message M of the API whose bytes are there already, in several parts.
 // Many answers may share a part: nobody changes it.
-type encoded[M any] struct{ parts [][]byte }
+type encoded[M any] struct {
+	parts [][]byte
+	taken func() // called when the bytes are in an answer, and the parts not needed any more; or nil
+}
 
 // appendTo appends all parts.
 func (e *encoded[M]) appendTo(text []byte) []byte {
 	for _, part := range e.parts {
 		text = append(text, part...)
+	}
+	return text
+}
+
+// take appends all parts, which the message has no longer then.
+func (e *encoded[M]) take(text []byte) []byte {
+	text = e.appendTo(text)
+	e.parts = nil
+	if e.taken != nil {
+		e.taken()
 	}
 	return text
 }
@@ -43,7 +56,7 @@ func (e *encoded[M]) message() (proto.Message, error) {
 
 // bytesAlready is any message whose bytes are there already.
 type bytesAlready interface {
-	appendTo(text []byte) []byte
+	take(text []byte) []byte
 	size() int
 	set(text []byte)
 	message() (proto.Message, error)
@@ -61,13 +74,14 @@ func withBinary() connect.Option { return connect.WithCodec(binary{}) }
 // Marshal returns the bytes of a message.
 func (c binary) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-// MarshalAppend appends the bytes of a message to text.
+// MarshalAppend appends the bytes of a message to text. A message whose bytes are there
+// already is written once.
 func (c binary) MarshalAppend(text []byte, message any) ([]byte, error) {
 	if e, ok := message.(bytesAlready); ok {
 		if need := len(text) + e.size(); need > cap(text) {
 			text = append(make([]byte, 0, need), text...)
 		}
-		return e.appendTo(text), nil
+		return e.take(text), nil
 	}
 	return c.Codec.MarshalAppend(text, message)
 }

@@ -112,7 +112,7 @@ func EncodeTasks(page []*engine.Task, next string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer.appendTo(nil), nil
+	return binary{}.MarshalAppend(nil, answer)
 }
 
 // TokenAfter returns the token of the page that goes on after a name.

@@ -92,8 +92,9 @@ func after[R engine.Record](v *view, kind engine.Kind, name string, most int, ke
 	if exact {
 		first++
 	}
-	var list []R
-	for chunk := range slices.Chunk(all[first:], namesChunk) {
+	rest := all[first:]
+	list := make([]R, 0, min(most+1, len(rest)))
+	for chunk := range slices.Chunk(rest, namesChunk) {
 		v.mu.RLock()
 		for _, name := range chunk {
 			if r, ok := v.kinds[kind][name].(R); ok && len(list) <= most && keep(r) {

@@ -27,21 +27,27 @@ type listed struct {
 	err  error
 }
 
+// halves are halves of pages whose bytes have been taken. Who reads all of a large cluster would
+// else have the heap grow by all that is read, and to touch a page of memory that is new can take
+// longer than to write the tasks on it.
+var halves = sync.Pool{New: func() any { return new(listed) }} //nolint:gochecknoglobals // a pool is the process's
+
 // encodeTasks returns a page, or its beginning where it would be too large for one
 // message, and the token of the next one. Whoever reads all pages waits for each, so
 // the halves of a large one are written side by side.
 func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
+	a, b := halves.Get().(*listed), halves.Get().(*listed)
+	b.clear()
 	half := len(page)
-	var b listed
 	var beside sync.WaitGroup
 	if len(page) >= halvedFrom {
 		half /= 2
-		beside.Go(func() { b = listTasks(page[half:]) })
+		beside.Go(func() { b.list(page[half:]) })
 	}
-	a := listTasks(page[:half])
+	a.list(page[:half])
 	beside.Wait()
 	if len(a.text) >= pageBytesMax {
-		b = listed{}
+		b.clear()
 	}
 	b.cut(pageBytesMax - len(a.text))
 	if err := cmp.Or(a.err, b.err); err != nil {
@@ -51,25 +57,28 @@ func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksRespons
 		next = tokenAfter(string(page[n-1].ID))
 	}
 	rest, err := proto.Marshal(&pb.ListTasksResponse{NextPageToken: next})
-	return &encoded[pb.ListTasksResponse]{parts: [][]byte{a.text, b.text, rest}}, err
+	taken := func() { halves.Put(a); halves.Put(b) }
+	return &encoded[pb.ListTasksResponse]{parts: [][]byte{a.text, b.text, rest}, taken: taken}, err
 }
 
-// listTasks lists tasks until a page is full.
-func listTasks(tasks []*engine.Task) (l listed) {
-	l.text = make([]byte, 0, min(taskBytesUsual*len(tasks), pageBytesMax))
-	l.ends = make([]int, 0, len(tasks))
+func (l *listed) clear() { l.text, l.ends, l.err = l.text[:0], l.ends[:0], nil }
+
+// list lists tasks until a page is full, in place of what was listed before.
+func (l *listed) list(tasks []*engine.Task) {
+	l.clear()
+	l.text = slices.Grow(l.text, min(taskBytesUsual*len(tasks), pageBytesMax))
+	l.ends = slices.Grow(l.ends, len(tasks))
 	for _, t := range tasks {
 		text, err := wire.AppendListed(l.text, t)
 		if err != nil {
 			l.err = fmt.Errorf("task %s: %w", t.ID, err)
-			return l
+			return
 		}
 		l.text, l.ends = text, append(l.ends, len(text))
 		if len(text) >= pageBytesMax {
-			return l
+			return
 		}
 	}
-	return l
 }
 
 // cut leaves out what follows the first task at which the text is as long as most. A break

@@ -3,6 +3,7 @@ package master
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -46,12 +47,7 @@ func (v *view) tasks(req *pb.ListTasksRequest) ([]*engine.Task, string, error) {
 		return (req.GetEnded() || !t.Status.State.Ended()) && (req.GetAgent() == "" || string(t.Claim.Agent) == req.GetAgent())
 	}
 	if req.GetService() != "" {
-		var list []*engine.Task
-		for _, t := range v.tasksOf(id.Service(req.GetService())) {
-			if keep(t) {
-				list = append(list, t)
-			}
-		}
+		list := slices.DeleteFunc(v.tasksOf(id.Service(req.GetService())), func(t *engine.Task) bool { return !keep(t) })
 		return pageOf(list, req, name)
 	}
 	size, err := pageSize(req.GetPageSize(), tasksPageMax)

@@ -58,7 +58,7 @@ type results struct {
 	tables  map[string]*rows // of the other sections, by name
 }
 
-// add notes the median of times with its bar.
+// add notes the median of times with its bar, 0 for none.
 func (r *results) add(what, command string, bar time.Duration, times []time.Duration) {
 	slices.Sort(times)
 	middle := times[len(times)/2]
@@ -66,7 +66,11 @@ func (r *results) add(what, command string, bar time.Duration, times []time.Dura
 	if len(times) > 1 {
 		value += fmt.Sprintf(" (median of %d, from %s to %s)", len(times), report.Duration(times[0]), report.Duration(times[len(times)-1]))
 	}
-	r.figures = append(r.figures, figure{what, command, "under " + report.Duration(bar), value, middle < bar})
+	f := figure{what: what, command: command, bar: "-", value: value, met: true}
+	if bar > 0 {
+		f.bar, f.met = "under "+report.Duration(bar), middle < bar
+	}
+	r.figures = append(r.figures, f)
 }
 
 // addMemory notes an amount of memory.

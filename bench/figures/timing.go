@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,11 +24,13 @@ const (
 	idleFor   = 8 * time.Second
 
 	answerWithin = 20 * time.Second
+
+	bare = "xargs -P 2 -n 1 /bin/true" // starts a process for each line, two at a time
 )
 
 // times are the measurements of the rounds.
 type times struct {
-	ready, first, roll, bad, command, jobs []time.Duration
+	ready, first, roll, bad, command, jobs, bare []time.Duration
 
 	memory []memory // of the last round
 }
@@ -50,6 +53,7 @@ func (b *bench) measureCluster(ctx context.Context) error {
 	add("a command from its start to its end; Mesos 0.6 s, Nomad 1.05 s, measured apart", "`aloft run -- echo hi`", 100*time.Millisecond, t.command)
 	add(fmt.Sprintf("%d tasks of `/bin/true` on one agent, from submit to finished; 200/s, Nomad 9 to 18/s, measured apart", jobs),
 		"`aloft deploy --wait` of a job", jobs*time.Second/200, t.jobs)
+	add("the same processes, in the same rounds, without a manager", fmt.Sprintf("`%s`, %d lines", bare, jobs), 0, t.bare)
 	for _, part := range t.memory {
 		b.results.addMemory(part)
 	}
@@ -80,6 +84,7 @@ func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err erro
 		t.memory, err = b.measureMemory(ctx, c)
 	}
 	step(&t.jobs, b.manyJobs)
+	step(&t.bare, runBare)
 	return err
 }
 
@@ -199,6 +204,20 @@ func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration
 	}
 	began := time.Now()
 	_, err := c.Do(ctx, "deploy", "--wait", file)
+	return time.Since(began), err
+}
+
+// runBare measures what the processes of manyJobs take of the machine, if nobody places,
+// confines, watches or remembers them.
+func runBare(ctx context.Context, _ *cluster.Cluster) (time.Duration, error) {
+	words := strings.Fields(bare)
+	command := exec.CommandContext(ctx, words[0], words[1:]...)
+	command.Stdin = strings.NewReader(strings.Repeat("one\n", jobs))
+	began := time.Now()
+	output, err := command.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", bare, err, output)
+	}
 	return time.Since(began), err
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aloft-run/aloft/cli"
+	_ "github.com/aloft-run/aloft/prefault" // before all that is large
 )
 
 // version is set by the linker, which can only set a variable; see the Makefile.

@@ -113,10 +113,13 @@ func (c *Conn) keepUp() {
 // attends to many connections.
 const ticks = 20
 
-// restFor is how long the loop rests when it has seen all that there was. What comes by
-// a quiet connection may wait for so long; each time that the loop is woken costs as much
-// as to look through several connections.
-const restFor = 5 * time.Millisecond
+// restFor is how long the loop rests when it has seen all that there was, and crowdRestFor when
+// that was much. What comes by a quiet connection may wait for so long; each time that the loop is
+// woken costs as much as to look through several connections, and on virtual machines ten.
+const (
+	restFor      = 5 * time.Millisecond
+	crowdRestFor = 15 * time.Millisecond
+)
 
 // Watch attends to a server's connections.
 type Watch struct {
@@ -127,7 +130,7 @@ type Watch struct {
 
 // NewWatch returns one that Run sets to work.
 func NewWatch(pace Pace) *Watch {
-	return &Watch{pace: pace, wheel: wheel.New(pace.AskAfter/ticks, (*Conn).attend), loop: poller.NewResting(restFor)}
+	return &Watch{pace: pace, wheel: wheel.New(pace.AskAfter/ticks, (*Conn).attend), loop: poller.NewResting(restFor, crowdRestFor)}
 }
 
 // Accepted returns a server's connection. Pings that come by it are answered here, and

@@ -407,7 +407,7 @@ func TestAGlanceSparesTheReader(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		loop := newLoop(t, rapid.IntRange(1, 3).Draw(t, "hands"), rapid.Bool().Draw(t, "threaded"))
 		if rapid.Bool().Draw(t, "resting") {
-			loop = poller.NewResting(time.Millisecond)
+			loop = poller.NewResting(time.Millisecond, 2*time.Millisecond)
 			defer loop.Close()
 		}
 		client, server := pair(t)

@@ -22,6 +22,9 @@ const turnsMax = 32
 // another turn have theirs.
 const newsMax = 8
 
+// crowd is of how many sockets a hand tells between two rests before it rests for longer.
+const crowd = 16
+
 // wanted is what the kernel tells of a socket, once each time.
 const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
 
@@ -30,7 +33,8 @@ const wanted = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLPRI | unix.EPOLLRDHUP | 
 type Loop struct {
 	hands    []hand
 	threaded bool
-	rest     time.Duration
+	rest     time.Duration // 0: none
+	crowded  time.Duration // the same, after a crowd
 	slots    slots
 	asleep   atomic.Int32 // so many hands wait until the kernel wakes them
 
@@ -66,11 +70,11 @@ func New(hands int, threaded bool) *Loop {
 	return &Loop{hands: make([]hand, hands), threaded: threaded}
 }
 
-// NewResting returns a loop for what does not mind to wait for a moment: its one hand rests for
-// so long each time that it has told of all. What is ready by then costs it much less to tell
-// of than if it were woken for each.
-func NewResting(rest time.Duration) *Loop {
-	return &Loop{hands: make([]hand, 1), threaded: true, rest: rest}
+// NewResting returns a loop for what does not mind to wait for a moment: its one hand rests each
+// time that it has told of all, for so long, or for crowded when that was crowd or more. What is
+// ready by then costs it much less to tell of than if it were woken for each.
+func NewResting(rest, crowded time.Duration) *Loop {
+	return &Loop{hands: make([]hand, 1), threaded: true, rest: rest, crowded: crowded}
 }
 
 // Start starts the hands if nobody has, and reports whether they are there: not if the loop is
@@ -190,6 +194,7 @@ type hand struct {
 	next  news    // that look has found
 	batch batch
 	asked [batchMax]unix.EpollEvent
+	found int // since it rested
 }
 
 // run tells the sources until the loop is closed.
@@ -284,10 +289,17 @@ func (h *hand) waitInKernel() bool {
 // nothing is woken by them.
 func (h *hand) waitRested() bool {
 	if h.look(0) {
+		h.found++
 		return true
 	}
-	time.Sleep(h.loop.rest)
+	rest := h.loop.rest
+	if h.found >= crowd {
+		rest = h.loop.crowded
+	}
+	h.found = 0
+	time.Sleep(rest)
 	if h.look(0) {
+		h.found++
 		return true
 	}
 	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing

@@ -14,7 +14,7 @@ type Loop struct{}
 func New(int, bool) *Loop { return &Loop{} }
 
 // NewResting returns the same.
-func NewResting(time.Duration) *Loop { return &Loop{} }
+func NewResting(_, _ time.Duration) *Loop { return &Loop{} }
 
 // Start starts nothing.
 func (*Loop) Start() bool { return false }

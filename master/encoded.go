@@ -27,10 +27,10 @@ func (e *encoded[M]) appendTo(text []byte) []byte {
 // take appends all parts, which the message has no longer then.
 func (e *encoded[M]) take(text []byte) []byte {
 	text = e.appendTo(text)
-	e.parts = nil
 	if e.taken != nil {
 		e.taken()
 	}
+	e.parts, e.taken = nil, nil
 	return text
 }
 

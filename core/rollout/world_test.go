@@ -246,14 +246,15 @@ func (w *world) lose(agent int) {
 	}
 }
 
-// comeBack ends an agent's silence. It still has what was given up meanwhile.
+// comeBack ends an agent's silence. It still has what was given up meanwhile, which is
+// the same instance as the one that was lost.
 func (w *world) comeBack(agent int) {
 	w.silent[agent] = false
 	w.lost = slices.DeleteFunc(w.lost, func(i *inhabitant) bool {
 		next, returns := task.Return(task.Status{State: task.Lost}, i.status)
 		if i.agent == agent && returns {
 			i.status = next
-			w.list = append(w.list, i)
+			w.list = append(slices.DeleteFunc(w.list, func(gone *inhabitant) bool { return gone.Task == i.Task }), i)
 			w.tell(i, "returned")
 		}
 		return i.agent == agent

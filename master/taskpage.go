@@ -27,7 +27,7 @@ type listed struct {
 	err  error
 }
 
-// halves are halves of pages whose bytes have been taken. Who reads all of a large cluster would
+// halves are halves of pages whose bytes have been taken, all empty. Who reads all of a large cluster would
 // else have the heap grow by all that is read, and to touch a page of memory that is new can take
 // longer than to write the tasks on it.
 var halves = sync.Pool{New: func() any { return new(listed) }} //nolint:gochecknoglobals // a pool is the process's
@@ -37,7 +37,6 @@ var halves = sync.Pool{New: func() any { return new(listed) }} //nolint:gocheckn
 // the halves of a large one are written side by side.
 func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksResponse], error) {
 	a, b := halves.Get().(*listed), halves.Get().(*listed)
-	b.clear()
 	half := len(page)
 	var beside sync.WaitGroup
 	if len(page) >= halvedFrom {
@@ -57,15 +56,19 @@ func encodeTasks(page []*engine.Task, next string) (*encoded[pb.ListTasksRespons
 		next = tokenAfter(string(page[n-1].ID))
 	}
 	rest, err := proto.Marshal(&pb.ListTasksResponse{NextPageToken: next})
-	taken := func() { halves.Put(a); halves.Put(b) }
+	taken := func() {
+		for _, half := range []*listed{a, b} {
+			half.clear()
+			halves.Put(half)
+		}
+	}
 	return &encoded[pb.ListTasksResponse]{parts: [][]byte{a.text, b.text, rest}, taken: taken}, err
 }
 
 func (l *listed) clear() { l.text, l.ends, l.err = l.text[:0], l.ends[:0], nil }
 
-// list lists tasks until a page is full, in place of what was listed before.
+// list lists tasks, where none is yet, until a page is full.
 func (l *listed) list(tasks []*engine.Task) {
-	l.clear()
 	l.text = slices.Grow(l.text, min(taskBytesUsual*len(tasks), pageBytesMax))
 	l.ends = slices.Grow(l.ends, len(tasks))
 	for _, t := range tasks {

@@ -289,7 +289,6 @@ func (h *hand) waitInKernel() bool {
 // nothing is woken by them.
 func (h *hand) waitRested() bool {
 	if h.look(0) {
-		h.found++
 		return true
 	}
 	rest := h.loop.rest
@@ -299,7 +298,6 @@ func (h *hand) waitRested() bool {
 	h.found = 0
 	time.Sleep(rest)
 	if h.look(0) {
-		h.found++
 		return true
 	}
 	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing
@@ -331,6 +329,7 @@ func (h *hand) told(n int) (ok bool) {
 	if n <= 0 {
 		return false
 	}
+	h.found += n
 	h.batch.fill(h.asked[:n])
 	if n > 1 && h.loop.isAlone() {
 		ring(h.loop.nudge) // the last fell asleep meanwhile

@@ -2,7 +2,7 @@
 //
 // The kernel gives a process its memory page by page, when it is first written to. A command
 // of aloft, most of which is the start of what it has from libraries, writes to the first 3 MB
-// of its heap. That are 740 stops: where each is one of a virtual machine, a sixth of the time
+// of its heap. These are 740 stops: where each is one of a virtual machine, a sixth of the time
 // that the command takes to start. So what Go has taken for the heap is asked for in one call.
 //
 // Go initialises packages that do not need each other in the order of their paths (since 1.21, see

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/aloft-run/aloft/core/id"
 )
@@ -43,7 +45,7 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 	var problems []error
 	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
 		name := gone[0]
-		problems = append(problems, os.RemoveAll(f.complete(name)), os.RemoveAll(f.sandbox(name)))
+		problems = append(problems, os.RemoveAll(f.complete(name)), f.removeSandbox(name))
 		if f.hasLogs(name) {
 			left = append(left, name)
 		} else {
@@ -59,6 +61,15 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 		return left, fmt.Errorf("clear away: %w", err)
 	}
 	return left, nil
+}
+
+// removeSandbox removes a task's sandbox, in which many a program leaves nothing.
+func (f folder) removeSandbox(name id.Task) error {
+	sandbox := f.sandbox(name)
+	if syscall.Rmdir(filepath.Join(sandbox, temporaryName)) == nil && syscall.Rmdir(sandbox) == nil {
+		return nil
+	}
+	return os.RemoveAll(sandbox)
 }
 
 // hasLogs reports whether any attempt of the task has logs.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aloft-run/aloft/agent/supervisor"
 )
 
@@ -70,12 +72,8 @@ func prepareSandbox(launch Launch, as *supervisor.User) (dir string, err error) 
 	if err := give(launch.Sandbox, as); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrSandbox, err)
 	}
-	attempt, err := os.CreateTemp(launch.Sandbox, ".aloft-*")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrSandbox, err)
-	}
-	if err := errors.Join(attempt.Close(), os.Remove(attempt.Name())); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrSandbox, err)
+	if err := unix.Access(launch.Sandbox, unix.W_OK); err != nil { // not even root may, where a disk can only be read
+		return "", fmt.Errorf("%w: write to %s: %w", ErrSandbox, launch.Sandbox, err)
 	}
 	dir = filepath.Join(launch.Sandbox, launch.Dir)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,12 +102,16 @@ func removeGroups(groups Cgroup) error {
 // RemoveGroup removes a control group, and those that a program made inside of it,
 // as far as no process is in them. That there is none is no error.
 func RemoveGroup(dir string) error {
-	all := withInner([]string{dir})
-	for _, inner := range slices.Backward(all[1:]) {
-		_ = os.Remove(inner) // the last one tells
+	err := unix.Rmdir(dir)
+	if errors.Is(err, unix.EBUSY) { // something is in it
+		all := withInner([]string{dir})
+		for _, inner := range slices.Backward(all[1:]) {
+			_ = unix.Rmdir(inner) // the last one tells
+		}
+		err = unix.Rmdir(dir)
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return nil
 }
@@ -122,7 +127,7 @@ func removeParents(parents map[string]bool) {
 // RemoveEmpty removes a control group, and those that it is in, as far as nothing is
 // in them.
 func RemoveEmpty(dir string) {
-	for os.Remove(dir) == nil {
+	for unix.Rmdir(dir) == nil {
 		dir = filepath.Dir(dir)
 	}
 }

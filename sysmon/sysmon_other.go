@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sysmon
+
+// Relax does nothing on this system.
+func Relax() error { return nil }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ const (
 
 	answerWithin = 20 * time.Second
 
-	bare = "xargs -P 2 -n 1 /bin/true" // starts a process for each line, two at a time
+	program = "/bin/true" // of the many jobs
 )
 
 // times are the measurements of the rounds.
@@ -51,9 +50,9 @@ func (b *bench) measureCluster(ctx context.Context) error {
 	add(fmt.Sprintf("roll of %d instances that are ready at once, settle 0", instances), "`aloft deploy` of the second", 2*time.Second, t.roll)
 	add("a release that exits at once is judged bad and rolled back", "`aloft deploy` of a bad one", 5*time.Second, t.bad)
 	add("a command from its start to its end; Mesos 0.6 s, Nomad 1.05 s, measured apart", "`aloft run -- echo hi`", 100*time.Millisecond, t.command)
-	add(fmt.Sprintf("%d tasks of `/bin/true` on one agent, from submit to finished; 200/s, Nomad 9 to 18/s, measured apart", jobs),
+	add(fmt.Sprintf("%d tasks of `%s` on one agent, from submit to finished; 200/s, Nomad 9 to 18/s, measured apart", jobs, program),
 		"`aloft deploy --wait` of a job", jobs*time.Second/200, t.jobs)
-	add("the same processes, in the same rounds, without a manager", fmt.Sprintf("`%s`, %d lines", bare, jobs), 0, t.bare)
+	add("the same processes, in the same rounds, one after another and without a manager", "`os.StartProcess`", 0, t.bare)
 	for _, part := range t.memory {
 		b.results.addMemory(part)
 	}
@@ -198,7 +197,7 @@ func runCommand(ctx context.Context, c *cluster.Cluster) (time.Duration, error) 
 // manyJobs measures from the submission of a job to its end.
 func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration, error) {
 	file := filepath.Join(b.folder, "job.yaml")
-	text := fmt.Sprintf("job: many\ncopies: %d\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [/bin/true]}\n", jobs)
+	text := fmt.Sprintf("job: many\ncopies: %d\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [%s]}\n", jobs, program)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return 0, err
 	}
@@ -209,16 +208,22 @@ func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration
 
 // runBare measures what the processes of manyJobs take of the machine, if nobody places,
 // confines, watches or remembers them.
-func runBare(ctx context.Context, _ *cluster.Cluster) (time.Duration, error) {
-	words := strings.Fields(bare)
-	command := exec.CommandContext(ctx, words[0], words[1:]...)
-	command.Stdin = strings.NewReader(strings.Repeat("one\n", jobs))
+func runBare(context.Context, *cluster.Cluster) (time.Duration, error) {
 	began := time.Now()
-	output, err := command.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", bare, err, output)
+	for range jobs {
+		process, err := os.StartProcess(program, []string{program}, &os.ProcAttr{})
+		if err != nil {
+			return 0, err
+		}
+		state, err := process.Wait()
+		if err == nil && !state.Success() {
+			err = fmt.Errorf("%s: %s", program, state)
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	return time.Since(began), err
+	return time.Since(began), nil
 }
 
 // memory is what a part of the cluster takes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,53 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 			w.Errorf("of an ended task there are %v, %v", inside, err)
 		}
 	})
+}
+
+// TestWhatATaskLeavesInItsSandbox: all of it is removed, and nothing that a link leads to.
+func TestWhatATaskLeavesInItsSandbox(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(sandbox, elsewhere string) error{
+		"nothing": func(_, _ string) error { return nil },
+		"files": func(sandbox, _ string) error {
+			return errors.Join(os.WriteFile(filepath.Join(sandbox, "tmp", "a"), nil, 0o600), os.Mkdir(filepath.Join(sandbox, "b"), 0o755))
+		},
+		"a link in its place": func(sandbox, elsewhere string) error {
+			return errors.Join(os.RemoveAll(sandbox), os.Symlink(elsewhere, sandbox))
+		},
+		"a link in the place of its folder for temporary files": func(sandbox, elsewhere string) error {
+			temporary := filepath.Join(sandbox, "tmp")
+			return errors.Join(os.Remove(temporary), os.Symlink(filepath.Join(elsewhere, "tmp"), temporary))
+		},
+		"a file in its place": func(sandbox, _ string) error {
+			return errors.Join(os.RemoveAll(sandbox), os.WriteFile(sandbox, nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			elsewhere := t.TempDir()
+			kept := filepath.Join(elsewhere, "tmp")
+			if err := os.Mkdir(kept, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			leaving := func(launch runtime.Launch) fake.Play {
+				return fake.Play{Lives: time.Second, Refused: leave(launch.Sandbox, elsewhere)}
+			}
+			inWorld(t, leaving, func(w *world) {
+				w.run(job(), "copy-1")
+				w.pass(time.Second)
+				w.want("copy-1", "finished 1")
+				w.forget("copy-1")
+				w.pass(time.Second)
+
+				if _, err := os.Lstat(w.file("copy-1")); !errors.Is(err, fs.ErrNotExist) {
+					w.Errorf("its folder is still there: %v", err)
+				}
+				if _, err := os.Stat(kept); err != nil {
+					w.Errorf("what the link leads to is gone: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // TestAFolderHasAName that no other has, and that an agent tells on joining.

@@ -63,10 +63,12 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 	return left, nil
 }
 
-// removeSandbox removes a task's sandbox, in which many a program leaves nothing.
+// removeSandbox removes a task's sandbox, in which many a program leaves nothing, and
+// nothing that a link leads to in its place.
 func (f folder) removeSandbox(name id.Task) error {
 	sandbox := f.sandbox(name)
-	if syscall.Rmdir(filepath.Join(sandbox, temporaryName)) == nil && syscall.Rmdir(sandbox) == nil {
+	info, err := os.Lstat(sandbox)
+	if err == nil && info.IsDir() && syscall.Rmdir(filepath.Join(sandbox, temporaryName)) == nil && syscall.Rmdir(sandbox) == nil {
 		return nil
 	}
 	return os.RemoveAll(sandbox)

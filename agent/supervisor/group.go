@@ -103,7 +103,7 @@ func removeGroups(groups Cgroup) error {
 // as far as no process is in them. That there is none is no error.
 func RemoveGroup(dir string) error {
 	err := unix.Rmdir(dir)
-	if errors.Is(err, unix.EBUSY) { // something is in it
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) { // something is in it
 		all := withInner([]string{dir})
 		for _, inner := range slices.Backward(all[1:]) {
 			_ = unix.Rmdir(inner) // the last one tells

@@ -82,8 +82,8 @@ func (b *bench) measureRound(ctx context.Context, t *times, last bool) (err erro
 	if last && err == nil { // before the many jobs: idle is who rests from what is usual
 		t.memory, err = b.measureMemory(ctx, c)
 	}
+	step(&t.bare, runBare) // before the jobs, of which much is to be cleared away
 	step(&t.jobs, b.manyJobs)
-	step(&t.bare, runBare)
 	return err
 }
 

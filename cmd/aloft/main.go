@@ -19,7 +19,6 @@ import (
 
 	"github.com/aloft-run/aloft/cli"
 	_ "github.com/aloft-run/aloft/prefault" // before all that is large
-	"github.com/aloft-run/aloft/sysmon"
 )
 
 // version is set by the linker, which can only set a variable; see the Makefile.
@@ -29,7 +28,6 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == supervisorName {
 		runtime.LockOSThread() // it is the first one: see supervisor.Main
 	}
-	_ = sysmon.Relax() // where that is not allowed, all is only slower
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})

@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"core/engine"},
 	{"gen/aloft/v1", "gen/aloft/v1/aloftv1connect"},
 	{"specfile", "wire"},
-	{"hugepage", "kernel", "prefault", "router/plain", "unmetered", "wheel"},
+	{"hugepage", "kernel", "prefault", "removal", "router/plain", "unmetered", "wheel"},
 	{"poller"},
 	{"footprint", "keepalive", "telemetry"},
 	{"agent/logs", "router/handover", "router/relay", "router/upstream", "store"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aloft-run/aloft/core/id"
 	pb "github.com/aloft-run/aloft/gen/aloft/v1"
+	"github.com/aloft-run/aloft/removal"
 )
 
 // ErrLocked is the error for a data folder that another agent uses.
@@ -194,7 +195,7 @@ func (f folder) trimAttempts(name id.Task, keep int) error {
 	attempts := f.attempts(name)
 	var problems []error
 	for _, attempt := range attempts[:max(0, len(attempts)-keep)] {
-		problems = append(problems, os.RemoveAll(f.attemptLogs(name, attempt)))
+		problems = append(problems, removal.All(f.attemptLogs(name, attempt)))
 	}
 	return errors.Join(problems...)
 }

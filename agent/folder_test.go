@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aloft-run/aloft/agent"
 	"github.com/aloft-run/aloft/agent/runtime"
 	"github.com/aloft-run/aloft/agent/runtime/fake"
@@ -177,6 +179,47 @@ func TestWhatATaskLeavesInItsSandbox(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatATaskMountedStays: it is not the agent's to remove, and the agent says so. The next one
+// removes the rest when it has been unmounted.
+func TestWhatATaskMountedStays(t *testing.T) {
+	t.Parallel()
+	elsewhere := t.TempDir()
+	kept := filepath.Join(elsewhere, "kept")
+	if err := os.WriteFile(kept, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var mounted string
+	t.Cleanup(func() { _ = unix.Unmount(mounted, unix.MNT_DETACH) }) // where the test has come to nothing
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	mounting := func(launch runtime.Launch) fake.Play {
+		mounted = filepath.Join(launch.Sandbox, "tmp")
+		return fake.Play{Lives: time.Second, Refused: unix.Mount(elsewhere, mounted, "", unix.MS_BIND, "")}
+	}
+	inWorld(t, mounting, func(w *world) {
+		w.run(job(), "copy-1")
+		w.pass(time.Second)
+		w.want("copy-1", "finished 1")
+		w.forget("copy-1")
+		w.pass(time.Second)
+
+		contains(w, w.log.String(), "ended tasks not cleared away")
+		contains(w, w.log.String(), mounted+": something is mounted there; unmount it")
+		if _, err := os.Stat(kept); err != nil {
+			w.Errorf("what is mounted is gone: %v", err)
+		}
+		if err := unix.Unmount(mounted, 0); err != nil {
+			w.Fatal(err)
+		}
+		w.restart()
+		w.pass(time.Second)
+		if _, err := os.Lstat(w.file("copy-1")); !errors.Is(err, fs.ErrNotExist) {
+			w.Errorf("unmounted, its folder is still there: %v", err)
+		}
+	})
 }
 
 // TestAFolderHasAName that no other has, and that an agent tells on joining.

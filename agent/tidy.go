@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/aloft-run/aloft/core/id"
+	"github.com/aloft-run/aloft/removal"
 )
 
 // tidying clears away what forgotten tasks leave. Their logs stay until newer
@@ -45,16 +46,19 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 	var problems []error
 	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
 		name := gone[0]
-		problems = append(problems, os.RemoveAll(f.complete(name)), f.removeSandbox(name))
-		if f.hasLogs(name) {
+		err := errors.Join(os.RemoveAll(f.complete(name)), f.removeSandbox(name))
+		switch {
+		case err != nil:
+			problems = append(problems, err) // the next agent tries again
+		case f.hasLogs(name):
 			left = append(left, name)
-		} else {
-			problems = append(problems, os.RemoveAll(f.task(name)))
+		default:
+			problems = append(problems, removal.All(f.task(name)))
 		}
 	}
 	for ; len(left) > leftMax; left = left[1:] {
 		if _, err := os.Lstat(f.file(left[0])); errors.Is(err, fs.ErrNotExist) { // no task of that name has come since
-			problems = append(problems, os.RemoveAll(f.task(left[0])))
+			problems = append(problems, removal.All(f.task(left[0])))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -71,7 +75,7 @@ func (f folder) removeSandbox(name id.Task) error {
 	if err == nil && info.IsDir() && syscall.Rmdir(filepath.Join(sandbox, temporaryName)) == nil && syscall.Rmdir(sandbox) == nil {
 		return nil
 	}
-	return os.RemoveAll(sandbox)
+	return removal.All(sandbox)
 }
 
 // hasLogs reports whether any attempt of the task has logs.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aloft-run/aloft/cli"
+	"github.com/aloft-run/aloft/removal"
 )
 
 // devAgentsMax bounds the agents of a development cluster.
@@ -152,7 +153,7 @@ func (f devFlags) loopback(pattern string, i int) string {
 func (f devFlags) folder() (dir string, remove func() error, err error) {
 	if f.dataDir == "" {
 		dir, err = os.MkdirTemp("", "aloft-dev-")
-		return dir, func() error { return os.RemoveAll(dir) }, err
+		return dir, func() error { return removal.All(dir) }, err
 	}
 	dir, err = filepath.Abs(f.dataDir)
 	return dir, func() error { return nil }, err

@@ -2,7 +2,11 @@
 
 package poller
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Batch is a batch for its test.
 type Batch struct{ inner batch }
@@ -33,4 +37,16 @@ func (c *Conn) Waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sides[reading].waiter.parked != nil
+}
+
+// RestAfter returns how long a resting loop, which has not been started, rests when the kernel has told
+// of so many sockets, and of so many more.
+func (l *Loop) RestAfter(told ...int) time.Duration {
+	h := &l.hands[0]
+	h.loop = l
+	for _, n := range told {
+		for more := h.told(n); more; more = h.take() {
+		}
+	}
+	return h.nextRest()
 }

@@ -22,7 +22,8 @@ const turnsMax = 32
 // another turn have theirs.
 const newsMax = 8
 
-// crowd is of how many sockets a hand tells between two rests before it rests for longer.
+// crowd is of how many events a hand tells between two rests before it rests for longer. They may
+// all be of one socket that is busy: what comes by it waits in the kernel for so long.
 const crowd = 16
 
 // wanted is what the kernel tells of a socket, once each time.
@@ -291,17 +292,22 @@ func (h *hand) waitRested() bool {
 	if h.look(0) {
 		return true
 	}
-	rest := h.loop.rest
-	if h.found >= crowd {
-		rest = h.loop.crowded
-	}
-	h.found = 0
-	time.Sleep(rest)
+	time.Sleep(h.nextRest())
 	if h.look(0) {
 		return true
 	}
 	n, _ := unix.EpollWait(h.loop.epoll, h.asked[:], -1) // an interruption finds nothing
 	return h.told(n)
+}
+
+// nextRest returns how long to rest after what was found since the last time.
+func (h *hand) nextRest() time.Duration {
+	rest := h.loop.rest
+	if h.found >= crowd {
+		rest = h.loop.crowded
+	}
+	h.found = 0
+	return rest
 }
 
 // look finds a socket that is ready. It asks the kernel only when nothing is left of what that has told,

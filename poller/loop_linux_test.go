@@ -37,6 +37,30 @@ func add(t fataler, l *poller.Loop, fd int, source poller.Source) poller.Token {
 	return token
 }
 
+// TestARestAfterManyIsLonger, and counts from then on.
+func TestARestAfterManyIsLonger(t *testing.T) {
+	t.Parallel()
+	const rest, crowded = time.Second, time.Minute
+	l := poller.NewResting(rest, crowded)
+	for i, c := range []struct {
+		told []int
+		want time.Duration
+	}{
+		{nil, rest},
+		{[]int{0}, rest},
+		{[]int{8, 7}, rest},
+		{[]int{8, 8}, crowded},
+		{[]int{8, 7}, rest},
+		{[]int{5, 0, 5, 5}, rest},
+		{[]int{5, 5, 6}, crowded},
+		{nil, rest},
+	} {
+		if got := l.RestAfter(c.told...); got != c.want {
+			t.Errorf("case %d: after %v the rest is %v, want %v", i, c.told, got, c.want)
+		}
+	}
+}
+
 // within waits until a channel is closed.
 func within(t fataler, done <-chan struct{}, otherwise string) {
 	t.Helper()

@@ -77,7 +77,7 @@ const (
 	calmFor   = 2 * time.Second
 	calmAfter = 250 * time.Millisecond
 	calmLook  = 50 * time.Millisecond
-	calmSpare = 1 << 30 // bytes
+	calmSpare = 256 << 20 // bytes
 )
 
 // awaitCalm waits for that after a large load, or until ctx is done.

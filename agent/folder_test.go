@@ -134,6 +134,24 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 	})
 }
 
+// runAndForget runs a copy of a job to its end, and has the master forget it.
+func (w *world) runAndForget(name string) {
+	w.Helper()
+	w.run(job(), name)
+	w.pass(time.Second)
+	w.want(name, "finished 1")
+	w.forget(name)
+	w.pass(time.Second)
+}
+
+// wantNoFolder says so if anything is left of a task.
+func (w *world) wantNoFolder(name string) {
+	w.Helper()
+	if _, err := os.Lstat(w.file(name)); !errors.Is(err, fs.ErrNotExist) {
+		w.Errorf("the folder of %s is still there: %v", name, err)
+	}
+}
+
 // TestWhatATaskLeavesInItsSandbox: all of it is removed, and nothing that a link leads to.
 func TestWhatATaskLeavesInItsSandbox(t *testing.T) {
 	t.Parallel()
@@ -164,15 +182,9 @@ func TestWhatATaskLeavesInItsSandbox(t *testing.T) {
 				return fake.Play{Lives: time.Second, Refused: leave(launch.Sandbox, elsewhere)}
 			}
 			inWorld(t, leaving, func(w *world) {
-				w.run(job(), "copy-1")
-				w.pass(time.Second)
-				w.want("copy-1", "finished 1")
-				w.forget("copy-1")
-				w.pass(time.Second)
+				w.runAndForget("copy-1")
 
-				if _, err := os.Lstat(w.file("copy-1")); !errors.Is(err, fs.ErrNotExist) {
-					w.Errorf("its folder is still there: %v", err)
-				}
+				w.wantNoFolder("copy-1")
 				if _, err := os.Stat(kept); err != nil {
 					w.Errorf("what the link leads to is gone: %v", err)
 				}
@@ -185,6 +197,9 @@ func TestWhatATaskLeavesInItsSandbox(t *testing.T) {
 // removes the rest when it has been unmounted.
 func TestWhatATaskMountedStays(t *testing.T) {
 	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
 	elsewhere := t.TempDir()
 	kept := filepath.Join(elsewhere, "kept")
 	if err := os.WriteFile(kept, nil, 0o600); err != nil {
@@ -192,19 +207,12 @@ func TestWhatATaskMountedStays(t *testing.T) {
 	}
 	var mounted string
 	t.Cleanup(func() { _ = unix.Unmount(mounted, unix.MNT_DETACH) }) // where the test has come to nothing
-	if os.Geteuid() != 0 {
-		t.Skip("only root may mount")
-	}
 	mounting := func(launch runtime.Launch) fake.Play {
 		mounted = filepath.Join(launch.Sandbox, "tmp")
 		return fake.Play{Lives: time.Second, Refused: unix.Mount(elsewhere, mounted, "", unix.MS_BIND, "")}
 	}
 	inWorld(t, mounting, func(w *world) {
-		w.run(job(), "copy-1")
-		w.pass(time.Second)
-		w.want("copy-1", "finished 1")
-		w.forget("copy-1")
-		w.pass(time.Second)
+		w.runAndForget("copy-1")
 
 		contains(w, w.log.String(), "ended tasks not cleared away")
 		contains(w, w.log.String(), mounted+": something is mounted there; unmount it")
@@ -216,9 +224,7 @@ func TestWhatATaskMountedStays(t *testing.T) {
 		}
 		w.restart()
 		w.pass(time.Second)
-		if _, err := os.Lstat(w.file("copy-1")); !errors.Is(err, fs.ErrNotExist) {
-			w.Errorf("unmounted, its folder is still there: %v", err)
-		}
+		w.wantNoFolder("copy-1")
 	})
 }
 

@@ -44,21 +44,22 @@ func (a *Agent) tidy(ctx context.Context) {
 // agent finds the rest.
 func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]id.Task, error) {
 	var problems []error
+	var sweep removal.Sweep
 	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
 		name := gone[0]
-		err := errors.Join(os.RemoveAll(f.complete(name)), f.removeSandbox(name))
+		err := errors.Join(os.RemoveAll(f.complete(name)), f.removeSandbox(&sweep, name))
 		switch {
 		case err != nil:
 			problems = append(problems, err) // the next agent tries again
 		case f.hasLogs(name):
 			left = append(left, name)
 		default:
-			problems = append(problems, removal.All(f.task(name)))
+			problems = append(problems, sweep.All(f.task(name)))
 		}
 	}
 	for ; len(left) > leftMax; left = left[1:] {
 		if _, err := os.Lstat(f.file(left[0])); errors.Is(err, fs.ErrNotExist) { // no task of that name has come since
-			problems = append(problems, removal.All(f.task(left[0])))
+			problems = append(problems, sweep.All(f.task(left[0])))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -69,13 +70,13 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 
 // removeSandbox removes a task's sandbox, in which many a program leaves nothing, and
 // nothing that a link leads to in its place.
-func (f folder) removeSandbox(name id.Task) error {
+func (f folder) removeSandbox(sweep *removal.Sweep, name id.Task) error {
 	sandbox := f.sandbox(name)
 	info, err := os.Lstat(sandbox)
 	if err == nil && info.IsDir() && syscall.Rmdir(filepath.Join(sandbox, temporaryName)) == nil && syscall.Rmdir(sandbox) == nil {
 		return nil
 	}
-	return removal.All(sandbox)
+	return sweep.All(sandbox)
 }
 
 // hasLogs reports whether any attempt of the task has logs.

@@ -2,9 +2,9 @@ package removal
 
 import "github.com/moby/sys/mountinfo"
 
-// within returns where something is mounted: at a place or below it.
-func within(place string) ([]string, error) {
-	found, err := mountinfo.GetMounts(mountinfo.PrefixFilter(place))
+// mounted returns where something is mounted.
+func mounted() ([]string, error) {
+	found, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,5 +2,5 @@
 
 package removal
 
-// within finds nothing: agents, whose programs could mount something, are of Linux.
-func within(string) ([]string, error) { return nil, nil }
+// mounted finds nothing: agents, whose programs could mount something, are of Linux.
+func mounted() ([]string, error) { return nil, nil }

@@ -100,8 +100,14 @@ func TestWhatIsMountedStays(t *testing.T) {
 			if !exists(t, filepath.Join(elsewhere, "kept")) {
 				t.Error("what is mounted is gone")
 			}
-			if err := removal.All(neighbour); err != nil {
-				t.Errorf("beside it, All = %v", err)
+			var sweep removal.Sweep
+			for range 2 {
+				if err := sweep.All(dir); !errors.Is(err, removal.ErrMounted) {
+					t.Errorf("Sweep.All = %v", err)
+				}
+			}
+			if err := sweep.All(neighbour); err != nil || exists(t, neighbour) {
+				t.Errorf("beside it, Sweep.All = %v", err)
 			}
 			unmount()
 			if err := removal.All(dir); err != nil || exists(t, dir) {

@@ -91,7 +91,7 @@ func (s *server) start(c call) error {
 			c.session.send(r)
 		},
 	}
-	s.waiting = append(s.waiting, *start)
+	s.approach(*start)
 	return nil
 }
 

@@ -168,6 +168,20 @@ func execute(start Start, outputs [2]int) (pid int, ended *unix.WaitStatus, err 
 	return pid, ended, errors.Join(err, settle(start.Cgroup.Then))
 }
 
+// reach reads the beginning of a program, as the kernel does when it executes it. If
+// its disk hangs, this hangs, and not the fork, for which all else waits.
+func reach(program string) {
+	if info, err := os.Stat(program); err != nil || !info.Mode().IsRegular() { // to open a device may do anything
+		return
+	}
+	fd, err := unix.Open(program, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // the execution tells what is wrong
+	}
+	defer func() { _ = unix.Close(fd) }()  // read only
+	_, _ = unix.Read(fd, make([]byte, 64)) // the execution tells
+}
+
 // settle writes the settings that wait until a program has been executed.
 func settle(settings []Setting) error {
 	for _, setting := range settings {

@@ -37,6 +37,7 @@ type server struct {
 	mains    map[int]*task // those that run, by number, until reaped
 	ending   map[Key]*task // those that are ending
 	strays   map[int]Key   // adopted children whose owner is known
+	reaching int           // starts whose programs are being reached
 	waiting  []Start       // for the thread that forks
 	inFlight bool          // a fork is under way
 
@@ -54,6 +55,7 @@ type server struct {
 	joined   chan *session
 	left     chan *session
 	calls    chan call
+	reached  chan Start
 	jobs     chan func() // for the thread that forks
 	outcomes chan forked
 	quiet    chan silence
@@ -85,6 +87,7 @@ func newServer(cfg Config, at *home, listener *net.UnixListener, book *journal) 
 		joined:   make(chan *session),
 		left:     make(chan *session),
 		calls:    make(chan call),
+		reached:  make(chan Start),
 		jobs:     make(chan func()),
 		outcomes: make(chan forked),
 		quiet:    make(chan silence),
@@ -122,7 +125,7 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 	defer due.Stop()
 	told := ctx.Done()
 	for !s.closing || s.living() > 0 {
-		if s.heir != nil && !s.inFlight && len(s.waiting) == 0 {
+		if s.heir != nil && !s.inFlight && s.reaching == 0 && len(s.waiting) == 0 {
 			s.handOver()
 		}
 		calls := s.calls
@@ -139,6 +142,9 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 			delete(s.sessions, session)
 		case c := <-calls:
 			s.answer(c)
+		case start := <-s.reached:
+			s.reaching--
+			s.waiting = append(s.waiting, start)
 		case jobs <- next:
 			s.inFlight = true
 			s.waiting[0] = Start{} // it may be big
@@ -158,6 +164,15 @@ func (s *server) loop(ctx context.Context, children <-chan os.Signal) {
 			s.restAt = time.Now().Add(restAfter)
 		}
 	}
+}
+
+// approach has a start wait for the thread that forks when its program can be read.
+func (s *server) approach(start Start) {
+	s.reaching++
+	s.working.Go(func() {
+		reach(start.Path)
+		s.reached <- start // the loop goes on while an attempt is alive
+	})
 }
 
 // nextStart returns the next start as a job for the thread that forks; the
@@ -352,7 +367,7 @@ func (s *server) report(t *task) {
 		s.cfg.Log.Warn("exit not recorded; it is lost if the supervisor is killed",
 			slog.String("task", string(t.key.Task)), slog.Any("error", err))
 	}
-	if err := removeGroups(t.cgroup); err != nil {
+	if err := t.removeGroups(); err != nil {
 		s.cfg.Log.Warn("cgroup not removed", slog.String("task", string(t.key.Task)), slog.Any("error", err))
 	}
 	for _, dir := range t.cgroup.dirs() {

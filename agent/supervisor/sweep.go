@@ -20,7 +20,7 @@ func (s *server) sweep() {
 		if !t.cleanAt.IsZero() {
 			continue
 		}
-		empty := killGroups(t.cgroup)
+		empty := t.leaveGroups() || killGroups(t.cgroup)
 		if !empty || left.anyOwner || left.owners[t.key] {
 			again = true
 			continue

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ type task struct {
 	status   unix.WaitStatus // from ending on
 	failed   string          // why it never ran
 	endedAt  time.Time       // from ending on
+	apart    bool            // its groups are removed
 	cleanAt  time.Time       // when its offspring was found gone; then the output must end soon
 	exit     *Exit           // when done
 	callback func(reply)     // answers the start while forking
@@ -73,6 +75,30 @@ func (t *task) kill() {
 	t.killed = true
 	_ = t.signal(unix.SIGKILL, true) // it may have ended
 	killGroups(t.cgroup)
+}
+
+// leaveGroups removes the groups of a program that ended well, as far as nothing is
+// in them: one call each tells and does it. Those of other programs say first whether
+// the kernel killed in them for lack of memory.
+func (t *task) leaveGroups() (empty bool) {
+	if t.failed != "" || !t.status.Exited() || t.status.ExitStatus() != 0 {
+		return false
+	}
+	for _, dir := range t.cgroup.dirs() {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			return false
+		}
+	}
+	t.apart = true
+	return true
+}
+
+// removeGroups removes the groups, unless that is done.
+func (t *task) removeGroups() error {
+	if t.apart {
+		return nil
+	}
+	return removeGroups(t.cgroup)
 }
 
 // describe returns what is told of the attempt.

@@ -39,17 +39,19 @@ func TestLogsAreShown(t *testing.T) {
 		lines []string
 		err   string
 	}{
-		"the newest attempt":   {order: &pb.LogOrder{Task: "web-1", Lines: 10}, lines: []string{"stderr: oh", "stdout: three", "stdout: two"}},
-		"the last lines":       {order: &pb.LogOrder{Task: "web-1", Lines: 1}, lines: []string{"stderr: oh", "stdout: three"}},
-		"the attempt before":   {order: &pb.LogOrder{Task: "web-1", Lines: 10, Previous: true}, lines: []string{"stdout: one"}},
-		"a task that has gone": {order: &pb.LogOrder{Task: "copy-1", Lines: 10}, lines: []string{"stdout: done"}},
-		"no attempt before":    {order: &pb.LogOrder{Task: "copy-1", Previous: true}, err: "no attempt before"},
-		"an unknown task":      {order: &pb.LogOrder{Task: "nobody"}, err: "no logs on agent a1"},
-		"what is no task":      {order: &pb.LogOrder{Task: "../../etc"}, err: "not a name"},
-		"nothing was printed":  {order: &pb.LogOrder{Task: "silent", Lines: 10}},
-		"nothing before":       {order: &pb.LogOrder{Task: "silent", Lines: 10, Previous: true}, err: "no attempt before"},
-		"no UTF-8":             {order: &pb.LogOrder{Task: "binary", Lines: 10}, lines: []string{"stdout: a\uFFFDb"}},
-		"no end of line":       {order: &pb.LogOrder{Task: "unended", Lines: 10, Follow: true}, lines: []string{"stdout: unended"}},
+		"the newest attempt":     {order: &pb.LogOrder{Task: "web-1", Lines: 10}, lines: []string{"stderr: oh", "stdout: three", "stdout: two"}},
+		"the last lines":         {order: &pb.LogOrder{Task: "web-1", Lines: 1}, lines: []string{"stderr: oh", "stdout: three"}},
+		"the attempt before":     {order: &pb.LogOrder{Task: "web-1", Lines: 10, Previous: true}, lines: []string{"stdout: one"}},
+		"a task that has gone":   {order: &pb.LogOrder{Task: "copy-1", Lines: 10}, lines: []string{"stdout: done"}},
+		"no attempt before":      {order: &pb.LogOrder{Task: "copy-1", Previous: true}, err: "no attempt before"},
+		"an unknown task":        {order: &pb.LogOrder{Task: "nobody"}, err: "no logs on agent a1"},
+		"what is no task":        {order: &pb.LogOrder{Task: "../../etc"}, err: "not a name"},
+		"nothing was printed":    {order: &pb.LogOrder{Task: "silent", Lines: 10}},
+		"nothing before":         {order: &pb.LogOrder{Task: "silent", Lines: 10, Previous: true}, err: "no attempt before"},
+		"a silent first attempt": {order: &pb.LogOrder{Task: "web-2", Lines: 10, Previous: true}},
+		"gone without a word":    {order: &pb.LogOrder{Task: "quiet", Lines: 10}},
+		"no UTF-8":               {order: &pb.LogOrder{Task: "binary", Lines: 10}, lines: []string{"stdout: a\uFFFDb"}},
+		"no end of line":         {order: &pb.LogOrder{Task: "unended", Lines: 10, Follow: true}, lines: []string{"stdout: unended"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +61,9 @@ func TestLogsAreShown(t *testing.T) {
 				w.print("web-1", 1, "stdout", "one\n")
 				w.print("web-1", 2, "stdout", "two\nthree\n")
 				w.print("web-1", 2, "stderr", "oh\n")
+				w.print("web-2", 2, "stdout", "again\n")
 				w.print("copy-1", 1, "stdout", "done\n")
+				touch(w, w.file("quiet", "fetched"))
 				w.print("binary", 1, "stdout", "a\xff\xfeb\n")
 				w.print("unended", 1, "stdout", "unended")
 				tc.order.Request = "r1"

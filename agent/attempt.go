@@ -26,7 +26,10 @@ func (a *Agent) launch(ctx context.Context, in *instance) {
 	preparing, cancel := context.WithCancel(ctx)
 	in.cancelLaunch = cancel
 	launch, err := a.launchOf(in)
-	wanted := sandbox{folder: a.folder, task: in.task, artifacts: in.rev.spec.Run.Fetch, address: a.cfg.Address, ports: in.ports()}
+	wanted := sandbox{
+		folder: a.folder, task: key.Task, attempt: key.Attempt, artifacts: in.rev.spec.Run.Fetch,
+		address: a.cfg.Address, ports: in.ports(),
+	}
 	leased := in.endsOff()
 	a.workers.Go(func() {
 		defer cancel()

@@ -26,6 +26,7 @@ var errPortTaken = errors.New("port is taken by another program on this machine"
 type sandbox struct {
 	folder    folder
 	task      id.Task
+	attempt   int
 	artifacts []spec.Artifact
 	address   string
 	ports     []int
@@ -40,9 +41,14 @@ func (s sandbox) prepare(ctx context.Context, fetcher Fetcher) error {
 	if err := s.makeFolders(); err != nil {
 		return fmt.Errorf("make the sandbox: %w", err)
 	}
-	if err := s.folder.trimAttempts(s.task, attemptsKept-1); err != nil {
-		return fmt.Errorf("clear away old logs: %w", err)
+	if err := s.fetch(ctx, fetcher); err != nil {
+		return err
 	}
+	return s.folder.prepareLogs(s.task, s.attempt)
+}
+
+// fetch gets what belongs into the sandbox, unless it is there.
+func (s sandbox) fetch(ctx context.Context, fetcher Fetcher) error {
 	if len(s.artifacts) == 0 {
 		return nil
 	}
@@ -64,8 +70,10 @@ func (s sandbox) prepare(ctx context.Context, fetcher Fetcher) error {
 // which is for every user: who the program runs as is the runtime's business.
 func (s sandbox) makeFolders() error {
 	temporary := filepath.Join(s.folder.sandbox(s.task), temporaryName)
-	if err := os.MkdirAll(temporary, 0o755); err != nil {
-		return err
+	if os.Mkdir(s.folder.sandbox(s.task), 0o755) != nil || os.Mkdir(temporary, 0o755) != nil { // they are new, as a rule
+		if err := os.MkdirAll(temporary, 0o755); err != nil {
+			return err
+		}
 	}
 	return os.Chmod(temporary, 0o777|os.ModeSticky)
 }

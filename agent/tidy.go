@@ -40,21 +40,21 @@ func (a *Agent) tidy(ctx context.Context) {
 }
 
 // tidy removes what is left of tasks but their logs, and the oldest logs beyond
-// so many. It returns the tasks whose logs are left. When ctx is done the next
-// agent finds the rest.
+// those of so many tasks. It returns the tasks whose logs are left; a folder without
+// any tells of a task that printed nothing. When ctx is done the next agent finds the
+// rest.
 func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]id.Task, error) {
 	var problems []error
 	var sweep removal.Sweep
 	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
 		name := gone[0]
-		err := errors.Join(os.RemoveAll(f.complete(name)), f.removeSandbox(&sweep, name))
-		switch {
-		case err != nil:
+		err := errors.Join(removeFiles(f.complete(name), f.damaged(name)), f.removeSandbox(&sweep, name))
+		if err != nil {
 			problems = append(problems, err) // the next agent tries again
-		case f.hasLogs(name):
+			continue
+		}
+		if f.has(name) {
 			left = append(left, name)
-		default:
-			problems = append(problems, sweep.All(f.task(name)))
 		}
 	}
 	for ; len(left) > leftMax; left = left[1:] {
@@ -68,6 +68,17 @@ func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]
 	return left, nil
 }
 
+// removeFiles removes those that are there.
+func removeFiles(paths ...string) error {
+	var problems []error
+	for _, path := range paths {
+		if err := syscall.Unlink(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, &fs.PathError{Op: "unlink", Path: path, Err: err})
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // removeSandbox removes a task's sandbox, in which many a program leaves nothing, and
 // nothing that a link leads to in its place.
 func (f folder) removeSandbox(sweep *removal.Sweep, name id.Task) error {
@@ -79,7 +90,8 @@ func (f folder) removeSandbox(sweep *removal.Sweep, name id.Task) error {
 	return sweep.All(sandbox)
 }
 
-// hasLogs reports whether any attempt of the task has logs.
-func (f folder) hasLogs(name id.Task) bool {
-	return len(f.attempts(name)) > 0
+// has reports whether there is anything of a task.
+func (f folder) has(name id.Task) bool {
+	_, err := os.Lstat(f.task(name))
+	return err == nil
 }

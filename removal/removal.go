@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // ErrMounted is the error for a folder in which something is mounted.
@@ -32,6 +33,9 @@ type Sweep struct {
 
 // All removes a folder as the function All does.
 func (s *Sweep) All(dir string) error {
+	if syscall.Rmdir(dir) == nil { // it was empty, and nothing mounted there
+		return nil
+	}
 	place, err := filepath.Abs(dir)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ const lineMax = 64 << 10
 // Config says where a stream goes and how much of it is kept. Zero fields get
 // their defaults.
 type Config struct {
-	Dir      string // made when it is missing
+	Dir      string // made with the first file
 	Name     string // of the stream, as in "stdout"
 	SizeMax  int64  // bytes in one file; default 10 MiB, at least 1 KiB
 	FilesMax int    // files kept, with the one being written; default 5

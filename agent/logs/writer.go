@@ -24,16 +24,13 @@ type Writer struct {
 	dropped atomic.Int64
 }
 
-// Open returns a Writer that goes on where the stream's files end. It makes the folder;
-// that it cannot, or not open the file that is there, is the only error there ever is. A
-// file is made when something is written: many short tasks say nothing.
+// Open returns a Writer that goes on where the stream's files end. That it cannot open the
+// file that is there is the only error there ever is. The folder and a file are made when
+// something is written: many short tasks say nothing.
 func Open(cfg Config) (*Writer, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("log config: %w", err)
-	}
-	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
-		return nil, fmt.Errorf("log folder: %w", err)
 	}
 	w := &Writer{
 		cfg:  cfg,
@@ -161,6 +158,11 @@ func (w *Writer) rotate() {
 
 // reopen takes up the stream's current file, or makes one with os.O_CREATE.
 func (w *Writer) reopen(create int) error {
+	if create != 0 {
+		if err := os.MkdirAll(w.cfg.Dir, 0o750); err != nil {
+			return fmt.Errorf("log folder: %w", err)
+		}
+	}
 	opened, err := os.OpenFile(filePath(w.cfg.Dir, w.cfg.Name, 0), create|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)

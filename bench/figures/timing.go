@@ -208,9 +208,12 @@ func (b *bench) manyJobs(ctx context.Context, c *cluster.Cluster) (time.Duration
 
 // runBare measures what the processes of manyJobs take of the machine, if nobody places,
 // confines, watches or remembers them.
-func runBare(context.Context, *cluster.Cluster) (time.Duration, error) {
+func runBare(ctx context.Context, _ *cluster.Cluster) (time.Duration, error) {
 	began := time.Now()
 	for range jobs {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
 		process, err := os.StartProcess(program, []string{program}, &os.ProcAttr{})
 		if err != nil {
 			return 0, err

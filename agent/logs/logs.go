@@ -14,6 +14,7 @@ package logs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -31,7 +32,7 @@ const lineMax = 64 << 10
 // Config says where a stream goes and how much of it is kept. Zero fields get
 // their defaults.
 type Config struct {
-	Dir      string // made with the first file
+	Dir      string // made with the first file, see MakeFolder
 	Name     string // of the stream, as in "stdout"
 	SizeMax  int64  // bytes in one file; default 10 MiB, at least 1 KiB
 	FilesMax int    // files kept, with the one being written; default 5
@@ -67,4 +68,18 @@ func (c Config) validate() error {
 // filePath returns the path of a stream's file number n; 0 is written now.
 func filePath(dir, stream string, n int) string {
 	return filepath.Join(dir, fmt.Sprintf("%s.%d.log", stream, n))
+}
+
+// MakeFolder makes the folder of a stream and the one that it is in, where they are
+// missing, but nothing above them: that is somebody else's to make.
+func MakeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o750)
+	if errors.Is(err, os.ErrNotExist) {
+		_ = os.Mkdir(filepath.Dir(dir), 0o750) // the next one tells
+		err = os.Mkdir(dir, 0o750)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("log folder: %w", err)
+	}
+	return nil
 }

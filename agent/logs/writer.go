@@ -159,8 +159,8 @@ func (w *Writer) rotate() {
 // reopen takes up the stream's current file, or makes one with os.O_CREATE.
 func (w *Writer) reopen(create int) error {
 	if create != 0 {
-		if err := os.MkdirAll(w.cfg.Dir, 0o750); err != nil {
-			return fmt.Errorf("log folder: %w", err)
+		if err := MakeFolder(w.cfg.Dir); err != nil {
+			return err
 		}
 	}
 	opened, err := os.OpenFile(filePath(w.cfg.Dir, w.cfg.Name, 0), create|os.O_WRONLY|os.O_APPEND, 0o640)

@@ -45,7 +45,7 @@ func (s *server) answer(c call) {
 		s.closing = true
 	case opHandOver:
 		if err = s.mayHandOver(r.Path); err == nil {
-			s.heir = &c
+			s.heir, s.heirBy = &c, time.Now().Add(heirPatience)
 			return
 		}
 	default:

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,11 @@ func work(jobs <-chan func()) {
 
 func fork(start Start) forked {
 	outcome := forked{key: start.Key}
+	if start.Key.Attempt > 1 && start.Log.Dir != "" { // it tells which attempt is the newest, though it prints nothing
+		if outcome.err = logs.MakeFolder(start.Log.Dir); outcome.err != nil {
+			return outcome
+		}
+	}
 	var writeEnds [2]int
 	for i, name := range streamNames() {
 		opened, writeEnd, err := openStream(start.Log, name)
@@ -168,18 +174,36 @@ func execute(start Start, outputs [2]int) (pid int, ended *unix.WaitStatus, err 
 	return pid, ended, errors.Join(err, settle(start.Cgroup.Then))
 }
 
-// reach reads the beginning of a program, as the kernel does when it executes it. If
-// its disk hangs, this hangs, and not the fork, for which all else waits.
+// reach reads the beginning of a program, as the kernel does when it executes it, and
+// that of what interprets it. If a disk hangs, this hangs, and not the fork, for which
+// all else waits.
 func reach(program string) {
-	if info, err := os.Stat(program); err != nil || !info.Mode().IsRegular() { // to open a device may do anything
-		return
+	const lineMax, depthMax = 256, 5 // of the kernel: see execve(2)
+	for range depthMax {
+		line, _, _ := bytes.Cut(readBeginning(program, lineMax), []byte{'\n'})
+		interpreter, found := bytes.CutPrefix(line, []byte("#!"))
+		words := bytes.Fields(interpreter)
+		if !found || len(words) == 0 {
+			return
+		}
+		program = string(words[0])
 	}
-	fd, err := unix.Open(program, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
+// readBeginning reads a file's first bytes, as far as that can be done: what is wrong
+// with it, the execution tells.
+func readBeginning(path string, size int) []byte {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // to open a device may do anything
+		return nil
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // a pipe may be there by now
 	if err != nil {
-		return // the execution tells what is wrong
+		return nil
 	}
-	defer func() { _ = unix.Close(fd) }()  // read only
-	_, _ = unix.Read(fd, make([]byte, 64)) // the execution tells
+	defer func() { _ = unix.Close(fd) }() // read only
+	content := make([]byte, size)
+	n, _ := unix.Read(fd, content)
+	return content[:max(0, n)]
 }
 
 // settle writes the settings that wait until a program has been executed.

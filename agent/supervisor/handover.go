@@ -158,12 +158,16 @@ func (s *server) handoverFormat() int {
 // handOver executes the heir's binary. It returns only if that fails: then all
 // is as before.
 func (s *server) handOver() {
-	heir := s.heir
-	s.heir = nil
 	s.pause()
-	err := s.become(heir.request.Path)
+	err := s.become(s.heir.request.Path)
 	s.goOn()
-	heir.session.send(refuse(heir.request.ID, fmt.Errorf("%w: %v", ErrHandover, err)))
+	s.refuseHeir(err)
+}
+
+// refuseHeir tells who asked for a handover why there is none.
+func (s *server) refuseHeir(err error) {
+	s.heir.session.send(refuse(s.heir.request.ID, fmt.Errorf("%w: %v", ErrHandover, err)))
+	s.heir = nil
 }
 
 // become executes a binary in this process, with all that is alive.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	wire "encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aloft-run/aloft/agent/supervisor"
 )
 
 // The parts of the protocol of /dev/fuse that a file system of one file needs
@@ -190,44 +193,122 @@ func (d *hangingDisk) reply(to fuseRequest, failed unix.Errno, body any) {
 // TestAProgramWhoseDiskHangs holds up its own start: another one is started meanwhile, and
 // the ends of others are noticed.
 func TestAProgramWhoseDiskHangs(t *testing.T) {
-	client := ensure(t, t.TempDir())
-	disk := hang(t)
-	long := shell("long", 1, "exec sleep 1000")
-	start(t, client, long)
+	for name, of := range map[string]func(t *testing.T, program string) string{
+		"the program": func(_ *testing.T, program string) string { return program },
+		"its interpreter": func(t *testing.T, program string) string {
+			t.Helper()
+			script := filepath.Join(t.TempDir(), "script")
+			if err := os.WriteFile(script, []byte("#! "+program+" -x\n"), 0o700); err != nil { //nolint:gosec // a program
+				t.Fatal(err)
+			}
+			return script
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := ensure(t, t.TempDir())
+			disk := hang(t)
+			long := shell("long", 1, "exec sleep 1000")
+			start(t, client, long)
+			started := disk.begin(t, client, of(t, disk.program))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+
+			if _, err := client.Start(ctx, shell("short", 1, "exit 3")); err != nil {
+				t.Fatal(err)
+			}
+			if exit := nextExit(t, client); exit.Key.Task != "short" || exit.Code != 3 {
+				t.Errorf("exit = %+v", exit)
+			}
+			if err := client.KillAll(ctx, long.Key); err != nil {
+				t.Error(err)
+			}
+			if exit := nextExit(t, client); exit.Key != long.Key {
+				t.Errorf("exit = %+v", exit)
+			}
+
+			disk.heal()
+
+			if exit := nextExit(t, client); exit.Key.Task != "hanging" || !strings.Contains(exit.Error, "input/output error") {
+				t.Errorf("exit = %+v", exit)
+			}
+			if err := <-started; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// begin starts a program that needs the disk, and returns when that is asked to read.
+func (d *hangingDisk) begin(t *testing.T, client *supervisor.Client, program string) (started <-chan error) {
+	t.Helper()
 	hanging := shell("hanging", 1, "")
-	hanging.Path = disk.program
-	started := make(chan error, 1)
+	hanging.Path = program
+	outcome := make(chan error, 1)
 	go func() {
 		_, err := client.Start(t.Context(), hanging)
-		started <- err
+		outcome <- err
 	}()
 	select {
-	case <-disk.asked:
+	case <-d.asked:
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing of the program was read")
 	}
+	return outcome
+}
 
+// TestAHandoverWhileADiskHangs is refused after a moment, and all is as before.
+func TestAHandoverWhileADiskHangs(t *testing.T) {
+	client := ensure(t, t.TempDir())
+	disk := hang(t)
+	disk.begin(t, client, disk.program)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := client.Start(ctx, shell("short", 1, "exit 3")); err != nil {
-		t.Fatal(err)
+
+	if err := client.HandOver(ctx, binary(t)); !errors.Is(err, supervisor.ErrHandover) || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("HandOver = %v", err)
 	}
-	if exit := nextExit(t, client); exit.Key.Task != "short" || exit.Code != 3 {
-		t.Errorf("exit = %+v", exit)
-	}
-	if err := client.KillAll(ctx, long.Key); err != nil {
+	if _, err := client.List(ctx); err != nil {
 		t.Error(err)
-	}
-	if exit := nextExit(t, client); exit.Key != long.Key {
-		t.Errorf("exit = %+v", exit)
 	}
 
 	disk.heal()
 
-	if exit := nextExit(t, client); exit.Key != hanging.Key || !strings.Contains(exit.Error, "input/output error") {
-		t.Errorf("exit = %+v", exit)
+	nextExit(t, client)
+	if err := client.HandOver(ctx, binary(t)); err != nil {
+		t.Errorf("then HandOver = %v", err)
 	}
-	if err := <-started; err != nil {
-		t.Error(err)
+}
+
+// TestAPipeInThePlaceOfAProgram comes to be there while it is started, and holds up nothing.
+func TestAPipeInThePlaceOfAProgram(t *testing.T) {
+	client := ensure(t, t.TempDir())
+	dir := t.TempDir()
+	program, pipe := filepath.Join(dir, "program"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.Symlink("/bin/true", program), unix.Mkfifo(pipe, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var swapping sync.WaitGroup
+	defer swapping.Wait()
+	swapping.Go(func() {
+		next := filepath.Join(dir, "next")
+		for turn := 0; ctx.Err() == nil; turn++ {
+			to := []string{pipe, "/bin/true"}[turn%2]
+			if err := errors.Join(os.Symlink(to, next), os.Rename(next, program)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer cancel()
+
+	for attempt := range 200 {
+		s := shell("swapped", attempt+1, "")
+		s.Path = program
+		if _, err := client.Start(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		nextExit(t, client)
 	}
 }

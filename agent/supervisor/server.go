@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -19,6 +20,7 @@ const (
 	sweepAgainMin = 5 * time.Millisecond // what was killed is looked for again after this, then twice this...
 	sweepAgainMax = time.Second
 	outputGrace   = time.Second     // for output to end after the last process that could write it
+	heirPatience  = 2 * time.Second // for programs to be reached before a handover
 	restAfter     = 2 * time.Second // memory is given back so long after some work
 )
 
@@ -45,6 +47,7 @@ type server struct {
 	newest   *session
 	closing  bool            // told to shut down
 	heir     *call           // the request to hand all over to another binary
+	heirBy   time.Time       // it is refused then, if a program cannot be reached
 	parents  map[string]bool // of cgroups that tasks were in
 
 	sweepAt    time.Time // zero: nothing is looked for again
@@ -189,6 +192,9 @@ func (s *server) nextStart() (chan<- func(), func()) {
 // nil when there is no such time.
 func (s *server) alarm(due *time.Timer) <-chan time.Time {
 	at := earlier(s.sweepAt, s.restAt)
+	if s.heir != nil && s.reaching > 0 {
+		at = earlier(at, s.heirBy)
+	}
 	for _, t := range s.mains {
 		at = earlier(at, t.killAt)
 	}
@@ -255,6 +261,9 @@ func (s *server) act(now time.Time) {
 	}
 	if !s.sweepAt.IsZero() && !s.sweepAt.After(now) {
 		s.sweep()
+	}
+	if s.heir != nil && s.reaching > 0 && !s.heirBy.After(now) {
+		s.refuseHeir(errors.New("a program that is to be started cannot be read"))
 	}
 	if !s.restAt.IsZero() && !s.restAt.After(now) {
 		s.restAt = time.Time{}

@@ -113,6 +113,7 @@ func New(cfg Config, masters Masters, rt Runtime, fetcher Fetcher) (*Agent, erro
 		tasks:   make(map[id.Task]*instance),
 		outbox:  outbox{unsent: make(map[id.Task]bool)},
 		writing: writing{changed: make(map[id.Task]bool), failed: make(map[id.Task]bool)},
+		tidying: tidying{ran: make(map[id.Task]bool)},
 		answers: make(map[string]answer),
 	}, nil
 }

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,9 @@ func (w *world) ask(order *pb.LogOrder) {
 // print appends to the output of an attempt.
 func (w *world) print(name string, attempt int, stream, text string) {
 	w.Helper()
+	if err := os.MkdirAll(w.file(name), 0o755); err != nil {
+		w.Fatal(err)
+	}
 	to, err := logs.Open(logs.Config{Dir: w.file(name, "logs", fmt.Sprint(attempt)), Name: stream})
 	if err != nil {
 		w.Fatalf("%v", err)
@@ -202,6 +206,28 @@ func TestTheEndOfAnAgentEndsItsAnswers(t *testing.T) {
 
 		if got := w.answer("r2"); !got.ended {
 			w.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestRefusedAttemptsPushOutNoLogs: the last words of a task whose program has gone since stay.
+func TestRefusedAttemptsPushOutNoLogs(t *testing.T) {
+	t.Parallel()
+	vanishing := func(launch runtime.Launch) fake.Play {
+		if launch.Key.Attempt > 1 {
+			return fake.Play{Refused: runtime.ErrNotFound}
+		}
+		return fake.Play{Lives: time.Second, Exit: runtime.Exit{Code: 1}}
+	}
+	inWorld(t, vanishing, func(w *world) {
+		w.run(service(), "web-1")
+		w.print("web-1", 1, "stdout", "why it died\n")
+		w.pass(time.Hour)
+
+		w.ask(&pb.LogOrder{Request: "r1", Task: "web-1", Lines: 10})
+
+		if answer := w.answer("r1"); !slices.Equal(answer.lines, []string{"stdout: why it died"}) {
+			w.Errorf("answer %+v", answer)
 		}
 	})
 }

@@ -56,6 +56,7 @@ func (a *Agent) launched(ctx context.Context, key runtime.Key, err error) {
 		return // it has ended already
 	}
 	in.cancelLaunch, in.fetching = nil, ""
+	in.ran = in.ran || err == nil || errors.Is(err, runtime.ErrNeverRan)
 	stopping := in.status.State == task.Stopping
 	switch {
 	case errors.Is(err, runtime.ErrNeverRan): // its exit is on the way
@@ -115,7 +116,7 @@ func (a *Agent) exited(ctx context.Context, exit runtime.Exit) {
 		}
 		return
 	}
-	in.ended = append(in.ended, exit.Key)
+	in.ended, in.ran = append(in.ended, exit.Key), true
 	a.end(ctx, in, exitOf(exit), true)
 }
 

@@ -168,18 +168,12 @@ func (f folder) readTask(name id.Task) (kept *pb.KeptTask, records int, err erro
 	}
 }
 
-// dropTask removes the task file, and the folder of a task of which no attempt was made.
-func (f folder) dropTask(name id.Task) error {
-	if err := removeFiles(f.file(name)); err != nil {
-		return err
-	}
-	_ = syscall.Rmdir(f.task(name)) // what is in it is cleared away later
-	return nil
-}
+// dropTask removes the task file.
+func (f folder) dropTask(name id.Task) error { return removeFiles(f.file(name)) }
 
 // attempts returns the numbers of the attempts that have logs, oldest first; none when
 // there is no such task. The first is among them though it printed nothing: its folder
-// is made with its first line, those of others before they start.
+// is made with its first line, those of others when they start.
 func (f folder) attempts(name id.Task) []int {
 	if !f.has(name) {
 		return nil
@@ -193,21 +187,6 @@ func (f folder) attempts(name id.Task) []int {
 	}
 	slices.Sort(numbers)
 	return numbers
-}
-
-// prepareLogs makes room for the logs of an attempt, and those of all but the newest
-// few go. The first attempt needs no room before it prints something.
-func (f folder) prepareLogs(name id.Task, attempt int) error {
-	if attempt == 1 {
-		return nil
-	}
-	if err := os.MkdirAll(f.attemptLogs(name, attempt), 0o750); err != nil {
-		return fmt.Errorf("make a folder for logs: %w", err)
-	}
-	if err := f.trimAttempts(name, attemptsKept); err != nil {
-		return fmt.Errorf("clear away old logs: %w", err)
-	}
-	return nil
 }
 
 // trimAttempts removes the logs of all attempts but the newest few.

@@ -133,6 +133,35 @@ func TestOldLogsAreTrimmed(t *testing.T) {
 	})
 }
 
+// TestWhatNeverRanPushesOutNoLogs: tasks whose artifacts cannot be fetched leave nothing.
+func TestWhatNeverRanPushesOutNoLogs(t *testing.T) {
+	t.Parallel()
+	inWorld(t, always(fake.Play{Lives: time.Second}), func(w *world) {
+		w.end()
+		w.cfg.EndedMax = 2
+		w.begin()
+		w.run(job(), "copy-1")
+		w.print("copy-1", 1, "stdout", "result\n")
+		w.pass(time.Second)
+		w.forget("copy-1")
+		w.runAndForget("silent-1")
+
+		for i := range 3 {
+			name := fmt.Sprintf("bad-%d", i)
+			w.run(specOf(spec.Job, fetching("/no/such/file")), name)
+			w.pass(time.Second)
+			w.want(name, "failed 1")
+			w.forget(name)
+			w.pass(time.Second)
+		}
+
+		entries, err := os.ReadDir(filepath.Join(w.dir, "tasks"))
+		if err != nil || len(entries) != 2 || entries[0].Name() != "copy-1" || entries[1].Name() != "silent-1" {
+			w.Errorf("left are %v, %v", entries, err)
+		}
+	})
+}
+
 // runAndForget runs a copy of a job to its end, and has the master forget it.
 func (w *world) runAndForget(name string) {
 	w.Helper()

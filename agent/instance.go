@@ -30,6 +30,7 @@ type instance struct {
 	killAt  time.Time     // an attempt that is not alive is stopped then; zero: none
 	verdict string        // why we ended the attempt, for its exit
 
+	ran          bool               // an attempt was started, or may have been
 	launchDue    bool               // the attempt is started when the disk knows of it
 	ended        []runtime.Key      // attempts whose ends the runtime may forget when the disk knows of them
 	cancelLaunch context.CancelFunc // of the preparations; nil when no start is under way

@@ -217,5 +217,6 @@ func (a *Agent) forget(ctx context.Context, name id.Task) {
 	}
 	delete(a.tasks, name)
 	a.writing.changed[name] = true
+	a.tidying.ran[name] = in.ran
 	a.forgetEnds(ctx, in.ended)
 }

@@ -256,3 +256,68 @@ func TestAWebServerBecomesReady(t *testing.T) {
 		t.Errorf("exit %v", exit)
 	}
 }
+
+// openFolder returns a folder that every user may look into.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // that is the point
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// ofNobody gives a service to a user who may do nothing, as only root can.
+func ofNobody(t *testing.T, script string) *spec.Spec {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root may change the user")
+	}
+	return service(shell(script), func(s *spec.Spec) { s.Run.User = "65534" })
+}
+
+// TestALinkInThePlaceOfTheTemporaryFolder: what it leads to is not opened to everybody.
+func TestALinkInThePlaceOfTheTemporaryFolder(t *testing.T) {
+	t.Parallel()
+	private := filepath.Join(openFolder(t), "private")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, openFolder(t))
+
+	m.order(runOrders(ofNobody(t, "[ $ALOFT_ATTEMPT -gt 1 ] && exec sleep 1000; rmdir tmp; ln -s "+private+" tmp; exit 1"), "web-1"))
+
+	m.becomes("web-1", "ready 2")
+	if info, err := os.Stat(private); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of root is %v, %v", info.Mode(), err)
+	}
+}
+
+// TestAFolderRemovedByHand is made anew for the next attempt, whatever is printed meanwhile.
+func TestAFolderRemovedByHand(t *testing.T) {
+	t.Parallel()
+	marker := filepath.Join(openFolder(t), "go")
+	m := newMachine(t, openFolder(t))
+	m.order(runOrders(ofNobody(t, "[ $ALOFT_ATTEMPT -gt 1 ] && exec sleep 1000; while [ ! -e "+marker+" ]; do sleep 0.02; done; echo out; sleep 0.1; exit 1"), "web-1"))
+	m.becomes("web-1", "ready 1")
+	if err := os.RemoveAll(filepath.Join(m.cfg.DataDir, "tasks", "web-1")); err != nil {
+		t.Fatal(err)
+	}
+
+	touch(t, marker)
+
+	m.becomes("web-1", "ready 2")
+}
+
+// TestASilentAttemptIsTheNewest: what the one before it printed is not taken for its output.
+func TestASilentAttemptIsTheNewest(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, t.TempDir())
+
+	m.order(runOrders(service(shell("[ $ALOFT_ATTEMPT -gt 1 ] && exec sleep 1000; echo one; exit 1")), "web-1"))
+
+	m.becomes("web-1", "ready 2")
+	if lines := m.output("web-1"); len(lines) > 0 {
+		t.Errorf("it has printed %q", lines)
+	}
+}

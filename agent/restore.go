@@ -47,7 +47,11 @@ func (a *Agent) restore(ctx context.Context) error {
 		}
 		a.goOn(ctx, in, started, exit)
 	}
-	a.tidying.gone = slices.DeleteFunc(others, func(name id.Task) bool { return a.tasks[name] != nil })
+	for _, name := range others {
+		if a.tasks[name] == nil {
+			a.tidying.gone = append(a.tidying.gone, leaving{task: name, ran: true}) // it may have
+		}
+	}
 	pages := a.pages()
 	a.folder.write(pages)
 	a.written(ctx, pages)
@@ -135,7 +139,7 @@ func (a *Agent) readTask(name id.Task) (*instance, error) {
 		return nil, fmt.Errorf("an agent has no task that is %s", status.State)
 	case kept.GetSpec() == nil && over:
 		in := newRemnant(name, status)
-		in.kept, in.records, in.grace = kept.GetStatus(), records, strayGrace
+		in.kept, in.records, in.grace, in.ran = kept.GetStatus(), records, strayGrace, status.Attempt > 0
 		return in, nil
 	}
 	s, err := wire.ToSpec(kept.GetSpec())
@@ -146,7 +150,7 @@ func (a *Agent) readTask(name id.Task) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.status, in.kept, in.records, in.grace = status, kept.GetStatus(), records, s.Deploy.Grace
+	in.status, in.kept, in.records, in.grace, in.ran = status, kept.GetStatus(), records, s.Deploy.Grace, status.Attempt > 0
 	return in, nil
 }
 

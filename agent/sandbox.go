@@ -41,10 +41,12 @@ func (s sandbox) prepare(ctx context.Context, fetcher Fetcher) error {
 	if err := s.makeFolders(); err != nil {
 		return fmt.Errorf("make the sandbox: %w", err)
 	}
-	if err := s.fetch(ctx, fetcher); err != nil {
-		return err
+	if s.attempt > 1 {
+		if err := s.folder.trimAttempts(s.task, attemptsKept-1); err != nil {
+			return fmt.Errorf("clear away old logs: %w", err)
+		}
 	}
-	return s.folder.prepareLogs(s.task, s.attempt)
+	return s.fetch(ctx, fetcher)
 }
 
 // fetch gets what belongs into the sandbox, unless it is there.
@@ -75,7 +77,12 @@ func (s sandbox) makeFolders() error {
 			return err
 		}
 	}
-	return os.Chmod(temporary, 0o777|os.ModeSticky)
+	fd, err := syscall.Open(temporary, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // an earlier attempt has put something else there: it is the task's, and what a link leads to is not
+	}
+	defer func() { _ = syscall.Close(fd) }() // read only
+	return os.NewSyscallError("fchmod", syscall.Fchmod(fd, 0o777|syscall.S_ISVTX))
 }
 
 // checkPorts refuses ports on which another program of this machine listens.

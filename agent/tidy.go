@@ -17,9 +17,16 @@ import (
 // tidying clears away what forgotten tasks leave. Their logs stay until newer
 // ones need the room.
 type tidying struct {
-	gone []id.Task // to be cleared away
-	left []id.Task // of which only the logs are left, oldest first; a worker's while busy
+	ran  map[id.Task]bool // of those that are forgotten, but not on disk
+	gone []leaving        // to be cleared away
+	left []id.Task        // of which only the logs are left, oldest first; a worker's while busy
 	busy bool
+}
+
+// leaving is a task to be cleared away.
+type leaving struct {
+	task id.Task
+	ran  bool // it may have printed something
 }
 
 // tidy begins to clear away, unless that is under way.
@@ -43,17 +50,18 @@ func (a *Agent) tidy(ctx context.Context) {
 // those of so many tasks. It returns the tasks whose logs are left; a folder without
 // any tells of a task that printed nothing. When ctx is done the next agent finds the
 // rest.
-func (f folder) tidy(ctx context.Context, gone, left []id.Task, leftMax int) ([]id.Task, error) {
+func (f folder) tidy(ctx context.Context, gone []leaving, left []id.Task, leftMax int) ([]id.Task, error) {
 	var problems []error
 	var sweep removal.Sweep
 	for ; len(gone) > 0 && ctx.Err() == nil; gone = gone[1:] {
-		name := gone[0]
+		name := gone[0].task
 		err := errors.Join(removeFiles(f.complete(name), f.damaged(name)), f.removeSandbox(&sweep, name))
-		if err != nil {
+		switch {
+		case err != nil:
 			problems = append(problems, err) // the next agent tries again
-			continue
-		}
-		if f.has(name) {
+		case !gone[0].ran && !f.hasLogs(name):
+			problems = append(problems, sweep.All(f.task(name)))
+		case f.has(name):
 			left = append(left, name)
 		}
 	}
@@ -88,6 +96,12 @@ func (f folder) removeSandbox(sweep *removal.Sweep, name id.Task) error {
 		return nil
 	}
 	return sweep.All(sandbox)
+}
+
+// hasLogs reports whether any attempt of a task has printed something, or was not its first.
+func (f folder) hasLogs(name id.Task) bool {
+	_, err := os.Lstat(f.logs(name))
+	return err == nil
 }
 
 // has reports whether there is anything of a task.

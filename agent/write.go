@@ -98,7 +98,8 @@ func (a *Agent) written(ctx context.Context, pages []page) {
 		case p.kept != nil: // forgotten meanwhile: the next batch removes it
 			a.forgetEnds(ctx, p.ended)
 		case !here && p.err == nil:
-			a.tidying.gone = append(a.tidying.gone, p.task)
+			a.tidying.gone = append(a.tidying.gone, leaving{task: p.task, ran: a.tidying.ran[p.task]})
+			delete(a.tidying.ran, p.task)
 		}
 	}
 }

@@ -78,8 +78,11 @@ func (s sandbox) makeFolders() error {
 		}
 	}
 	fd, err := syscall.Open(temporary, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil // an earlier attempt has put something else there: it is the task's, and what a link leads to is not
+	switch {
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
+		return nil // an earlier attempt has put a link there: it is the task's, and what it leads to is not
+	case err != nil:
+		return os.NewSyscallError("open "+temporaryName, err)
 	}
 	defer func() { _ = syscall.Close(fd) }() // read only
 	return os.NewSyscallError("fchmod", syscall.Fchmod(fd, 0o777|syscall.S_ISVTX))

@@ -79,8 +79,8 @@ func (s sandbox) makeFolders() error {
 	}
 	fd, err := syscall.Open(temporary, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	switch {
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		return nil // an earlier attempt has put a link there: it is the task's, and what it leads to is not
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.EACCES):
+		return nil // an earlier attempt has put a link there, or closed it: it is the task's, and what a link leads to is not
 	case err != nil:
 		return os.NewSyscallError("open "+temporaryName, err)
 	}

@@ -175,7 +175,7 @@ func (f folder) dropTask(name id.Task) error { return removeFiles(f.file(name)) 
 // there is no such task. The first is among them though it printed nothing: its folder
 // is made with its first line, those of others when they start.
 func (f folder) attempts(name id.Task) []int {
-	if !f.has(name) {
+	if !exists(f.task(name)) {
 		return nil
 	}
 	numbers := []int{1}

@@ -72,10 +72,8 @@ func (s sandbox) fetch(ctx context.Context, fetcher Fetcher) error {
 // which is for every user: who the program runs as is the runtime's business.
 func (s sandbox) makeFolders() error {
 	temporary := filepath.Join(s.folder.sandbox(s.task), temporaryName)
-	if os.Mkdir(s.folder.sandbox(s.task), 0o755) != nil || os.Mkdir(temporary, 0o755) != nil { // they are new, as a rule
-		if err := os.MkdirAll(temporary, 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return err
 	}
 	fd, err := syscall.Open(temporary, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	switch {

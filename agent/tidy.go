@@ -59,9 +59,9 @@ func (f folder) tidy(ctx context.Context, gone []leaving, left []id.Task, leftMa
 		switch {
 		case err != nil:
 			problems = append(problems, err) // the next agent tries again
-		case !gone[0].ran && !f.hasLogs(name):
+		case !gone[0].ran && !exists(f.logs(name)):
 			problems = append(problems, sweep.All(f.task(name)))
-		case f.has(name):
+		case exists(f.task(name)):
 			left = append(left, name)
 		}
 	}
@@ -98,14 +98,8 @@ func (f folder) removeSandbox(sweep *removal.Sweep, name id.Task) error {
 	return sweep.All(sandbox)
 }
 
-// hasLogs reports whether any attempt of a task has printed something, or was not its first.
-func (f folder) hasLogs(name id.Task) bool {
-	_, err := os.Lstat(f.logs(name))
-	return err == nil
-}
-
-// has reports whether there is anything of a task.
-func (f folder) has(name id.Task) bool {
-	_, err := os.Lstat(f.task(name))
+// exists reports whether there is something at a path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
 	return err == nil
 }

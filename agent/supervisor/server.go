@@ -376,14 +376,24 @@ func (s *server) report(t *task) {
 		s.cfg.Log.Warn("exit not recorded; it is lost if the supervisor is killed",
 			slog.String("task", string(t.key.Task)), slog.Any("error", err))
 	}
-	if err := t.removeGroups(); err != nil {
+	if err := s.removeGroups(t); err != nil {
 		s.cfg.Log.Warn("cgroup not removed", slog.String("task", string(t.key.Task)), slog.Any("error", err))
-	}
-	for _, dir := range t.cgroup.dirs() {
-		s.parents[filepath.Dir(dir)] = true
 	}
 	t.last, t.streams = nil, [2]stream{}
 	for session := range s.sessions {
 		session.send(reply{Exit: t.exit})
 	}
+}
+
+// removeGroups removes the groups of an attempt, unless that is done. If it can, nothing
+// was in them.
+func (s *server) removeGroups(t *task) error {
+	for _, dir := range t.cgroup.dirs() {
+		s.parents[filepath.Dir(dir)] = true
+	}
+	err := removeGroups(t.cgroup)
+	if err == nil {
+		t.cgroup = Cgroup{}
+	}
+	return err
 }

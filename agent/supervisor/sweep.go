@@ -20,7 +20,8 @@ func (s *server) sweep() {
 		if !t.cleanAt.IsZero() {
 			continue
 		}
-		empty := t.leaveGroups() || killGroups(t.cgroup)
+		// The groups of others say first whether the kernel killed in them for lack of memory.
+		empty := t.endedWell() && s.removeGroups(t) == nil || killGroups(t.cgroup)
 		if !empty || left.anyOwner || left.owners[t.key] {
 			again = true
 			continue

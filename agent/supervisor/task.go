@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +23,7 @@ type task struct {
 	pid     int
 	begun   time.Time
 	ticks   uint64 // clock ticks since boot when it was begun, rounded down
-	cgroup  Cgroup
+	cgroup  Cgroup // none from when its groups are removed on
 	log     Log
 	last    *lastLines
 	streams [2]stream
@@ -39,7 +38,6 @@ type task struct {
 	status   unix.WaitStatus // from ending on
 	failed   string          // why it never ran
 	endedAt  time.Time       // from ending on
-	apart    bool            // its groups are removed
 	cleanAt  time.Time       // when its offspring was found gone; then the output must end soon
 	exit     *Exit           // when done
 	callback func(reply)     // answers the start while forking
@@ -77,28 +75,9 @@ func (t *task) kill() {
 	killGroups(t.cgroup)
 }
 
-// leaveGroups removes the groups of a program that ended well, as far as nothing is
-// in them: one call each tells and does it. Those of other programs say first whether
-// the kernel killed in them for lack of memory.
-func (t *task) leaveGroups() (empty bool) {
-	if t.failed != "" || !t.status.Exited() || t.status.ExitStatus() != 0 {
-		return false
-	}
-	for _, dir := range t.cgroup.dirs() {
-		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-			return false
-		}
-	}
-	t.apart = true
-	return true
-}
-
-// removeGroups removes the groups, unless that is done.
-func (t *task) removeGroups() error {
-	if t.apart {
-		return nil
-	}
-	return removeGroups(t.cgroup)
+// endedWell reports whether the program ran and said that all went well.
+func (t *task) endedWell() bool {
+	return t.failed == "" && t.status.Exited() && t.status.ExitStatus() == 0
 }
 
 // describe returns what is told of the attempt.

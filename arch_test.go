@@ -18,7 +18,7 @@ const module = "github.com/aloft-run/aloft/"
 // ours that stand in a line above its own, and not its neighbours. A package
 // that is not here fails the test, so that a new one is a decision.
 var layers = [][]string{
-	{"core/id", "core/ordered"},
+	{"core/id", "core/ordered", "core/succession"},
 	{"core/resource"},
 	{"core/ledger", "core/spec", "core/task"},
 	{"core/fairshare", "core/placement", "core/rollout", "core/route"},

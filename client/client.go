@@ -2,8 +2,9 @@
 // for agents and routers.
 //
 // It holds connections and no state: a session that breaks returns, and whoever
-// asked for it asks again. Masters are tried in order, beginning with the one
-// that answered last. A call is made again only where nothing of it was done.
+// asked for it asks again. Masters are tried in the order in which they take over from
+// one another, beginning with the one that answered last, and that with the first of the
+// configuration. A call is made again only where nothing of it was done.
 //
 // A Client is safe for concurrent use.
 package client

@@ -107,6 +107,32 @@ func TestCallsFindTheLeader(t *testing.T) {
 	})
 }
 
+// TestMastersAreAskedInTurn: the first is the one that is named first, and then they are
+// asked as they take over from one another, whatever the order in which they are named.
+func TestMastersAreAskedInTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, asked := newNetwork(t), ""
+		for _, name := range []string{"m1", "m2", "m3", "m4"} {
+			n.serve(name+":1", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				asked += name + " "
+				standby(new(int)).ServeHTTP(w, req)
+			}))
+		}
+		c := n.open("m3:1", "m1:1", "http://m4:1", "m2:1", "m3:1")
+
+		for range 2 {
+			if name, err := info(t, c); err == nil {
+				t.Errorf("%s leads", name)
+			}
+		}
+
+		if want := "m3 m4 m1 m2 m3 m4 m1 m2 "; asked != want {
+			t.Errorf("asked %s, want %s", asked, want)
+		}
+	})
+}
+
 func TestStreamsFindTheLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

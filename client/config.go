@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/aloft-run/aloft/core/succession"
 )
 
 // DefaultAddress is where a master listens unless it is told otherwise.
@@ -22,7 +24,7 @@ const dialWithin = 2 * time.Second
 // Config says where the masters are and how to speak with them. Zero fields get
 // their defaults.
 type Config struct {
-	Masters        []string             // addresses; default: DefaultAddress; one without a port means 7117
+	Masters        []string             // addresses; default: DefaultAddress; one without a port means 7117; the first is asked first
 	HeartbeatEvery time.Duration        // how often a session says that it is there; default 1s
 	SilentAfter    time.Duration        // a session that hears nothing for so long is broken; default 3s
 	WelcomeWithin  time.Duration        // the first word of a master may take so long; default 10 times SilentAfter
@@ -63,14 +65,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate returns the masters that the config names. The error joins all
-// problems.
+// validate returns the masters that the config names, each once, in the order in which
+// they take over from the first. The error joins all problems.
 func (c Config) validate() ([]master, error) {
-	var masters []master
+	var addresses []string
 	var problems []error
+	named := make(map[string]master, len(c.Masters))
 	for _, address := range c.Masters {
 		m, err := parseMaster(address)
-		masters, problems = append(masters, m), append(problems, err)
+		addresses, problems = append(addresses, m.address), append(problems, err)
+		named[m.address] = m
+	}
+	masters := []master{named[addresses[0]]}
+	for _, address := range succession.After(addresses[0], addresses) {
+		masters = append(masters, named[address])
 	}
 	if c.HeartbeatEvery < 0 || c.SilentAfter < 0 || c.WelcomeWithin < 0 {
 		problems = append(problems, fmt.Errorf("heartbeats every %v, silence after %v and a welcome within %v; want more than 0",

@@ -15,7 +15,7 @@ const filledAtOnce = 5_000
 
 // Fill writes records into an empty store, before a master leads with it.
 func Fill(ctx context.Context, state Election, records []engine.Record) error {
-	term, err := state.Campaign(ctx, "fill")
+	term, err := state.CampaignBehind(ctx, "fill", store.BehindNobody)
 	if err != nil {
 		return err
 	}

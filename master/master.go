@@ -53,8 +53,8 @@ type Store interface {
 
 // Election decides which master leads.
 type Election interface {
-	// Campaign waits until this master leads.
-	Campaign(ctx context.Context, identity string) (*store.Term, error)
+	// CampaignBehind waits until this master leads, behind others that may go first.
+	CampaignBehind(ctx context.Context, identity string, behind store.Behind) (*store.Term, error)
 	// Leader returns who leads, and the epoch of that term; 0 while nobody does.
 	Leader(ctx context.Context) (identity string, epoch uint64, err error)
 	// WatchLeader tells who leads now, and then each change, until ctx is done.
@@ -172,9 +172,10 @@ type Master struct {
 	sight   *sight
 	disk    *disk
 	vigils  vigils
-	away    *http.Transport       // to the other masters
-	closing chan struct{}         // closed when Run is told to end
-	reign   atomic.Pointer[reign] // nil while another master leads
+	away    *http.Transport          // to the other masters
+	others  atomic.Pointer[[]string] // their addresses, of those that are there; nil before they are known
+	closing chan struct{}            // closed when Run is told to end
+	reign   atomic.Pointer[reign]    // nil while another master leads
 }
 
 // New returns a master that has not started.
@@ -202,6 +203,7 @@ func (m *Master) Run(ctx context.Context) error {
 	defer stop()
 	beside.Go(func() { m.watchLeader(aside) })
 	beside.Go(func() { m.announce(aside) })
+	beside.Go(func() { m.lookAround(aside) })
 	beside.Go(func() { m.vigils.Run(aside) })
 	m.endFormer(ctx)
 	beside.Go(func() { m.guardLeader(aside) })
@@ -227,7 +229,7 @@ func (m *Master) Run(ctx context.Context) error {
 
 // serveTerm waits to lead, leads, and returns why that ended.
 func (m *Master) serveTerm(ctx context.Context) error {
-	term, err := m.store.Campaign(ctx, m.cfg.identity())
+	term, err := m.store.CampaignBehind(ctx, m.cfg.identity(), m.behind)
 	if err != nil {
 		return err
 	}

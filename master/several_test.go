@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -266,6 +267,53 @@ func TestDeadLeader(t *testing.T) {
 		}
 		if read := s.nodes["m3"].service("web"); read.GetService().GetRevision() != 1 {
 			t.Errorf("the next leader has %v", read)
+		}
+	})
+}
+
+// TestMastersTakeOverInTurn: who leads next is known before, by the addresses, whoever came
+// first.
+func TestMastersTakeOverInTurn(t *testing.T) {
+	t.Parallel()
+	for _, started := range []string{"m1 m2 m3 m4", "m2 m4 m1 m3", "m3 m2 m1 m4"} {
+		synctest.Test(t, func(t *testing.T) {
+			names := strings.Fields(started)
+			s := startSeveral(t, names...)
+			time.Sleep(3 * time.Second)                                           // all know who is there
+			for former := names[0]; len(names) > 1; time.Sleep(6 * time.Second) { // its lease is over, and the others know it
+				names = slices.DeleteFunc(names, func(name string) bool { return name == former })
+				slices.Sort(names)
+				after, _ := slices.BinarySearch(names, former)
+				next := names[after%len(names)]
+				began := time.Now()
+				s.kill(former)
+
+				leader := s.nodes[next].leader()
+
+				if took := time.Since(began); leader != next || took > 200*time.Millisecond {
+					t.Errorf("started as %s: %v after the end of %s %s leads, want %s", started, took, former, leader, next)
+				}
+				former = leader
+			}
+		})
+	}
+}
+
+// TestWhoDoesNotTakeOver: if the next one in turn is there and does not lead, the one after
+// it does, a moment later.
+func TestWhoDoesNotTakeOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2", "m3")
+		time.Sleep(3 * time.Second)
+		s.nodes["m2"].member.Halt()
+		began := time.Now()
+		s.kill("m1")
+
+		leader := s.nodes["m3"].leader()
+
+		if took := time.Since(began); leader != "m3" || took > time.Second {
+			t.Errorf("after %v %s leads", took, leader)
 		}
 	})
 }

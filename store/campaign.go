@@ -19,21 +19,33 @@ type leader struct {
 
 // Campaign makes the leader's key as soon as there is none, bound to a lease
 // that a guard keeps alive.
-func (e *etcd) Campaign(ctx context.Context, identity string) (Hold, error) {
+func (e *etcd) Campaign(ctx context.Context, identity string, behind Behind) (Hold, error) {
 	format, err := e.checkFormat(ctx) // before somebody is waited for: candidate compares it once more
 	if err != nil {
 		return Hold{}, err
 	}
-	now, err := e.leader(ctx)
-	for ; err == nil && now.epoch != 0; now, err = e.next(ctx, now) {
-	}
-	if err != nil {
+	if err := e.awaitVacancy(ctx, behind); err != nil {
 		return Hold{}, err
 	}
 	if hold, won, err := e.candidate(ctx, identity, format); won || err != nil {
 		return hold, err
 	}
-	return e.Campaign(ctx, identity) // another was first, or raised the format
+	return e.Campaign(ctx, identity, behind) // another was first, or raised the format
+}
+
+// awaitVacancy waits until nobody leads, and then for as long as others may go first.
+func (e *etcd) awaitVacancy(ctx context.Context, behind Behind) error {
+	now, err := e.leader(ctx)
+	for err == nil && now.epoch != 0 {
+		former := now.identity
+		now, err = e.next(ctx, now)
+		if first := behind(former); err == nil && now.epoch == 0 && first > 0 {
+			if err = pause(ctx, first); err == nil {
+				now, err = e.leader(ctx)
+			}
+		}
+	}
+	return err
 }
 
 // candidate makes the leader's key, and wins if it was first. It raises the data's format,

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Errors that callers tell apart.
@@ -61,8 +62,9 @@ type Backend interface {
 
 // Election is the part of a Backend that decides who leads.
 type Election interface {
-	// Campaign waits until identity leads.
-	Campaign(ctx context.Context, identity string) (Hold, error)
+	// Campaign waits until identity leads. After the end of a term that it has seen it lets
+	// others go first for as long as behind says.
+	Campaign(ctx context.Context, identity string, behind Behind) (Hold, error)
 	// WatchLeader calls seen with the leader of now and then after each change,
 	// until seen returns false. Epoch 0 means that nobody leads.
 	WatchLeader(ctx context.Context, seen func(identity string, epoch uint64) bool) error
@@ -98,6 +100,13 @@ type Hold struct {
 	Release func(ctx context.Context) error // ends it; the next may lead at once
 }
 
+// Behind says for how long a candidate lets others go first when the term of former has
+// ended, by its identity: 0 for not at all. It must not block.
+type Behind func(former string) time.Duration
+
+// BehindNobody is for a candidate who lets nobody go first.
+func BehindNobody(string) time.Duration { return 0 }
+
 // Store is a connection to the state. Make it with Open, or with New for a
 // Backend of one's own, and end it with Close.
 type Store struct {
@@ -122,12 +131,18 @@ func New(backend Backend, limits Limits) *Store {
 // Campaign waits until this process leads, or ctx is done. The term that it
 // returns outlives ctx: it ends with Resign, Close, or the loss of its lease.
 func (s *Store) Campaign(ctx context.Context, identity string) (*Term, error) {
+	return s.CampaignBehind(ctx, identity, BehindNobody)
+}
+
+// CampaignBehind is Campaign for one who lets others go first, who then lead if they are
+// there.
+func (s *Store) CampaignBehind(ctx context.Context, identity string, behind Behind) (*Term, error) {
 	if identity == "" {
 		return nil, errors.New("campaign: the identity is empty")
 	}
 	ctx, done := s.call(ctx, nil)
 	defer done()
-	hold, err := s.backend.Campaign(ctx, identity)
+	hold, err := s.backend.Campaign(ctx, identity, behind)
 	if err != nil {
 		return nil, fmt.Errorf("campaign of %s: %w", identity, err)
 	}

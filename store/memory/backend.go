@@ -7,13 +7,14 @@ import (
 	"github.com/aloft-run/aloft/store"
 )
 
-// Campaign waits until nobody leads, and leads.
-func (l *link) Campaign(ctx context.Context, identity string) (store.Hold, error) {
+// Campaign waits until nobody leads, lets others go first, and leads.
+func (l *link) Campaign(ctx context.Context, identity string, behind store.Behind) (store.Hold, error) {
 	for {
 		var won *term
+		var former string
 		var changed <-chan struct{}
 		err := l.pass(ctx, Call{Kind: Campaign}, func() {
-			won, changed = l.cluster.lead(identity, l)
+			won, former, changed = l.cluster.lead(identity, l)
 		})
 		switch {
 		case err != nil && won != nil:
@@ -29,6 +30,9 @@ func (l *link) Campaign(ctx context.Context, identity string) (store.Hold, error
 		case <-changed:
 		case <-ctx.Done():
 			return store.Hold{}, context.Cause(ctx)
+		}
+		if err := wait(ctx, behind(former)); err != nil {
+			return store.Hold{}, err
 		}
 	}
 }

@@ -91,18 +91,18 @@ func (c *Cluster) Depose() {
 	}
 }
 
-// lead makes identity the leader, or returns the channel that says when to try
-// again.
-func (c *Cluster) lead(identity string, owner *link) (won *term, changed <-chan struct{}) {
+// lead makes identity the leader, or returns who leads, and the channel that says when to
+// try again.
+func (c *Cluster) lead(identity string, owner *link) (won *term, leads string, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leader != nil {
-		return nil, c.changed
+		return nil, c.leader.identity, c.changed
 	}
 	c.revision++
 	c.leader = &term{lease: c.grant(owner, c.vacate), identity: identity, epoch: uint64(c.revision)}
 	c.wake()
-	return c.leader, nil
+	return c.leader, identity, nil
 }
 
 // now returns who leads, and the channel that says when to ask again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/aloft-run/aloft/store"
 )
@@ -84,6 +85,79 @@ func handsOver(t trial) {
 	}
 	if _, err := second.term.Commit(t.Context(), nil); err != nil {
 		t.Errorf("the second term after the first resigned twice: %v", err)
+	}
+}
+
+// letsOthersFirst has a candidate wait behind one that comes when the term ends, and lead
+// when nobody does.
+func letsOthersFirst(t trial) {
+	one, two, three := t.Open(t.T), t.Open(t.T), t.Open(t.T)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	asked := false
+	for !asked { // else it began when the term was over, and is behind nobody
+		first := campaign(t, one, "one")
+		eager := campaignAside(ctx, two)
+		giveUp := errors.New("another one leads")
+		waiting, end := context.WithCancelCause(ctx)
+		var patient *store.Term
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			patient, err = three.CampaignBehind(waiting, "three", func(former string) time.Duration {
+				asked = true
+				if former != "one" {
+					t.Errorf("a candidate waits behind others after %q", former)
+				}
+				return time.Hour
+			})
+		}()
+		resign(t, first)
+		select {
+		case <-eager.done:
+			end(giveUp)
+			<-ended
+		case <-ended:
+			resign(t, patient)
+			<-eager.done
+		}
+		if eager.err != nil || asked && !errors.Is(err, giveUp) {
+			t.Fatalf("the first of two candidates: %v; the one behind it: %v", eager.err, err)
+		}
+		end(nil)
+		resign(t, eager.term)
+	}
+}
+
+// leadsBehindNobody has a candidate lead that lets others go first who do not come.
+func leadsBehindNobody(t trial) {
+	one, two := t.Open(t.T), t.Open(t.T)
+	first := campaign(t, one, "one")
+	var term *store.Term
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		term, err = two.CampaignBehind(t.Context(), "two", func(string) time.Duration { return time.Millisecond })
+	}()
+
+	resign(t, first)
+
+	<-ended
+	if err != nil || term.Epoch() <= first.Epoch() {
+		t.Errorf("after epoch %d: %v", first.Epoch(), err)
+	}
+}
+
+// resign ends a term, if it has begun.
+func resign(tb testing.TB, term *store.Term) {
+	tb.Helper()
+	if term == nil {
+		return
+	}
+	if err := term.Resign(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -39,6 +39,8 @@ func Run(t *testing.T, start func(t *testing.T, limits store.Limits) State) {
 		run    func(t trial)
 	}{
 		"one leads and the next waits for it to resign":        {run: handsOver},
+		"a candidate may let another one lead first":           {run: letsOthersFirst},
+		"a candidate behind nobody leads":                      {run: leadsBehindNobody},
 		"a campaign ends with its context":                     {run: campaignEnds},
 		"an identity is needed":                                {run: needsIdentity},
 		"the leader is seen by all, change by change":          {run: leaderIsSeen},

@@ -1,0 +1,52 @@
+package master
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/aloft-run/aloft/core/succession"
+)
+
+// headStart is how much earlier a master may take over than the one behind it.
+func (c Config) headStart() time.Duration { return c.SilentAfter / 10 }
+
+// lookAround keeps sight of the other masters that are there, until ctx is done.
+func (m *Master) lookAround(ctx context.Context) {
+	for {
+		asking, cancel := context.WithTimeout(ctx, presentWithin)
+		list, err := m.present(asking)
+		cancel()
+		if err == nil { // else it knows what it knew
+			var others []string
+			for _, info := range list {
+				if info.GetId() != m.cfg.ID && info.GetAddress() != "" {
+					others = append(others, info.GetAddress())
+				}
+			}
+			m.others.Store(&others)
+		}
+		if !wait(ctx, m.cfg.SilentAfter) {
+			return
+		}
+	}
+}
+
+// behind is for how long this master lets others lead first after the term of former:
+// agents ask masters in the order in which they take over from one another, and would
+// all come twice if another one were first.
+func (m *Master) behind(former string) time.Duration {
+	if m.cfg.Advertise == "" {
+		return 0
+	}
+	var present []string
+	if others := m.others.Load(); others != nil {
+		present = *others
+	}
+	order := succession.After(leaderOf(former, 0).address, append(slices.Clone(present), m.cfg.Advertise))
+	place := slices.Index(order, m.cfg.Advertise)
+	if place < 0 { // it has led itself
+		place = len(order)
+	}
+	return time.Duration(place) * m.cfg.headStart()
+}

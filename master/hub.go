@@ -68,6 +68,7 @@ type agentLink struct {
 	mu       sync.Mutex // guards all below
 	waits    waiting
 	taken    time.Time // when what waited was taken last
+	many     bool      // that was of manyOrders or more
 	gathered bool      // what waits will be taken when gatherFor has passed since then
 }
 
@@ -187,8 +188,13 @@ func (h *hub) link(agent id.Agent) *agentLink {
 }
 
 // gatherFor is how long an agent that has got orders is not told of others that may
-// be gathered. A message costs both sides much more than the orders in it.
-const gatherFor = time.Second
+// be gathered. A message costs both sides much more than the orders in it, unless these
+// are many: as soon as so many wait they go, and what follows them waits for a short time.
+const (
+	gatherFor     = time.Second
+	manyOrders    = 50
+	gatherManyFor = gatherFor / 10
+)
 
 // urgency is when an agent is told of a task, and how soon its answer is wanted.
 type urgency int
@@ -218,7 +224,7 @@ func (h *hub) order(agent id.Agent, task id.Task, how urgency) {
 	link.mu.Lock()
 	defer link.mu.Unlock()
 	link.waits.tasks = append(link.waits.tasks, task)
-	if how != toGather {
+	if how != toGather || len(link.waits.tasks) == manyOrders {
 		link.signal()
 		return
 	}
@@ -226,7 +232,11 @@ func (h *hub) order(agent id.Agent, task id.Task, how urgency) {
 		return
 	}
 	link.gathered = true
-	if pause := time.Until(link.taken.Add(gatherFor)); pause > 0 {
+	wait := gatherFor
+	if link.many {
+		wait = gatherManyFor
+	}
+	if pause := time.Until(link.taken.Add(wait)); pause > 0 {
 		time.AfterFunc(pause, link.signal)
 	} else {
 		link.signal()
@@ -259,7 +269,7 @@ func (l *agentLink) take() waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waits := l.waits
-	l.waits, l.gathered, l.taken = waiting{}, false, time.Now()
+	l.waits, l.gathered, l.taken, l.many = waiting{}, false, time.Now(), len(waits.tasks) >= manyOrders
 	return waits
 }
 

@@ -69,6 +69,31 @@ func TestManyOrdersAreNotGathered(t *testing.T) {
 	})
 }
 
+// TestWhatFollowsManyOrders is gathered for a tenth of the time.
+func TestWhatFollowsManyOrders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := single(t)
+		s := n.roomyAgents(10)
+		n.deploy(copies("first", 600))
+		n.deploy(rush("second"))
+		began := time.Now()
+
+		soon := s.told()
+		time.Sleep(99*time.Millisecond - time.Since(began))
+		gathered := s.told()
+		time.Sleep(2 * time.Millisecond)
+		told := append(soon, s.told()...)
+
+		if len(gathered) != 0 {
+			t.Errorf("%d messages came in the tenth of a second after many orders", len(gathered))
+		}
+		if first, second := ordersFor(told, "first"), ordersFor(told, "second"); first != 60 || second != 30 || ordersFor(soon, "second") == 30 {
+			t.Errorf("%d of 60 copies of the first job, %d of 30 of the second were ordered, of these %d at once", first, second, ordersFor(soon, "second"))
+		}
+	})
+}
+
 // roomyAgents has agents with room for thousands of small tasks join, and returns the
 // session of the first when all of them have rested for a moment.
 func (n *node) roomyAgents(count int) *rawSession {
@@ -95,8 +120,11 @@ func roomy(name string) *pb.Agent {
 }
 
 // rush is a job of as many copies as make a rush.
-func rush(name string) string {
-	return fmt.Sprintf("job: %s\ncopies: 300\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", name)
+func rush(name string) string { return copies(name, 300) }
+
+// copies is a job of so many copies.
+func copies(name string, count int) string {
+	return fmt.Sprintf("job: %s\ncopies: %d\nresources: {cpus: 0.001, mem: 1MiB}\nrun: {command: [./work]}\n", name, count)
 }
 
 // ordersFor counts the tasks of a service that orders have to be run.

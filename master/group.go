@@ -125,9 +125,17 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 		}
 	}
 	rush := len(changes.Records) >= rushFrom
+	var gathering []*agentLink // settled when all is said, or an agent would get the first of its orders alone
+	order := func(agent id.Agent, name id.Task, how urgency) {
+		if how != toGather {
+			r.hub.order(agent, name, how)
+		} else if link := r.hub.gather(agent, name); link != nil {
+			gathering = append(gathering, link)
+		}
+	}
 	for _, change := range r.view.apply(revision, changes) {
 		if t, ok := change.Record.(*engine.Task); ok && ordered(t, change.before) {
-			r.hub.order(t.Claim.Agent, t.ID, urgencyOf(t, rush))
+			order(t.Claim.Agent, t.ID, urgencyOf(t, rush))
 		}
 	}
 	for _, ended := range changes.Forget {
@@ -135,7 +143,10 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 		if rush {
 			how = toGather
 		}
-		r.hub.order(ended.Agent, ended.Task, how)
+		order(ended.Agent, ended.Task, how)
+	}
+	for _, link := range gathering {
+		link.settle()
 	}
 	for _, agent := range g.strays {
 		r.hub.orderAll(agent) // what complete orders do not name is stopped

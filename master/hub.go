@@ -65,11 +65,12 @@ type agentLink struct {
 	in     func()                  // lets the next agent in: this one has joined
 	opened opening
 
-	mu       sync.Mutex // guards all below
-	waits    waiting
-	taken    time.Time // when what waited was taken last
-	many     bool      // that was of manyOrders or more
-	gathered bool      // what waits will be taken when gatherFor has passed since then
+	mu      sync.Mutex // guards all below
+	waits   waiting
+	taken   time.Time   // when orders that waited were taken last
+	many    bool        // they were manyOrders or more
+	touched bool        // orders to gather have come that nobody has settled
+	due     *time.Timer // has what waits taken; nil: it waits for nothing
 }
 
 // waiting is what is to be said to an agent.
@@ -200,7 +201,7 @@ const (
 type urgency int
 
 const (
-	toGather urgency = iota // together with what follows
+	toGather urgency = iota // together with others
 	atOnce
 	toAwait // at once, and the agent is heard before others
 )
@@ -212,7 +213,7 @@ const awaitedFor = 10 * time.Second
 // isAwaited reports whether the agent's word is awaited.
 func (l *agentLink) isAwaited() bool { return time.Now().UnixNano() < l.awaits.Load() }
 
-// order has the agent told again what to do with a task.
+// order has the agent told again, at once, what to do with a task.
 func (h *hub) order(agent id.Agent, task id.Task, how urgency) {
 	link := h.link(agent)
 	if link == nil {
@@ -221,25 +222,42 @@ func (h *hub) order(agent id.Agent, task id.Task, how urgency) {
 	if how == toAwait {
 		link.awaits.Store(time.Now().Add(awaitedFor).UnixNano())
 	}
+	link.add(func(waits *waiting) { waits.tasks = append(waits.tasks, task) })
+}
+
+// gather has the agent told again what to do with a task, together with others. It returns
+// the link that is to be settled when all of a group are there, nil where that is known.
+func (h *hub) gather(agent id.Agent, task id.Task) *agentLink {
+	link := h.link(agent)
+	if link == nil {
+		return nil
+	}
 	link.mu.Lock()
 	defer link.mu.Unlock()
 	link.waits.tasks = append(link.waits.tasks, task)
-	if how != toGather || len(link.waits.tasks) == manyOrders {
-		link.signal()
-		return
+	if link.touched {
+		return nil
 	}
-	if link.gathered {
-		return
-	}
-	link.gathered = true
+	link.touched = true
+	return link
+}
+
+// settle decides when the orders go that were gathered.
+func (l *agentLink) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touched = false
 	wait := gatherFor
-	if link.many {
+	if l.many {
 		wait = gatherManyFor
 	}
-	if pause := time.Until(link.taken.Add(wait)); pause > 0 {
-		time.AfterFunc(pause, link.signal)
-	} else {
-		link.signal()
+	wait -= time.Since(l.taken)
+	switch waits := len(l.waits.tasks); {
+	case waits == 0: // they went along with others
+	case waits >= manyOrders || wait <= 0:
+		l.signal()
+	case l.due == nil:
+		l.due = time.AfterFunc(wait, l.signal)
 	}
 }
 
@@ -269,7 +287,14 @@ func (l *agentLink) take() waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waits := l.waits
-	l.waits, l.gathered, l.taken, l.many = waiting{}, false, time.Now(), len(waits.tasks) >= manyOrders
+	l.waits = waiting{}
+	if l.due != nil {
+		l.due.Stop()
+		l.due = nil
+	}
+	if orders := len(waits.tasks); orders > 0 || waits.complete {
+		l.taken, l.many = time.Now(), orders >= manyOrders
+	}
 	return waits
 }
 

@@ -124,6 +124,17 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 			r.cfg.Log.WarnContext(ctx, "a breaker opened", slog.String("service", string(note.Service)), slog.String("text", note.Text))
 		}
 	}
+	r.orderChanged(revision, changes)
+	for _, agent := range g.strays {
+		r.hub.orderAll(agent) // what complete orders do not name is stopped
+	}
+	if changes.Table != nil {
+		r.hub.publishTable(*changes.Table)
+	}
+}
+
+// orderChanged has readers see what changed, and agents told of what it is to them.
+func (r *reign) orderChanged(revision int64, changes engine.Changes) {
 	rush := len(changes.Records) >= rushFrom
 	var gathering []*agentLink // settled when all is said, or an agent would get the first of its orders alone
 	order := func(agent id.Agent, name id.Task, how urgency) {
@@ -147,12 +158,6 @@ func (r *reign) publish(ctx context.Context, revision int64, g *group) {
 	}
 	for _, link := range gathering {
 		link.settle()
-	}
-	for _, agent := range g.strays {
-		r.hub.orderAll(agent) // what complete orders do not name is stopped
-	}
-	if changes.Table != nil {
-		r.hub.publishTable(*changes.Table)
 	}
 }
 

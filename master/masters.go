@@ -140,6 +140,9 @@ func (s *clusterService) ListMasters(
 // errAlone is the error for a leader that is asked to go and has no successor.
 var errAlone = errors.New("no other master is there to lead")
 
+// errNobodyTookOver is the error for a leader that was asked to go and leads again.
+var errNobodyTookOver = errors.New("no other master took over, and this one leads again")
+
 // transferWithin is how long a planned change of the leader may take.
 const transferWithin = 5 * time.Second
 
@@ -176,5 +179,9 @@ func (m *Master) transfer(ctx context.Context) (leader, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, transferWithin, fmt.Errorf("%w: nobody leads after %v", errInDoubt, transferWithin))
 	defer cancel()
-	return m.awaitTerm(ctx, r.term.Epoch())
+	next, err := m.awaitTerm(ctx, r.term.Epoch())
+	if err == nil && next.id == m.cfg.ID {
+		return leader{}, connect.NewError(connect.CodeAborted, errNobodyTookOver)
+	}
+	return next, err
 }

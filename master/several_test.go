@@ -312,8 +312,27 @@ func TestWhoDoesNotTakeOver(t *testing.T) {
 
 		leader := s.nodes["m3"].leader()
 
-		if took := time.Since(began); leader != "m3" || took > time.Second {
-			t.Errorf("after %v %s leads", took, leader)
+		if took := time.Since(began); leader != "m3" || took < 300*time.Millisecond || took > time.Second {
+			t.Errorf("after %v %s leads, want a head start of 300ms", took, leader)
+		}
+	})
+}
+
+// TestManyThatAreGone: however many of those before it are gone and not missed yet, the last
+// one leads before who hands over to it has ended.
+func TestManyThatAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSeveral(t, "m1", "m2", "m3", "m4", "m5", "m6", "m7")
+		time.Sleep(3 * time.Second)
+		for _, gone := range []string{"m2", "m3", "m4", "m5", "m6"} {
+			s.nodes[gone].member.Halt()
+		}
+
+		answer, err := s.nodes["m1"].api.TransferLeadership(t.Context(), ask(&pb.TransferLeadershipRequest{}))
+
+		if err != nil || answer.Msg.GetTo() != "m7" {
+			t.Errorf("transferred to %v, %v", answer, err)
 		}
 	})
 }

@@ -8,8 +8,12 @@ import (
 	"github.com/aloft-run/aloft/core/succession"
 )
 
-// headStart is how much earlier a master may take over than the one behind it.
+// headStart is how much earlier a master may take over than the one behind it. Those
+// behind placeMax wait no longer: it is not likely that so many of those before are gone,
+// and who ends a term waits no longer than a second for the next one.
 func (c Config) headStart() time.Duration { return c.SilentAfter / 10 }
+
+const placeMax = 2
 
 // lookAround keeps sight of the other masters that are there, until ctx is done.
 func (m *Master) lookAround(ctx context.Context) {
@@ -26,7 +30,7 @@ func (m *Master) lookAround(ctx context.Context) {
 			}
 			m.others.Store(&others)
 		}
-		if !wait(ctx, m.cfg.SilentAfter) {
+		if !wait(ctx, m.cfg.beatEvery()) {
 			return
 		}
 	}
@@ -48,5 +52,5 @@ func (m *Master) behind(former string) time.Duration {
 	if place < 0 { // it has led itself
 		place = len(order)
 	}
-	return time.Duration(place) * m.cfg.headStart()
+	return time.Duration(min(place, placeMax)) * m.cfg.headStart()
 }

@@ -39,7 +39,10 @@ func (e *etcd) awaitVacancy(ctx context.Context, behind Behind) error {
 	for err == nil && now.epoch != 0 {
 		former := now.identity
 		now, err = e.next(ctx, now)
-		if first := behind(former); err == nil && now.epoch == 0 && first > 0 {
+		if err != nil || now.epoch != 0 {
+			continue
+		}
+		if first := behind(former); first > 0 {
 			if err = pause(ctx, first); err == nil {
 				now, err = e.leader(ctx)
 			}

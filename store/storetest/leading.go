@@ -133,20 +133,29 @@ func letsOthersFirst(t trial) {
 // leadsBehindNobody has a candidate lead that lets others go first who do not come.
 func leadsBehindNobody(t trial) {
 	one, two := t.Open(t.T), t.Open(t.T)
-	first := campaign(t, one, "one")
-	var term *store.Term
-	var err error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		term, err = two.CampaignBehind(t.Context(), "two", func(string) time.Duration { return time.Millisecond })
-	}()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	asked := false
+	for !asked { // else it began when the term was over, and is behind nobody
+		first := campaign(t, one, "one")
+		var term *store.Term
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			term, err = two.CampaignBehind(ctx, "two", func(string) time.Duration {
+				asked = true
+				return time.Millisecond
+			})
+		}()
 
-	resign(t, first)
+		resign(t, first)
 
-	<-ended
-	if err != nil || term.Epoch() <= first.Epoch() {
-		t.Errorf("after epoch %d: %v", first.Epoch(), err)
+		<-ended
+		if err != nil || term.Epoch() <= first.Epoch() {
+			t.Fatalf("after epoch %d: %v", first.Epoch(), err)
+		}
+		resign(t, term)
 	}
 }
 

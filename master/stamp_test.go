@@ -22,10 +22,11 @@ func TestStampsComeBack(t *testing.T) {
 		n := single(t)
 		s := n.open(n.client())
 		s.send(joinOf(small("a1")))
+		const twoBeats = 2100 * time.Millisecond // one may come at the moment of the proof
 		s.send(stamped(7))
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(twoBeats)
 		s.send(stamped(8))
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(twoBeats)
 
 		if told := s.told(); len(told) != 1 || !told[0].GetComplete() {
 			t.Errorf("it was told %v", told)

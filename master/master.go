@@ -173,7 +173,7 @@ type Master struct {
 	disk    *disk
 	vigils  vigils
 	away    *http.Transport          // to the other masters
-	others  atomic.Pointer[[]string] // their addresses, of those that are there; nil before they are known
+	around  atomic.Pointer[[]string] // addresses of the masters that are there, its own among them; nil before they are known
 	closing chan struct{}            // closed when Run is told to end
 	reign   atomic.Pointer[reign]    // nil while another master leads
 }

@@ -15,20 +15,20 @@ func (c Config) headStart() time.Duration { return c.SilentAfter / 10 }
 
 const placeMax = 2
 
-// lookAround keeps sight of the other masters that are there, until ctx is done.
+// lookAround keeps sight of the masters that are there, until ctx is done.
 func (m *Master) lookAround(ctx context.Context) {
 	for {
 		asking, cancel := context.WithTimeout(ctx, presentWithin)
 		list, err := m.present(asking)
 		cancel()
 		if err == nil { // else it knows what it knew
-			var others []string
+			addresses := []string{m.cfg.Advertise}
 			for _, info := range list {
 				if info.GetId() != m.cfg.ID && info.GetAddress() != "" {
-					others = append(others, info.GetAddress())
+					addresses = append(addresses, info.GetAddress())
 				}
 			}
-			m.others.Store(&others)
+			m.around.Store(&addresses)
 		}
 		if !wait(ctx, m.cfg.beatEvery()) {
 			return
@@ -40,14 +40,11 @@ func (m *Master) lookAround(ctx context.Context) {
 // agents ask masters in the order in which they take over from one another, and would
 // all come twice if another one were first.
 func (m *Master) behind(former string) time.Duration {
-	if m.cfg.Advertise == "" {
+	around := m.around.Load()
+	if around == nil || m.cfg.Advertise == "" {
 		return 0
 	}
-	var present []string
-	if others := m.others.Load(); others != nil {
-		present = *others
-	}
-	order := succession.After(leaderOf(former, 0).address, append(slices.Clone(present), m.cfg.Advertise))
+	order := succession.After(leaderOf(former, 0).address, *around)
 	place := slices.Index(order, m.cfg.Advertise)
 	if place < 0 { // it has led itself
 		place = len(order)
